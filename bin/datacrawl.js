@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+// Plain JavaScript for any Node, so that an old one says what it needs instead of a syntax error.
+import { existsSync } from "node:fs";
+
+const [major, minor] = process.versions.node.split(".").map(Number);
+if (major < 22 || (major === 22 && minor < 18)) {
+  process.stderr.write(`datacrawl needs Node.js 22.18 or newer; this is ${process.versions.node}.\n`);
+  process.exit(1);
+}
+// A checkout runs its sources (Node strips the types); the published package has only the built files.
+const source = new URL("../src/main.ts", import.meta.url);
+const built = new URL("../dist/src/main.js", import.meta.url);
+await import((existsSync(source) ? source : built).href);

@@ -1,0 +1,88 @@
+/**
+ * Everything that can keep a request from being decided. A fault is never a decision: on the wire it is a gRPC status, and
+ * a caller treats it as a deny. (Errors as a closed set of codes with named arguments and a cause: after sigstore-js.)
+ */
+
+/** The gRPC status that a fault becomes. */
+export type FaultStatus =
+  | "unauthenticated"
+  | "permission_denied"
+  | "invalid_argument"
+  | "not_found"
+  | "already_exists"
+  | "failed_precondition"
+  | "resource_exhausted"
+  | "unavailable"
+  | "deadline_exceeded"
+  | "canceled"
+  | "unimplemented"
+  | "internal";
+
+/** Stable names for programs, sent as `google.rpc.ErrorInfo.reason`; each belongs to one status. */
+export const STATUS_OF = {
+  CREDENTIAL_MISSING: "unauthenticated",
+  CREDENTIAL_UNKNOWN: "unauthenticated",
+  AGENT_MISMATCH: "permission_denied",
+  REQUEST_MALFORMED: "invalid_argument",
+  FIELD_INVALID: "invalid_argument",
+  AGENT_UNKNOWN: "not_found",
+  DECISION_UNKNOWN: "not_found",
+  AGENT_EXISTS: "already_exists",
+  AGENT_REVOKED: "failed_precondition",
+  RATE_LIMITED: "resource_exhausted",
+  QUEUE_FULL: "resource_exhausted",
+  MESSAGE_TOO_LARGE: "resource_exhausted",
+  STORE_UNAVAILABLE: "unavailable",
+  COMMIT_UNKNOWN: "unavailable",
+  SHUTTING_DOWN: "unavailable",
+  DEADLINE_EXCEEDED: "deadline_exceeded",
+  CANCELED: "canceled",
+  INTERNAL: "internal",
+} as const satisfies Record<string, FaultStatus>;
+
+export type FaultCode = keyof typeof STATUS_OF;
+
+export interface FaultOptions {
+  /** The request's field at fault, as a path such as `payload.to[2]`. */
+  readonly field?: string;
+  /** How long to wait before a retry, in milliseconds, where waiting helps. */
+  readonly retryAfterMs?: number;
+  /** The underlying error: goes to the log, never on the wire. */
+  readonly cause?: unknown;
+}
+
+/** A request that could not be decided. `message` is safe to send to the caller. */
+export class Fault extends Error {
+  override readonly name = "Fault";
+  readonly code: FaultCode;
+  readonly field: string | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: FaultCode, message: string, options: FaultOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.field = options.field;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+
+  get status(): FaultStatus {
+    return STATUS_OF[this.code];
+  }
+
+  /** `error` as a fault: unknown errors become INTERNAL with a bland message, and keep their cause for the log. */
+  static from(error: unknown): Fault {
+    if (error instanceof Fault) return error;
+    return new Fault("INTERNAL", "The service failed; the request was not decided.", { cause: error });
+  }
+}
+
+/** A mistake in what an operator wrote (configuration, flags, policies): every problem at once, for people to read. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join("\n"));
+    this.problems = problems;
+  }
+}
