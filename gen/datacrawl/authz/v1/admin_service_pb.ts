@@ -4,17 +4,19 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { CircuitReport } from "./authorize_service_pb.ts";
+import { file_datacrawl_authz_v1_authorize_service } from "./authorize_service_pb.ts";
 import type { Decision, Reason, Source } from "./decision_pb.ts";
 import { file_datacrawl_authz_v1_decision } from "./decision_pb.ts";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file datacrawl/authz/v1/admin_service.proto.
  */
 export const file_datacrawl_authz_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZkYXRhY3Jhd2wvYXV0aHovdjEvYWRtaW5fc2VydmljZS5wcm90bxISZGF0YWNyYXdsLmF1dGh6LnYxIokBCgVBZ2VudBIQCghhZ2VudF9pZBgBIAEoCRItCgVzdGF0ZRgCIAEoDjIeLmRhdGFjcmF3bC5hdXRoei52MS5BZ2VudFN0YXRlEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2tleV9pZHMYBCADKAkiJgoSQ3JlYXRlQWdlbnRSZXF1ZXN0EhAKCGFnZW50X2lkGAEgASgJIkwKE0NyZWF0ZUFnZW50UmVzcG9uc2USKAoFYWdlbnQYASABKAsyGS5kYXRhY3Jhd2wuYXV0aHoudjEuQWdlbnQSCwoDa2V5GAIgASgJIjoKEUxpc3RBZ2VudHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlgKEkxpc3RBZ2VudHNSZXNwb25zZRIpCgZhZ2VudHMYASADKAsyGS5kYXRhY3Jhd2wuYXV0aHoudjEuQWdlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiYKElJldm9rZUFnZW50UmVxdWVzdBIQCghhZ2VudF9pZBgBIAEoCSI/ChNSZXZva2VBZ2VudFJlc3BvbnNlEigKBWFnZW50GAEgASgLMhkuZGF0YWNyYXdsLmF1dGh6LnYxLkFnZW50IikKEkdldERlY2lzaW9uUmVxdWVzdBITCgtkZWNpc2lvbl9pZBgBIAEoCSLEAQoTR2V0RGVjaXNpb25SZXNwb25zZRIzCghkZWNpc2lvbhgBIAEoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdERlY2lzaW9uEhMKC3N0b3JlZF9oYXNoGAIgASgMEhUKDWNvbXB1dGVkX2hhc2gYAyABKAwSFAoHcGF5bG9hZBgEIAEoCUgAiAEBEhkKDHBheWxvYWRfc2FsdBgFIAEoDEgBiAEBQgoKCF9wYXlsb2FkQg8KDV9wYXlsb2FkX3NhbHQi5QYKDUF1ZGl0RGVjaXNpb24SEwoLZGVjaXNpb25faWQYASABKAkSFgoOcmVjb3JkZWRfYXRfdXMYAiABKAMSKgoGc291cmNlGAMgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlNvdXJjZRIQCghhZ2VudF9pZBgEIAEoCRIaCg1jcmVkZW50aWFsX2lkGAUgASgJSACIAQESDAoEdG9vbBgGIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYByABKAkSLgoIZGVjaXNpb24YCCABKA4yHC5kYXRhY3Jhd2wuYXV0aHoudjEuRGVjaXNpb24SKgoGcmVhc29uGAkgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlJlYXNvbhIPCgdtZXNzYWdlGAogASgJEhQKB3J1bGVfaWQYCyABKAlIAYgBARIbCg5wb2xpY3lfdmVyc2lvbhgMIAEoCUgCiAEBEhsKDnJlcXVlc3RfZGlnZXN0GA0gASgMSAOIAQESGwoOcGF5bG9hZF9kaWdlc3QYDiABKAxIBIgBARIVCg1kZWNpZGVkX2F0X3VzGA8gASgDEh8KEmxpbmtlZF9kZWNpc2lvbl9pZBgQIAEoCUgFiAEBEhYKCXJldmlld19pZBgRIAEoCUgGiAEBEhUKCGdyYW50X2lkGBIgASgJSAeIAQESHQoQZ3VhcmRfam91cm5hbF9pZBgTIAEoCUgIiAEBEhsKDmd1YXJkX3NlcXVlbmNlGBQgASgDSAmIAQESHgoRZ3VhcmRfcmVjb3JkX2hhc2gYFSABKAxICogBARIVCgh0cmFjZV9pZBgWIAEoCUgLiAEBEhMKBmRldGFpbBgXIAEoCUgMiAEBQhAKDl9jcmVkZW50aWFsX2lkQgoKCF9ydWxlX2lkQhEKD19wb2xpY3lfdmVyc2lvbkIRCg9fcmVxdWVzdF9kaWdlc3RCEQoPX3BheWxvYWRfZGlnZXN0QhUKE19saW5rZWRfZGVjaXNpb25faWRCDAoKX3Jldmlld19pZEILCglfZ3JhbnRfaWRCEwoRX2d1YXJkX2pvdXJuYWxfaWRCEQoPX2d1YXJkX3NlcXVlbmNlQhQKEl9ndWFyZF9yZWNvcmRfaGFzaEILCglfdHJhY2VfaWRCCQoHX2RldGFpbCpyCgpBZ2VudFN0YXRlEhsKF0FHRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSQUdFTlRfU1RBVEVfQUNUSVZFEAESFgoSQUdFTlRfU1RBVEVfRlJPWkVOEAISFwoTQUdFTlRfU1RBVEVfUkVWT0tFRBADMosDCgxBZG1pblNlcnZpY2USXgoLQ3JlYXRlQWdlbnQSJi5kYXRhY3Jhd2wuYXV0aHoudjEuQ3JlYXRlQWdlbnRSZXF1ZXN0GicuZGF0YWNyYXdsLmF1dGh6LnYxLkNyZWF0ZUFnZW50UmVzcG9uc2USWwoKTGlzdEFnZW50cxIlLmRhdGFjcmF3bC5hdXRoei52MS5MaXN0QWdlbnRzUmVxdWVzdBomLmRhdGFjcmF3bC5hdXRoei52MS5MaXN0QWdlbnRzUmVzcG9uc2USXgoLUmV2b2tlQWdlbnQSJi5kYXRhY3Jhd2wuYXV0aHoudjEuUmV2b2tlQWdlbnRSZXF1ZXN0GicuZGF0YWNyYXdsLmF1dGh6LnYxLlJldm9rZUFnZW50UmVzcG9uc2USXgoLR2V0RGVjaXNpb24SJi5kYXRhY3Jhd2wuYXV0aHoudjEuR2V0RGVjaXNpb25SZXF1ZXN0GicuZGF0YWNyYXdsLmF1dGh6LnYxLkdldERlY2lzaW9uUmVzcG9uc2ViBnByb3RvMw", [file_datacrawl_authz_v1_decision, file_google_protobuf_timestamp]);
+  fileDesc("CiZkYXRhY3Jhd2wvYXV0aHovdjEvYWRtaW5fc2VydmljZS5wcm90bxISZGF0YWNyYXdsLmF1dGh6LnYxIokBCgVBZ2VudBIQCghhZ2VudF9pZBgBIAEoCRItCgVzdGF0ZRgCIAEoDjIeLmRhdGFjcmF3bC5hdXRoei52MS5BZ2VudFN0YXRlEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2tleV9pZHMYBCADKAkiJgoSQ3JlYXRlQWdlbnRSZXF1ZXN0EhAKCGFnZW50X2lkGAEgASgJIkwKE0NyZWF0ZUFnZW50UmVzcG9uc2USKAoFYWdlbnQYASABKAsyGS5kYXRhY3Jhd2wuYXV0aHoudjEuQWdlbnQSCwoDa2V5GAIgASgJIjoKEUxpc3RBZ2VudHNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlgKEkxpc3RBZ2VudHNSZXNwb25zZRIpCgZhZ2VudHMYASADKAsyGS5kYXRhY3Jhd2wuYXV0aHoudjEuQWdlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiYKElJldm9rZUFnZW50UmVxdWVzdBIQCghhZ2VudF9pZBgBIAEoCSI/ChNSZXZva2VBZ2VudFJlc3BvbnNlEigKBWFnZW50GAEgASgLMhkuZGF0YWNyYXdsLmF1dGh6LnYxLkFnZW50IikKEkdldERlY2lzaW9uUmVxdWVzdBITCgtkZWNpc2lvbl9pZBgBIAEoCSLEAQoTR2V0RGVjaXNpb25SZXNwb25zZRIzCghkZWNpc2lvbhgBIAEoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdERlY2lzaW9uEhMKC3N0b3JlZF9oYXNoGAIgASgMEhUKDWNvbXB1dGVkX2hhc2gYAyABKAwSFAoHcGF5bG9hZBgEIAEoCUgAiAEBEhkKDHBheWxvYWRfc2FsdBgFIAEoDEgBiAEBQgoKCF9wYXlsb2FkQg8KDV9wYXlsb2FkX3NhbHQi5QYKDUF1ZGl0RGVjaXNpb24SEwoLZGVjaXNpb25faWQYASABKAkSFgoOcmVjb3JkZWRfYXRfdXMYAiABKAMSKgoGc291cmNlGAMgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlNvdXJjZRIQCghhZ2VudF9pZBgEIAEoCRIaCg1jcmVkZW50aWFsX2lkGAUgASgJSACIAQESDAoEdG9vbBgGIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYByABKAkSLgoIZGVjaXNpb24YCCABKA4yHC5kYXRhY3Jhd2wuYXV0aHoudjEuRGVjaXNpb24SKgoGcmVhc29uGAkgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlJlYXNvbhIPCgdtZXNzYWdlGAogASgJEhQKB3J1bGVfaWQYCyABKAlIAYgBARIbCg5wb2xpY3lfdmVyc2lvbhgMIAEoCUgCiAEBEhsKDnJlcXVlc3RfZGlnZXN0GA0gASgMSAOIAQESGwoOcGF5bG9hZF9kaWdlc3QYDiABKAxIBIgBARIVCg1kZWNpZGVkX2F0X3VzGA8gASgDEh8KEmxpbmtlZF9kZWNpc2lvbl9pZBgQIAEoCUgFiAEBEhYKCXJldmlld19pZBgRIAEoCUgGiAEBEhUKCGdyYW50X2lkGBIgASgJSAeIAQESHQoQZ3VhcmRfam91cm5hbF9pZBgTIAEoCUgIiAEBEhsKDmd1YXJkX3NlcXVlbmNlGBQgASgDSAmIAQESHgoRZ3VhcmRfcmVjb3JkX2hhc2gYFSABKAxICogBARIVCgh0cmFjZV9pZBgWIAEoCUgLiAEBEhMKBmRldGFpbBgXIAEoCUgMiAEBQhAKDl9jcmVkZW50aWFsX2lkQgoKCF9ydWxlX2lkQhEKD19wb2xpY3lfdmVyc2lvbkIRCg9fcmVxdWVzdF9kaWdlc3RCEQoPX3BheWxvYWRfZGlnZXN0QhUKE19saW5rZWRfZGVjaXNpb25faWRCDAoKX3Jldmlld19pZEILCglfZ3JhbnRfaWRCEwoRX2d1YXJkX2pvdXJuYWxfaWRCEQoPX2d1YXJkX3NlcXVlbmNlQhQKEl9ndWFyZF9yZWNvcmRfaGFzaEILCglfdHJhY2VfaWRCCQoHX2RldGFpbCI2ChJGcmVlemVBZ2VudFJlcXVlc3QSEAoIYWdlbnRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJIj8KE0ZyZWV6ZUFnZW50UmVzcG9uc2USKAoFYWdlbnQYASABKAsyGS5kYXRhY3Jhd2wuYXV0aHoudjEuQWdlbnQiOAoUVW5mcmVlemVBZ2VudFJlcXVlc3QSEAoIYWdlbnRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJIkEKFVVuZnJlZXplQWdlbnRSZXNwb25zZRIoCgVhZ2VudBgBIAEoCzIZLmRhdGFjcmF3bC5hdXRoei52MS5BZ2VudCLBAgoNQ2lyY3VpdEJ5cGFzcxIQCghncmFudF9pZBgBIAEoCRIQCghhZ2VudF9pZBgCIAEoCRINCgV0b29scxgDIAMoCRIRCglhbGxfdG9vbHMYBCABKAgSDgoGcmVhc29uGAUgASgJEhAKCG9wZXJhdG9yGAYgASgJEi0KCWlzc3VlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZXBvY2gYCSABKAMSLgoKcmV2b2tlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKcmV2b2tlZF9ieRgLIAEoCRIWCg5yZXZva2VkX3JlYXNvbhgMIAEoCSKKAQoXU2V0Q2lyY3VpdEJ5cGFzc1JlcXVlc3QSEAoIYWdlbnRfaWQYASABKAkSDQoFdG9vbHMYAiADKAkSEQoJYWxsX3Rvb2xzGAMgASgIEg4KBnJlYXNvbhgEIAEoCRIrCghkdXJhdGlvbhgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJNChhTZXRDaXJjdWl0QnlwYXNzUmVzcG9uc2USMQoGYnlwYXNzGAEgASgLMiEuZGF0YWNyYXdsLmF1dGh6LnYxLkNpcmN1aXRCeXBhc3MiPQoZQ2xlYXJDaXJjdWl0QnlwYXNzUmVxdWVzdBIQCghhZ2VudF9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiTwoaQ2xlYXJDaXJjdWl0QnlwYXNzUmVzcG9uc2USMQoGYnlwYXNzGAEgASgLMiEuZGF0YWNyYXdsLmF1dGh6LnYxLkNpcmN1aXRCeXBhc3MiawoaTGlzdENpcmN1aXRCeXBhc3Nlc1JlcXVlc3QSEAoIYWdlbnRfaWQYASABKAkSFAoMaW5jbHVkZV9wYXN0GAIgASgIEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJImsKG0xpc3RDaXJjdWl0QnlwYXNzZXNSZXNwb25zZRIzCghieXBhc3NlcxgBIAMoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5DaXJjdWl0QnlwYXNzEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKYAQoMR3VhcmRDaXJjdWl0EhAKCGFnZW50X2lkGAEgASgJEhIKCmpvdXJuYWxfaWQYAiABKAkSMQoGcmVwb3J0GAMgASgLMiEuZGF0YWNyYXdsLmF1dGh6LnYxLkNpcmN1aXRSZXBvcnQSLwoLcmVwb3J0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIicKE0xpc3RDaXJjdWl0c1JlcXVlc3QSEAoIYWdlbnRfaWQYASABKAkiSgoUTGlzdENpcmN1aXRzUmVzcG9uc2USMgoIY2lyY3VpdHMYASADKAsyIC5kYXRhY3Jhd2wuYXV0aHoudjEuR3VhcmRDaXJjdWl0KnIKCkFnZW50U3RhdGUSGwoXQUdFTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIWChJBR0VOVF9TVEFURV9BQ1RJVkUQARIWChJBR0VOVF9TVEFURV9GUk9aRU4QAhIXChNBR0VOVF9TVEFURV9SRVZPS0VEEAMykAgKDEFkbWluU2VydmljZRJeCgtDcmVhdGVBZ2VudBImLmRhdGFjcmF3bC5hdXRoei52MS5DcmVhdGVBZ2VudFJlcXVlc3QaJy5kYXRhY3Jhd2wuYXV0aHoudjEuQ3JlYXRlQWdlbnRSZXNwb25zZRJbCgpMaXN0QWdlbnRzEiUuZGF0YWNyYXdsLmF1dGh6LnYxLkxpc3RBZ2VudHNSZXF1ZXN0GiYuZGF0YWNyYXdsLmF1dGh6LnYxLkxpc3RBZ2VudHNSZXNwb25zZRJeCgtSZXZva2VBZ2VudBImLmRhdGFjcmF3bC5hdXRoei52MS5SZXZva2VBZ2VudFJlcXVlc3QaJy5kYXRhY3Jhd2wuYXV0aHoudjEuUmV2b2tlQWdlbnRSZXNwb25zZRJeCgtHZXREZWNpc2lvbhImLmRhdGFjcmF3bC5hdXRoei52MS5HZXREZWNpc2lvblJlcXVlc3QaJy5kYXRhY3Jhd2wuYXV0aHoudjEuR2V0RGVjaXNpb25SZXNwb25zZRJeCgtGcmVlemVBZ2VudBImLmRhdGFjcmF3bC5hdXRoei52MS5GcmVlemVBZ2VudFJlcXVlc3QaJy5kYXRhY3Jhd2wuYXV0aHoudjEuRnJlZXplQWdlbnRSZXNwb25zZRJkCg1VbmZyZWV6ZUFnZW50EiguZGF0YWNyYXdsLmF1dGh6LnYxLlVuZnJlZXplQWdlbnRSZXF1ZXN0GikuZGF0YWNyYXdsLmF1dGh6LnYxLlVuZnJlZXplQWdlbnRSZXNwb25zZRJtChBTZXRDaXJjdWl0QnlwYXNzEisuZGF0YWNyYXdsLmF1dGh6LnYxLlNldENpcmN1aXRCeXBhc3NSZXF1ZXN0GiwuZGF0YWNyYXdsLmF1dGh6LnYxLlNldENpcmN1aXRCeXBhc3NSZXNwb25zZRJzChJDbGVhckNpcmN1aXRCeXBhc3MSLS5kYXRhY3Jhd2wuYXV0aHoudjEuQ2xlYXJDaXJjdWl0QnlwYXNzUmVxdWVzdBouLmRhdGFjcmF3bC5hdXRoei52MS5DbGVhckNpcmN1aXRCeXBhc3NSZXNwb25zZRJ2ChNMaXN0Q2lyY3VpdEJ5cGFzc2VzEi4uZGF0YWNyYXdsLmF1dGh6LnYxLkxpc3RDaXJjdWl0QnlwYXNzZXNSZXF1ZXN0Gi8uZGF0YWNyYXdsLmF1dGh6LnYxLkxpc3RDaXJjdWl0QnlwYXNzZXNSZXNwb25zZRJhCgxMaXN0Q2lyY3VpdHMSJy5kYXRhY3Jhd2wuYXV0aHoudjEuTGlzdENpcmN1aXRzUmVxdWVzdBooLmRhdGFjcmF3bC5hdXRoei52MS5MaXN0Q2lyY3VpdHNSZXNwb25zZWIGcHJvdG8z", [file_datacrawl_authz_v1_authorize_service, file_datacrawl_authz_v1_decision, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message datacrawl.authz.v1.Agent
@@ -391,6 +393,407 @@ export const AuditDecisionSchema: GenMessage<AuditDecision> = /*@__PURE__*/
   messageDesc(file_datacrawl_authz_v1_admin_service, 9);
 
 /**
+ * @generated from message datacrawl.authz.v1.FreezeAgentRequest
+ */
+export type FreezeAgentRequest = Message<"datacrawl.authz.v1.FreezeAgentRequest"> & {
+  /**
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * Why, for the audit trail. 1 to 500 characters.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.FreezeAgentRequest.
+ * Use `create(FreezeAgentRequestSchema)` to create a new message.
+ */
+export const FreezeAgentRequestSchema: GenMessage<FreezeAgentRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 10);
+
+/**
+ * @generated from message datacrawl.authz.v1.FreezeAgentResponse
+ */
+export type FreezeAgentResponse = Message<"datacrawl.authz.v1.FreezeAgentResponse"> & {
+  /**
+   * @generated from field: datacrawl.authz.v1.Agent agent = 1;
+   */
+  agent?: Agent | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.FreezeAgentResponse.
+ * Use `create(FreezeAgentResponseSchema)` to create a new message.
+ */
+export const FreezeAgentResponseSchema: GenMessage<FreezeAgentResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 11);
+
+/**
+ * @generated from message datacrawl.authz.v1.UnfreezeAgentRequest
+ */
+export type UnfreezeAgentRequest = Message<"datacrawl.authz.v1.UnfreezeAgentRequest"> & {
+  /**
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * Why, for the audit trail. 1 to 500 characters.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.UnfreezeAgentRequest.
+ * Use `create(UnfreezeAgentRequestSchema)` to create a new message.
+ */
+export const UnfreezeAgentRequestSchema: GenMessage<UnfreezeAgentRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 12);
+
+/**
+ * @generated from message datacrawl.authz.v1.UnfreezeAgentResponse
+ */
+export type UnfreezeAgentResponse = Message<"datacrawl.authz.v1.UnfreezeAgentResponse"> & {
+  /**
+   * @generated from field: datacrawl.authz.v1.Agent agent = 1;
+   */
+  agent?: Agent | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.UnfreezeAgentResponse.
+ * Use `create(UnfreezeAgentResponseSchema)` to create a new message.
+ */
+export const UnfreezeAgentResponseSchema: GenMessage<UnfreezeAgentResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 13);
+
+/**
+ * @generated from message datacrawl.authz.v1.CircuitBypass
+ */
+export type CircuitBypass = Message<"datacrawl.authz.v1.CircuitBypass"> & {
+  /**
+   * A UUID: the grant's id, in the audit trail of everything that it allowed.
+   *
+   * @generated from field: string grant_id = 1;
+   */
+  grantId: string;
+
+  /**
+   * @generated from field: string agent_id = 2;
+   */
+  agentId: string;
+
+  /**
+   * The tools that it covers, exact names; empty if all_tools.
+   *
+   * @generated from field: repeated string tools = 3;
+   */
+  tools: string[];
+
+  /**
+   * @generated from field: bool all_tools = 4;
+   */
+  allTools: boolean;
+
+  /**
+   * Why it was set.
+   *
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+
+  /**
+   * Who set it; "socket" where nobody authenticated.
+   *
+   * @generated from field: string operator = 6;
+   */
+  operator: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp issued_at = 7;
+   */
+  issuedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 8;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * Grows with each change for the agent; a guard follows the highest that it has seen.
+   *
+   * @generated from field: int64 epoch = 9;
+   */
+  epoch: bigint;
+
+  /**
+   * Absent while it is in force.
+   *
+   * @generated from field: google.protobuf.Timestamp revoked_at = 10;
+   */
+  revokedAt?: Timestamp | undefined;
+
+  /**
+   * Who revoked it, and why.
+   *
+   * @generated from field: string revoked_by = 11;
+   */
+  revokedBy: string;
+
+  /**
+   * @generated from field: string revoked_reason = 12;
+   */
+  revokedReason: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.CircuitBypass.
+ * Use `create(CircuitBypassSchema)` to create a new message.
+ */
+export const CircuitBypassSchema: GenMessage<CircuitBypass> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 14);
+
+/**
+ * @generated from message datacrawl.authz.v1.SetCircuitBypassRequest
+ */
+export type SetCircuitBypassRequest = Message<"datacrawl.authz.v1.SetCircuitBypassRequest"> & {
+  /**
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * Exact tool names, 1 to 100; empty only with all_tools.
+   *
+   * @generated from field: repeated string tools = 2;
+   */
+  tools: string[];
+
+  /**
+   * @generated from field: bool all_tools = 3;
+   */
+  allTools: boolean;
+
+  /**
+   * Why. 1 to 500 characters; required.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * How long, from now: more than zero, at most 24 hours. Absent means 4 hours.
+   *
+   * @generated from field: google.protobuf.Duration duration = 5;
+   */
+  duration?: Duration | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.SetCircuitBypassRequest.
+ * Use `create(SetCircuitBypassRequestSchema)` to create a new message.
+ */
+export const SetCircuitBypassRequestSchema: GenMessage<SetCircuitBypassRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 15);
+
+/**
+ * @generated from message datacrawl.authz.v1.SetCircuitBypassResponse
+ */
+export type SetCircuitBypassResponse = Message<"datacrawl.authz.v1.SetCircuitBypassResponse"> & {
+  /**
+   * @generated from field: datacrawl.authz.v1.CircuitBypass bypass = 1;
+   */
+  bypass?: CircuitBypass | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.SetCircuitBypassResponse.
+ * Use `create(SetCircuitBypassResponseSchema)` to create a new message.
+ */
+export const SetCircuitBypassResponseSchema: GenMessage<SetCircuitBypassResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 16);
+
+/**
+ * @generated from message datacrawl.authz.v1.ClearCircuitBypassRequest
+ */
+export type ClearCircuitBypassRequest = Message<"datacrawl.authz.v1.ClearCircuitBypassRequest"> & {
+  /**
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * Why. 1 to 500 characters; required.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.ClearCircuitBypassRequest.
+ * Use `create(ClearCircuitBypassRequestSchema)` to create a new message.
+ */
+export const ClearCircuitBypassRequestSchema: GenMessage<ClearCircuitBypassRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 17);
+
+/**
+ * @generated from message datacrawl.authz.v1.ClearCircuitBypassResponse
+ */
+export type ClearCircuitBypassResponse = Message<"datacrawl.authz.v1.ClearCircuitBypassResponse"> & {
+  /**
+   * The grant that was revoked; absent if none was in force.
+   *
+   * @generated from field: datacrawl.authz.v1.CircuitBypass bypass = 1;
+   */
+  bypass?: CircuitBypass | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.ClearCircuitBypassResponse.
+ * Use `create(ClearCircuitBypassResponseSchema)` to create a new message.
+ */
+export const ClearCircuitBypassResponseSchema: GenMessage<ClearCircuitBypassResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 18);
+
+/**
+ * @generated from message datacrawl.authz.v1.ListCircuitBypassesRequest
+ */
+export type ListCircuitBypassesRequest = Message<"datacrawl.authz.v1.ListCircuitBypassesRequest"> & {
+  /**
+   * Empty means all agents.
+   *
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * Also those that have expired, or were revoked or replaced.
+   *
+   * @generated from field: bool include_past = 2;
+   */
+  includePast: boolean;
+
+  /**
+   * 1 to 1000; 0 means 100.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.ListCircuitBypassesRequest.
+ * Use `create(ListCircuitBypassesRequestSchema)` to create a new message.
+ */
+export const ListCircuitBypassesRequestSchema: GenMessage<ListCircuitBypassesRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 19);
+
+/**
+ * @generated from message datacrawl.authz.v1.ListCircuitBypassesResponse
+ */
+export type ListCircuitBypassesResponse = Message<"datacrawl.authz.v1.ListCircuitBypassesResponse"> & {
+  /**
+   * @generated from field: repeated datacrawl.authz.v1.CircuitBypass bypasses = 1;
+   */
+  bypasses: CircuitBypass[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.ListCircuitBypassesResponse.
+ * Use `create(ListCircuitBypassesResponseSchema)` to create a new message.
+ */
+export const ListCircuitBypassesResponseSchema: GenMessage<ListCircuitBypassesResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 20);
+
+/**
+ * @generated from message datacrawl.authz.v1.GuardCircuit
+ */
+export type GuardCircuit = Message<"datacrawl.authz.v1.GuardCircuit"> & {
+  /**
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * @generated from field: string journal_id = 2;
+   */
+  journalId: string;
+
+  /**
+   * @generated from field: datacrawl.authz.v1.CircuitReport report = 3;
+   */
+  report?: CircuitReport | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp reported_at = 4;
+   */
+  reportedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.GuardCircuit.
+ * Use `create(GuardCircuitSchema)` to create a new message.
+ */
+export const GuardCircuitSchema: GenMessage<GuardCircuit> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 21);
+
+/**
+ * @generated from message datacrawl.authz.v1.ListCircuitsRequest
+ */
+export type ListCircuitsRequest = Message<"datacrawl.authz.v1.ListCircuitsRequest"> & {
+  /**
+   * Empty means all agents.
+   *
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.ListCircuitsRequest.
+ * Use `create(ListCircuitsRequestSchema)` to create a new message.
+ */
+export const ListCircuitsRequestSchema: GenMessage<ListCircuitsRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 22);
+
+/**
+ * @generated from message datacrawl.authz.v1.ListCircuitsResponse
+ */
+export type ListCircuitsResponse = Message<"datacrawl.authz.v1.ListCircuitsResponse"> & {
+  /**
+   * @generated from field: repeated datacrawl.authz.v1.GuardCircuit circuits = 1;
+   */
+  circuits: GuardCircuit[];
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.ListCircuitsResponse.
+ * Use `create(ListCircuitsResponseSchema)` to create a new message.
+ */
+export const ListCircuitsResponseSchema: GenMessage<ListCircuitsResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_admin_service, 23);
+
+/**
  * @generated from enum datacrawl.authz.v1.AgentState
  */
 export const AgentState = {
@@ -479,6 +882,69 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetDecisionRequestSchema;
     output: typeof GetDecisionResponseSchema;
+  },
+  /**
+   * Freezes an agent: every answer is DENY, REASON_AGENT_FROZEN, replays of earlier allows too, within a second on every
+   * replica; its circuit-bypass grants are revoked.
+   *
+   * @generated from rpc datacrawl.authz.v1.AdminService.FreezeAgent
+   */
+  freezeAgent: {
+    methodKind: "unary";
+    input: typeof FreezeAgentRequestSchema;
+    output: typeof FreezeAgentResponseSchema;
+  },
+  /**
+   * Lets a frozen agent be decided by policy again. Its grants stay revoked.
+   *
+   * @generated from rpc datacrawl.authz.v1.AdminService.UnfreezeAgent
+   */
+  unfreezeAgent: {
+    methodKind: "unary";
+    input: typeof UnfreezeAgentRequestSchema;
+    output: typeof UnfreezeAgentResponseSchema;
+  },
+  /**
+   * Signs a grant that lets an agent act while its circuit is open. FAILED_PRECONDITION for a frozen or revoked agent.
+   * It reaches guards within 10 s while all is well, so it must be set before an outage reaches the service. A new grant
+   * replaces the agent's older one. The change is in the audit trail before it is answered.
+   *
+   * @generated from rpc datacrawl.authz.v1.AdminService.SetCircuitBypass
+   */
+  setCircuitBypass: {
+    methodKind: "unary";
+    input: typeof SetCircuitBypassRequestSchema;
+    output: typeof SetCircuitBypassResponseSchema;
+  },
+  /**
+   * Revokes an agent's grant. A guard that nothing can reach honours the old one until it expires.
+   *
+   * @generated from rpc datacrawl.authz.v1.AdminService.ClearCircuitBypass
+   */
+  clearCircuitBypass: {
+    methodKind: "unary";
+    input: typeof ClearCircuitBypassRequestSchema;
+    output: typeof ClearCircuitBypassResponseSchema;
+  },
+  /**
+   * Lists grants, newest first.
+   *
+   * @generated from rpc datacrawl.authz.v1.AdminService.ListCircuitBypasses
+   */
+  listCircuitBypasses: {
+    methodKind: "unary";
+    input: typeof ListCircuitBypassesRequestSchema;
+    output: typeof ListCircuitBypassesResponseSchema;
+  },
+  /**
+   * The guards' circuits as they were last reported, one per agent and guard.
+   *
+   * @generated from rpc datacrawl.authz.v1.AdminService.ListCircuits
+   */
+  listCircuits: {
+    methodKind: "unary";
+    input: typeof ListCircuitsRequestSchema;
+    output: typeof ListCircuitsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_datacrawl_authz_v1_admin_service, 0);

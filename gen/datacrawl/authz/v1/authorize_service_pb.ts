@@ -2,19 +2,19 @@
 // @generated from file datacrawl/authz/v1/authorize_service.proto (package datacrawl.authz.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Decision, Reason, Source } from "./decision_pb.ts";
 import { file_datacrawl_authz_v1_decision } from "./decision_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file datacrawl/authz/v1/authorize_service.proto.
  */
 export const file_datacrawl_authz_v1_authorize_service: GenFile = /*@__PURE__*/
-  fileDesc("CipkYXRhY3Jhd2wvYXV0aHovdjEvYXV0aG9yaXplX3NlcnZpY2UucHJvdG8SEmRhdGFjcmF3bC5hdXRoei52MSKEAQoQQXV0aG9yaXplUmVxdWVzdBIMCgR0b29sGAEgASgJEigKB3BheWxvYWQYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhcKD2lkZW1wb3RlbmN5X2tleRgDIAEoCRIQCghhZ2VudF9pZBgEIAEoCRINCgVub25jZRgFIAEoDCKAAwoRQXV0aG9yaXplUmVzcG9uc2USKgoGcmVhc29uGAEgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlJlYXNvbhIPCgdtZXNzYWdlGAIgASgJEhMKC2RlY2lzaW9uX2lkGAMgASgJEhYKDnBvbGljeV92ZXJzaW9uGAQgASgJEhAKCHJlcGxheWVkGAUgASgIEi4KCmRlY2lkZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3J1bGVfaWQYByABKAkSEAoIYWdlbnRfaWQYCCABKAkSDAoEdG9vbBgJIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYCiABKAkSDQoFbm9uY2UYCyABKAwSKgoGc291cmNlGAwgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlNvdXJjZRIuCghkZWNpc2lvbhgPIAEoDjIcLmRhdGFjcmF3bC5hdXRoei52MS5EZWNpc2lvbkoECA0QDkoECA4QDzJsChBBdXRob3JpemVTZXJ2aWNlElgKCUF1dGhvcml6ZRIkLmRhdGFjcmF3bC5hdXRoei52MS5BdXRob3JpemVSZXF1ZXN0GiUuZGF0YWNyYXdsLmF1dGh6LnYxLkF1dGhvcml6ZVJlc3BvbnNlYgZwcm90bzM", [file_datacrawl_authz_v1_decision, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CipkYXRhY3Jhd2wvYXV0aHovdjEvYXV0aG9yaXplX3NlcnZpY2UucHJvdG8SEmRhdGFjcmF3bC5hdXRoei52MSKEAQoQQXV0aG9yaXplUmVxdWVzdBIMCgR0b29sGAEgASgJEigKB3BheWxvYWQYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhcKD2lkZW1wb3RlbmN5X2tleRgDIAEoCRIQCghhZ2VudF9pZBgEIAEoCRINCgVub25jZRgFIAEoDCKAAwoRQXV0aG9yaXplUmVzcG9uc2USKgoGcmVhc29uGAEgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlJlYXNvbhIPCgdtZXNzYWdlGAIgASgJEhMKC2RlY2lzaW9uX2lkGAMgASgJEhYKDnBvbGljeV92ZXJzaW9uGAQgASgJEhAKCHJlcGxheWVkGAUgASgIEi4KCmRlY2lkZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3J1bGVfaWQYByABKAkSEAoIYWdlbnRfaWQYCCABKAkSDAoEdG9vbBgJIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYCiABKAkSDQoFbm9uY2UYCyABKAwSKgoGc291cmNlGAwgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlNvdXJjZRIuCghkZWNpc2lvbhgPIAEoDjIcLmRhdGFjcmF3bC5hdXRoei52MS5EZWNpc2lvbkoECA0QDkoECA4QDyKMAQoQU3luY0d1YXJkUmVxdWVzdBISCgpqb3VybmFsX2lkGAEgASgJEjAKB3JlY29yZHMYAiADKAsyHy5kYXRhY3Jhd2wuYXV0aHoudjEuR3VhcmRSZWNvcmQSMgoHY2lyY3VpdBgDIAEoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5DaXJjdWl0UmVwb3J0IlIKC0d1YXJkUmVjb3JkEhAKCHNlcXVlbmNlGAEgASgDEhUKDXByZXZpb3VzX2hhc2gYAiABKAwSDAoEaGFzaBgDIAEoDBIMCgRib2R5GAQgASgMIpgCCg1DaXJjdWl0UmVwb3J0Ei8KBXN0YXRlGAEgASgOMiAuZGF0YWNyYXdsLmF1dGh6LnYxLkNpcmN1aXRTdGF0ZRIcChRjb25zZWN1dGl2ZV9mYWlsdXJlcxgCIAEoBRItCglvcGVuZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDW5leHRfcHJvYmVfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2xhc3RfZXJyb3JzGAUgAygJEg0KBWNhdXNlGAYgASgJEhgKEHVuc3luY2VkX3JlY29yZHMYByABKAMSGAoQY29hbGVzY2VkX2RlbmllcxgIIAEoAyLnAQoRU3luY0d1YXJkUmVzcG9uc2USFwoPcmVjb3JkZWRfaGFzaGVzGAEgAygMEjoKD3JlZnVzZWRfcmVjb3JkcxgCIAMoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5SZWZ1c2VkUmVjb3JkEhkKEXVudmVyaWZpZWRfZ3JhbnRzGAMgAygJEjAKCmdyYW50X2tleXMYBCADKAsyHC5kYXRhY3Jhd2wuYXV0aHoudjEuR3JhbnRLZXkSMAoMc2VydmljZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIuCg1SZWZ1c2VkUmVjb3JkEgwKBGhhc2gYASABKAwSDwoHcHJvYmxlbRgCIAEoCSI9CghHcmFudEtleRISCgpwdWJsaWNfa2V5GAEgASgMEh0KFXNpZ25hdHVyZV9ieV9wcmV2aW91cxgCIAEoDCqaAQoMQ2lyY3VpdFN0YXRlEh0KGUNJUkNVSVRfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRDSVJDVUlUX1NUQVRFX0NMT1NFRBABEhYKEkNJUkNVSVRfU1RBVEVfT1BFThACEhsKF0NJUkNVSVRfU1RBVEVfSEFMRl9PUEVOEAMSHAoYQ0lSQ1VJVF9TVEFURV9SRUNPVkVSSU5HEAQyxgEKEEF1dGhvcml6ZVNlcnZpY2USWAoJQXV0aG9yaXplEiQuZGF0YWNyYXdsLmF1dGh6LnYxLkF1dGhvcml6ZVJlcXVlc3QaJS5kYXRhY3Jhd2wuYXV0aHoudjEuQXV0aG9yaXplUmVzcG9uc2USWAoJU3luY0d1YXJkEiQuZGF0YWNyYXdsLmF1dGh6LnYxLlN5bmNHdWFyZFJlcXVlc3QaJS5kYXRhY3Jhd2wuYXV0aHoudjEuU3luY0d1YXJkUmVzcG9uc2ViBnByb3RvMw", [file_datacrawl_authz_v1_decision, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message datacrawl.authz.v1.AuthorizeRequest
@@ -172,6 +172,292 @@ export const AuthorizeResponseSchema: GenMessage<AuthorizeResponse> = /*@__PURE_
   messageDesc(file_datacrawl_authz_v1_authorize_service, 1);
 
 /**
+ * @generated from message datacrawl.authz.v1.SyncGuardRequest
+ */
+export type SyncGuardRequest = Message<"datacrawl.authz.v1.SyncGuardRequest"> & {
+  /**
+   * The guard's journal: a UUID made when the journal file was made.
+   *
+   * @generated from field: string journal_id = 1;
+   */
+  journalId: string;
+
+  /**
+   * At most 500 of the oldest records that the service has not acknowledged, in order of their sequence.
+   *
+   * @generated from field: repeated datacrawl.authz.v1.GuardRecord records = 2;
+   */
+  records: GuardRecord[];
+
+  /**
+   * The guard's circuit as it is now.
+   *
+   * @generated from field: datacrawl.authz.v1.CircuitReport circuit = 3;
+   */
+  circuit?: CircuitReport | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.SyncGuardRequest.
+ * Use `create(SyncGuardRequestSchema)` to create a new message.
+ */
+export const SyncGuardRequestSchema: GenMessage<SyncGuardRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_authorize_service, 2);
+
+/**
+ * One record of a guard's journal. It is the agent's claim, not proof.
+ *
+ * @generated from message datacrawl.authz.v1.GuardRecord
+ */
+export type GuardRecord = Message<"datacrawl.authz.v1.GuardRecord"> & {
+  /**
+   * 1 for a journal's first record, and one more for each.
+   *
+   * @generated from field: int64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * The hash of the record before it; 32 zero bytes for the first.
+   *
+   * @generated from field: bytes previous_hash = 2;
+   */
+  previousHash: Uint8Array;
+
+  /**
+   * SHA-256 over "datacrawl.journal.v1", previous_hash, and body.
+   *
+   * @generated from field: bytes hash = 3;
+   */
+  hash: Uint8Array;
+
+  /**
+   * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB.
+   *
+   * @generated from field: bytes body = 4;
+   */
+  body: Uint8Array;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.GuardRecord.
+ * Use `create(GuardRecordSchema)` to create a new message.
+ */
+export const GuardRecordSchema: GenMessage<GuardRecord> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_authorize_service, 3);
+
+/**
+ * @generated from message datacrawl.authz.v1.CircuitReport
+ */
+export type CircuitReport = Message<"datacrawl.authz.v1.CircuitReport"> & {
+  /**
+   * @generated from field: datacrawl.authz.v1.CircuitState state = 1;
+   */
+  state: CircuitState;
+
+  /**
+   * Consecutive failures that this process has counted.
+   *
+   * @generated from field: int32 consecutive_failures = 2;
+   */
+  consecutiveFailures: number;
+
+  /**
+   * When it left the closed state, by the guard's clock; absent while closed.
+   *
+   * @generated from field: google.protobuf.Timestamp opened_at = 3;
+   */
+  openedAt?: Timestamp | undefined;
+
+  /**
+   * When the next probe is due, by the guard's clock; absent unless open.
+   *
+   * @generated from field: google.protobuf.Timestamp next_probe_at = 4;
+   */
+  nextProbeAt?: Timestamp | undefined;
+
+  /**
+   * The newest failures, newest first, at most 5; each a reason and a short text, at most 200 bytes.
+   *
+   * @generated from field: repeated string last_errors = 5;
+   */
+  lastErrors: string[];
+
+  /**
+   * Why it is open: "local" (this process counted the failures), "shared" (other processes did), or "forced".
+   *
+   * @generated from field: string cause = 6;
+   */
+  cause: string;
+
+  /**
+   * Records in the journal that wait for upload.
+   *
+   * @generated from field: int64 unsynced_records = 7;
+   */
+  unsyncedRecords: bigint;
+
+  /**
+   * Denies that were counted but not kept one by one, because the journal was full.
+   *
+   * @generated from field: int64 coalesced_denies = 8;
+   */
+  coalescedDenies: bigint;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.CircuitReport.
+ * Use `create(CircuitReportSchema)` to create a new message.
+ */
+export const CircuitReportSchema: GenMessage<CircuitReport> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_authorize_service, 4);
+
+/**
+ * @generated from message datacrawl.authz.v1.SyncGuardResponse
+ */
+export type SyncGuardResponse = Message<"datacrawl.authz.v1.SyncGuardResponse"> & {
+  /**
+   * Hashes of the records that are in the audit trail now, whether this call recorded them or an earlier one.
+   *
+   * @generated from field: repeated bytes recorded_hashes = 1;
+   */
+  recordedHashes: Uint8Array[];
+
+  /**
+   * Records that will never be accepted, by hash, with the reason; the guard keeps them and stops sending them.
+   *
+   * @generated from field: repeated datacrawl.authz.v1.RefusedRecord refused_records = 2;
+   */
+  refusedRecords: RefusedRecord[];
+
+  /**
+   * The agent's grants and revocations that have not expired, as compact JWS (docs/grants.md). Verify each.
+   *
+   * @generated from field: repeated string unverified_grants = 3;
+   */
+  unverifiedGrants: string[];
+
+  /**
+   * The service's public grant keys, oldest first. A guard pins the first it sees; a later one must be signed by the one
+   * before it.
+   *
+   * @generated from field: repeated datacrawl.authz.v1.GrantKey grant_keys = 4;
+   */
+  grantKeys: GrantKey[];
+
+  /**
+   * The service's clock. A guard's idea of time never runs below the highest value seen here.
+   *
+   * @generated from field: google.protobuf.Timestamp service_time = 5;
+   */
+  serviceTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.SyncGuardResponse.
+ * Use `create(SyncGuardResponseSchema)` to create a new message.
+ */
+export const SyncGuardResponseSchema: GenMessage<SyncGuardResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_authorize_service, 5);
+
+/**
+ * @generated from message datacrawl.authz.v1.RefusedRecord
+ */
+export type RefusedRecord = Message<"datacrawl.authz.v1.RefusedRecord"> & {
+  /**
+   * @generated from field: bytes hash = 1;
+   */
+  hash: Uint8Array;
+
+  /**
+   * @generated from field: string problem = 2;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.RefusedRecord.
+ * Use `create(RefusedRecordSchema)` to create a new message.
+ */
+export const RefusedRecordSchema: GenMessage<RefusedRecord> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_authorize_service, 6);
+
+/**
+ * @generated from message datacrawl.authz.v1.GrantKey
+ */
+export type GrantKey = Message<"datacrawl.authz.v1.GrantKey"> & {
+  /**
+   * Ed25519 public key, 32 bytes.
+   *
+   * @generated from field: bytes public_key = 1;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * Ed25519 signature of "datacrawl.grantkey.v1" and public_key by the key before this one; empty for the first.
+   *
+   * @generated from field: bytes signature_by_previous = 2;
+   */
+  signatureByPrevious: Uint8Array;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.GrantKey.
+ * Use `create(GrantKeySchema)` to create a new message.
+ */
+export const GrantKeySchema: GenMessage<GrantKey> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_authorize_service, 7);
+
+/**
+ * @generated from enum datacrawl.authz.v1.CircuitState
+ */
+export const CircuitState = {
+  /**
+   * @generated from enum value: CIRCUIT_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Calls pass.
+   *
+   * @generated from enum value: CIRCUIT_STATE_CLOSED = 1;
+   */
+  CLOSED: 1,
+
+  /**
+   * Calls are denied at once.
+   *
+   * @generated from enum value: CIRCUIT_STATE_OPEN = 2;
+   */
+  OPEN: 2,
+
+  /**
+   * One probe is under way; other calls are denied at once.
+   *
+   * @generated from enum value: CIRCUIT_STATE_HALF_OPEN = 3;
+   */
+  HALF_OPEN: 3,
+
+  /**
+   * The probe succeeded; a growing share of the calls passes.
+   *
+   * @generated from enum value: CIRCUIT_STATE_RECOVERING = 4;
+   */
+  RECOVERING: 4,
+} as const;
+
+/**
+ * @generated from enum datacrawl.authz.v1.CircuitState
+ */
+export type CircuitState = (typeof CircuitState)[keyof typeof CircuitState] | UnknownEnum;
+
+/**
+ * Describes the enum datacrawl.authz.v1.CircuitState.
+ */
+export const CircuitStateSchema: GenEnum<CircuitState> = /*@__PURE__*/
+  enumDesc(file_datacrawl_authz_v1_authorize_service, 0);
+
+/**
  * What agents call before they act.
  *
  * Credential: `authorization: Bearer dc_agent_<agent id>_<key id>_<secret>` in the metadata of every call. The agent is
@@ -201,6 +487,18 @@ export const AuthorizeService: GenService<{
     methodKind: "unary";
     input: typeof AuthorizeRequestSchema;
     output: typeof AuthorizeResponseSchema;
+  },
+  /**
+   * What a guard and the service tell each other while all is well, every few seconds: the guard uploads what it decided
+   * alone and reports its circuit; the service answers with the agent's circuit-bypass grants. A frozen agent may still
+   * sync. Repeating a call is harmless: each record is recorded once, by its hash.
+   *
+   * @generated from rpc datacrawl.authz.v1.AuthorizeService.SyncGuard
+   */
+  syncGuard: {
+    methodKind: "unary";
+    input: typeof SyncGuardRequestSchema;
+    output: typeof SyncGuardResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_datacrawl_authz_v1_authorize_service, 0);

@@ -1,0 +1,163 @@
+import type { Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import { parseAuthorization, secretMatches } from "./credential.ts";
+
+export type AgentState = "active" | "frozen" | "revoked";
+
+export interface AgentRecord {
+  readonly agentId: string;
+  readonly state: AgentState;
+}
+
+export interface KeyRecord {
+  readonly keyId: string;
+  readonly agentId: string;
+  /** SHA-256 of the secret, 32 bytes. */
+  readonly secretHash: Uint8Array;
+  readonly revoked: boolean;
+}
+
+/** Everything that changed after a version, and the version reached. */
+export interface DirectoryChanges {
+  readonly version: number;
+  readonly agents: readonly AgentRecord[];
+  readonly keys: readonly KeyRecord[];
+  /** The store's clock. */
+  readonly now: Micros;
+}
+
+export interface DirectoryStore {
+  /** @param since 0 for everything */
+  changesSince(since: number): Promise<DirectoryChanges>;
+}
+
+/** An agent whose credential was verified. */
+export interface AuthenticatedAgent {
+  readonly agentId: string;
+  readonly keyId: string;
+}
+
+/** How old the knowledge of an agent's state may be when something is answered that is not a deny. */
+const FRESH_MS = 1000;
+/** Below {@link FRESH_MS}, so that a request rarely waits for a refresh. */
+const POLL_MS = 300;
+/** A flood of unknown keys causes at most this often a query. */
+const MISS_REFRESH_MS = 50;
+
+/**
+ * All agents and keys, in memory, never much older than a second: the service asks the store for what changed several times
+ * a second. A key that is not known here is asked for at once, so that a new one works right away.
+ */
+export class AgentDirectory {
+  readonly #store: DirectoryStore;
+  readonly #monotonic: () => number;
+  readonly #onRefresh: (changes: DirectoryChanges, roundTripMs: number) => void;
+  readonly #onError: (error: unknown) => void;
+  readonly #agents = new Map<string, AgentRecord>();
+  readonly #keys = new Map<string, KeyRecord>();
+  #version = 0;
+  /** When the last successful refresh was begun: what it saw is at least that new. */
+  #confirmedAt = Number.NEGATIVE_INFINITY;
+  #refreshing: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: {
+    readonly store: DirectoryStore;
+    readonly monotonic: () => number;
+    readonly onRefresh: (changes: DirectoryChanges, roundTripMs: number) => void;
+    readonly onError: (error: unknown) => void;
+  }) {
+    this.#store = options.store;
+    this.#monotonic = options.monotonic;
+    this.#onRefresh = options.onRefresh;
+    this.#onError = options.onError;
+  }
+
+  /** Loads everything, then keeps up with changes until {@link stop}. */
+  async start(): Promise<void> {
+    await this.refresh();
+    this.#timer = setInterval(() => {
+      this.refresh().catch(this.#onError);
+    }, POLL_MS).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Milliseconds since the store last confirmed what is known here. */
+  get age(): number {
+    return this.#monotonic() - this.#confirmedAt;
+  }
+
+  /**
+   * Verifies the credential in an `authorization` header.
+   *
+   * @throws Fault CREDENTIAL_MISSING, CREDENTIAL_UNKNOWN; STORE_UNAVAILABLE if the key is unknown and the store cannot be asked
+   */
+  async authenticate(authorization: string | undefined): Promise<AuthenticatedAgent> {
+    if (authorization === undefined || authorization === "") {
+      throw new Fault("CREDENTIAL_MISSING", "No credential. Send `authorization: Bearer dc_agent_…`.");
+    }
+    const credential = parseAuthorization(authorization);
+    if (credential === null) throw unknownCredential();
+    const key = this.#keys.get(credential.keyId) ?? (await this.#lookAgain(credential.keyId));
+    const known = key !== undefined && !key.revoked && key.agentId === credential.agentId;
+    if (!known || !secretMatches(credential.secret, key.secretHash)) throw unknownCredential();
+    if (this.#agents.get(key.agentId)?.state === "revoked") throw unknownCredential();
+    return { agentId: key.agentId, keyId: key.keyId };
+  }
+
+  /** The agent's state, as far as it is known now. */
+  stateOf(agentId: string): AgentState {
+    return this.#agents.get(agentId)?.state ?? "revoked";
+  }
+
+  /**
+   * The agent's state as it was less than a second ago.
+   *
+   * @throws Fault STORE_UNAVAILABLE if the store cannot confirm it
+   */
+  async confirmedStateOf(agentId: string): Promise<AgentState> {
+    if (this.age > FRESH_MS) await this.#refreshOrFault();
+    return this.stateOf(agentId);
+  }
+
+  /** Asks the store for what changed. Callers share one query. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = null;
+    });
+    return this.#refreshing;
+  }
+
+  async #lookAgain(keyId: string): Promise<KeyRecord | undefined> {
+    // One that is under way may have begun before the key was made: wait for it, then ask once more.
+    await this.#refreshing?.catch(() => undefined);
+    if (this.age > MISS_REFRESH_MS) await this.#refreshOrFault();
+    return this.#keys.get(keyId);
+  }
+
+  async #refreshOrFault(): Promise<void> {
+    try {
+      await this.refresh();
+    } catch (cause) {
+      throw new Fault("STORE_UNAVAILABLE", "The agent's state cannot be confirmed.", { cause, retryAfterMs: 1000 });
+    }
+  }
+
+  async #refresh(): Promise<void> {
+    const begun = this.#monotonic();
+    const changes = await this.#store.changesSince(this.#version);
+    for (const agent of changes.agents) this.#agents.set(agent.agentId, agent);
+    for (const key of changes.keys) this.#keys.set(key.keyId, key);
+    this.#version = changes.version;
+    this.#confirmedAt = begun;
+    this.#onRefresh(changes, this.#monotonic() - begun);
+  }
+}
+
+/** One answer for every kind of wrong credential: which part was wrong is not the caller's to know. */
+function unknownCredential(): Fault {
+  return new Fault("CREDENTIAL_UNKNOWN", "The credential is not known, or has been revoked.");
+}

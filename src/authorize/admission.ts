@@ -1,0 +1,46 @@
+import { Fault } from "../fault.ts";
+
+export interface AdmissionLimits {
+  /** Requests per second and agent; 0 means no limit. */
+  readonly ratePerAgent: number;
+  /** Requests that an agent may save up and spend at once. */
+  readonly burstPerAgent: number;
+}
+
+/**
+ * Who may enter, before any work is done: a token bucket for each agent, so that one in a loop is told to wait instead of
+ * taking the others' turn. Each replica counts for itself.
+ */
+export class Admission {
+  readonly #limits: AdmissionLimits;
+  readonly #monotonic: () => number;
+  readonly #buckets = new Map<string, { tokens: number; at: number }>();
+  #closed = false;
+
+  constructor(limits: AdmissionLimits, monotonic: () => number) {
+    this.#limits = limits;
+    this.#monotonic = monotonic;
+  }
+
+  /** @throws Fault RATE_LIMITED with the time until the next token; SHUTTING_DOWN after {@link close} */
+  admit(agentId: string): void {
+    if (this.#closed) throw new Fault("SHUTTING_DOWN", "This replica is shutting down.", { retryAfterMs: 1000 });
+    const { ratePerAgent, burstPerAgent } = this.#limits;
+    if (ratePerAgent === 0) return;
+    const now = this.#monotonic();
+    // Only authenticated agents get here, so there are no more buckets than agents.
+    const bucket = this.#buckets.get(agentId) ?? { tokens: burstPerAgent, at: now };
+    bucket.tokens = Math.min(burstPerAgent, bucket.tokens + ((now - bucket.at) / 1000) * ratePerAgent);
+    bucket.at = now;
+    this.#buckets.set(agentId, bucket);
+    if (bucket.tokens < 1) {
+      const retryAfterMs = Math.ceil(((1 - bucket.tokens) / ratePerAgent) * 1000);
+      throw new Fault("RATE_LIMITED", `The agent ${agentId} asks more often than ${ratePerAgent} times a second.`, { retryAfterMs });
+    }
+    bucket.tokens--;
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+}

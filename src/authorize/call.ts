@@ -1,0 +1,50 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { Decision, Reason } from "../decision.ts";
+import type { Micros } from "../clock.ts";
+
+/** One attempt to call Authorize, as a road (gRPC, Connect) hands it over. Nothing in it has been verified. */
+export interface Call {
+  /** The `authorization` header as received, or undefined. */
+  readonly authorization: string | undefined;
+  /** Decodes the body. Throws a Fault naming the field. Called once, after the credential has been verified. */
+  readonly readBody: () => UnverifiedRequest;
+  /** When the caller stops waiting, on the monotonic clock, in milliseconds. */
+  readonly deadlineAt: number;
+  /** Aborted when the caller goes away. */
+  readonly signal?: AbortSignal;
+  /** The `traceparent` header as received, or undefined. */
+  readonly traceparent: string | undefined;
+}
+
+/**
+ * A request's fields as decoded: well-formed UTF-8 and JSON values (finite numbers, no repeated names), and no more than
+ * that. `authorize/request.ts` checks sizes and limits.
+ */
+export interface UnverifiedRequest {
+  readonly tool: string;
+  readonly payload: JsonObject;
+  readonly idempotencyKey: string;
+  /** Empty if absent. */
+  readonly agentId: string;
+  /** Empty if absent. */
+  readonly nonce: Uint8Array;
+}
+
+/** What the caller gets. Its audit row is committed. */
+export interface Answer {
+  readonly decision: Decision;
+  readonly reason: Reason;
+  readonly message: string;
+  readonly decisionId: string;
+  readonly policyVersion: string;
+  readonly ruleId: string | null;
+  readonly replayed: boolean;
+  readonly decidedAt: Micros;
+  readonly agentId: string;
+  readonly tool: string;
+  readonly idempotencyKey: string;
+  readonly nonce: Uint8Array;
+}
+
+/** The handler behind every road. Rejects with a {@link Fault} alone. */
+export type AuthorizeHandler = (call: Call) => Promise<Answer>;

@@ -1,0 +1,69 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import { canonicalJson, NotCanonical } from "../canonical-json.ts";
+import { Fault } from "../fault.ts";
+import type { UnverifiedRequest } from "./call.ts";
+
+/** Limits of the contract. Bytes are of UTF-8. */
+export const LIMITS = { nameBytes: 256, payloadBytes: 256 * 1024, payloadDepth: 32, nonceBytes: 16 } as const;
+
+/** A request within the contract's limits, asked by the authenticated agent. */
+export interface Question {
+  readonly agentId: string;
+  readonly tool: string;
+  readonly payload: JsonObject;
+  /** The payload as canonical JSON: what digests cover and the trail keeps. */
+  readonly canonicalPayload: string;
+  readonly idempotencyKey: string;
+}
+
+/**
+ * Checks a decoded request of the agent `agentId` against the contract.
+ *
+ * @throws Fault AGENT_MISMATCH or FIELD_INVALID, naming the field
+ */
+export function parseRequest(request: UnverifiedRequest, agentId: string): Question {
+  if (request.agentId !== "" && request.agentId !== agentId) {
+    throw new Fault("AGENT_MISMATCH", "agent_id must be the credential's own agent, or absent.", { field: "agent_id" });
+  }
+  checkName("tool", request.tool);
+  checkName("idempotency_key", request.idempotencyKey);
+  if (request.nonce.length > 0 && request.nonce.length !== LIMITS.nonceBytes) {
+    throw invalid("nonce", `must be ${LIMITS.nonceBytes} bytes or absent, is ${request.nonce.length} bytes`);
+  }
+  const canonicalPayload = canonicalise(request.payload);
+  const { tool, payload, idempotencyKey } = request;
+  return { agentId, tool, payload, canonicalPayload, idempotencyKey };
+}
+
+function checkName(field: string, name: string): void {
+  if (name === "") throw invalid(field, "must not be empty");
+  // A UTF-16 unit is at least one byte and at most three.
+  if (name.length * 3 > LIMITS.nameBytes && Buffer.byteLength(name) > LIMITS.nameBytes) {
+    throw invalid(field, `must be at most ${LIMITS.nameBytes} bytes, is ${Buffer.byteLength(name)}`);
+  }
+  if (name.includes("\0")) throw invalid(field, "must not contain NUL");
+  if (!name.isWellFormed()) throw invalid(field, "must not contain a lone surrogate");
+}
+
+function canonicalise(payload: JsonObject): string {
+  let text: string;
+  try {
+    text = canonicalJson(payload, "payload", LIMITS.payloadDepth);
+  } catch (error) {
+    if (error instanceof NotCanonical) throw invalid(error.path, error.message);
+    throw error;
+  }
+  if (text.length * 3 > LIMITS.payloadBytes && Buffer.byteLength(text) > LIMITS.payloadBytes) {
+    throw invalid("payload", `must be at most ${LIMITS.payloadBytes} bytes of canonical JSON, is ${Buffer.byteLength(text)}`);
+  }
+  return text;
+}
+
+function invalid(field: string, problem: string): Fault {
+  return new Fault("FIELD_INVALID", `${excerpt(field)} ${problem}.`, { field: excerpt(field) });
+}
+
+/** A path names payload members, so it is the caller's text: kept short. */
+function excerpt(path: string): string {
+  return path.length <= 200 ? path : `${path.slice(0, 200)}…`;
+}

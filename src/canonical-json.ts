@@ -1,0 +1,65 @@
+import type { JsonValue } from "@bufbuild/protobuf";
+
+/** What keeps a value from having a canonical text, with the path of the offending part, such as `payload.to[2]`. */
+export class NotCanonical extends Error {
+  override readonly name = "NotCanonical";
+  readonly path: string;
+
+  constructor(path: string, problem: string) {
+    super(problem);
+    this.path = path;
+  }
+}
+
+/**
+ * The canonical JSON text of `value` (RFC 8785: names sorted by UTF-16 code units, numbers as ECMAScript writes them), so
+ * that equal values have equal text and one digest.
+ *
+ * Written here rather than taken from a library because one walk must also hold the contract's limits and name what breaks
+ * them: nesting over `maxDepth` (the root is 1), NUL and lone surrogates in strings and names, numbers that are not finite.
+ *
+ * @param path how errors name `value`
+ * @throws NotCanonical
+ */
+export function canonicalJson(value: JsonValue, path: string, maxDepth: number): string {
+  switch (typeof value) {
+    case "string":
+      return canonicalString(value, path);
+    case "number":
+      if (!Number.isFinite(value)) throw new NotCanonical(path, `must be a finite number, is ${value}`);
+      return JSON.stringify(value);
+    case "boolean":
+      return value ? "true" : "false";
+    default:
+      if (value === null) return "null";
+      if (typeof value !== "object") throw new NotCanonical(path, `must be a JSON value, is a ${typeof value}`);
+      if (maxDepth < 1) throw new NotCanonical(path, "is nested too deep");
+      return Array.isArray(value) ? canonicalArray(value, path, maxDepth) : canonicalObject(value, path, maxDepth);
+  }
+}
+
+function canonicalArray(items: readonly JsonValue[], path: string, maxDepth: number): string {
+  let text = "[";
+  for (let index = 0; index < items.length; index++) {
+    if (index > 0) text += ",";
+    text += canonicalJson(items[index] as JsonValue, `${path}[${index}]`, maxDepth - 1);
+  }
+  return `${text}]`;
+}
+
+function canonicalObject(object: { readonly [name: string]: JsonValue }, path: string, maxDepth: number): string {
+  const names = Object.keys(object).sort();
+  let text = "{";
+  for (let index = 0; index < names.length; index++) {
+    const name = names[index] as string;
+    if (index > 0) text += ",";
+    text += `${canonicalString(name, path)}:${canonicalJson(object[name] as JsonValue, `${path}.${name}`, maxDepth - 1)}`;
+  }
+  return `${text}}`;
+}
+
+function canonicalString(text: string, path: string): string {
+  if (text.includes("\0")) throw new NotCanonical(path, "must not contain NUL");
+  if (!text.isWellFormed()) throw new NotCanonical(path, "must not contain a lone surrogate");
+  return JSON.stringify(text);
+}

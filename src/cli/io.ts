@@ -1,0 +1,15 @@
+/** What every command is given instead of reaching for the process, so that commands run the same under test. */
+export interface Io {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** Results. With `--json`, exactly one JSON value in all. */
+  out(text: string): void;
+  /** Everything else: progress, warnings, errors. */
+  err(text: string): void;
+  /** Sets the exit status; the command still returns normally. */
+  exit(code: ExitCode): void;
+}
+
+/** Exit statuses, the same for every command. */
+export const ExitCode = { ok: 0, failed: 1, deny: 2, needsReview: 3, usage: 64 } as const;
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];

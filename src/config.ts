@@ -1,0 +1,215 @@
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { UsageError } from "./fault.ts";
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** A host and port, or the path of a Unix socket, and the variable that names it. */
+export type Address = TcpAddress | { readonly kind: "unix"; readonly path: string; readonly variable: string };
+
+export interface TcpAddress {
+  readonly kind: "tcp";
+  /** Without brackets. */
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly variable: string;
+}
+
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export interface ListenerConfig {
+  readonly address: TcpAddress;
+  readonly tls: TlsFiles | null;
+}
+
+/** What `datacrawl serve` and the commands on its data need. Checked whole; frozen. */
+export interface Config {
+  readonly dataDir: string;
+  readonly policyDir: string;
+  /** True if the policies are the samples of the package, because the user has none. */
+  readonly samplePolicies: boolean;
+  readonly keysDir: string;
+  readonly adminSocket: string;
+  readonly grpc: ListenerConfig;
+  readonly connect: ListenerConfig;
+  /** Null means the embedded database. */
+  readonly databaseUrl: string | null;
+  /** The tables' owner; null if only the service's login is known. */
+  readonly databaseOwnerUrl: string | null;
+  readonly redisUrl: string | null;
+  readonly agentRate: number;
+  readonly agentBurst: number;
+  readonly logLevel: LogLevel;
+}
+
+const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** The variables, for `--help` and for the check that none is misspelt. */
+export const VARIABLES: Readonly<Record<string, string>> = {
+  DATACRAWL_DATA_DIR: "where the embedded database, the keys and the admin socket live (./data)",
+  DATACRAWL_POLICY_DIR: "the directory of rule files (./policies)",
+  DATACRAWL_KEYS_DIR: "the directory of secret keys ($DATACRAWL_DATA_DIR/keys)",
+  DATACRAWL_GRPC_ADDR: "where agents' gRPC listens (127.0.0.1:7440)",
+  DATACRAWL_CONNECT_ADDR: "where Connect, gRPC-Web, JSON, health and metrics listen (127.0.0.1:7441)",
+  DATACRAWL_ADMIN_ADDR: "where operators' AdminService will listen (127.0.0.1:7442); this version listens on the Unix socket alone",
+  DATACRAWL_TLS_CERT_FILE: "PEM certificate chain for the gRPC and Connect listeners",
+  DATACRAWL_TLS_KEY_FILE: "PEM private key for the gRPC and Connect listeners",
+  DATACRAWL_GRPC_TLS_CERT_FILE: "as DATACRAWL_TLS_CERT_FILE, for gRPC alone",
+  DATACRAWL_GRPC_TLS_KEY_FILE: "as DATACRAWL_TLS_KEY_FILE, for gRPC alone",
+  DATACRAWL_CONNECT_TLS_CERT_FILE: "as DATACRAWL_TLS_CERT_FILE, for Connect alone",
+  DATACRAWL_CONNECT_TLS_KEY_FILE: "as DATACRAWL_TLS_KEY_FILE, for Connect alone",
+  DATABASE_URL: "postgres:// URL of the service's login; without it the database is embedded",
+  DATABASE_OWNER_URL: "postgres:// URL of the tables' owner, for migrations and partitions",
+  REDIS_URL: "redis:// or rediss:// URL, several separated by commas for a Cluster; without it the cache is in-process",
+  DATACRAWL_AGENT_RATE: "requests a second and agent, 0 for no limit (200)",
+  DATACRAWL_AGENT_BURST: "requests that an agent may spend at once (twice the rate)",
+  DATACRAWL_LOG_LEVEL: `${LOG_LEVELS.join(", ")} (info)`,
+  DATACRAWL_API_KEY: "an agent's credential, for `datacrawl authorize` and `datacrawl sidecar`",
+  DATACRAWL_URL: "the service's URL, for `datacrawl authorize` and `datacrawl sidecar`",
+  DATACRAWL_SIDECAR_GRPC_ADDR: "where the sidecar's gRPC listens (127.0.0.1:7443)",
+  DATACRAWL_SIDECAR_CONNECT_ADDR: "where the sidecar's Connect listens (127.0.0.1:7444)",
+};
+
+/** @throws UsageError with every problem */
+export function loadConfig(env: Env, cwd: string): Config {
+  const read = new Reader(env, cwd);
+  const dataDir = read.path("DATACRAWL_DATA_DIR", "data");
+  const databaseUrl = read.url("DATABASE_URL", ["postgres:", "postgresql:"]);
+  const agentRate = read.count("DATACRAWL_AGENT_RATE", 200);
+  const config: Config = {
+    dataDir,
+    ...read.policies(databaseUrl === null),
+    keysDir: read.path("DATACRAWL_KEYS_DIR", resolve(dataDir, "keys")),
+    adminSocket: resolve(dataDir, "admin.sock"),
+    grpc: read.listener("DATACRAWL_GRPC", "127.0.0.1:7440"),
+    connect: read.listener("DATACRAWL_CONNECT", "127.0.0.1:7441"),
+    databaseUrl,
+    databaseOwnerUrl: read.url("DATABASE_OWNER_URL", ["postgres:", "postgresql:"]),
+    redisUrl: read.urls("REDIS_URL", ["redis:", "rediss:"]),
+    agentRate,
+    agentBurst: read.count("DATACRAWL_AGENT_BURST", Math.max(1, 2 * agentRate)),
+    logLevel: read.oneOf("DATACRAWL_LOG_LEVEL", LOG_LEVELS, "info"),
+  };
+  read.unknownVariables();
+  if (read.problems.length > 0) throw new UsageError(read.problems);
+  return Object.freeze(config);
+}
+
+/** Whether only this machine can reach `host`. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** Collects problems instead of stopping at the first. Values of URLs are never repeated: they hold passwords. */
+class Reader {
+  readonly problems: string[] = [];
+  readonly #env: Env;
+  readonly #cwd: string;
+
+  constructor(env: Env, cwd: string) {
+    this.#env = env;
+    this.#cwd = cwd;
+  }
+
+  path(variable: string, fallback: string): string {
+    return resolve(this.#cwd, this.#env[variable] || fallback);
+  }
+
+  count(variable: string, fallback: number): number {
+    const text = this.#env[variable];
+    if (text === undefined || text === "") return fallback;
+    if (/^\d{1,9}$/.test(text)) return Number(text);
+    this.problems.push(`${variable} is "${text}": it must be a whole number from 0 to 999999999`);
+    return fallback;
+  }
+
+  oneOf<T extends string>(variable: string, values: readonly T[], fallback: T): T {
+    const text = this.#env[variable];
+    if (text === undefined || text === "") return fallback;
+    const value = values.find((candidate) => candidate === text);
+    if (value === undefined) this.problems.push(`${variable} is "${text}": it must be one of ${values.join(", ")}`);
+    return value ?? fallback;
+  }
+
+  url(variable: string, schemes: readonly string[]): string | null {
+    const text = this.#env[variable];
+    if (text === undefined || text === "") return null;
+    if (schemes.includes(URL.parse(text)?.protocol ?? "")) return text;
+    this.problems.push(`${variable} is not a URL that begins with ${schemes.map((scheme) => `${scheme}//`).join(" or ")}`);
+    return null;
+  }
+
+  urls(variable: string, schemes: readonly string[]): string | null {
+    const text = this.#env[variable];
+    if (text === undefined || text === "") return null;
+    const wellFormed = text.split(",").every((part) => schemes.includes(URL.parse(part.trim())?.protocol ?? ""));
+    if (wellFormed) return text;
+    const wanted = schemes.map((scheme) => `${scheme}//`).join(" or ");
+    this.problems.push(`${variable} has a part that is not a URL that begins with ${wanted}`);
+    return null;
+  }
+
+  listener(prefix: string, fallback: string): ListenerConfig {
+    const variable = `${prefix}_ADDR`;
+    const address = parseTcp(this.#env[variable] || fallback, variable);
+    if (address === null) {
+      this.problems.push(`${variable} is "${this.#env[variable]}": it must be HOST:PORT, such as ${fallback} or [::1]:7440`);
+      return { address: { kind: "tcp", host: "127.0.0.1", port: 0, variable }, tls: null };
+    }
+    const tls = this.#tls(prefix);
+    if (tls === null && !isLoopback(address.host)) {
+      this.problems.push(
+        `${variable} is "${this.#env[variable]}", which other machines can reach: ` +
+          `set ${prefix}_TLS_CERT_FILE and ${prefix}_TLS_KEY_FILE, or listen on 127.0.0.1`,
+      );
+    }
+    return { address, tls };
+  }
+
+  policies(embedded: boolean): { policyDir: string; samplePolicies: boolean } {
+    const policyDir = this.path("DATACRAWL_POLICY_DIR", "policies");
+    if (existsSync(policyDir)) return { policyDir, samplePolicies: false };
+    // A package that was just installed has something to try; a deployment is never decided by samples unasked.
+    if (embedded && !this.#env["DATACRAWL_POLICY_DIR"]) return { policyDir: packagedPolicies(), samplePolicies: true };
+    this.problems.push(`DATACRAWL_POLICY_DIR is ${policyDir}, which does not exist: make it, with at least one rule file`);
+    return { policyDir, samplePolicies: false };
+  }
+
+  /** A misspelt variable would be a setting that silently does not hold. */
+  unknownVariables(): void {
+    for (const name of Object.keys(this.#env)) {
+      if (name.startsWith("DATACRAWL_") && !name.startsWith("DATACRAWL_TEST_") && !(name in VARIABLES)) {
+        this.problems.push(`${name} is not a variable of DataCrawl: unset it, or correct its name (\`datacrawl serve --help\` lists all)`);
+      }
+    }
+  }
+
+  #tls(prefix: string): TlsFiles | null {
+    const certFile = this.#env[`${prefix}_TLS_CERT_FILE`] || this.#env["DATACRAWL_TLS_CERT_FILE"];
+    const keyFile = this.#env[`${prefix}_TLS_KEY_FILE`] || this.#env["DATACRAWL_TLS_KEY_FILE"];
+    if (certFile && keyFile) return { certFile: resolve(this.#cwd, certFile), keyFile: resolve(this.#cwd, keyFile) };
+    if (certFile || keyFile) {
+      this.problems.push(`${prefix}_TLS_CERT_FILE and ${prefix}_TLS_KEY_FILE go together: only one of them is set`);
+    }
+    return null;
+  }
+}
+
+function parseTcp(text: string, variable: string): TcpAddress | null {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65535) return null;
+  return { kind: "tcp", host: (match[1] ?? match[2]) as string, port, variable };
+}
+
+/** `policies/` of the package, found from src/ as well as from dist/src/. */
+function packagedPolicies(): string {
+  const candidates = ["../policies", "../../policies"].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+  return candidates.find((path) => existsSync(path)) ?? (candidates[0] as string);
+}

@@ -1,0 +1,32 @@
+/**
+ * Named places at which a test kills the process, to show that no crash breaks a promise. In production nothing is set, and
+ * a failpoint is one comparison. (The idea is FreeBSD's fail(9).)
+ */
+export const FAILPOINTS = [
+  "authenticated",
+  "parsed",
+  "looked-up",
+  "evaluated",
+  "before-commit",
+  "after-commit",
+  "recorded",
+  "remembered",
+  "before-answer",
+] as const;
+
+export type Failpoint = (typeof FAILPOINTS)[number];
+
+const armed = parse(process.env["DATACRAWL_TEST_FAILPOINT"]);
+
+/** Kills the process with SIGKILL if `DATACRAWL_TEST_FAILPOINT=<name>:<n>` names this place and it is reached the nth time. */
+export function failpoint(name: Failpoint): void {
+  if (armed === null || armed.name !== name) return;
+  armed.hits--;
+  if (armed.hits === 0) process.kill(process.pid, "SIGKILL");
+}
+
+function parse(text: string | undefined): { readonly name: string; hits: number } | null {
+  if (text === undefined) return null;
+  const [name = "", hits = "1"] = text.split(":");
+  return { name, hits: Number(hits) };
+}

@@ -1,0 +1,39 @@
+import type { Micros } from "../clock.ts";
+import type { Reason } from "../decision.ts";
+
+/** A decision that holds a claim, as it was recorded: what a replay answers. */
+export interface Claim {
+  readonly decisionId: string;
+  readonly reason: Reason;
+  readonly message: string;
+  readonly ruleId: string | null;
+  readonly policyVersion: string;
+  readonly decidedAt: Micros;
+  /** By Postgres' clock, the only one that decides expiry. */
+  readonly expiresAt: Micros;
+  /** Keyed digest of agent, tool and payload, 32 bytes. */
+  readonly requestDigest: Uint8Array;
+}
+
+/**
+ * Which request of a key a claim is for: empty for the first one, the request's own digest for each later request that
+ * reused the key, so that those, too, are denied under one id each.
+ */
+export type Variant = Uint8Array;
+
+export const FIRST: Variant = new Uint8Array(0);
+
+/** The claims in the database. Postgres decides; caches only accelerate. */
+export interface Ledger {
+  /** The unexpired claim on (agent, key, variant), or null. */
+  findClaim(agentId: string, idempotencyKey: string, variant: Variant): Promise<Claim | null>;
+}
+
+/** Remembers claims outside the database. Losing it, or its lying, must never turn a deny into an allow. */
+export interface ClaimCache {
+  /** The remembered first claim on (agent, key), verified, or null. Never rejects; null when it does not know. */
+  get(agentId: string, idempotencyKey: string): Promise<Claim | null>;
+  /** Remembers a claim until it expires. Never waits, never throws. */
+  set(agentId: string, idempotencyKey: string, claim: Claim): void;
+  close(): Promise<void>;
+}

@@ -1,0 +1,44 @@
+import type { Micros } from "../clock.ts";
+import { lengthPrefixed } from "./key.ts";
+import type { Claim, ClaimCache } from "./ledger.ts";
+
+/** Claims remembered in this process: the newest `limit` of them. */
+export class MemoryClaimCache implements ClaimCache {
+  readonly #claims = new Map<string, Claim>();
+  readonly #now: () => Micros;
+  readonly #limit: number;
+
+  /** @param now the store's time, as good as this process knows it */
+  constructor(now: () => Micros, limit = 20_000) {
+    this.#now = now;
+    this.#limit = limit;
+  }
+
+  async get(agentId: string, idempotencyKey: string): Promise<Claim | null> {
+    const name = nameOf(agentId, idempotencyKey);
+    const claim = this.#claims.get(name);
+    if (claim === undefined) return null;
+    if (claim.expiresAt <= this.#now()) {
+      this.#claims.delete(name);
+      return null;
+    }
+    return claim;
+  }
+
+  set(agentId: string, idempotencyKey: string, claim: Claim): void {
+    const name = nameOf(agentId, idempotencyKey);
+    this.#claims.delete(name);
+    this.#claims.set(name, claim);
+    if (this.#claims.size <= this.#limit) return;
+    const oldest = this.#claims.keys().next();
+    if (oldest.done !== true) this.#claims.delete(oldest.value);
+  }
+
+  async close(): Promise<void> {
+    this.#claims.clear();
+  }
+}
+
+function nameOf(agentId: string, idempotencyKey: string): string {
+  return lengthPrefixed(agentId, idempotencyKey).toString("latin1");
+}

@@ -1,0 +1,14 @@
+import type { Io } from "./cli/io.ts";
+import { run } from "./cli/program.ts";
+
+const io: Io = {
+  env: process.env,
+  cwd: process.cwd(),
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  exit: (code) => {
+    process.exitCode = code;
+  },
+};
+
+await run(process.argv.slice(2), io);

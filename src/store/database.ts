@@ -1,0 +1,73 @@
+/** What the rest of `store/` asks of a database: Postgres over its wire, or the embedded one. */
+export interface Database {
+  /**
+   * Runs one statement in its own transaction.
+   *
+   * @throws SqlError
+   */
+  query<Row = Record<string, unknown>>(text: string, params?: readonly SqlParam[], options?: QueryOptions): Promise<Row[]>;
+  /** Runs a script of many statements in one transaction, under a lock that no two scripts hold at once. */
+  script(text: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type SqlParam = string | number | null | Uint8Array;
+
+export interface QueryOptions {
+  /** Prepares the statement under this name, once per connection. */
+  readonly name?: string;
+  /** How long to wait before the connection is given up. Default 2000. */
+  readonly timeoutMs?: number;
+}
+
+export interface SqlErrorOptions {
+  readonly sqlState?: string | undefined;
+  readonly outcome: "rolled_back" | "unknown";
+  readonly cause?: unknown;
+}
+
+/** A statement that failed. */
+export class SqlError extends Error {
+  override readonly name = "SqlError";
+  /** The five characters of Postgres' error code; absent if the database did not answer. */
+  readonly sqlState: string | undefined;
+  /** Whether it is certain that the statement changed nothing. */
+  readonly outcome: "rolled_back" | "unknown";
+
+  constructor(message: string, options: SqlErrorOptions) {
+    super(message, { cause: options.cause });
+    this.sqlState = options.sqlState;
+    this.outcome = options.outcome;
+  }
+}
+
+/**
+ * A Postgres array literal. Arrays travel as text and are cast by the server, so that both drivers send the same bytes and
+ * neither guesses element types.
+ */
+export function arrayLiteral(values: readonly (string | number | Uint8Array | null)[]): string {
+  let text = "{";
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index] as string | number | Uint8Array | null;
+    if (index > 0) text += ",";
+    if (value === null) text += "NULL";
+    else if (typeof value === "number") text += value;
+    else if (typeof value === "string") text += quoted(value);
+    else text += `"\\\\x${Buffer.from(value.buffer, value.byteOffset, value.length).toString("hex")}"`;
+  }
+  return `${text}}`;
+}
+
+function quoted(text: string): string {
+  return /["\\]/.test(text) ? `"${text.replace(/["\\]/g, "\\$&")}"` : `"${text}"`;
+}
+
+/** SQL for a timestamptz as microseconds, exactly. */
+export function microsOf(column: string): string {
+  return `(extract(epoch from ${column}) * 1000000)::bigint::text`;
+}
+
+/** SQL for microseconds (bigint) as a timestamptz, exactly. */
+export function timestampOf(micros: string): string {
+  return `('epoch'::timestamptz + ${micros} * interval '1 microsecond')`;
+}

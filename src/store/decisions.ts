@@ -1,0 +1,44 @@
+import { DECISION_COLUMNS, type DecisionRow } from "../audit/record.ts";
+import { type Database, microsOf } from "./database.ts";
+
+/** A row of the trail as it is stored, with what was kept of its payload. */
+export interface StoredDecision {
+  readonly row: DecisionRow;
+  readonly storedHash: Uint8Array;
+  /** Null if none was recorded, or it has been erased. */
+  readonly payload: { readonly salt: Uint8Array; readonly canonical: string } | null;
+}
+
+/** Reads of the trail. */
+export class SqlDecisionReader {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async find(decisionId: string): Promise<StoredDecision | null> {
+    const [found] = await this.#database.query<Record<string, unknown>>(FIND, [decisionId]);
+    return found === undefined ? null : storedOf(found);
+  }
+}
+
+const COLUMNS = DECISION_COLUMNS.map(({ name, kind }) => (kind === "micros" ? `${microsOf(`d.${name}`)} AS ${name}` : `d.${name}`));
+
+const FIND = `
+SELECT ${COLUMNS.join(", ")}, d.hash, p.salt, p.canonical
+FROM audit_decisions d LEFT JOIN audit_payloads p ON p.decision_id = d.decision_id AND p.recorded_at = d.recorded_at
+WHERE d.decision_id = $1::text::uuid`;
+
+function storedOf(found: Record<string, unknown>): StoredDecision {
+  const columns = DECISION_COLUMNS.map(({ name, field, kind }) => {
+    const value = found[name];
+    return [field, value !== null && (kind === "micros" || kind === "int") ? Number(value) : value];
+  });
+  return {
+    row: Object.fromEntries(columns) as DecisionRow,
+    storedHash: found["hash"] as Uint8Array,
+    payload:
+      found["salt"] === null ? null : { salt: found["salt"] as Uint8Array, canonical: found["canonical"] as string },
+  };
+}

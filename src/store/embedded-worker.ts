@@ -1,0 +1,32 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { PGlite } from "@electric-sql/pglite";
+import type { SqlParam } from "./database.ts";
+
+/** One statement, or without `params` a script of several. */
+export interface EmbeddedRequest {
+  readonly id: number;
+  readonly text: string;
+  readonly params: readonly SqlParam[] | null;
+}
+
+export type EmbeddedResponse =
+  | { readonly id: number; readonly rows: unknown[] }
+  | { readonly id: number; readonly problem: string; readonly sqlState: string | undefined };
+
+// PGlite computes on the thread that calls it, so it has this one to itself. It runs one statement at a time, in order.
+const { directory } = workerData as { directory: string };
+const database = await PGlite.create(directory);
+
+parentPort?.on("message", (request: EmbeddedRequest) => void run(request));
+parentPort?.postMessage({ id: 0, rows: [] } satisfies EmbeddedResponse);
+
+async function run({ id, text, params }: EmbeddedRequest): Promise<void> {
+  try {
+    const rows = params === null ? (await database.exec(text), []) : (await database.query(text, [...params])).rows;
+    parentPort?.postMessage({ id, rows } satisfies EmbeddedResponse);
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    const sqlState = error instanceof Error && "code" in error ? String(error.code) : undefined;
+    parentPort?.postMessage({ id, problem, sqlState } satisfies EmbeddedResponse);
+  }
+}

@@ -1,0 +1,81 @@
+import { Worker } from "node:worker_threads";
+import { type Database, SqlError, type SqlParam } from "./database.ts";
+import type { EmbeddedRequest, EmbeddedResponse } from "./embedded-worker.ts";
+
+interface Pending {
+  readonly resolve: (rows: unknown[]) => void;
+  readonly reject: (error: SqlError) => void;
+}
+
+/**
+ * Postgres inside this process (PGlite), in a thread of its own. It does not fsync: a killed process loses nothing, a power
+ * cut may. It has one session, so no separation of roles; the caller holds the data directory's lock.
+ */
+export class EmbeddedDatabase implements Database {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 1;
+  #dead: SqlError | null = null;
+
+  private constructor(worker: Worker, onError: (error: Error) => void) {
+    this.#worker = worker;
+    worker.on("message", (response: EmbeddedResponse) => this.#settle(response));
+    worker.on("error", (error) => {
+      this.#die(error);
+      onError(error);
+    });
+    worker.on("exit", () => this.#die(new Error("the embedded database has stopped")));
+  }
+
+  /** Opens or creates the database in `directory`, which this process alone uses. */
+  static async open(directory: string, onError: (error: Error) => void): Promise<EmbeddedDatabase> {
+    // In the published package this file is JavaScript, and so is its neighbour.
+    const file = import.meta.url.endsWith(".ts") ? "./embedded-worker.ts" : "./embedded-worker.js";
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: { directory } });
+    const database = new EmbeddedDatabase(worker, onError);
+    // The worker's first message, under id 0, says that the database is open.
+    await new Promise<unknown[]>((resolve, reject) => database.#pending.set(0, { resolve, reject }));
+    return database;
+  }
+
+  async query<Row>(text: string, params: readonly SqlParam[] = []): Promise<Row[]> {
+    return (await this.#send(text, params)) as Row[];
+  }
+
+  async script(text: string): Promise<void> {
+    try {
+      await this.#send(`BEGIN;\n${text};\nCOMMIT;`, null);
+    } catch (error) {
+      await this.#send("ROLLBACK", null).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#die(new Error("the embedded database is closed"));
+    await this.#worker.terminate();
+  }
+
+  #send(text: string, params: readonly SqlParam[] | null): Promise<unknown[]> {
+    if (this.#dead !== null) return Promise.reject(this.#dead);
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, text, params } satisfies EmbeddedRequest);
+    });
+  }
+
+  #settle(response: EmbeddedResponse): void {
+    const pending = this.#pending.get(response.id);
+    this.#pending.delete(response.id);
+    if ("rows" in response) pending?.resolve(response.rows);
+    else pending?.reject(new SqlError(response.problem, { outcome: "rolled_back", sqlState: response.sqlState }));
+  }
+
+  #die(cause: Error): void {
+    if (this.#dead !== null) return;
+    this.#dead = new SqlError(cause.message, { outcome: "unknown", cause });
+    for (const pending of this.#pending.values()) pending.reject(this.#dead);
+    this.#pending.clear();
+  }
+}

@@ -1,0 +1,33 @@
+import { EVENT_COLUMNS, type EventRow } from "../audit/record.ts";
+import { type Database, type SqlParam, timestampOf } from "./database.ts";
+
+/**
+ * SQL that inserts one event, whose parameters are {@link eventParams} from `$first` on.
+ *
+ * @param from what the row is selected from, such as `FROM made`, so that the event is told only if something was made
+ */
+export function insertEvent(first: number, from = ""): string {
+  const values = EVENT_COLUMNS.map(({ kind }, index) => {
+    const param = `$${first + index}`;
+    return kind === "micros" ? timestampOf(`${param}::bigint`) : `${param}::${kind === "uuid" ? "uuid" : "text"}`;
+  });
+  const names = EVENT_COLUMNS.map(({ name }) => name).join(", ");
+  return `INSERT INTO audit_events (${names}, hash) SELECT ${values.join(", ")}, $${first + EVENT_COLUMNS.length}::bytea ${from}`;
+}
+
+export function eventParams({ row, hash }: { readonly row: EventRow; readonly hash: Uint8Array }): SqlParam[] {
+  return [...EVENT_COLUMNS.map(({ field, kind }) => (kind === "micros" ? String(row[field]) : row[field])), hash];
+}
+
+/** Events that come with no other change. */
+export class SqlEventStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async append(event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<void> {
+    await this.#database.query(insertEvent(1), eventParams(event), { name: "append_event" });
+  }
+}

@@ -1,0 +1,67 @@
+import { createHash, randomBytes } from "node:crypto";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { UsageError } from "../fault.ts";
+import type { Database } from "./database.ts";
+
+/** Secrets that all replicas share and the database never holds. */
+export interface ServiceKeys {
+  /** 32 random bytes, from which all HMAC keys are derived. */
+  readonly hmac: Buffer;
+}
+
+const HMAC_FILE = "hmac.key";
+
+/** Makes the keys that are missing in `directory`. @returns the names of the files that were made */
+export function initKeys(directory: string): string[] {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return writeNew(join(directory, HMAC_FILE), `${randomBytes(32).toString("hex")}\n`) ? [HMAC_FILE] : [];
+}
+
+/** @throws UsageError if a key is missing or is not one */
+export function loadKeys(directory: string): ServiceKeys {
+  const path = join(directory, HMAC_FILE);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8").trim();
+  } catch (error) {
+    const why = error instanceof Error && "code" in error && error.code === "ENOENT" ? "does not exist" : "cannot be read";
+    throw new UsageError([
+      `the key file ${path} ${why}: run \`datacrawl keys init\` once, and give all replicas the same files (DATACRAWL_KEYS_DIR)`,
+    ]);
+  }
+  if (!/^[0-9a-f]{64}$/.test(text)) throw new UsageError([`the key file ${path} does not hold 64 hex digits`]);
+  return { hmac: Buffer.from(text, "hex") };
+}
+
+/**
+ * Registers the keys' fingerprints with the database's first replica, and holds every later one to them: a replica with
+ * other keys would take every retry for another request.
+ *
+ * @throws UsageError if the database knows other keys
+ */
+export async function registerKeys(database: Database, keys: ServiceKeys): Promise<void> {
+  const fingerprint = createHash("sha256").update("datacrawl.fingerprint.v1").update(keys.hmac).digest("hex").slice(0, 32);
+  await database.query("INSERT INTO service_keys (name, fingerprint) VALUES ('hmac', $1) ON CONFLICT DO NOTHING", [fingerprint]);
+  const [row] = await database.query<{ fingerprint: string }>("SELECT fingerprint FROM service_keys WHERE name = 'hmac'");
+  if (row?.fingerprint === fingerprint) return;
+  throw new UsageError([
+    `the key ${HMAC_FILE} has the fingerprint ${fingerprint}, but this database's replicas use ${row?.fingerprint}: ` +
+      "give this replica their keys directory (DATACRAWL_KEYS_DIR)",
+  ]);
+}
+
+/** False if the file exists. Durable when it returns: a key that is lost in a power cut was worth nothing. */
+function writeNew(path: string, text: string): boolean {
+  let file: number;
+  try {
+    file = openSync(path, "wx", 0o600);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw error;
+  }
+  writeSync(file, text);
+  fsyncSync(file);
+  closeSync(file);
+  return true;
+}

@@ -1,0 +1,10 @@
+import { foundation } from "./0001-foundation.ts";
+
+export interface Migration {
+  readonly id: number;
+  readonly name: string;
+  readonly sql: string;
+}
+
+/** In the order in which they run. A migration that has shipped never changes: a later one corrects it. */
+export const MIGRATIONS: readonly Migration[] = [{ id: 1, name: "foundation", sql: foundation }];

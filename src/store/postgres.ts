@@ -1,0 +1,106 @@
+import pg from "pg";
+import { type Database, type QueryOptions, SqlError, type SqlParam } from "./database.ts";
+
+const DEFAULT_TIMEOUT_MS = 2000;
+/** `datac` in ASCII, and a number. Scripts of all replicas wait for one another on it. */
+const SCRIPT_LOCK = 0x6461_7461_63_01;
+
+/** Postgres 15 or newer, through a pool of connections that are thrown away when in doubt. */
+export class PostgresDatabase implements Database {
+  readonly #pool: pg.Pool;
+
+  /** @param url a `postgres://` URL. Poolers in transaction mode are not supported: statements are prepared. */
+  constructor(url: string, options: { readonly connections: number; readonly onError: (error: Error) => void }) {
+    this.#pool = new pg.Pool({
+      connectionString: url,
+      max: options.connections,
+      connectionTimeoutMillis: DEFAULT_TIMEOUT_MS,
+      keepAlive: true,
+      application_name: "datacrawl",
+    });
+    this.#pool.on("error", options.onError);
+  }
+
+  async query<Row>(text: string, params: readonly SqlParam[] = [], options: QueryOptions = {}): Promise<Row[]> {
+    const client = await this.#connect();
+    const warnings: string[] = [];
+    const onNotice = (notice: { severity?: string | undefined; message?: string | undefined }): void => {
+      if (notice.severity === "WARNING") warnings.push(notice.message ?? "");
+    };
+    client.on("notice", onNotice);
+    try {
+      const query = { text, values: [...params], ...(options.name === undefined ? {} : { name: options.name }) };
+      const result = await withTimeout(client.query(query), options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+      // A commit that stops waiting for its standby reports success and a warning: durable here, but not there.
+      if (warnings.length > 0) throw new SqlError(`Postgres warned: ${warnings.join("; ")}`, { outcome: "unknown" });
+      client.off("notice", onNotice);
+      client.release();
+      return result.rows as Row[];
+    } catch (error) {
+      const failure = asSqlError(error);
+      client.off("notice", onNotice);
+      // Destroyed unless the server itself rolled back: statement_timeout would not bound a commit that waits for a standby.
+      client.release(failure.outcome === "unknown");
+      throw failure;
+    }
+  }
+
+  async script(text: string): Promise<void> {
+    const client = await this.#connect();
+    try {
+      await client.query(`BEGIN; SET LOCAL lock_timeout = '30s'; SELECT pg_advisory_xact_lock(${SCRIPT_LOCK});`);
+      await client.query(text);
+      await client.query("COMMIT");
+      client.release();
+    } catch (error) {
+      client.release(true);
+      throw asSqlError(error);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+
+  async #connect(): Promise<pg.PoolClient> {
+    try {
+      return await this.#pool.connect();
+    } catch (error) {
+      throw new SqlError(`Postgres cannot be reached: ${messageOf(error)}`, {
+        outcome: "rolled_back",
+        sqlState: error instanceof pg.DatabaseError ? error.code : undefined,
+        cause: error,
+      });
+    }
+  }
+}
+
+function asSqlError(error: unknown): SqlError {
+  if (error instanceof SqlError) return error;
+  if (!(error instanceof pg.DatabaseError)) return new SqlError(messageOf(error), { outcome: "unknown", cause: error });
+  // A server that shuts down or crashes says FATAL or PANIC; whether it had committed before is not said.
+  const outcome = error.severity === "ERROR" ? "rolled_back" : "unknown";
+  return new SqlError(error.message, { outcome, sqlState: error.code, cause: error });
+}
+
+async function withTimeout<T>(work: Promise<T>, milliseconds: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const expired = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new SqlError(`Postgres did not answer within ${milliseconds} ms`, { outcome: "unknown" }));
+    }, milliseconds);
+  });
+  try {
+    return await Promise.race([work, expired]);
+  } finally {
+    clearTimeout(timer);
+    // The query of a connection that is thrown away fails later, with nobody left to hear it.
+    work.catch(() => undefined);
+  }
+}
+
+function messageOf(error: unknown): string {
+  // Refused connections to several addresses come as an AggregateError, whose own message is empty.
+  if (error instanceof AggregateError) return error.errors.map(messageOf).join("; ");
+  return error instanceof Error ? error.message : String(error);
+}
