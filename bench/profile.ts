@@ -1,0 +1,85 @@
+/**
+ * `node bench/profile.ts [SECONDS]`: where the microseconds of a durable decision go. Runs the service under the bench's load,
+ * every key new, samples its main thread for SECONDS (8) in the midst of it, and prints its own time per decision by
+ * module and by function. The sampling itself slows the service, by a tenth or so.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { answersPerSecond, load, newPrefix } from "./measure.ts";
+import { startDatacrawl } from "./peers/datacrawl.ts";
+import { freePort } from "./support/child.ts";
+import { type CpuProfile, profileProcess } from "./support/inspector.ts";
+import { stopOnSignals } from "./support/signals.ts";
+import { startPostgres, startRedis, temporaryDirectory } from "./support/stores.ts";
+
+const WARMUP_MS = 4_000;
+const FUNCTIONS_SHOWN = 60;
+
+async function main(): Promise<void> {
+  const sampleMs = Number(process.argv[2] ?? 8) * 1000;
+  await using stack = new AsyncDisposableStack();
+  stopOnSignals(stack);
+  const directory = temporaryDirectory(stack);
+  const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack) };
+  const inspectorPort = await freePort();
+  const nodeArguments = [`--inspect=127.0.0.1:${inspectorPort}`];
+  const peer = await startDatacrawl(stack, directory, stores, { name: "datacrawl", rules: 10, nodeArguments });
+
+  const loading = load(peer, {
+    connections: 4,
+    streams: 32,
+    keyPrefix: newPrefix(),
+    keyCycle: 0,
+    expected: "authorize",
+    warmupMs: WARMUP_MS,
+    measureMs: sampleMs + 2_000,
+  });
+  await sleep(WARMUP_MS + 1_000);
+  const profile = await profileProcess(inspectorPort, sampleMs);
+  const result = await loading;
+  if (result.failed > 0) throw new Error(`not all answers were as expected: ${result.firstFailure}`);
+  const decisions = (answersPerSecond(result) * (profile.endTime - profile.startTime)) / 1e6;
+
+  print("CPU per decision by process", toMicroseconds(result.cpuSeconds, result.answered));
+  print("The service's main thread by module", selfTime(profile, decisions, moduleOf));
+  print("The service's main thread by function", selfTime(profile, decisions, functionOf).slice(0, FUNCTIONS_SHOWN));
+}
+
+type Line = readonly [name: string, microseconds: number];
+type CallFrame = CpuProfile["nodes"][number]["callFrame"];
+
+/** Self time per decision under each name, most first. */
+function selfTime(profile: CpuProfile, decisions: number, nameOf: (frame: CallFrame) => string): Line[] {
+  const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
+  const totals = new Map<string, number>();
+  for (const [i, id] of profile.samples.entries()) {
+    const name = names.get(id)!;
+    totals.set(name, (totals.get(name) ?? 0) + profile.timeDeltas[i]!);
+  }
+  return [...totals].map(([name, us]): Line => [name, us / decisions]).toSorted(([, a], [, b]) => b - a);
+}
+
+function functionOf(frame: CallFrame): string {
+  const name = frame.functionName === "" ? `(anonymous:${frame.lineNumber + 1})` : frame.functionName;
+  return `${name}  ${moduleOf(frame)}`;
+}
+
+/** `src/audit/writer.ts`, a package's name, a part of Node, or what V8 names in brackets. */
+function moduleOf({ url, functionName }: CallFrame): string {
+  const inPackage = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url);
+  if (inPackage !== null) return inPackage[1]!;
+  const inSource = /\/((?:src|gen)\/.*)$/.exec(url);
+  if (inSource !== null) return inSource[1]!;
+  if (url !== "") return url;
+  return functionName.startsWith("(") ? functionName : "(native function)";
+}
+
+function toMicroseconds(cpuSeconds: Readonly<Record<string, number>>, answered: number): Line[] {
+  return Object.entries(cpuSeconds).map(([name, seconds]): Line => [name, (seconds / answered) * 1e6]);
+}
+
+function print(title: string, lines: readonly Line[]): void {
+  process.stdout.write(`\n${title}, µs\n`);
+  for (const [name, us] of lines) if (us >= 0.1) process.stdout.write(`${us.toFixed(1).padStart(8)}  ${name}\n`);
+}
+
+await main();

@@ -1,0 +1,155 @@
+/**
+ * From measurements to figures. A ratio is taken within each round, between runs that stood side by side, and then the
+ * median of the rounds.
+ */
+import type { LoadResult } from "./load.ts";
+import { answersPerSecond, cpuUsPerAnswer, type Measurement, type ScenarioName } from "./measure.ts";
+import { median } from "./support/statistics.ts";
+
+export interface Results {
+  readonly at: string;
+  readonly commit: string;
+  readonly machine: Readonly<Record<string, string>>;
+  readonly pace: string;
+  readonly measurements: readonly Measurement[];
+  readonly peakMemoryMiB: Readonly<Record<string, number>>;
+  readonly startSeconds: { readonly first: number; readonly second: number };
+}
+
+/** One line of the table of ratios. */
+interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: "×" | "MiB" | "s";
+  /** What is aimed at; null: only told. */
+  readonly target: { readonly atMost: number } | { readonly atLeast: number } | null;
+}
+
+export function figures(results: Results): Figure[] {
+  const ratio = (scenario: ScenarioName, of: (result: LoadResult) => number, peer: string, base: string): number =>
+    medianRatio(results.measurements, scenario, of, peer, base);
+  const figure = (name: string, value: number, target: Figure["target"], unit: Figure["unit"] = "×"): Figure => ({
+    name,
+    value,
+    unit,
+    target,
+  });
+  return [
+    figure("CPU per durable decision, against Cerbos", ratio("decisions", cpuUsPerAnswer, "datacrawl", "cerbos"), {
+      atMost: 0.6,
+    }),
+    figure("CPU per durable decision, against echo", ratio("decisions", cpuUsPerAnswer, "datacrawl", "echo"), {
+      atMost: 2.2,
+    }),
+    figure("durable decisions/s, against Cerbos", ratio("decisions", answersPerSecond, "datacrawl", "cerbos"), {
+      atLeast: 1.6,
+    }),
+    figure("replays/s, against echo", ratio("replays", answersPerSecond, "datacrawl", "echo"), { atLeast: 0.7 }),
+    figure("CPU per replay, against echo", ratio("replays", cpuUsPerAnswer, "datacrawl", "echo"), null),
+    figure(
+      "one at a time, median latency, against floor",
+      ratio("one at a time", medianLatency, "datacrawl", "floor"),
+      {
+        atMost: 1.2,
+      },
+    ),
+    figure("the same against echo", ratio("one at a time", medianLatency, "datacrawl", "echo"), null),
+    figure("the same against Cerbos", ratio("one at a time", medianLatency, "datacrawl", "cerbos"), null),
+    figure(
+      "CPU with 10,000 other rules, against 10",
+      ratio("decisions", cpuUsPerAnswer, "datacrawl_10k", "datacrawl"),
+      { atMost: 1.1 },
+    ),
+    figure(
+      "peak resident memory of the service",
+      results.peakMemoryMiB.datacrawl ?? Number.NaN,
+      { atMost: 200 },
+      "MiB",
+    ),
+    figure("first start on an empty data directory to ready", results.startSeconds.first, null, "s"),
+    figure("second start to ready", results.startSeconds.second, null, "s"),
+  ];
+}
+
+function medianLatency({ p50Us }: LoadResult): number {
+  return p50Us;
+}
+
+/** Whether the target is met; null where there is none. A figure that could not be measured (NaN) is missed. */
+function isMet({ value, target }: Figure): boolean | null {
+  if (target === null) return null;
+  return "atMost" in target ? value <= target.atMost : value >= target.atLeast;
+}
+
+export function markdown(results: Results): string {
+  const machine = Object.entries(results.machine).map(([what, value]) => `${what} ${value}`);
+  return [
+    `Measured ${results.at}, commit ${results.commit}: ${machine.join("; ")}. ${results.pace}`,
+    "",
+    ...table(["figure", "measured", "target", ""], figures(results).map(figureCells)),
+    "",
+    ...table(
+      ["in flight", "peer", "answers/s", "CPU µs per answer", "of which", "p50 µs", "p99 µs", "peak MiB"],
+      peerRows(results),
+    ),
+  ].join("\n");
+}
+
+function figureCells(figure: Figure): string[] {
+  const { name, value, unit, target } = figure;
+  const aim = target === null ? "" : "atMost" in target ? `≤ ${target.atMost}` : `≥ ${target.atLeast}`;
+  const met = isMet(figure);
+  return [
+    name,
+    `${value.toFixed(unit === "MiB" ? 0 : 2)} ${unit}`,
+    aim,
+    met === null ? "" : met ? "met" : "**missed**",
+  ];
+}
+
+function peerRows({ measurements, peakMemoryMiB }: Results): string[][] {
+  const groups = Map.groupBy(measurements, ({ scenario, peer }) => `${scenario}/${peer}`);
+  return [...groups.values()].map((group) => {
+    const { scenario, peer } = group[0]!;
+    const middle = (of: (result: LoadResult) => number) => median(group.map(({ result }) => of(result)));
+    const split = Object.keys(group[0]!.result.cpuSeconds).map((name) => {
+      const us = middle(({ cpuSeconds, answered }) => (cpuSeconds[name]! / answered) * 1e6);
+      return `${name} ${us.toFixed(0)}`;
+    });
+    return [
+      scenario,
+      peer,
+      middle(answersPerSecond).toFixed(0),
+      middle(cpuUsPerAnswer).toFixed(0),
+      split.join(", "),
+      middle(({ p50Us }) => p50Us).toFixed(0),
+      middle(({ p99Us }) => p99Us).toFixed(0),
+      peakMemoryMiB[peer]?.toFixed(0) ?? "",
+    ];
+  });
+}
+
+function medianRatio(
+  measurements: readonly Measurement[],
+  scenario: ScenarioName,
+  of: (result: LoadResult) => number,
+  peer: string,
+  base: string,
+): number {
+  const rounds = Map.groupBy(
+    measurements.filter((one) => one.scenario === scenario),
+    ({ round }) => round,
+  );
+  const valueOf = (round: readonly Measurement[], name: string): number => {
+    const one = round.find((measurement) => measurement.peer === name);
+    return one === undefined ? Number.NaN : of(one.result);
+  };
+  return median([...rounds.values()].map((round) => valueOf(round, peer) / valueOf(round, base)));
+}
+
+/** A Markdown table with its columns aligned, so that it can be read as plain text too. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
+  const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`;
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)];
+}

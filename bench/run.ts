@@ -1,0 +1,120 @@
+/**
+ * `npm run bench`: what a durable decision costs, beside a bare echo and beside Cerbos with its decision log, in one run on
+ * one machine with one generator. Starts and stops all it needs. See docs/benchmarks.md.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { isoMicros, systemClock } from "../src/clock.ts";
+import { measure, type Pace, type Scenario } from "./measure.ts";
+import { startCerbos } from "./peers/cerbos.ts";
+import { startDatacrawl, startTimes } from "./peers/datacrawl.ts";
+import { startEcho, startFloor } from "./peers/node-peers.ts";
+import type { Peer } from "./peers/peer.ts";
+import { figures, markdown, type Results } from "./report.ts";
+import { commit, describeMachine } from "./support/machine.ts";
+import { peakMemoryMiB } from "./support/procfs.ts";
+import { stopOnSignals } from "./support/signals.ts";
+import { startPostgres, startRedis, temporaryDirectory } from "./support/stores.ts";
+
+const USAGE = `Usage: npm run bench -- [--quick] [--json] [--write]
+
+  --quick   one short round of each: about a minute, to see that all works
+  --json    the results with every round on stdout instead of the tables
+  --write   put the tables into docs/benchmarks.md
+`;
+const DEFAULT_PACE: Pace = { rounds: 5, warmupMs: 1_000, measureMs: 4_000 };
+const QUICK_PACE: Pace = { rounds: 1, warmupMs: 500, measureMs: 1_500 };
+const DOCUMENT = join(import.meta.dirname, "../docs/benchmarks.md");
+const RESULTS = join(import.meta.dirname, "results");
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      write: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) return void process.stdout.write(USAGE);
+
+  const results = await bench(values.quick ? QUICK_PACE : DEFAULT_PACE);
+  keep(results);
+  if (values.write) writeDocument(results);
+  process.stdout.write(values.json ? json(results) : `\n${markdown(results)}\n`);
+  if (results.measurements.some(({ result }) => result.failed > 0)) {
+    progress("some answers were not as expected; they are not counted, and the figures are not to be trusted");
+    process.exitCode = 1;
+  }
+}
+
+async function bench(pace: Pace): Promise<Results> {
+  await using stack = new AsyncDisposableStack();
+  stopOnSignals(stack);
+  const directory = temporaryDirectory(stack);
+  const at = isoMicros(systemClock.now());
+  const machine = await describeMachine();
+
+  progress("starting embedded, twice");
+  const startSeconds = await startTimes(join(directory, "embedded"));
+
+  progress("starting Postgres, Redis and the peers");
+  const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack) };
+  const echo = await startEcho(stack);
+  const floor = await startFloor(stack, stores.postgres, stores.redis);
+  const cerbos = await startCerbos(stack, directory, 10);
+  const datacrawl = await startDatacrawl(stack, directory, stores, { name: "datacrawl", rules: 10 });
+  const datacrawl10k = await startDatacrawl(stack, directory, stores, { name: "datacrawl_10k", rules: 10_000 });
+
+  const many = { connections: 4, streams: 32 };
+  const one = { connections: 1, streams: 1 };
+  const scenarios: Scenario[] = [
+    { name: "decisions", ...many, keys: "fresh", peers: [echo, cerbos, datacrawl, datacrawl10k] },
+    { name: "replays", ...many, keys: "replayed", peers: [echo, datacrawl] },
+    { name: "one at a time", ...one, keys: "fresh", peers: [echo, floor, cerbos, datacrawl] },
+  ];
+  const measurements = [];
+  for (const scenario of scenarios) measurements.push(...(await measure(scenario, pace, progress)));
+  return {
+    at,
+    commit: await commit(),
+    machine,
+    pace: `Medians of ${pace.rounds} interleaved rounds of ${pace.measureMs / 1000} s after ${pace.warmupMs / 1000} s of warm-up.`,
+    measurements,
+    peakMemoryMiB: memoryOf([echo, floor, cerbos, datacrawl, datacrawl10k]),
+    startSeconds,
+  };
+}
+
+function memoryOf(peers: readonly Peer[]): Record<string, number> {
+  return Object.fromEntries(peers.map(({ name, processes }) => [name, peakMemoryMiB(processes.service)]));
+}
+
+function keep(results: Results): void {
+  mkdirSync(RESULTS, { recursive: true });
+  const file = join(RESULTS, `${results.at.slice(0, 19).replaceAll(":", "")}.json`);
+  writeFileSync(file, json(results));
+  progress(`kept in ${file}`);
+}
+
+function json(results: Results): string {
+  return `${JSON.stringify({ figures: figures(results), ...results }, null, 1)}\n`;
+}
+
+/** Replaces what stands between the document's two markers. */
+function writeDocument(results: Results): void {
+  const text = readFileSync(DOCUMENT, "utf8");
+  const measured = /(?<=<!-- measured -->\n)[^]*(?=<!-- end -->)/;
+  if (!measured.test(text)) throw new Error(`${DOCUMENT} has lost its markers`);
+  writeFileSync(
+    DOCUMENT,
+    text.replace(measured, () => `\n${markdown(results)}\n\n`),
+  );
+}
+
+function progress(line: string): void {
+  process.stderr.write(`bench: ${line}\n`);
+}
+
+await main();

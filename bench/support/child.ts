@@ -1,0 +1,93 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 20_000;
+const LOG_TAIL = 4_000;
+
+export interface Command {
+  /** For messages. */
+  readonly name: string;
+  readonly file: string;
+  readonly args: readonly string[];
+  /** Beside the bench's own environment, from which DataCrawl's variables and the Postgres client's are taken out. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stopSignal?: NodeJS.Signals;
+}
+
+/** A process that the bench started. Disposing of it stops it, by force if it will not. */
+export interface Child extends AsyncDisposable {
+  readonly pid: number;
+  /** Resolves once `isReady` does so with true; rejects if the process ends first or a minute has passed. */
+  untilReady(isReady: () => Promise<boolean>): Promise<void>;
+}
+
+export function start({ name, file, args, env = {}, stopSignal = "SIGTERM" }: Command): Child {
+  const child = spawn(file, args, { env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  let log = "";
+  const keepTail = (chunk: Buffer) => (log = (log + chunk.toString()).slice(-LOG_TAIL));
+  child.stdout.on("data", keepTail);
+  child.stderr.on("data", keepTail);
+  const exited = once(child, "exit");
+  // An "error" event rejects `exited` too (the command does not exist); whoever waits sees it.
+  exited.catch((error: unknown) => (log += String(error)));
+  const ended = () => child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
+
+  return {
+    pid: child.pid ?? 0,
+    async untilReady(isReady) {
+      for (const giveUpAt = performance.now() + START_TIMEOUT_MS; !(await isReady()); await sleep(5)) {
+        if (ended()) throw new Error(`${name} ended before it was ready:\n${log}`);
+        if (performance.now() > giveUpAt) throw new Error(`${name} was not ready after a minute:\n${log}`);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      if (ended()) return;
+      child.kill(stopSignal);
+      const force = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
+      await exited;
+      clearTimeout(force);
+    },
+  };
+}
+
+/** Runs `command` to its end and returns its standard output; rejects with its errors unless it exits with 0. */
+export async function run({ name, file, args, env = {} }: Command): Promise<string> {
+  const child = spawn(file, args, { env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  let err = "";
+  child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
+  const [status]: (number | null)[] = await once(child, "close");
+  if (status !== 0) throw new Error(`${name} failed (${status}):\n${out}${err}`);
+  return out;
+}
+
+/** A TCP port of 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+/** Whether a GET of `url` answers with 200. */
+export async function answersHttp(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url);
+    await response.arrayBuffer();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+function cleanEnvironment(): NodeJS.ProcessEnv {
+  const foreign = /^(DATACRAWL_|DATABASE_|REDIS_URL|PG|CERBOS_|NODE_OPTIONS)/;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
+}

@@ -1,0 +1,34 @@
+import { cpus, release, totalmem } from "node:os";
+import { postgresBinaries } from "./stores.ts";
+import { run } from "./child.ts";
+
+/** What the figures depend on, by name. */
+export async function describeMachine(): Promise<Record<string, string>> {
+  return {
+    CPU: `${cpus()[0]?.model ?? "unknown"} × ${cpus().length}`,
+    memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
+    Linux: release(),
+    Node: process.versions.node,
+    Postgres: await version(`${postgresBinaries()}/postgres`, /\) ([\d.]+)/),
+    Redis: await version("redis-server", /v=([\d.]+)/),
+    Cerbos: "0.55.0",
+  };
+}
+
+/** The commit that is checked out, and whether the sources differ from it; "unknown" outside a repository. */
+export async function commit(): Promise<string> {
+  try {
+    const changed = await git("status", "--porcelain", "--", "../../src", "../../gen");
+    return `${(await git("rev-parse", "--short", "HEAD")).trim()}${changed === "" ? "" : " with changes"}`;
+  } catch {
+    return "unknown";
+  }
+}
+
+async function version(file: string, pattern: RegExp): Promise<string> {
+  return pattern.exec(await run({ name: file, file, args: ["--version"] }))?.[1] ?? "of unknown version";
+}
+
+function git(...args: string[]): Promise<string> {
+  return run({ name: "git", file: "git", args: ["-C", import.meta.dirname, ...args] });
+}
