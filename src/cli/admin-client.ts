@@ -1,0 +1,43 @@
+import { type Client, createClient, createRouterTransport, type Transport } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { createConnection } from "node:net";
+import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { type Config, loadConfig } from "../config.ts";
+import { adminService } from "../server/admin-service.ts";
+import { openAdminOperations } from "../server/admin-operations.ts";
+import { openStore } from "../store/open.ts";
+import type { Io } from "./io.ts";
+
+/** Who the trail says acted, for whatever comes over the socket or from this machine: nobody has authenticated. */
+const ACTOR = "socket";
+
+/** Runs `work` with AdminService: the running service's, through its socket, or else on the store itself. */
+export async function withAdmin<Result>(io: Io, work: (admin: Client<typeof AdminService>) => Promise<Result>): Promise<Result> {
+  const config = loadConfig(io.env, io.cwd);
+  if (await somebodyListens(config.adminSocket)) {
+    const baseUrl = "http://admin.sock";
+    const overSocket = createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions: { socketPath: config.adminSocket } });
+    return await work(createClient(AdminService, overSocket));
+  }
+  return await withOwnStore(config, io, (transport) => work(createClient(AdminService, transport)));
+}
+
+async function withOwnStore<Result>(config: Config, io: Io, work: (transport: Transport) => Promise<Result>): Promise<Result> {
+  const store = await openStore(config, (error) => io.err(`datacrawl: ${error.message}\n`));
+  try {
+    const service = adminService(openAdminOperations(store), ACTOR);
+    return await work(createRouterTransport((router) => void router.service(AdminService, service)));
+  } finally {
+    await store.close();
+  }
+}
+
+function somebodyListens(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(socketPath, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}

@@ -1,0 +1,91 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { Command } from "commander";
+import { type Agent, AgentStateSchema } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { withAdmin } from "./admin-client.ts";
+import type { Io } from "./io.ts";
+import { outJson, outTable, printable, wordOf } from "./output.ts";
+
+interface JsonFlag {
+  readonly json?: true;
+}
+
+/** `datacrawl agent create|list|revoke|freeze|unfreeze`. */
+export function agentCommand(io: Io): Command {
+  const command = new Command("agent").description("Create, list, freeze and revoke agents.");
+
+  command
+    .command("create")
+    .description("Create an agent and print its credential, which is shown only now.")
+    .argument("<id>", "1 to 63 of a-z, 0-9, dot and hyphen")
+    .option("--json", 'print {"agentId", "key"}')
+    .action(async (id: string, flags: JsonFlag) => {
+      const { agent, key } = await withAdmin(io, (admin) => admin.createAgent({ agentId: id }));
+      if (flags.json) return outJson(io, { agentId: agent?.agentId, key });
+      io.err(`Created the agent ${id}. Its credential, which cannot be shown again:\n`);
+      io.out(`${key}\n`);
+    });
+
+  command
+    .command("list")
+    .description("List all agents.")
+    .option("--json", "print a list of agents")
+    .action(async (flags: JsonFlag) => {
+      const agents = await withAdmin(io, async (admin) => {
+        const all: Agent[] = [];
+        for (let pageToken = ""; ; ) {
+          const page = await admin.listAgents({ pageSize: 1000, pageToken });
+          all.push(...page.agents);
+          pageToken = page.nextPageToken;
+          if (pageToken === "") return all;
+        }
+      });
+      if (flags.json) return outJson(io, agents.map(jsonOf));
+      const rows = agents.map((agent) => [agent.agentId, stateOf(agent), createdOf(agent), agent.keyIds.join(" ")]);
+      outTable(io, ["AGENT", "STATE", "CREATED", "KEYS"], rows);
+    });
+
+  command
+    .command("revoke")
+    .description("Revoke an agent and its keys, for good.")
+    .argument("<id>")
+    .option("--json", "print the agent")
+    .action(async (id: string, flags: JsonFlag) => {
+      const { agent } = await withAdmin(io, (admin) => admin.revokeAgent({ agentId: id }));
+      tell(io, agent, flags);
+    });
+
+  for (const verb of ["freeze", "unfreeze"] as const) {
+    command
+      .command(verb)
+      .description(verb === "freeze" ? "Deny everything to an agent until it is unfrozen." : "Let policy decide again.")
+      .argument("<id>")
+      .requiredOption("--reason <text>", "why, for the audit trail")
+      .option("--json", "print the agent")
+      .action(async (id: string, flags: JsonFlag & { readonly reason: string }) => {
+        const change = { agentId: id, reason: flags.reason };
+        const { agent } = await withAdmin<{ agent?: Agent }>(io, (admin) =>
+          verb === "freeze" ? admin.freezeAgent(change) : admin.unfreezeAgent(change),
+        );
+        tell(io, agent, flags);
+      });
+  }
+  return command;
+}
+
+function tell(io: Io, agent: Agent | undefined, flags: JsonFlag): void {
+  if (agent === undefined) return;
+  if (flags.json) outJson(io, jsonOf(agent));
+  else io.out(`The agent ${printable(agent.agentId)} is ${stateOf(agent)}.\n`);
+}
+
+function jsonOf(agent: Agent): Record<string, unknown> {
+  return { agentId: agent.agentId, state: stateOf(agent), createdAt: createdOf(agent), keyIds: agent.keyIds };
+}
+
+function stateOf(agent: Agent): string {
+  return wordOf(AgentStateSchema, agent.state).toLowerCase();
+}
+
+function createdOf(agent: Agent): string {
+  return agent.createdAt === undefined ? "" : timestampDate(agent.createdAt).toISOString();
+}

@@ -1,0 +1,81 @@
+import { Command } from "commander";
+import type { AuditDecision, GetDecisionResponse } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { DecisionSchema, ReasonSchema, SourceSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import { DECISION_COLUMNS } from "../audit/record.ts";
+import { isoMicros } from "../clock.ts";
+import { withAdmin } from "./admin-client.ts";
+import { ExitCode, type Io } from "./io.ts";
+import { outJson, printable, wordOf } from "./output.ts";
+
+/** `datacrawl audit show`. */
+export function auditCommand(io: Io): Command {
+  const command = new Command("audit").description("Look into the audit trail.");
+  command
+    .command("show")
+    .description("Show a decision as it is stored, and whether its hash still holds. Exit status 1 if it does not.")
+    .argument("<decision-id>", "a UUID")
+    .option("--json", "print the row by column, its stored hash and the hash as recomputed")
+    .action(async (decisionId: string, flags: { readonly json?: true }) => {
+      const response = await withAdmin(io, (admin) => admin.getDecision({ decisionId }));
+      const shown = shownOf(response);
+      if (flags.json) outJson(io, shown);
+      else describe(io, shown);
+      if (!shown.hashMatches) io.exit(ExitCode.failed);
+    });
+  return command;
+}
+
+interface Shown {
+  /** The columns in the order of docs/audit-format.md; times in microseconds, bytes in hex. */
+  readonly row: Record<string, string | number | null>;
+  readonly hash: string;
+  readonly recomputedHash: string;
+  readonly hashMatches: boolean;
+  readonly payload: unknown;
+  readonly payloadSalt: string | null;
+}
+
+function shownOf(response: GetDecisionResponse): Shown {
+  const hash = hex(response.storedHash);
+  const recomputedHash = hex(response.computedHash);
+  return {
+    row: rowOf(response.decision as AuditDecision),
+    hash,
+    recomputedHash,
+    hashMatches: hash === recomputedHash,
+    payload: response.payload === undefined ? null : (JSON.parse(response.payload) as unknown),
+    payloadSalt: response.payloadSalt === undefined ? null : hex(response.payloadSalt),
+  };
+}
+
+function rowOf(decision: AuditDecision): Shown["row"] {
+  const values: Record<string, unknown> = {
+    ...decision,
+    recordedAt: Number(decision.recordedAtUs),
+    decidedAt: Number(decision.decidedAtUs),
+    source: wordOf(SourceSchema, decision.source).toLowerCase(),
+    decision: wordOf(DecisionSchema, decision.decision).toLowerCase(),
+    reason: wordOf(ReasonSchema, decision.reason),
+    guardSequence: decision.guardSequence === undefined ? undefined : Number(decision.guardSequence),
+  };
+  return Object.fromEntries(
+    DECISION_COLUMNS.map(({ name, field }) => {
+      const value = values[field];
+      return [name, value instanceof Uint8Array ? hex(value) : ((value ?? null) as string | number | null)];
+    }),
+  );
+}
+
+function describe(io: Io, shown: Shown): void {
+  for (const { name, kind } of DECISION_COLUMNS) {
+    const value = shown.row[name];
+    if (value === null || value === undefined) continue;
+    io.out(`${name.padEnd(20)}${printable(kind === "micros" ? isoMicros(Number(value)) : String(value))}\n`);
+  }
+  io.out(`${"payload".padEnd(20)}${shown.payload === null ? "(none, or erased)" : printable(JSON.stringify(shown.payload))}\n`);
+  io.out(`${"hash".padEnd(20)}${shown.hash} ${shown.hashMatches ? "(matches the row)" : "(DOES NOT MATCH THE ROW)"}\n`);
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}

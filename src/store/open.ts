@@ -1,0 +1,150 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../config.ts";
+import { UsageError } from "../fault.ts";
+import { type Database, SqlError } from "./database.ts";
+import { EmbeddedDatabase } from "./embedded.ts";
+import { initKeys, loadKeys, registerKeys, type ServiceKeys } from "./keys.ts";
+import { tryLock } from "./lock.ts";
+import { layoutProblem, makePartitions, migrate } from "./migrate.ts";
+import { PostgresDatabase } from "./postgres.ts";
+
+/** A database that is migrated, safe to record in, and known to share our keys. */
+export interface Store {
+  readonly kind: "embedded" | "postgres";
+  readonly database: Database;
+  readonly keys: ServiceKeys;
+  /** What this store promises less than the full set-up, for the operator to read; empty if nothing. */
+  readonly warnings: readonly string[];
+  /** Makes the partitions that are due; does nothing where the owner's login is not known. */
+  makePartitions(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Enough for two batches in flight beside lookups, small enough for many replicas on one Postgres. */
+const CONNECTIONS = 8;
+
+/**
+ * Opens the store that `config` names.
+ *
+ * @throws UsageError if it is not to be had, in words for the operator
+ */
+export async function openStore(config: Config, onError: (error: Error) => void): Promise<Store> {
+  return config.databaseUrl === null
+    ? await openEmbedded(config, onError)
+    : await openPostgres(config, config.databaseUrl, onError);
+}
+
+async function openEmbedded(config: Config, onError: (error: Error) => void): Promise<Store> {
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const lock = tryLock(join(config.dataDir, "lock"));
+  if (lock === null) {
+    throw new UsageError([
+      `the data directory ${config.dataDir} is in use by another process: stop it, or set DATACRAWL_DATA_DIR to another directory`,
+    ]);
+  }
+  const database = await EmbeddedDatabase.open(join(config.dataDir, "db"), onError).catch((error: unknown) => {
+    lock.release();
+    throw error;
+  });
+  await migrate(database, null);
+  initKeys(config.keysDir);
+  const keys = loadKeys(config.keysDir);
+  await registerKeys(database, keys);
+  return {
+    kind: "embedded",
+    database,
+    keys,
+    warnings: [
+      "the embedded database does not fsync (a killed process loses nothing, a power cut may), has no separate logins, and " +
+        "serves one process: set DATABASE_URL for production",
+    ],
+    makePartitions: () => makePartitions(database),
+    close: async () => {
+      await database.close();
+      lock.release();
+    },
+  };
+}
+
+async function openPostgres(config: Config, url: string, onError: (error: Error) => void): Promise<Store> {
+  // Before anything else: a replica without the keys must not touch the database.
+  const keys = loadKeys(config.keysDir);
+  const database = new PostgresDatabase(url, { connections: CONNECTIONS, onError });
+  try {
+    const ownsTables = await mayOwnTables(database);
+    const owner = config.databaseOwnerUrl ?? (ownsTables ? url : null);
+    if (owner !== null) await migrateAs(owner, url, onError);
+    const problems = await unsafeSettings(database);
+    const layout = await layoutProblem(database);
+    if (layout !== null) problems.push(layout);
+    if (problems.length > 0) throw new UsageError(problems);
+    await registerKeys(database, keys);
+    return {
+      kind: "postgres",
+      database,
+      keys,
+      warnings: ownsTables ? [ONE_LOGIN] : [],
+      makePartitions: () => (owner === null ? Promise.resolve() : partitionsAs(owner, onError)),
+      close: () => database.close(),
+    };
+  } catch (error) {
+    await database.close();
+    if (error instanceof SqlError) throw new UsageError([`Postgres (DATABASE_URL) is not usable: ${error.message}`]);
+    throw error;
+  }
+}
+
+/** Migrates with the owner's login, which is held no longer than that takes. */
+export async function migrateAs(ownerUrl: string, serviceUrl: string | null, onError: (error: Error) => void): Promise<void> {
+  const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError });
+  try {
+    const login = serviceUrl === null ? null : userOf(serviceUrl);
+    await migrate(owner, login === userOf(ownerUrl) ? null : login);
+  } catch (error) {
+    if (error instanceof SqlError) throw new UsageError([`the migration with DATABASE_OWNER_URL failed: ${error.message}`]);
+    throw error;
+  } finally {
+    await owner.close();
+  }
+}
+
+async function partitionsAs(ownerUrl: string, onError: (error: Error) => void): Promise<void> {
+  const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError });
+  try {
+    await makePartitions(owner);
+  } finally {
+    await owner.close();
+  }
+}
+
+/** Settings under which "committed" would not mean durable. */
+async function unsafeSettings(database: Database): Promise<string[]> {
+  const [row] = await database.query<Record<string, string>>(
+    "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes, " +
+      "current_setting('synchronous_commit') AS synchronous_commit, current_setting('server_version_num') AS version",
+  );
+  const unsafe = ["fsync", "full_page_writes", "synchronous_commit"].filter((name) => row?.[name] === "off");
+  const problems = unsafe.map(
+    (name) => `Postgres has ${name} = off, so a crash loses decisions that were answered: set ${name} = on`,
+  );
+  if (Number(row?.["version"]) < 150_000) problems.push(`Postgres is version ${row?.["version"]}: 15 or newer is needed`);
+  return problems;
+}
+
+/** Whether this login owns the tables, or would if they were made now. */
+async function mayOwnTables(database: Database): Promise<boolean> {
+  const [row] = await database.query<{ may: boolean }>(
+    "SELECT coalesce((SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('audit_decisions')), " +
+      "has_schema_privilege('public', 'CREATE')) AS may",
+  );
+  return row?.may === true;
+}
+
+const ONE_LOGIN =
+  "DATABASE_URL's login owns the audit tables, so whoever takes over the service can disable their guards: " +
+  "use two logins (docs/operations.md)";
+
+function userOf(url: string): string {
+  return decodeURIComponent(new URL(url).username);
+}

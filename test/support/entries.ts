@@ -1,0 +1,44 @@
+import { hashDecision } from "../../src/audit/hash.ts";
+import type { DecisionRow } from "../../src/audit/record.ts";
+import type { Entry } from "../../src/audit/writer.ts";
+import { systemClock } from "../../src/clock.ts";
+import { RandomPool, uuidV7 } from "../../src/ids.ts";
+
+export const random = new RandomPool();
+
+/** An entry as the walk would make it, claiming (agent, key). */
+export function entryFor(key: string, change: Partial<DecisionRow> = {}, variant: Uint8Array | null = new Uint8Array(0)): Entry {
+  const at = systemClock.now();
+  const row: DecisionRow = {
+    decisionId: uuidV7(at, random),
+    recordedAt: at,
+    source: "service",
+    agentId: "demo",
+    credentialId: "0a1b2c3d4e5f",
+    tool: "stripe.refund",
+    idempotencyKey: key,
+    decision: "allow",
+    reason: "RULE_ALLOWED",
+    message: "Allowed.",
+    ruleId: "refund-small",
+    policyVersion: "sha256:test",
+    requestDigest: Buffer.alloc(32, 1),
+    payloadDigest: Buffer.alloc(32, 2),
+    decidedAt: at,
+    linkedDecisionId: null,
+    reviewId: null,
+    grantId: null,
+    guardJournalId: null,
+    guardSequence: null,
+    guardRecordHash: null,
+    traceId: null,
+    detail: null,
+    ...change,
+  };
+  return {
+    row,
+    hash: hashDecision(row),
+    payload: { salt: random.take(16), canonical: '{"amount":50}' },
+    claim: variant === null ? null : { variant },
+  };
+}

@@ -1,0 +1,52 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { inject } from "vitest";
+import type { Database } from "../../src/store/database.ts";
+import { EmbeddedDatabase } from "../../src/store/embedded.ts";
+import { migrate } from "../../src/store/migrate.ts";
+import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { makeDatabase } from "./postgres.ts";
+
+export interface TestStore {
+  /** As the service uses it. */
+  readonly database: Database;
+  readonly owner: Database;
+  /** The service's login; null on the embedded store. */
+  readonly serviceUrl: string | null;
+  readonly superUrl: string | null;
+  readonly close: () => Promise<void>;
+}
+
+const loud = (error: Error): void => console.error("store:", error.message);
+
+/** Both stores behind one contract. Postgres is left out, loudly, where the machine has none (see global-setup). */
+export function storeKinds(): { name: string; open: () => Promise<TestStore> }[] {
+  const url = inject("postgresUrl");
+  const kinds = [{ name: "embedded", open: openEmbedded }];
+  if (url !== null) kinds.push({ name: "Postgres", open: () => openPostgres(url) });
+  return kinds;
+}
+
+async function openEmbedded(): Promise<TestStore> {
+  const directory = mkdtempSync(join(tmpdir(), "datacrawl-embedded-"));
+  const database = await EmbeddedDatabase.open(join(directory, "db"), loud);
+  await migrate(database, null);
+  const close = async (): Promise<void> => {
+    await database.close();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { database, owner: database, serviceUrl: null, superUrl: null, close };
+}
+
+async function openPostgres(serverUrl: string): Promise<TestStore> {
+  const { ownerUrl, serviceUrl, superUrl } = await makeDatabase(serverUrl);
+  const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError: loud });
+  await migrate(owner, decodeURIComponent(new URL(serviceUrl).username));
+  const database = new PostgresDatabase(serviceUrl, { connections: 6, onError: loud });
+  const close = async (): Promise<void> => {
+    await database.close();
+    await owner.close();
+  };
+  return { database, owner, serviceUrl, superUrl, close };
+}
