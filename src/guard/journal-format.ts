@@ -1,0 +1,257 @@
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { AGENT_ID } from "../authn/credential.ts";
+import { canonicalJson } from "../canonical-json.ts";
+import type { Micros } from "../clock.ts";
+import { DECISION_OF, type Reason } from "../decision.ts";
+
+/**
+ * The journal's records and lines, as docs/journal-format.md has them. Pure: the service reads uploaded bodies with
+ * {@link readBody}, a guard reads its files with {@link readSegment}.
+ */
+
+interface Decided {
+  /** UUID. */
+  readonly decisionId: string;
+  readonly agentId: string;
+  readonly tool: string;
+  readonly idempotencyKey: string;
+  /** The reason as a sentence, without the payload. Control characters become spaces; cut at 512 bytes. */
+  readonly message: string;
+  /** By the guard's clock. */
+  readonly decidedAt: Micros;
+  /** 64 hex digits: SHA-256 of the canonical JSON of agent, tool and payload. */
+  readonly requestDigest: string;
+  /** What led to it, newest first: at most 5, each cut at 200 bytes. */
+  readonly errors?: readonly string[];
+  /** How often the service was asked. */
+  readonly attempts?: number;
+}
+
+/** A deny that the guard decided alone. Its tool and key are cut at 256 bytes, for a guard also denies what is too long. */
+export interface DenyRecord extends Decided {
+  readonly kind: "deny";
+  /** One that agrees with a deny. */
+  readonly reason: Reason;
+}
+
+/** An allow under a grant. Its tool and key are exact. */
+export interface BypassRecord extends Decided {
+  readonly kind: "bypass_allow";
+  readonly reason: "CIRCUIT_BYPASS";
+  /** UUID. */
+  readonly grantId: string;
+}
+
+export type JournalRecord = DenyRecord | BypassRecord;
+
+/** Where a record stands. */
+export interface Position {
+  /** UUID. */
+  readonly journalId: string;
+  /** 1 for a journal's first record, and one more for each. */
+  readonly sequence: number;
+  /** Denies that were counted but not kept since the record before. */
+  readonly coalesced: number;
+}
+
+/** A record as it is chained and uploaded. */
+export interface JournalEntry {
+  readonly journalId: string;
+  readonly sequence: number;
+  readonly previousHash: Uint8Array;
+  readonly hash: Uint8Array;
+  readonly body: Uint8Array;
+}
+
+/** The hash before a journal's first record. */
+export const NO_HASH: Uint8Array = new Uint8Array(32);
+export const MAX_BODY_BYTES = 8192;
+
+const HASH_DOMAIN = "datacrawl.journal.v1";
+const HASH_DIGITS = 64;
+const LF = 0x0a;
+const CLOSING_BRACE = 0x7d;
+
+/** @throws if a bypass record could not be kept exactly, or a field has no place in a record */
+export function encodeEntry(record: JournalRecord, position: Position, previousHash: Uint8Array): JournalEntry {
+  const body = encodeBody(record, position);
+  return {
+    journalId: position.journalId,
+    sequence: position.sequence,
+    previousHash,
+    hash: hashOf(previousHash, body),
+    body,
+  };
+}
+
+/** A line of a journal file: previous hash, hash, body, each a word; and a line feed. */
+export function encodeLine({ previousHash, hash, body }: JournalEntry): Buffer {
+  return Buffer.concat([Buffer.from(`${hex(previousHash)} ${hex(hash)} `), body, Buffer.of(LF)]);
+}
+
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
+function hashOf(previousHash: Uint8Array, body: Uint8Array): Buffer {
+  return createHash("sha256").update(HASH_DOMAIN).update(previousHash).update(body).digest();
+}
+
+function encodeBody(record: JournalRecord, position: Position): Uint8Array {
+  const exact = { tool: cut(record.tool, 256), idempotency_key: cut(record.idempotencyKey, 256) };
+  // INVARIANT: what was allowed is named exactly, or not allowed.
+  if (
+    record.kind === "bypass_allow" &&
+    (exact.tool !== record.tool || exact.idempotency_key !== record.idempotencyKey)
+  ) {
+    throw new RangeError("a bypass record cannot hold this tool or idempotency key exactly");
+  }
+  const fields = bodyShape.parse({
+    ...exact,
+    kind: record.kind,
+    decision_id: record.decisionId,
+    agent_id: record.agentId,
+    reason: record.reason,
+    message: cut(spaced(record.message), 512),
+    decided_at_us: record.decidedAt,
+    request_digest: record.requestDigest,
+    journal_id: position.journalId,
+    sequence: position.sequence,
+    ...(position.coalesced > 0 && { coalesced: position.coalesced }),
+    ...(record.attempts !== undefined && { attempts: record.attempts }),
+    ...(record.errors !== undefined && { errors: record.errors.slice(0, 5).map((error) => cut(spaced(error), 200)) }),
+    ...(record.kind === "bypass_allow" && { grant_id: record.grantId }),
+  });
+  return Buffer.from(canonicalJson(fields, "record", 3));
+}
+
+/** `text` without what canonical JSON refuses, and no longer than `maxBytes` of UTF-8. */
+function cut(text: string, maxBytes: number): string {
+  const clean = text.toWellFormed().replaceAll("\0", "\ufffd");
+  return clean.slice(0, new TextEncoder().encodeInto(clean, new Uint8Array(maxBytes)).read);
+}
+
+function spaced(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, " ");
+}
+
+const text = (maxBytes: number) => z.string().refine((value) => Buffer.byteLength(value) <= maxBytes);
+const count = z.int().nonnegative();
+const everyBody = {
+  decision_id: z.uuid(),
+  agent_id: z.string().regex(AGENT_ID),
+  tool: text(256),
+  idempotency_key: text(256),
+  message: text(512),
+  decided_at_us: count,
+  request_digest: z.string().regex(/^[0-9a-f]{64}$/),
+  journal_id: z.uuid(),
+  sequence: z.int().positive(),
+  coalesced: count.exactOptional(),
+  attempts: count.exactOptional(),
+  errors: z.array(text(200)).max(5).exactOptional(),
+};
+const DENY_REASONS: ReadonlySet<unknown> = new Set(
+  Object.entries(DECISION_OF).flatMap(([reason, decision]) => (decision === "deny" ? [reason] : [])),
+);
+const bodyShape = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("deny"),
+    reason: z.custom<Reason>((name) => DENY_REASONS.has(name)),
+    ...everyBody,
+  }),
+  z.strictObject({
+    kind: z.literal("bypass_allow"),
+    reason: z.literal("CIRCUIT_BYPASS"),
+    grant_id: z.uuid(),
+    ...everyBody,
+  }),
+]);
+
+/** The record in a body, if it is one in every respect: canonical, within its bounds, with a reason that agrees. */
+export function readBody(unverifiedBody: Uint8Array): (JournalRecord & Position) | { readonly problem: string } {
+  if (unverifiedBody.length > MAX_BODY_BYTES) return { problem: `the record is over ${MAX_BODY_BYTES} bytes` };
+  try {
+    const written = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(unverifiedBody);
+    const fields = bodyShape.parse(JSON.parse(written));
+    if (canonicalJson(fields, "record", 3) !== written) return { problem: "the record is not canonical JSON" };
+    return recordOf(fields);
+  } catch {
+    return { problem: "the record is malformed" };
+  }
+}
+
+function recordOf(fields: z.output<typeof bodyShape>): JournalRecord & Position {
+  const common = {
+    decisionId: fields.decision_id,
+    agentId: fields.agent_id,
+    tool: fields.tool,
+    idempotencyKey: fields.idempotency_key,
+    message: fields.message,
+    decidedAt: fields.decided_at_us,
+    requestDigest: fields.request_digest,
+    journalId: fields.journal_id,
+    sequence: fields.sequence,
+    coalesced: fields.coalesced ?? 0,
+    ...(fields.attempts !== undefined && { attempts: fields.attempts }),
+    ...(fields.errors !== undefined && { errors: fields.errors }),
+  };
+  return fields.kind === "deny"
+    ? { kind: fields.kind, reason: fields.reason, ...common }
+    : { kind: fields.kind, reason: fields.reason, grantId: fields.grant_id, ...common };
+}
+
+/** What a journal file holds. */
+export interface SegmentContent {
+  /** The records from the start, up to where the chain ends. */
+  readonly entries: readonly JournalEntry[];
+  /**
+   * Why there are no more: the file ends there; its last record was never finished (a crash while writing, so nobody was told
+   * that it is kept); or it is damaged.
+   */
+  readonly end: "whole" | "torn" | "damaged";
+}
+
+/** Reads a journal file. INVARIANT: only a prefix of the records as they were written is ever returned, whatever the bytes. */
+export function readSegment(unverifiedBytes: Uint8Array, journalId: string, agentId: string): SegmentContent {
+  const bytes = Buffer.from(unverifiedBytes.buffer, unverifiedBytes.byteOffset, unverifiedBytes.length);
+  const entries: JournalEntry[] = [];
+  let start = 0;
+  while (start < bytes.length) {
+    const newline = bytes.indexOf(LF, start);
+    const line = bytes.subarray(start, newline < 0 ? bytes.length : newline);
+    const entry = readLine(newline < 0 ? withoutTornEnd(line) : line, journalId, agentId);
+    if (entry === null || !follows(entry, entries.at(-1))) return { entries, end: newline < 0 ? "torn" : "damaged" };
+    entries.push(entry);
+    if (newline < 0) break;
+    start = newline + 1;
+  }
+  return { entries, end: "whole" };
+}
+
+/** Up to the last brace, with which a body ends: a record that lacks nothing but a sound line feed is kept. */
+function withoutTornEnd(line: Buffer): Buffer {
+  return line.subarray(0, line.lastIndexOf(CLOSING_BRACE) + 1);
+}
+
+function readLine(line: Buffer, journalId: string, agentId: string): JournalEntry | null {
+  const [previousHash, hash] = [readHash(line, 0), readHash(line, HASH_DIGITS + 1)];
+  const body = line.subarray(2 * (HASH_DIGITS + 1));
+  if (previousHash === null || hash === null || !hashOf(previousHash, body).equals(hash)) return null;
+  const record = readBody(body);
+  if ("problem" in record || record.journalId !== journalId || record.agentId !== agentId) return null;
+  return { journalId, sequence: record.sequence, previousHash, hash, body };
+}
+
+/** The hash at `start`, in lower-case hex and followed by a space. */
+function readHash(line: Buffer, start: number): Buffer | null {
+  const word = line.toString("latin1", start, start + HASH_DIGITS + 1);
+  return /^[0-9a-f]{64} $/.test(word) ? Buffer.from(word.slice(0, HASH_DIGITS), "hex") : null;
+}
+
+function follows(entry: JournalEntry, previous: JournalEntry | undefined): boolean {
+  // A file that starts in mid-journal is sound: the files before it may have been uploaded and removed.
+  if (previous === undefined) return entry.sequence > 1 || Buffer.compare(entry.previousHash, NO_HASH) === 0;
+  return entry.sequence === previous.sequence + 1 && Buffer.compare(entry.previousHash, previous.hash) === 0;
+}
