@@ -1,5 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Decision, Reason } from "../decision.ts";
+import type { Decision, Reason, Source } from "../decision.ts";
 import type { Micros } from "../clock.ts";
 
 /** One attempt to call Authorize, as a road (gRPC, Connect) hands it over. Nothing in it has been verified. */
@@ -44,6 +44,8 @@ export interface Answer {
   readonly tool: string;
   readonly idempotencyKey: string;
   readonly nonce: Uint8Array;
+  /** Who decided, if not what the roads say: a sidecar also passes on what the service has decided. */
+  readonly source?: Source;
 }
 
 /** The handler behind every road. Rejects with a {@link Fault} alone. */
