@@ -1,0 +1,185 @@
+import { createHash } from "node:crypto";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { Judgement } from "../decision.ts";
+import { UsageError } from "../fault.ts";
+import type { JsonMap } from "./cel/value.ts";
+import { Engine, type Finding } from "./engine.ts";
+import { type Rule, readRules } from "./rule.ts";
+import { formatProblem, type Problem } from "./yaml.ts";
+
+export type { Rule } from "./rule.ts";
+
+/** What a policy decides about. The payload is within the request's limits, and otherwise whatever the agent sent. */
+export interface PolicyInput {
+  readonly agentId: string;
+  readonly tool: string;
+  readonly payload: JsonObject;
+}
+
+/** A directory of rules, checked and compiled whole. Immutable. */
+export interface Bundle {
+  /** `sha256:` and 64 hex digits: the digest of what the rules say, so that comments and line breaks do not change it. */
+  readonly version: string;
+  readonly rules: readonly Rule[];
+  /** Never throws: what cannot be decided is denied. */
+  evaluate(input: PolicyInput): Judgement;
+  /** The same judgement, with every rule about the tool and what its condition came to. */
+  explain(input: PolicyInput): Explanation;
+}
+
+export interface Explanation {
+  readonly judgement: Judgement;
+  readonly version: string;
+  /** In the order in which rules are asked: deny, needs_review, allow. */
+  readonly findings: readonly Finding[];
+}
+
+/** All that reading a directory gave. `bundle` is null if there is any problem. */
+export interface Inspection {
+  readonly bundle: Bundle | null;
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/**
+ * Loads every `*.yaml` of `dir` but `*_test.yaml`.
+ *
+ * @throws UsageError with every problem of every file, as `file:line:column: what was wrong; what to write instead`.
+ */
+export async function loadBundle(dir: string): Promise<Bundle> {
+  const { bundle, problems } = await inspectPolicies(dir);
+  if (bundle === null) throw new UsageError(problems.map(formatProblem));
+  return bundle;
+}
+
+/** Reads `dir` as {@link loadBundle} does, and hands over the problems and warnings. */
+export async function inspectPolicies(dir: string): Promise<Inspection> {
+  const { files, problems: listing, warnings: ignored } = await listPolicyFiles(dir);
+  const problems = [...listing];
+  const warnings = [...ignored];
+  const rules: Rule[] = [];
+  for (const path of files.filter((file) => !isTestFile(file))) {
+    const text = await readText(path);
+    const read = typeof text === "string" ? readRules(path, text) : { rules: [], problems: [text], warnings: [] };
+    rules.push(...read.rules);
+    problems.push(...read.problems);
+    warnings.push(...read.warnings);
+  }
+  problems.push(...repeatedIds(rules));
+  if (rules.length === 0 && problems.length === 0) {
+    problems.push(
+      problemOf(dir, "there are no rules here, so every call would be denied; write a file such as rules.yaml"),
+    );
+  }
+  return { bundle: problems.length === 0 ? new RuleBundle(rules) : null, problems, warnings };
+}
+
+class RuleBundle implements Bundle {
+  readonly version: string;
+  readonly rules: readonly Rule[];
+  readonly #engine: Engine;
+
+  constructor(rules: readonly Rule[]) {
+    this.version = versionOf(rules);
+    this.rules = rules;
+    this.#engine = new Engine(rules);
+  }
+
+  evaluate(input: PolicyInput): Judgement {
+    return this.#engine.judge(subjectOf(input));
+  }
+
+  explain(input: PolicyInput): Explanation {
+    const subject = subjectOf(input);
+    return { judgement: this.#engine.judge(subject), version: this.version, findings: this.#engine.findings(subject) };
+  }
+}
+
+/** JSON's values are among CEL's; the payload is neither copied nor changed. */
+function subjectOf({ agentId, tool, payload }: PolicyInput): { agentId: string; tool: string; payload: JsonMap } {
+  return { agentId, tool, payload: payload as JsonMap };
+}
+
+function versionOf(rules: readonly Rule[]): string {
+  const content = rules.map((rule) => [
+    rule.id,
+    rule.effect,
+    rule.tools,
+    rule.agents,
+    rule.condition.source,
+    rule.description,
+  ]);
+  return `sha256:${createHash("sha256")
+    .update(JSON.stringify(["datacrawl.policy.v1", content]))
+    .digest("hex")}`;
+}
+
+function repeatedIds(rules: readonly Rule[]): Problem[] {
+  const first = new Map<string, Rule>();
+  return rules.flatMap((rule) => {
+    const other = first.get(rule.id);
+    if (other === undefined) {
+      first.set(rule.id, rule);
+      return [];
+    }
+    const message = `rule id "${rule.id}" stands at ${other.file}:${other.line} already; write another`;
+    return [{ file: rule.file, line: rule.line, column: 1, message }];
+  });
+}
+
+/** The policy files of a directory, in the order of their names. */
+export async function listPolicyFiles(
+  dir: string,
+): Promise<{ files: readonly string[]; problems: readonly Problem[]; warnings: readonly Problem[] }> {
+  const files: string[] = [];
+  const problems: Problem[] = [];
+  const warnings: Problem[] = [];
+  let names: string[];
+  try {
+    names = await readdir(dir);
+  } catch (error) {
+    return {
+      files,
+      problems: [problemOf(dir, `the directory of policies is not readable: ${reasonOf(error)}`)],
+      warnings,
+    };
+  }
+  for (const name of names.filter((entry) => !entry.startsWith(".")).sort()) {
+    const path = join(dir, name);
+    // A rule that is overlooked may be one that denies, so a file with the wrong ending is no warning but a problem.
+    if (name.endsWith(".yml")) problems.push(problemOf(path, "files end in .yaml here; rename it"));
+    else if (name.endsWith(".yaml")) files.push(path);
+    else if (await isDirectory(path)) warnings.push(problemOf(path, "directories below the policies are not read"));
+  }
+  return { files, problems, warnings };
+}
+
+export function isTestFile(path: string): boolean {
+  return path.endsWith("_test.yaml");
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+/** The text of a file, or why it has none. */
+export async function readText(path: string): Promise<string | Problem> {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
+  } catch (error) {
+    return problemOf(path, `the file is not readable as UTF-8: ${reasonOf(error)}`);
+  }
+}
+
+function problemOf(file: string, message: string): Problem {
+  return { file, line: 1, column: 1, message };
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

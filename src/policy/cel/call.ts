@@ -1,0 +1,327 @@
+import { compareValues, equalValues, isIn } from "./equality.ts";
+import { EXHAUSTED, type Run } from "./evaluation.ts";
+import { FUNCTIONS, OPERATORS, type Overload } from "./functions.ts";
+import { LinearRegex } from "./regex.ts";
+import { type Compiled, compiled, constant, type Expr, pathOf, type Scope } from "./scope.ts";
+import { BOOL, comparable, DOUBLE, Failure, INT, kindOf, LIST, MAP, nameKinds, type Outcome } from "./value.ts";
+import { ANY, JSON_KINDS, STRING, type Value } from "./value.ts";
+
+type Call = Extract<Expr["exprKind"], { case: "callExpr" }>["value"];
+
+const MACROS: readonly string[] = ["all", "exists", "exists_one", "map", "filter"];
+
+/** What `a < b` asks of {@link compareValues}. NaN answers none of them. */
+const ORDERINGS: ReadonlyMap<string, (order: number) => boolean> = new Map([
+  ["_<_", (order: number) => order < 0],
+  ["_<=_", (order: number) => order <= 0],
+  ["_>_", (order: number) => order > 0],
+  ["_>=_", (order: number) => order >= 0],
+]);
+
+/** Operators and functions. Which function a call means is settled here; what it means for the values, when it runs. */
+export function compileCall(expr: Expr, call: Call, scope: Scope): Compiled {
+  const name = call.function;
+  const ordering = ORDERINGS.get(name);
+  if (ordering !== undefined) return compileOrdering(expr, call.args, ordering, scope);
+  switch (name) {
+    case "_&&_":
+      return compileLogic(call.args, false, scope);
+    case "_||_":
+      return compileLogic(call.args, true, scope);
+    case "_?_:_":
+      return compileConditional(call.args, scope);
+    case "_==_":
+      return compileEquality(expr, call.args, true, scope);
+    case "_!=_":
+      return compileEquality(expr, call.args, false, scope);
+    case "@in":
+      return compileIn(expr, call.args, scope);
+    case "@not_strictly_false":
+      return compileNotStrictlyFalse(call.args, scope);
+    case "matches":
+      return compileMatches(expr, call, scope);
+  }
+  if (name === "_+_" && isAppend(call.args, scope)) return compileAppend(call.args, scope);
+  const operator = OPERATORS.get(name);
+  return operator === undefined
+    ? compileFunction(expr, call, scope)
+    : applyOverload(expr, name, operator, call.args, scope);
+}
+
+/** `&&` (`decisive` false) and `||` (true): a decisive value decides, whatever the other side is; else an error stays one. */
+function compileLogic(args: readonly Expr[], decisive: boolean, scope: Scope): Compiled {
+  const [left, right] = args.map((arg) => compileTruth(arg, scope)) as [Run, Run];
+  return compiled((evaluation) => {
+    const first = left(evaluation);
+    if (first === decisive) return decisive;
+    const second = right(evaluation);
+    if (second === decisive) return decisive;
+    return first instanceof Failure ? first : second;
+  }, BOOL);
+}
+
+/** An expression that has to be true or false, and is an error if it is anything else. */
+export function compileTruth(expr: Expr, scope: Scope): Run {
+  const { run, kinds } = scope.compile(expr);
+  if ((kinds & BOOL) === 0) {
+    return scope.refuse(expr, `${nameKinds(kinds)} stands where true or false is needed; compare it with something`)
+      .run;
+  }
+  if (kinds === BOOL) return run;
+  const offset = scope.offsetOf(expr);
+  const name = pathOf(expr) ?? "a value";
+  return (evaluation) => {
+    const value = run(evaluation);
+    if (typeof value === "boolean" || value instanceof Failure) return value;
+    return new Failure(`${name} is ${nameKinds(kindOf(value))}, not true or false`, offset);
+  };
+}
+
+function compileConditional(args: readonly Expr[], scope: Scope): Compiled {
+  const [conditionExpr, thenExpr, elseExpr] = args as [Expr, Expr, Expr];
+  const condition = compileTruth(conditionExpr, scope);
+  const then = scope.compile(thenExpr);
+  const otherwise = scope.compile(elseExpr);
+  return compiled(
+    (evaluation) => {
+      const chosen = condition(evaluation);
+      if (chosen instanceof Failure) return chosen;
+      return chosen === true ? then.run(evaluation) : otherwise.run(evaluation);
+    },
+    then.kinds | otherwise.kinds,
+    then.items | otherwise.items,
+  );
+}
+
+/** Runs two operands, then `apply`; the first failure of theirs is the result. */
+function strict(left: Run, right: Run, apply: (a: Value, b: Value, evaluation: Parameters<Run>[0]) => Outcome): Run {
+  return (evaluation) => {
+    const a = left(evaluation);
+    if (a instanceof Failure) return a;
+    const b = right(evaluation);
+    return b instanceof Failure ? b : apply(a, b, evaluation);
+  };
+}
+
+function compileOrdering(expr: Expr, args: readonly Expr[], holds: (order: number) => boolean, scope: Scope): Compiled {
+  const [left, right] = compilePair(args, scope);
+  if ((comparable(left.kinds, right.kinds) & (INT | DOUBLE | STRING | BOOL)) === 0) {
+    return scope.refuse(expr, `${nameKinds(left.kinds)} has no order with ${nameKinds(right.kinds)}`);
+  }
+  const fail = failureAt(expr, args, scope);
+  return compiled(
+    strict(left.run, right.run, (a, b, evaluation) => {
+      const order = compareValues(a, b, evaluation, 0);
+      return order instanceof Failure ? fail(order) : holds(order);
+    }),
+    BOOL,
+  );
+}
+
+function compileEquality(expr: Expr, args: readonly Expr[], wanted: boolean, scope: Scope): Compiled {
+  const [left, right] = compilePair(args, scope);
+  // An explicit test for null: the one comparison of unlike kinds that an author can mean.
+  if (left.constant?.value === null) return compileNullTest(right, wanted);
+  if (right.constant?.value === null) return compileNullTest(left, wanted);
+  if (comparable(left.kinds, right.kinds) === 0) {
+    return scope.refuse(expr, `${nameKinds(left.kinds)} never equals ${nameKinds(right.kinds)}`);
+  }
+  const fail = failureAt(expr, args, scope);
+  return compiled(
+    strict(left.run, right.run, (a, b, evaluation) => {
+      const equal = equalValues(a, b, evaluation, 0);
+      return equal instanceof Failure ? fail(equal) : equal === wanted;
+    }),
+    BOOL,
+  );
+}
+
+function compileNullTest(operand: Compiled, wanted: boolean): Compiled {
+  return compiled((evaluation) => {
+    const value = operand.run(evaluation);
+    return value instanceof Failure ? value : (value === null) === wanted;
+  }, BOOL);
+}
+
+/** Both operands; an int literal beside what is never an int becomes the double that it would be compared as each time. */
+function compilePair(args: readonly Expr[], scope: Scope): [Compiled, Compiled] {
+  const [left, right] = args.map((arg) => scope.compile(arg)) as [Compiled, Compiled];
+  return [asDouble(left, right.kinds), asDouble(right, left.kinds)];
+}
+
+function asDouble(operand: Compiled, otherKinds: number): Compiled {
+  const value = operand.constant?.value;
+  if (typeof value !== "bigint" || (otherKinds & INT) !== 0 || (otherKinds & DOUBLE) === 0) return operand;
+  return Number.isSafeInteger(Number(value)) ? constant(Number(value), DOUBLE) : operand;
+}
+
+function compileIn(expr: Expr, args: readonly Expr[], scope: Scope): Compiled {
+  const [left, right] = args.map((arg) => scope.compile(arg)) as [Compiled, Compiled];
+  const name = pathOf(args[1] as Expr);
+  if ((right.kinds & LIST) === 0) {
+    const instead = right.kinds === MAP ? `; write has(${name ?? "payload"}["key"])` : "";
+    return scope.refuse(expr, `"in" looks in lists, not in ${nameKinds(right.kinds)}${instead}`);
+  }
+  if (comparable(left.kinds, right.items) === 0 && right.items !== 0) {
+    return scope.refuse(expr, `${nameKinds(left.kinds)} is never in a list of ${nameKinds(right.items)}`);
+  }
+  const fail = failureAt(expr, args, scope);
+  return compiled(
+    strict(left.run, right.run, (x, list, evaluation) => {
+      if (!Array.isArray(list)) return fail(new Failure(`"in" looks in lists, not in ${nameKinds(kindOf(list))}`, 0));
+      const found = isIn(x, list as readonly Value[], evaluation, 0);
+      return found instanceof Failure ? fail(found) : found;
+    }),
+    BOOL,
+  );
+}
+
+/** Puts the place and the operand's name to a failure that knows neither. */
+function failureAt(expr: Expr, args: readonly Expr[], scope: Scope): (failure: Failure) => Failure {
+  const offset = scope.offsetOf(expr);
+  const paths = args.map(pathOf).filter((path) => path !== null);
+  const prefix = paths.length === 0 ? "" : `${paths.join(", ")}: `;
+  return (failure) => new Failure(prefix + failure.message, offset);
+}
+
+/** In the expansion of `all` and `exists` alone: an undecided element does not end the loop. */
+function compileNotStrictlyFalse(args: readonly Expr[], scope: Scope): Compiled {
+  const { run } = scope.compile(args[0] as Expr);
+  return compiled((evaluation) => run(evaluation) !== false, BOOL);
+}
+
+function compileMatches(expr: Expr, call: Call, scope: Scope): Compiled {
+  const [textExpr, patternExpr] = call.target === undefined ? call.args : [call.target, ...call.args];
+  if (textExpr === undefined || patternExpr === undefined || call.args.length > 2) {
+    return scope.refuse(expr, 'matches takes one pattern; write payload.url.matches("^https://")');
+  }
+  const text = scope.compile(textExpr);
+  const pattern = scope.compile(patternExpr).constant?.value;
+  if (typeof pattern !== "string") {
+    return scope.refuse(patternExpr, "a pattern that a payload could choose is refused; write it out as a string");
+  }
+  if ((text.kinds & STRING) === 0) return scope.refuse(expr, `matches takes a string, not ${nameKinds(text.kinds)}`);
+  const regex = compileRegex(pattern);
+  if (typeof regex === "string") return scope.refuse(patternExpr, regex);
+  const offset = scope.offsetOf(expr);
+  const name = pathOf(textExpr) ?? "a value";
+  return compiled((evaluation) => {
+    const value = text.run(evaluation);
+    if (value instanceof Failure) return value;
+    if (typeof value !== "string") return new Failure(`${name} is ${nameKinds(kindOf(value))}, not a string`, offset);
+    return regex.test(value, evaluation) ?? new Failure(EXHAUSTED, offset);
+  }, BOOL);
+}
+
+function compileRegex(pattern: string): LinearRegex | string {
+  try {
+    return new LinearRegex(pattern);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return `the pattern ${JSON.stringify(pattern)} is not used: ${why}; write it in RE2's syntax`;
+  }
+}
+
+/** The expansion of `map` and `filter` grows its result by `result + [x]`. */
+function isAppend(args: readonly Expr[], scope: Scope): boolean {
+  const [result, addition] = args;
+  return (
+    scope.loop !== null &&
+    result?.exprKind.case === "identExpr" &&
+    result.exprKind.value.name === scope.loop.resultName &&
+    addition?.exprKind.case === "listExpr"
+  );
+}
+
+/** Appends in place: a copy for each element would cost the square of the list. The macro owns its result. */
+function compileAppend(args: readonly Expr[], scope: Scope): Compiled {
+  const elements = args[1]?.exprKind.case === "listExpr" ? args[1].exprKind.value.elements : [];
+  const element = scope.compile(elements[0] as Expr);
+  if (scope.loop !== null) scope.loop.appended |= element.kinds;
+  return compiled((evaluation) => {
+    const { result } = evaluation;
+    if (!Array.isArray(result)) return result;
+    const value = element.run(evaluation);
+    if (value instanceof Failure) return value;
+    (result as Value[]).push(value);
+    return result;
+  }, LIST);
+}
+
+function compileFunction(expr: Expr, call: Call, scope: Scope): Compiled {
+  const name = call.function;
+  const entry = FUNCTIONS.get(name);
+  if (entry === undefined) return scope.refuse(expr, unknownFunction(name, call.target));
+  if (entry.style === "method" && call.target === undefined) {
+    return scope.refuse(expr, `${name} is written behind its text; write x.${name}(…)`);
+  }
+  if (entry.style === "function" && call.target !== undefined) {
+    return scope.refuse(expr, `${name} is written before its value; write ${name}(x)`);
+  }
+  const args = call.target === undefined ? call.args : [call.target, ...call.args];
+  return applyOverload(expr, name, entry.overloads, args, scope);
+}
+
+function unknownFunction(name: string, target: Expr | undefined): string {
+  if (MACROS.includes(name)) return `${name} takes a name and an expression; write payload.to.${name}(x, …)`;
+  const called = target?.exprKind.case === "identExpr" ? `${target.exprKind.value.name}.${name}` : name;
+  return `unknown function ${called}; there are ${[...FUNCTIONS.keys(), "matches", "has", ...MACROS].join(", ")}`;
+}
+
+function applyOverload(
+  expr: Expr,
+  name: string,
+  overloads: readonly Overload[],
+  argExprs: readonly Expr[],
+  scope: Scope,
+): Compiled {
+  const args = argExprs.map((arg) => scope.compile(arg));
+  const known = args.map((arg) => arg.kinds);
+  const possible = overloads.filter((overload) => accepts(overload, known));
+  if (possible.length === 0) return scope.refuse(expr, mismatch(name, overloads, args));
+  const offset = scope.offsetOf(expr);
+  const paths = argExprs.map((arg) => pathOf(arg) ?? "a value");
+  return compiled(
+    (evaluation) => {
+      const values: Value[] = [];
+      for (const arg of args) {
+        const value = arg.run(evaluation);
+        if (value instanceof Failure) return value;
+        values.push(value);
+      }
+      const kinds = values.map(kindOf);
+      const overload = possible.find((candidate) => accepts(candidate, kinds));
+      if (overload !== undefined) return overload.apply(values, evaluation, offset);
+      const given = kinds.map((kind, i) => `${paths[i] ?? "a value"}, ${nameKinds(kind)}`).join(" and ");
+      return new Failure(`${symbol(name)} does not take ${given}`, offset);
+    },
+    possible.reduce((kinds, overload) => kinds | overload.gives, 0),
+    name === "_+_" ? args.reduce((items, arg) => items | arg.items, 0) : ANY,
+  );
+}
+
+/** INVARIANT: with kinds of values (sets of one) it answers exactly; with what is known beforehand, whether it could. */
+function accepts(overload: Overload, kinds: readonly number[]): boolean {
+  const { takes } = overload;
+  return takes.length === kinds.length && takes.every((kind, i) => (kind & (kinds[i] as number)) !== 0);
+}
+
+function mismatch(name: string, overloads: readonly Overload[], args: readonly Compiled[]): string {
+  const given = args.map((arg) => nameKinds(arg.kinds)).join(" and ");
+  const message = `${symbol(name)} does not take ${args.length === 0 ? "nothing" : given}`;
+  const literal = args.find((arg) => typeof arg.constant?.value === "bigint")?.constant?.value;
+  const asDoubles = args.map((arg) => (typeof arg.constant?.value === "bigint" ? DOUBLE : arg.kinds));
+  if (literal !== undefined && overloads.some((overload) => accepts(overload, asDoubles))) {
+    return `${symbol(name)} does not mix the int ${String(literal)} with a double, and a payload's numbers are doubles; write ${String(literal)}.0`;
+  }
+  const withDoubles = args.map((arg) => (arg.kinds === INT ? DOUBLE : arg.kinds));
+  if (args.some((arg) => (arg.kinds & JSON_KINDS & DOUBLE) !== 0) && overloads.some((o) => accepts(o, withDoubles))) {
+    return `${message}, and a payload's numbers are doubles; write double(…) around the int`;
+  }
+  return `${message}; it takes ${overloads.map((o) => o.takes.map(nameKinds).join(" and ")).join(", or ")}`;
+}
+
+/** `_*_` as people write it. */
+function symbol(name: string): string {
+  return name.startsWith("_") || name.endsWith("_") ? name.replaceAll("_", "") : name;
+}

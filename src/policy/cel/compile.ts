@@ -1,0 +1,203 @@
+import { compileCall } from "./call.ts";
+import { compileMacro } from "./macro.ts";
+import { type Compiled, compiled, constant, type Expr, pathOf, type Scope } from "./scope.ts";
+import { ANY, BOOL, DOUBLE, Failure, INT, JSON_KINDS, type JsonMap, kindOf, type Kinds, LIST } from "./value.ts";
+import { MAP, NULL, nameKinds, type Outcome, STRING, type Value } from "./value.ts";
+
+/** The variables that a condition sees, for messages. */
+const VARIABLES = "agent.id, tool and payload";
+
+/**
+ * Compiles a parsed condition to a closure that reads the payload in place, and checks it on the way: what can be known to
+ * fail on every call is a complaint. What is left to run time is a {@link Failure} when it goes wrong.
+ */
+export function compileExpression(expr: Expr, scope: Scope): Compiled {
+  const { exprKind } = expr;
+  switch (exprKind.case) {
+    case "constExpr":
+      return compileConstant(expr, exprKind.value.constantKind, scope);
+    case "identExpr":
+      return compileName(expr, exprKind.value.name, scope);
+    case "selectExpr":
+      return compileSelect(expr, exprKind.value, scope);
+    case "listExpr":
+      return compileList(exprKind.value.elements, scope);
+    case "callExpr":
+      if (exprKind.value.function === "_[_]") return compileIndex(expr, exprKind.value.args, scope);
+      if (exprKind.value.function === "has") return compileHasKey(expr, exprKind.value.args, scope);
+      return compileCall(expr, exprKind.value, scope);
+    case "comprehensionExpr":
+      return compileMacro(expr, exprKind.value, scope);
+    case "structExpr":
+      return scope.refuse(expr, "maps cannot be written in a condition; compare the fields one by one");
+    default:
+      return scope.refuse(expr, "an expression is missing; write a condition such as payload.amount <= 100");
+  }
+}
+
+type Constant = Extract<Expr["exprKind"], { case: "constExpr" }>["value"]["constantKind"];
+type Select = Extract<Expr["exprKind"], { case: "selectExpr" }>["value"];
+
+function compileConstant(expr: Expr, value: Constant, scope: Scope): Compiled {
+  switch (value.case) {
+    case "boolValue":
+      return constant(value.value, BOOL);
+    case "int64Value":
+      return constant(value.value, INT);
+    case "doubleValue":
+      return constant(value.value, DOUBLE);
+    case "stringValue":
+      return constant(value.value, STRING);
+    case "nullValue":
+      return constant(null, NULL);
+    case "uint64Value":
+      return scope.refuse(expr, `unsigned numbers are not part of the rule language; write ${value.value}`);
+    default:
+      return scope.refuse(expr, "bytes are not part of the rule language; write a string");
+  }
+}
+
+function compileName(expr: Expr, name: string, scope: Scope): Compiled {
+  const { loop } = scope;
+  if (name === loop?.variable) return compiled((evaluation) => evaluation.item, loop.items, loop.nested);
+  if (name === loop?.resultName) return compiled((evaluation) => evaluation.result, loop.resultKinds);
+  switch (name) {
+    case "payload":
+      return compiled((evaluation) => evaluation.subject.payload, MAP);
+    case "tool":
+      return compiled((evaluation) => evaluation.subject.tool, STRING);
+    case "agent":
+      return scope.refuse(expr, "agent is no value of its own; write agent.id");
+    default:
+      return scope.refuse(expr, `unknown variable ${name}; a condition sees ${VARIABLES}`);
+  }
+}
+
+function compileSelect(expr: Expr, select: Select, scope: Scope): Compiled {
+  const { operand, field, testOnly } = select;
+  if (operand === undefined) return scope.refuse(expr, "a field of nothing");
+  if (operand.exprKind.case === "identExpr" && operand.exprKind.value.name === "agent" && !testOnly) {
+    if (field !== "id") return scope.refuse(expr, `unknown variable agent.${field}; a condition sees ${VARIABLES}`);
+    return compiled((evaluation) => evaluation.subject.agentId, STRING);
+  }
+  const map = scope.compile(operand);
+  if ((map.kinds & MAP) === 0) return scope.refuse(expr, `${nameKinds(map.kinds)} has no fields such as .${field}`);
+  const path = pathOf(operand);
+  return testOnly
+    ? presence(expr, map, field, path === null ? null : `${path}.${field}`, path, scope)
+    : access(expr, map, field, path === null ? null : `${path}.${field}`, path, scope);
+}
+
+function access(
+  expr: Expr,
+  map: Compiled,
+  field: string,
+  path: string | null,
+  parent: string | null,
+  scope: Scope,
+): Compiled {
+  const offset = scope.offsetOf(expr);
+  if (path !== null && !scope.reads.has(path)) scope.reads.set(path, offset);
+  const absent = new Failure(`${path ?? `.${field}`} is absent`, offset);
+  return compiled((evaluation) => readField(map.run(evaluation), field, absent, parent), JSON_KINDS, JSON_KINDS);
+}
+
+/** INVARIANT: only own properties exist. A payload's `__proto__` is a key like any other, and `constructor` no inheritance. */
+function readField(outcome: Outcome, field: string, absent: Failure, parent: string | null): Outcome {
+  if (outcome instanceof Failure) return outcome;
+  if (kindOf(outcome) !== MAP) {
+    return new Failure(`${parent ?? "a value"} is ${nameKinds(kindOf(outcome))}, not a map`, absent.offset);
+  }
+  return Object.hasOwn(outcome as JsonMap, field) ? ((outcome as JsonMap)[field] as Value) : absent;
+}
+
+/** `has(payload.note)`: whether the field is there, even as null. Its parent has to be there. */
+function presence(
+  expr: Expr,
+  map: Compiled,
+  field: string,
+  path: string | null,
+  parent: string | null,
+  scope: Scope,
+): Compiled {
+  if (path !== null) scope.guards.add(path);
+  const absent = new Failure("", scope.offsetOf(expr));
+  return compiled((evaluation) => {
+    const found = readField(map.run(evaluation), field, absent, parent);
+    return found === absent ? false : found instanceof Failure ? found : true;
+  }, BOOL);
+}
+
+/** `has(payload.headers["content-type"])`: ours, since CEL's `has` takes no keys that are not identifiers. */
+function compileHasKey(expr: Expr, args: readonly Expr[], scope: Scope): Compiled {
+  const [arg] = args;
+  const index = arg?.exprKind.case === "callExpr" && arg.exprKind.value.function === "_[_]" ? arg.exprKind.value : null;
+  const [operand, key] = index?.args ?? [];
+  const field = key?.exprKind.case === "constExpr" ? key.exprKind.value.constantKind : null;
+  if (arg === undefined || args.length !== 1 || operand === undefined || field?.case !== "stringValue") {
+    return scope.refuse(expr, 'has() takes a field; write has(payload.note) or has(payload.headers["content-type"])');
+  }
+  const map = scope.compile(operand);
+  return presence(expr, map, field.value, pathOf(arg), pathOf(operand), scope);
+}
+
+function compileList(elements: readonly Expr[], scope: Scope): Compiled {
+  const parts = elements.map((element) => scope.compile(element));
+  const items = parts.reduce((kinds: Kinds, part) => kinds | part.kinds, 0);
+  if (parts.every((part) => part.constant !== null)) {
+    const values = parts.map((part) => part.constant?.value as Value);
+    return constant(values, LIST, items);
+  }
+  return compiled(
+    (evaluation) => {
+      const values: Value[] = [];
+      for (const part of parts) {
+        const value = part.run(evaluation);
+        if (value instanceof Failure) return value;
+        values.push(value);
+      }
+      return values;
+    },
+    LIST,
+    items,
+  );
+}
+
+function compileIndex(expr: Expr, args: readonly Expr[], scope: Scope): Compiled {
+  const [operandExpr, indexExpr] = args as [Expr, Expr];
+  const operand = scope.compile(operandExpr);
+  const index = scope.compile(indexExpr);
+  const path = pathOf(expr);
+  if ((operand.kinds & (LIST | MAP)) === 0) return scope.refuse(expr, `${nameKinds(operand.kinds)} has no elements`);
+  if ((index.kinds & (INT | DOUBLE | STRING)) === 0) {
+    return scope.refuse(expr, `${nameKinds(index.kinds)} is no index; write a number for a list, a string for a map`);
+  }
+  if (typeof index.constant?.value === "string") {
+    return access(expr, operand, index.constant.value, path, pathOf(operandExpr), scope);
+  }
+  const offset = scope.offsetOf(expr);
+  return compiled(
+    (evaluation) => {
+      const from = operand.run(evaluation);
+      if (from instanceof Failure) return from;
+      const at = index.run(evaluation);
+      return at instanceof Failure ? at : elementAt(from, at, path ?? "an element", offset);
+    },
+    operand.kinds === LIST ? operand.items : JSON_KINDS | operand.items,
+    path?.startsWith("payload") ? JSON_KINDS : ANY,
+  );
+}
+
+function elementAt(from: Value, at: Value, name: string, offset: number): Outcome {
+  const kind = kindOf(at);
+  if (Array.isArray(from) && (kind === INT || kind === DOUBLE)) {
+    const list = from as readonly Value[];
+    const place = Number(at);
+    const inside = Number.isInteger(place) && place >= 0 && place < list.length;
+    return inside ? (list[place] as Value) : new Failure(`${name} is outside its list`, offset);
+  }
+  if (kindOf(from) === MAP && typeof at === "string") {
+    return readField(from, at, new Failure(`${name} is absent`, offset), null);
+  }
+  return new Failure(`${nameKinds(kindOf(from))} has no element at ${nameKinds(kind)}`, offset);
+}

@@ -1,0 +1,45 @@
+import type { JsonMap, Outcome, Value } from "./value.ts";
+
+/** What a condition can see. */
+export interface Subject {
+  readonly agentId: string;
+  readonly tool: string;
+  readonly payload: JsonMap;
+}
+
+/**
+ * The work that one decision may cost, over all its rules together. A unit is a step of a regular expression, a turn of a
+ * loop's node or some tens of compared characters: 2 to 15 ns each, so that the worst payload costs some tens of milliseconds.
+ * The payload is the attacker's and the service has one thread.
+ */
+export const WORK_PER_DECISION = 2_000_000;
+
+/** One decision's evaluation of conditions: what they see, what they may still spend, and the macro's variables. */
+export class Evaluation {
+  readonly subject: Subject;
+  /** The element that the running macro looks at. Macros do not nest, so there is one. */
+  item: Value = null;
+  /** What the running macro has found so far. */
+  result: Outcome = null;
+  #left: number;
+
+  constructor(subject: Subject, work: number = WORK_PER_DECISION) {
+    this.subject = subject;
+    this.#left = work;
+  }
+
+  /**
+   * Takes `units` of work; false if they are not left, and from then on.
+   *
+   * INVARIANT: whoever is told false returns a Failure at once. An exhausted evaluation decides nothing more.
+   */
+  spend(units: number): boolean {
+    this.#left -= units;
+    return this.#left >= 0;
+  }
+}
+
+/** A compiled expression. */
+export type Run = (evaluation: Evaluation) => Outcome;
+
+export const EXHAUSTED = "the payload asks for more work than one decision may cost";

@@ -1,0 +1,67 @@
+import { EXHAUSTED } from "./evaluation.ts";
+import { type Compiled, compiled, type Expr, type Loop, pathOf, type Scope } from "./scope.ts";
+import { ANY, Failure, JSON_KINDS, kindOf, LIST, nameKinds } from "./value.ts";
+
+type Comprehension = Extract<Expr["exprKind"], { case: "comprehensionExpr" }>["value"];
+
+const TAKEN: readonly string[] = ["payload", "agent", "tool"];
+
+/**
+ * `all`, `exists`, `exists_one`, `map` and `filter`, which the grammar expands to CEL's one kind of loop.
+ *
+ * Narrower than CEL in two ways. Loops do not nest, since their work would multiply. They run over lists alone: CEL would go
+ * over a map's keys, and `payload.to.all(r, r.endsWith("@example.com"))` must not hold for `{"x@example.com": "…"}`.
+ */
+export function compileMacro(expr: Expr, comprehension: Comprehension, scope: Scope): Compiled {
+  const { iterVar, iterRange, accuVar, accuInit, loopCondition, loopStep, result } = comprehension;
+  if (!iterRange || !accuInit || !loopCondition || !loopStep || !result)
+    return scope.refuse(expr, "a macro lacks a part");
+  if (scope.loop !== null) {
+    return scope.refuse(
+      expr,
+      "macros do not nest over a payload; flatten the list in the payload, or write a rule for each part",
+    );
+  }
+  if (TAKEN.includes(iterVar)) return scope.refuse(expr, `${iterVar} has a meaning already; choose another name`);
+  const range = scope.compile(iterRange);
+  if ((range.kinds & LIST) === 0) return scope.refuse(expr, `a macro runs over lists, not ${nameKinds(range.kinds)}`);
+
+  const before = scope.nodes;
+  const init = scope.compile(accuInit);
+  const loop: Loop = {
+    variable: iterVar,
+    items: range.items,
+    nested: pathOf(iterRange) === null ? ANY : JSON_KINDS,
+    resultName: accuVar,
+    resultKinds: init.kinds,
+    appended: 0,
+  };
+  scope.loop = loop;
+  const goesOn = scope.compile(loopCondition);
+  const step = scope.compile(loopStep);
+  const answer = scope.compile(result);
+  scope.loop = null;
+
+  const turn = scope.nodes - before;
+  const growsList = accuInit.exprKind.case === "listExpr";
+  const offset = scope.offsetOf(expr);
+  const name = pathOf(iterRange) ?? "a value";
+  return compiled(
+    (evaluation) => {
+      const list = range.run(evaluation);
+      if (list instanceof Failure) return list;
+      if (!Array.isArray(list)) return new Failure(`${name} is ${nameKinds(kindOf(list))}, not a list`, offset);
+      // A new list each time: the loop appends to it in place.
+      evaluation.result = growsList ? [] : init.run(evaluation);
+      for (const item of list) {
+        if (!evaluation.spend(turn)) return new Failure(EXHAUSTED, offset);
+        evaluation.item = item;
+        if (goesOn.run(evaluation) !== true) break;
+        evaluation.result = step.run(evaluation);
+      }
+      return answer.run(evaluation);
+    },
+    answer.kinds,
+    growsList ? loop.appended : ANY,
+  );
+}

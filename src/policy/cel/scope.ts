@@ -1,0 +1,121 @@
+import type { parse } from "@bufbuild/cel";
+import type { Run } from "./evaluation.ts";
+import { ANY, Failure, type Kinds, type Value } from "./value.ts";
+
+/** CEL's syntax tree, as cel-spec's `cel.expr.Expr` has it. */
+export type Expr = ReturnType<typeof parse>["expr"];
+
+/** An expression ready to run, with what is known of its value beforehand. */
+export interface Compiled {
+  readonly run: Run;
+  readonly kinds: Kinds;
+  /** The kinds of its elements, where it is a list. */
+  readonly items: Kinds;
+  /** Its value, where it is a literal. */
+  readonly constant: { readonly value: Value } | null;
+}
+
+export function compiled(run: Run, kinds: Kinds, items: Kinds = ANY): Compiled {
+  return { run, kinds, items, constant: null };
+}
+
+export function constant(value: Value, kinds: Kinds, items: Kinds = ANY): Compiled {
+  return { run: () => value, kinds, items, constant: { value } };
+}
+
+/** Something that the rule's author has to change. */
+export interface Complaint {
+  /** Where in the condition's source. */
+  readonly offset: number;
+  readonly message: string;
+}
+
+/** The macro whose body is being compiled. */
+export interface Loop {
+  readonly variable: string;
+  /** The kinds of the elements, and of theirs where they are lists. */
+  readonly items: Kinds;
+  readonly nested: Kinds;
+  /** The grammar's name for what the macro has found so far; no author can write it. */
+  readonly resultName: string;
+  readonly resultKinds: Kinds;
+  /** The kinds of what the body appends to a result that is a list. */
+  appended: Kinds;
+}
+
+/** What compiling one condition knows and gathers. */
+export class Scope {
+  readonly complaints: Complaint[] = [];
+  /** Paths below `payload` that the condition reads, with the first place of each. */
+  readonly reads = new Map<string, number>();
+  /** Paths that it asks about with `has()`. */
+  readonly guards = new Set<string>();
+  /** Non-null inside a macro's body. */
+  loop: Loop | null = null;
+  /** How many nodes have been compiled: what one turn of a loop costs. */
+  nodes = 0;
+  readonly compile: (expr: Expr) => Compiled;
+  readonly #positions: Readonly<Record<string, number>>;
+
+  constructor(positions: Readonly<Record<string, number>>, compile: (expr: Expr, scope: Scope) => Compiled) {
+    this.#positions = positions;
+    this.compile = (expr) => {
+      this.nodes++;
+      return compile(expr, this);
+    };
+  }
+
+  offsetOf(expr: Expr): number {
+    return this.#positions[String(expr.id)] ?? 0;
+  }
+
+  /** Notes a complaint, and stands in for the expression so that the rest is checked too. */
+  refuse(expr: Expr, message: string): Compiled {
+    const offset = this.offsetOf(expr);
+    this.complaints.push({ offset, message });
+    return compiled(() => new Failure(message, offset), ANY);
+  }
+}
+
+/** `expr` as a path such as `payload.to[0]`, if it is one. */
+export function pathOf(expr: Expr): string | null {
+  const { exprKind } = expr;
+  switch (exprKind.case) {
+    case "identExpr":
+      return exprKind.value.name;
+    case "selectExpr":
+      return stepPath(exprKind.value.operand, `.${exprKind.value.field}`);
+    case "callExpr": {
+      if (exprKind.value.function !== "_[_]") return null;
+      const index = literalOf(exprKind.value.args[1]);
+      if (typeof index === "string") return stepPath(exprKind.value.args[0], keyStep(index));
+      return index === null ? null : stepPath(exprKind.value.args[0], `[${String(index)}]`);
+    }
+    default:
+      return null;
+  }
+}
+
+/** `["note"]` is `.note`, so that `has(payload.note)` guards both. */
+function keyStep(key: string): string {
+  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
+}
+
+function stepPath(operand: Expr | undefined, step: string): string | null {
+  const path = operand === undefined ? null : pathOf(operand);
+  return path === null ? null : path + step;
+}
+
+/** The string or number that `expr` is written as, else null. */
+export function literalOf(expr: Expr | undefined): string | number | bigint | null {
+  if (expr?.exprKind.case !== "constExpr") return null;
+  const { constantKind } = expr.exprKind.value;
+  switch (constantKind.case) {
+    case "stringValue":
+    case "int64Value":
+    case "doubleValue":
+      return constantKind.value;
+    default:
+      return null;
+  }
+}

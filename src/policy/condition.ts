@@ -1,0 +1,90 @@
+import { parse } from "@bufbuild/cel";
+import { compileTruth } from "./cel/call.ts";
+import { compileExpression } from "./cel/compile.ts";
+import type { Evaluation, Run } from "./cel/evaluation.ts";
+import { type Complaint, Scope } from "./cel/scope.ts";
+import { Failure } from "./cel/value.ts";
+
+/** A condition is checked when a bundle is loaded, by people who may be waiting for it. */
+const MAX_SOURCE_LENGTH = 8_192;
+
+/** A rule's `when`. */
+export interface Condition {
+  readonly source: string;
+  /** True, false, or why it is neither. There is no fourth answer. */
+  test(evaluation: Evaluation): boolean | Failure;
+  /** Fields of the payload that it reads without asking `has()` first, each with its place in the source. */
+  readonly unguarded: readonly Complaint[];
+}
+
+export type CompiledCondition =
+  | { readonly kind: "condition"; readonly condition: Condition }
+  | { readonly kind: "refused"; readonly complaints: readonly Complaint[] };
+
+/** Compiles `source`, or says everything that is wrong with it. */
+export function compileCondition(source: string): CompiledCondition {
+  if (source.length > MAX_SOURCE_LENGTH) {
+    return refuse(
+      0,
+      `a condition of ${source.length} characters; write at most ${MAX_SOURCE_LENGTH}, in several rules`,
+    );
+  }
+  let parsed: ReturnType<typeof parse>;
+  try {
+    parsed = parse(source);
+  } catch (error) {
+    return refuseSyntax(source, error);
+  }
+  const scope = new Scope(parsed.sourceInfo?.positions ?? {}, compileExpression);
+  const run = compileTruth(parsed.expr, scope);
+  if (scope.complaints.length > 0) return { kind: "refused", complaints: scope.complaints };
+  return {
+    kind: "condition",
+    condition: { source, test: (evaluation) => truth(run, evaluation), unguarded: unguarded(scope) },
+  };
+}
+
+/**
+ * INVARIANT: `true` and `false` alone count. Whatever else an evaluation comes to, be it truthy or thrown (which none should),
+ * is a failure.
+ */
+function truth(run: Run, evaluation: Evaluation): boolean | Failure {
+  try {
+    const outcome = run(evaluation);
+    if (outcome === true || outcome === false || outcome instanceof Failure) return outcome;
+  } catch {
+    return new Failure("the condition could not be evaluated", 0);
+  }
+  return new Failure("the condition is neither true nor false", 0);
+}
+
+function refuse(offset: number, message: string): CompiledCondition {
+  return { kind: "refused", complaints: [{ offset, message }] };
+}
+
+/** The grammar reports `<input>:line:column: found x but expecting y`, with the place as an offset beside it. */
+function refuseSyntax(source: string, error: unknown): CompiledCondition {
+  if (error instanceof RangeError) return refuse(0, "the condition is nested too deeply; write it flatter");
+  const offset = offsetOfSyntaxError(error);
+  const rest = source.slice(offset, offset + 20).split("\n")[0] ?? "";
+  const found =
+    rest === "" ? "the condition ends too early" : `the condition is not understood from ${JSON.stringify(rest)} on`;
+  return refuse(offset, `${found}; write CEL such as payload.amount <= 100 && tool != "x"`);
+}
+
+function offsetOfSyntaxError(error: unknown): number {
+  if (typeof error !== "object" || error === null || !("location" in error)) return 0;
+  const location = error.location as { start?: { offset?: unknown } } | undefined;
+  return typeof location?.start?.offset === "number" ? location.start.offset : 0;
+}
+
+/** For each path, the shortest part of it that no `has()` asks about: `has(payload.a.b)` alone still reads `payload.a`. */
+function unguarded(scope: Scope): Complaint[] {
+  const found: Complaint[] = [];
+  for (const [path, offset] of scope.reads) {
+    if (scope.guards.has(path)) continue;
+    const covered = found.some(({ message }) => path.startsWith(`${message}.`) || path.startsWith(`${message}[`));
+    if (path.startsWith("payload") && !covered) found.push({ offset, message: path });
+  }
+  return found;
+}

@@ -1,0 +1,120 @@
+import { type Judgement, judge } from "../decision.ts";
+import { Evaluation, type Subject } from "./cel/evaluation.ts";
+import { Failure } from "./cel/value.ts";
+import { agentMatcher, ToolIndex } from "./pattern.ts";
+import type { Effect, Rule } from "./rule.ts";
+
+/** A rule with its agents' patterns made ready. */
+interface ArmedRule {
+  readonly rule: Rule;
+  readonly appliesTo: (agentId: string) => boolean;
+}
+
+/** The rules of one tool pattern, by effect, in the bundle's order. */
+type RuleGroup = Readonly<Record<Effect, ArmedRule[]>>;
+
+/** A rule and what its condition came to; `skipped` if the rule is about other agents. */
+export interface Finding {
+  readonly rule: Rule;
+  readonly outcome: boolean | Failure | "skipped";
+}
+
+/** What looking for rules of one effect found: the first that matches, and the first that could not be decided. */
+interface Search {
+  readonly matched: Rule | null;
+  readonly undecided: { readonly rule: Rule; readonly failure: Failure } | null;
+}
+
+/** A bundle's rules, ready to judge. */
+export class Engine {
+  readonly #index = new ToolIndex<RuleGroup>();
+
+  constructor(rules: readonly Rule[]) {
+    for (const rule of rules) {
+      const armed: ArmedRule = { rule, appliesTo: agentMatcher(rule.agents) };
+      for (const pattern of new Set(rule.tools)) {
+        this.#index.at(pattern, () => ({ deny: [], needs_review: [], allow: [] }))[rule.effect].push(armed);
+      }
+    }
+  }
+
+  /**
+   * Deny beats needs_review beats allow, and nothing is deny. A deny or review rule that cannot be decided denies: it might have
+   * matched. An allow rule that cannot be decided does not allow. Never throws.
+   */
+  judge(subject: Subject): Judgement {
+    const groups = this.#index.lookup(subject.tool);
+    const evaluation = new Evaluation(subject);
+
+    const denial = search(groups, "deny", evaluation, "match");
+    if (denial.matched !== null) return judge("RULE_DENIED", says(denial.matched, "denies"), denial.matched.id);
+    if (denial.undecided !== null) return ruleError(denial.undecided);
+
+    const review = search(groups, "needs_review", evaluation, "undecided");
+    if (review.undecided !== null) return ruleError(review.undecided);
+    if (review.matched !== null)
+      return judge("REVIEW_PENDING", says(review.matched, "asks for a review of"), review.matched.id);
+
+    const permission = search(groups, "allow", evaluation, "match");
+    if (permission.matched !== null)
+      return judge("RULE_ALLOWED", says(permission.matched, "allows"), permission.matched.id);
+    return judge("NO_MATCHING_RULE", noRule(permission));
+  }
+
+  /** Every rule about the tool with what its condition comes to, in the order of {@link judge}, which may stop earlier. */
+  findings(subject: Subject): readonly Finding[] {
+    const groups = this.#index.lookup(subject.tool);
+    const evaluation = new Evaluation(subject);
+    const findings = new Map<string, Finding>();
+    for (const effect of ["deny", "needs_review", "allow"] as const) {
+      for (const { rule, appliesTo } of groups.flatMap((group) => group[effect])) {
+        if (findings.has(rule.id)) continue;
+        const outcome = appliesTo(subject.agentId) ? rule.condition.test(evaluation) : "skipped";
+        findings.set(rule.id, { rule, outcome });
+      }
+    }
+    return [...findings.values()];
+  }
+}
+
+/** Goes through the rules of one effect until the first match, or until the first that is undecided. */
+function search(
+  groups: readonly RuleGroup[],
+  effect: Effect,
+  evaluation: Evaluation,
+  until: "match" | "undecided",
+): Search {
+  let matched: Rule | null = null;
+  let undecided: Search["undecided"] = null;
+  for (const group of groups) {
+    for (const { rule, appliesTo } of group[effect]) {
+      if (!appliesTo(evaluation.subject.agentId)) continue;
+      const outcome = rule.condition.test(evaluation);
+      if (outcome === true) matched ??= rule;
+      else if (outcome !== false) undecided ??= { rule, failure: outcome };
+      if ((until === "match" ? matched : undecided) !== null) return { matched, undecided };
+    }
+  }
+  return { matched, undecided };
+}
+
+function ruleError({ rule, failure }: NonNullable<Search["undecided"]>): Judgement {
+  return judge(
+    "RULE_ERROR",
+    `${undecidedRule(rule, failure)} What a ${rule.effect} rule cannot decide is denied.`,
+    rule.id,
+  );
+}
+
+function noRule({ undecided }: Search): string {
+  const message = "No rule allows this call.";
+  return undecided === null ? message : `${message} ${undecidedRule(undecided.rule, undecided.failure)}`;
+}
+
+function undecidedRule(rule: Rule, failure: Failure): string {
+  return `Rule "${rule.id}"${rule.description === null ? "" : ` (${rule.description})`} could not be decided: ${failure.message}.`;
+}
+
+function says(rule: Rule, verb: string): string {
+  return `Rule "${rule.id}" ${verb} this call${rule.description === null ? "." : `: ${rule.description}`}`;
+}

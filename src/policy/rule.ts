@@ -1,0 +1,161 @@
+import type { Node } from "yaml";
+import { compileCondition, type Condition } from "./condition.ts";
+import { agentPatternProblem, toolPatternProblem } from "./pattern.ts";
+import { describe, type Entry, type Problem, YamlFile } from "./yaml.ts";
+
+export type Effect = "allow" | "deny" | "needs_review";
+
+/** One rule of a bundle, checked and compiled. */
+export interface Rule {
+  /** Unique in its bundle; in audit rows and answers. */
+  readonly id: string;
+  readonly effect: Effect;
+  /** Exact names, `prefix.*`, or `*`. */
+  readonly tools: readonly string[];
+  /** Exact ids, `prefix*`, or `*`, which stands where the file has no agents. */
+  readonly agents: readonly string[];
+  readonly condition: Condition;
+  /** Why the rule exists, for people; null if the file does not say. */
+  readonly description: string | null;
+  readonly file: string;
+  readonly line: number;
+}
+
+/** What a file of rules holds. Rules with problems are left out, so a caller that sees problems uses none of them. */
+export interface RuleFile {
+  readonly rules: readonly Rule[];
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+const RULE_KEYS: readonly string[] = ["id", "tools", "agents", "effect", "when", "description"];
+const EFFECTS: readonly Effect[] = ["allow", "deny", "needs_review"];
+const MAX_ID_LENGTH = 128;
+
+/** Reads the rules of one file, with every problem in it. */
+export function readRules(path: string, text: string): RuleFile {
+  const file = new YamlFile(path, text);
+  const rules: Rule[] = [];
+  const warnings: Problem[] = [];
+  if (file.problems.length === 0) {
+    const entry = file.mapping(file.root, "a policy file", ["rules"])?.get("rules");
+    if (entry === undefined) {
+      if (file.problems.length === 0) file.refuse(file.root, "the file has no rules; write rules: and a list of them");
+    } else {
+      for (const node of file.list(entry, "rules") ?? []) {
+        const rule = readRule(file, node, warnings);
+        if (rule !== null) rules.push(rule);
+      }
+    }
+  }
+  return { rules, problems: file.problems, warnings };
+}
+
+function readRule(file: YamlFile, node: Node | null, warnings: Problem[]): Rule | null {
+  const entries = file.mapping(node, "a rule", RULE_KEYS);
+  if (entries === null || node === null) return null;
+  const id = readId(file, node, entries.get("id"));
+  const tools = readTools(file, node, entries.get("tools"));
+  const agents = readAgents(file, entries.get("agents"));
+  const effect = readEffect(file, node, entries.get("effect"));
+  const condition = readCondition(file, entries.get("when"));
+  const description = readDescription(file, entries.get("description"));
+  if (id === null || tools === null || agents === null || effect === null || condition === null) return null;
+  const rule = {
+    id,
+    tools,
+    agents,
+    effect,
+    condition,
+    description,
+    file: file.path,
+    line: file.placeWithin(node, 0).line,
+  };
+  warnings.push(...missingHas(file, rule, entries.get("when")?.value ?? null));
+  return rule;
+}
+
+function readId(file: YamlFile, rule: Node, entry: Entry | undefined): string | null {
+  if (entry === undefined) return missing(file, rule, "id", "a name, unique in the bundle");
+  const id = file.text(entry.value, "id", entry.key);
+  if (id === null || (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(id) && id.length <= MAX_ID_LENGTH)) return id;
+  file.refuse(
+    entry.value,
+    `id ${describe(entry.value)}; write letters, digits, ".", "_" and "-", at most ${MAX_ID_LENGTH}`,
+  );
+  return null;
+}
+
+function readTools(file: YamlFile, rule: Node, entry: Entry | undefined): readonly string[] | null {
+  if (entry === undefined)
+    return missing(file, rule, "tools", 'a list of tools, such as [stripe.refund] or ["shell.*"]');
+  return readPatterns(file, entry, "tools", toolPatternProblem);
+}
+
+function readAgents(file: YamlFile, entry: Entry | undefined): readonly string[] | null {
+  return entry === undefined ? ["*"] : readPatterns(file, entry, "agents", agentPatternProblem);
+}
+
+function readPatterns(
+  file: YamlFile,
+  entry: Entry,
+  what: string,
+  problemOf: (pattern: string) => string | null,
+): readonly string[] | null {
+  const patterns: string[] = [];
+  const nodes = file.list(entry, what);
+  for (const node of nodes ?? []) {
+    const pattern = file.text(node, `an element of ${what}`, entry.key);
+    const problem = pattern === null ? null : problemOf(pattern);
+    if (problem !== null) file.refuse(node, problem);
+    else if (pattern !== null) patterns.push(pattern);
+  }
+  return nodes !== null && patterns.length === nodes.length ? patterns : null;
+}
+
+function readEffect(file: YamlFile, rule: Node, entry: Entry | undefined): Effect | null {
+  if (entry === undefined) return missing(file, rule, "effect", EFFECTS.join(", "));
+  const text = file.text(entry.value, "effect", entry.key);
+  const effect = EFFECTS.find((known) => known === text);
+  if (text !== null && effect === undefined) {
+    file.refuse(entry.value, `unknown effect ${describe(entry.value)}; write ${EFFECTS.join(", ")}`);
+  }
+  return effect ?? null;
+}
+
+/** A rule without `when` always applies. YAML reads a bare `when: true` as a bool, and it means the same. */
+function readCondition(file: YamlFile, entry: Entry | undefined): Condition | null {
+  const literal = entry === undefined ? "true" : literalBool(entry.value);
+  const source = literal ?? (entry === undefined ? null : file.text(entry.value, "when", entry.key));
+  if (source === null) return null;
+  const compiled = compileCondition(source);
+  if (compiled.kind === "condition") return compiled.condition;
+  for (const { offset, message } of compiled.complaints) {
+    if (entry?.value) file.refuseWithin(entry.value, offset, message);
+  }
+  return null;
+}
+
+function literalBool(node: Node | null): string | null {
+  const value = node !== null && "value" in node ? node.value : null;
+  return typeof value === "boolean" ? String(value) : null;
+}
+
+function readDescription(file: YamlFile, entry: Entry | undefined): string | null {
+  return entry === undefined ? null : (file.text(entry.value, "description", entry.key)?.trim() ?? null);
+}
+
+function missing(file: YamlFile, rule: Node, key: string, what: string): null {
+  file.refuse(rule, `a rule without ${key}; write ${key}: with ${what}`);
+  return null;
+}
+
+/** An allow rule that reads an absent field does not allow, as it should; the others deny what they cannot judge. */
+function missingHas(file: YamlFile, rule: Rule, when: Node | null): Problem[] {
+  if (rule.effect === "allow" || when === null) return [];
+  return rule.condition.unguarded.map(({ offset, message: path }) => ({
+    file: file.path,
+    ...file.placeWithin(when, offset),
+    message: `rule ${rule.id} (${rule.effect}) reads ${path} without has(): a call that lacks it is denied with RULE_ERROR; write !has(${path}) || … if it should match then, has(${path}) && … if not`,
+  }));
+}

@@ -1,0 +1,171 @@
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  type Scalar,
+} from "yaml";
+
+/** Something in a file that its author has to change, or (a warning) may want to. */
+export interface Problem {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  readonly column: number;
+  /** What was wrong, with which value; what to write instead. */
+  readonly message: string;
+}
+
+export function formatProblem({ file, line, column, message }: Problem): string {
+  return `${file}:${line}:${column}: ${message}`;
+}
+
+/** One entry of a mapping. */
+export interface Entry {
+  readonly key: Node;
+  readonly value: Node | null;
+}
+
+/**
+ * A YAML file being read: hands out nodes of the kinds asked for, and gathers what is wrong with their places. Anchors, aliases
+ * and repeated keys are refused; what a file says must be what it shows.
+ */
+export class YamlFile {
+  readonly path: string;
+  readonly problems: Problem[] = [];
+  readonly #text: string;
+  readonly #lines = new LineCounter();
+  readonly #document: Document.Parsed;
+
+  constructor(path: string, text: string) {
+    this.path = path;
+    this.#text = text;
+    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: true });
+    for (const error of [...this.#document.errors, ...this.#document.warnings]) {
+      const message = error.code === "DUPLICATE_KEY" ? "this key stands twice in one mapping; keep one" : error.message;
+      this.#report(error.pos[0], message);
+    }
+  }
+
+  get root(): Node | null {
+    return this.#document.contents;
+  }
+
+  refuse(node: Node | null, message: string): void {
+    this.#report(node?.range?.[0] ?? 0, message);
+  }
+
+  /** `node` at `offset` of its text, as with an error within a condition. */
+  refuseWithin(node: Node, offset: number, message: string): void {
+    this.#report(this.#offsetWithin(node, offset), message);
+  }
+
+  /** Line and column, from 1, of `offset` within the text of `node`. */
+  placeWithin(node: Node, offset: number): { line: number; column: number } {
+    return this.#place(this.#offsetWithin(node, offset));
+  }
+
+  /** The entries of a mapping by key, or null with a problem. Keys other than `allowed` are problems. */
+  mapping(node: Node | null, what: string, allowed: readonly string[]): ReadonlyMap<string, Entry> | null {
+    if (!isMap<Node, Node | null>(node)) {
+      this.refuse(node, `${what} is ${describe(node)}; write a mapping with ${allowed.join(", ")}`);
+      return null;
+    }
+    const entries = new Map<string, Entry>();
+    for (const { key, value } of node.items) {
+      if (isScalar(key) && typeof key.value === "string" && allowed.includes(key.value)) {
+        if (isAlias(value) || value?.anchor !== undefined)
+          this.refuse(value, "anchors and aliases are refused; write it out");
+        entries.set(key.value, { key, value });
+      } else {
+        this.refuse(key, `unknown key ${describe(key)}; ${what} has ${allowed.join(", ")}`);
+      }
+    }
+    return entries;
+  }
+
+  /** The elements of a list that is not empty, or null with a problem. */
+  list(entry: Entry, what: string): readonly (Node | null)[] | null {
+    const { value } = entry;
+    if (isSeq<Node>(value) && value.items.length > 0) return value.items;
+    this.refuse(value ?? entry.key, `${what} is ${describe(value)}; write a list with at least one element`);
+    return null;
+  }
+
+  /** A text, or null with a problem. */
+  text(node: Node | null, what: string, fallback: Node | null = null): string | null {
+    if (isScalar(node) && typeof node.value === "string" && node.value.trim() !== "" && node.anchor === undefined) {
+      return node.value;
+    }
+    this.refuse(
+      node ?? fallback,
+      `${what} is ${describe(node)}; write a text, in quotes if it looks like something else`,
+    );
+    return null;
+  }
+
+  #report(offset: number, message: string): void {
+    this.problems.push({ file: this.path, ...this.#place(offset), message });
+  }
+
+  #place(offset: number): { line: number; column: number } {
+    const { line, col } = this.#lines.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  }
+
+  /**
+   * Where the character at `offset` of a scalar's value stands in the file. Folding and block indentation change white space
+   * alone, so the place is found by counting the other characters; where escapes make them differ it is the scalar's start.
+   */
+  #offsetWithin(node: Node, offset: number): number {
+    const start = node.range?.[0] ?? 0;
+    const end = node.range?.[1] ?? start;
+    if (!isScalar(node) || typeof node.value !== "string") return start;
+    const wanted = countVisible(node.value.slice(0, offset));
+    let seen = 0;
+    for (let at = start + headerLength(node, this.#text.slice(start, end)); at < end; at++) {
+      if (isSpace(this.#text[at] as string)) continue;
+      if (seen === wanted) return this.#text[at] === node.value.trimEnd()[offset] || offset === 0 ? at : start;
+      seen++;
+    }
+    return start;
+  }
+}
+
+/** What stands before a scalar's first character: a quote, or the line with `|` or `>`. */
+function headerLength(node: Scalar, source: string): number {
+  switch (node.type) {
+    case "QUOTE_DOUBLE":
+    case "QUOTE_SINGLE":
+      return 1;
+    case "BLOCK_LITERAL":
+    case "BLOCK_FOLDED":
+      return source.indexOf("\n") + 1;
+    default:
+      return 0;
+  }
+}
+
+function countVisible(text: string): number {
+  let count = 0;
+  for (const character of text) if (!isSpace(character)) count++;
+  return count;
+}
+
+function isSpace(character: string): boolean {
+  return character === " " || character === "\n" || character === "\r" || character === "\t";
+}
+
+/** A node as its author wrote it, shortened. */
+export function describe(node: Node | null): string {
+  if (isMap(node)) return "a mapping";
+  if (isSeq(node)) return node.items.length === 0 ? "an empty list" : "a list";
+  if (isAlias(node)) return `the alias *${node.source}`;
+  if (!isScalar(node) || node.value === null || node.value === "") return "empty";
+  const text = typeof node.value === "string" ? JSON.stringify(node.value) : String(node.value);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
