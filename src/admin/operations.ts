@@ -6,6 +6,7 @@ import type { AgentState } from "../authn/directory.ts";
 import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import type { RandomPool } from "../ids.ts";
+import { checkReason, invalid } from "./checks.ts";
 
 /** An agent as operators see it. */
 export interface AgentView {
@@ -44,7 +45,6 @@ export interface AdminPorts {
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-const REASON_CHARACTERS = 500;
 
 /** What operators can do. Each change is committed with the event that tells of it, or not at all. */
 export class AdminOperations {
@@ -112,16 +112,4 @@ export class AdminOperations {
   #event(kind: string, actor: string, subject: string, detail: Record<string, string>): HashedEvent {
     return makeEvent({ kind, actor, subject, detail }, this.#ports.now(), this.#ports.random);
   }
-}
-
-function checkReason(reason: string): string {
-  const trimmed = reason.trim();
-  if (trimmed === "") throw invalid("reason", "must say why");
-  if (trimmed.length > REASON_CHARACTERS) throw invalid("reason", `must be at most ${REASON_CHARACTERS} characters`);
-  if (trimmed.includes("\0") || !trimmed.isWellFormed()) throw invalid("reason", "must be text without NUL");
-  return trimmed;
-}
-
-function invalid(field: string, problem: string): Fault {
-  return new Fault("FIELD_INVALID", `${field} ${problem}.`, { field });
 }

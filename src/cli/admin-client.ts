@@ -4,7 +4,8 @@ import { createConnection } from "node:net";
 import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { adminService } from "../server/admin-service.ts";
-import { openAdminOperations } from "../server/admin-operations.ts";
+import { systemClock } from "../clock.ts";
+import { openAdmin } from "../server/admin-operations.ts";
 import { openStore } from "../store/open.ts";
 import type { Io } from "./io.ts";
 
@@ -25,7 +26,7 @@ export async function withAdmin<Result>(io: Io, work: (admin: Client<typeof Admi
 async function withOwnStore<Result>(config: Config, io: Io, work: (transport: Transport) => Promise<Result>): Promise<Result> {
   const store = await openStore(config, (error) => io.err(`datacrawl: ${error.message}\n`));
   try {
-    const service = adminService(openAdminOperations(store), ACTOR);
+    const service = adminService(openAdmin(store, () => systemClock.now()), ACTOR);
     return await work(createRouterTransport((router) => void router.service(AdminService, service)));
   } finally {
     await store.close();

@@ -63,7 +63,7 @@ export function agentCommand(io: Io): Command {
       .option("--json", "print the agent")
       .action(async (id: string, flags: JsonFlag & { readonly reason: string }) => {
         const change = { agentId: id, reason: flags.reason };
-        const { agent } = await withAdmin<{ agent?: Agent }>(io, (admin) =>
+        const { agent } = await withAdmin<{ agent?: Agent | undefined }>(io, (admin) =>
           verb === "freeze" ? admin.freezeAgent(change) : admin.unfreezeAgent(change),
         );
         tell(io, agent, flags);

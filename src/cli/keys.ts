@@ -11,9 +11,9 @@ export function keysCommand(io: Io): Command {
     .command("init")
     .description("Make the keys that are missing in DATACRAWL_KEYS_DIR. Existing keys are never changed.")
     .option("--json", 'print {"directory", "made"}')
-    .action((flags: { readonly json?: true }) => {
+    .action(async (flags: { readonly json?: true }) => {
       const { keysDir } = loadConfig(io.env, io.cwd);
-      const made = initKeys(keysDir);
+      const made = await initKeys(keysDir);
       if (flags.json) return outJson(io, { directory: keysDir, made });
       io.out(made.length === 0 ? `All keys are in ${keysDir} already.\n` : `Made ${made.join(", ")} in ${keysDir}.\n`);
       io.err("Give every replica the same files, readable by the service's user alone, and keep a backup.\n");

@@ -1,29 +1,52 @@
-import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { create, fromJsonString } from "@bufbuild/protobuf";
+import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
+  type AdminService,
   type Agent,
   AgentSchema,
   AgentState,
-  type AdminService,
-  AuditDecisionSchema,
   type AuditDecision,
+  AuditDecisionSchema,
+  type CircuitBypass,
+  CircuitBypassSchema,
+  type GuardCircuit,
+  GuardCircuitSchema,
 } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { CircuitReportSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import type { BypassOperations, GrantView } from "../admin/bypass.ts";
 import type { AdminOperations, AgentView } from "../admin/operations.ts";
 import type { DecisionRow } from "../audit/record.ts";
+import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import { connectError } from "./status.ts";
 
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;
 
+/** A circuit as a guard last reported it; the report is a `CircuitReport` as JSON. */
+export interface CircuitView {
+  readonly agentId: string;
+  readonly journalId: string;
+  readonly report: string;
+  readonly reportedAt: Micros;
+}
+
+/** Everything that operators can do. */
+export interface Admin {
+  readonly operations: AdminOperations;
+  readonly bypass: BypassOperations;
+  readonly circuits: (agentId: string | null) => Promise<CircuitView[]>;
+}
+
 /**
  * AdminService over the operations.
  *
  * @param actor who the trail says did it
  */
-export function adminService(operations: AdminOperations, actor: string): Partial<ServiceImpl<typeof AdminService>> {
+export function adminService(admin: Admin, actor: string): ServiceImpl<typeof AdminService> {
+  const { operations, bypass, circuits } = admin;
   return answeringFaults({
     async createAgent({ agentId }) {
       const { agent, key } = await operations.createAgent(agentId, actor);
@@ -34,10 +57,15 @@ export function adminService(operations: AdminOperations, actor: string): Partia
       return { agents: agents.map(agentMessage), nextPageToken: more ? (agents.at(-1)?.agentId ?? "") : "" };
     },
     async revokeAgent({ agentId }) {
-      return { agent: agentMessage(await operations.revokeAgent(agentId, actor)) };
+      const agent = await operations.revokeAgent(agentId, actor);
+      await bypass.clear(agentId, "the agent is revoked", actor);
+      return { agent: agentMessage(agent) };
     },
     async freezeAgent({ agentId, reason }) {
-      return { agent: agentMessage(await operations.freezeAgent(agentId, reason, actor)) };
+      const agent = await operations.freezeAgent(agentId, reason, actor);
+      // A crash in between leaves a grant to a frozen agent; SyncGuard revokes it before a guard hears of it again.
+      await bypass.clear(agentId, `frozen: ${reason}`.slice(0, 500), actor);
+      return { agent: agentMessage(agent) };
     },
     async unfreezeAgent({ agentId, reason }) {
       return { agent: agentMessage(await operations.unfreezeAgent(agentId, reason, actor)) };
@@ -51,11 +79,27 @@ export function adminService(operations: AdminOperations, actor: string): Partia
         ...(payload === null ? {} : { payload: payload.canonical, payloadSalt: new Uint8Array(payload.salt) }),
       };
     },
+    async setCircuitBypass({ agentId, tools, allTools, reason, duration }) {
+      const durationMicros = duration === undefined ? null : Math.round(durationMs(duration) * 1000);
+      return { bypass: bypassMessage(await bypass.set({ agentId, tools, allTools, reason, durationMicros }, actor)) };
+    },
+    async clearCircuitBypass({ agentId, reason }) {
+      const cleared = await bypass.clear(agentId, reason, actor);
+      return cleared === null ? {} : { bypass: bypassMessage(cleared) };
+    },
+    async listCircuitBypasses({ agentId, includePast, pageSize, pageToken }) {
+      const filter = { agentId: agentId || null, past: includePast, before: pageTime(pageToken), limit: pageLimit(pageSize) };
+      const { grants, more } = await bypass.list(filter);
+      return { bypasses: grants.map(bypassMessage), nextPageToken: more ? String(grants.at(-1)?.order.issuedAt) : "" };
+    },
+    async listCircuits({ agentId }) {
+      return { circuits: (await circuits(agentId || null)).map(circuitMessage) };
+    },
   });
 }
 
 /** The same methods, whose faults become statuses. */
-function answeringFaults(methods: Partial<ServiceImpl<typeof AdminService>>): Partial<ServiceImpl<typeof AdminService>> {
+function answeringFaults(methods: ServiceImpl<typeof AdminService>): ServiceImpl<typeof AdminService> {
   const wrap = (method: (request: never, context: never) => Promise<unknown>) => async (request: never, context: never) => {
     try {
       return await method(request, context);
@@ -64,10 +108,16 @@ function answeringFaults(methods: Partial<ServiceImpl<typeof AdminService>>): Pa
     }
   };
   const entries = Object.entries(methods) as [string, (request: never, context: never) => Promise<unknown>][];
-  return Object.fromEntries(entries.map(([name, method]) => [name, wrap(method)]));
+  return Object.fromEntries(entries.map(([name, method]) => [name, wrap(method)])) as typeof methods;
 }
 
-export function pageLimit(pageSize: number): number {
+function pageTime(pageToken: string): Micros | null {
+  if (pageToken === "") return null;
+  if (/^\d{1,16}$/.test(pageToken)) return Number(pageToken);
+  throw new Fault("FIELD_INVALID", "page_token must be a next_page_token.", { field: "page_token" });
+}
+
+function pageLimit(pageSize: number): number {
   if (pageSize === 0) return DEFAULT_PAGE;
   if (pageSize >= 1 && pageSize <= MAX_PAGE) return pageSize;
   throw new Fault("FIELD_INVALID", `page_size must be 1 to ${MAX_PAGE}, is ${pageSize}.`, { field: "page_size" });
@@ -80,6 +130,32 @@ const SOURCE = { service: Source.SERVICE, guard: Source.GUARD } as const;
 function agentMessage({ agentId, state, createdAt, keyIds }: AgentView): Agent {
   const fields = { agentId, state: AGENT_STATE[state], createdAt: timestampFromMs(createdAt / 1000), keyIds: [...keyIds] };
   return create(AgentSchema, fields);
+}
+
+function bypassMessage({ order, endedAt, endedBy, endedBecause }: GrantView): CircuitBypass {
+  return create(CircuitBypassSchema, {
+    grantId: order.grantId ?? "",
+    agentId: order.agentId,
+    tools: order.tools === "*" ? [] : [...order.tools],
+    allTools: order.tools === "*",
+    reason: order.reason,
+    operator: order.operator,
+    issuedAt: timestampFromMs(order.issuedAt / 1000),
+    expiresAt: timestampFromMs(order.expiresAt / 1000),
+    epoch: BigInt(order.epoch),
+    ...(endedAt === null ? {} : { revokedAt: timestampFromMs(endedAt / 1000) }),
+    revokedBy: endedBy ?? "",
+    revokedReason: endedBecause ?? "",
+  });
+}
+
+function circuitMessage({ agentId, journalId, report, reportedAt }: CircuitView): GuardCircuit {
+  return create(GuardCircuitSchema, {
+    agentId,
+    journalId,
+    report: fromJsonString(CircuitReportSchema, report, { ignoreUnknownFields: true }),
+    reportedAt: timestampFromMs(reportedAt / 1000),
+  });
 }
 
 function decisionMessage(row: DecisionRow): AuditDecision {

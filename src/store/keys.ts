@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { type GrantKeys, openGrantKeys, openOrMakeGrantKeys } from "../bypass/key-files.ts";
+import { fingerprint } from "../bypass/keys.ts";
 import { UsageError } from "../fault.ts";
 import type { Database } from "./database.ts";
 
@@ -8,18 +10,27 @@ import type { Database } from "./database.ts";
 export interface ServiceKeys {
   /** 32 random bytes, from which all HMAC keys are derived. */
   readonly hmac: Buffer;
+  /** What circuit-bypass orders are signed with. */
+  readonly grants: GrantKeys;
 }
 
 const HMAC_FILE = "hmac.key";
 
 /** Makes the keys that are missing in `directory`. @returns the names of the files that were made */
-export function initKeys(directory: string): string[] {
+export async function initKeys(directory: string): Promise<string[]> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  return writeNew(join(directory, HMAC_FILE), `${randomBytes(32).toString("hex")}\n`) ? [HMAC_FILE] : [];
+  const before = new Set(readdirSync(directory));
+  writeNew(join(directory, HMAC_FILE), `${randomBytes(32).toString("hex")}\n`);
+  await openOrMakeGrantKeys(directory);
+  return readdirSync(directory).filter((name) => !before.has(name));
 }
 
 /** @throws UsageError if a key is missing or is not one */
-export function loadKeys(directory: string): ServiceKeys {
+export async function loadKeys(directory: string): Promise<ServiceKeys> {
+  return { hmac: loadHmacKey(directory), grants: await openGrantKeys(directory) };
+}
+
+function loadHmacKey(directory: string): Buffer {
   const path = join(directory, HMAC_FILE);
   let text: string;
   try {
@@ -31,7 +42,7 @@ export function loadKeys(directory: string): ServiceKeys {
     ]);
   }
   if (!/^[0-9a-f]{64}$/.test(text)) throw new UsageError([`the key file ${path} does not hold 64 hex digits`]);
-  return { hmac: Buffer.from(text, "hex") };
+  return Buffer.from(text, "hex");
 }
 
 /**
@@ -41,14 +52,22 @@ export function loadKeys(directory: string): ServiceKeys {
  * @throws UsageError if the database knows other keys
  */
 export async function registerKeys(database: Database, keys: ServiceKeys): Promise<void> {
-  const fingerprint = createHash("sha256").update("datacrawl.fingerprint.v1").update(keys.hmac).digest("hex").slice(0, 32);
-  await database.query("INSERT INTO service_keys (name, fingerprint) VALUES ('hmac', $1) ON CONFLICT DO NOTHING", [fingerprint]);
-  const [row] = await database.query<{ fingerprint: string }>("SELECT fingerprint FROM service_keys WHERE name = 'hmac'");
-  if (row?.fingerprint === fingerprint) return;
-  throw new UsageError([
-    `the key ${HMAC_FILE} has the fingerprint ${fingerprint}, but this database's replicas use ${row?.fingerprint}: ` +
-      "give this replica their keys directory (DATACRAWL_KEYS_DIR)",
-  ]);
+  const ours = {
+    hmac: createHash("sha256").update("datacrawl.fingerprint.v1").update(keys.hmac).digest("hex").slice(0, 32),
+    // The first of the chain: rotation adds to it, and signs each new key with the one before.
+    grant: fingerprint(keys.grants.chain[0]?.publicKey ?? new Uint8Array()),
+  };
+  const problems: string[] = [];
+  for (const [name, mine] of Object.entries(ours)) {
+    await database.query("INSERT INTO service_keys (name, fingerprint) VALUES ($1, $2) ON CONFLICT DO NOTHING", [name, mine]);
+    const [row] = await database.query<{ fingerprint: string }>("SELECT fingerprint FROM service_keys WHERE name = $1", [name]);
+    if (row?.fingerprint === mine) continue;
+    problems.push(
+      `this replica's ${name} key has the fingerprint ${mine}, but this database's replicas use ${row?.fingerprint}: ` +
+        "give this replica their keys directory (DATACRAWL_KEYS_DIR)",
+    );
+  }
+  if (problems.length > 0) throw new UsageError(problems);
 }
 
 /** False if the file exists. Durable when it returns: a key that is lost in a power cut was worth nothing. */

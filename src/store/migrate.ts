@@ -11,6 +11,9 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
   audit_decisions: "SELECT, INSERT",
   audit_payloads: "SELECT, INSERT",
   audit_events: "SELECT, INSERT",
+  guard_records: "SELECT, INSERT",
+  circuit_orders: "SELECT, INSERT",
+  guard_circuits: "SELECT, INSERT, UPDATE, DELETE",
   schema_migrations: "SELECT",
 };
 

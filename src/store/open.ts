@@ -48,8 +48,8 @@ async function openEmbedded(config: Config, onError: (error: Error) => void): Pr
     throw error;
   });
   await migrate(database, null);
-  initKeys(config.keysDir);
-  const keys = loadKeys(config.keysDir);
+  await initKeys(config.keysDir);
+  const keys = await loadKeys(config.keysDir);
   await registerKeys(database, keys);
   return {
     kind: "embedded",
@@ -69,7 +69,7 @@ async function openEmbedded(config: Config, onError: (error: Error) => void): Pr
 
 async function openPostgres(config: Config, url: string, onError: (error: Error) => void): Promise<Store> {
   // Before anything else: a replica without the keys must not touch the database.
-  const keys = loadKeys(config.keysDir);
+  const keys = await loadKeys(config.keysDir);
   const database = new PostgresDatabase(url, { connections: CONNECTIONS, onError });
   try {
     const ownsTables = await mayOwnTables(database);

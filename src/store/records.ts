@@ -1,8 +1,9 @@
-import { type Column, DECISION_COLUMNS, type DecisionRow } from "../audit/record.ts";
+import { DECISION_COLUMNS } from "../audit/record.ts";
 import { CommitUnknown, type Entry, PoisonedBatch, type RecordStore, type Written } from "../audit/writer.ts";
 import type { Reason } from "../decision.ts";
 import type { Claim, Ledger, Variant } from "../idempotency/ledger.ts";
 import { arrayLiteral, type Database, microsOf, SqlError, timestampOf } from "./database.ts";
+import { COLUMN_VALUES, decisionInput, decisionParams } from "./decision-input.ts";
 
 const CLAIM_LIFETIME = "interval '24 hours'";
 /** How often a batch that lost a deadlock is tried in all. */
@@ -75,22 +76,14 @@ interface ClaimRow {
   readonly request_digest: Uint8Array;
 }
 
-const SQL_TYPE = { text: "text", uuid: "uuid", bytes: "bytea", micros: "bigint", int: "bigint" } as const;
-
-const EXTRA_PARAMS = ["hash::bytea", "variant::bytea", "salt::bytea", "canonical::text"] as const;
-
-const RECORD = recordStatement();
-
-function recordStatement(): string {
-  const columns = DECISION_COLUMNS.map(({ name, kind }) => ({ name, type: SQL_TYPE[kind], kind }));
-  const extras = EXTRA_PARAMS.map((extra) => extra.split("::") as [string, string]);
-  const types = [...columns.map(({ type }) => type), ...extras.map(([, type]) => type)];
-  const names = [...columns.map(({ name }) => name), ...extras.map(([name]) => name)];
-  const values = columns.map(({ name, kind }) => (kind === "micros" ? timestampOf(name) : name));
-  // INVARIANT: a row that makes a claim is written if and only if this same statement made the claim.
-  return `
+// INVARIANT: a row that makes a claim is written if and only if this same statement made the claim.
+const RECORD = `
 WITH input AS (
-  SELECT * FROM unnest(${types.map((type, index) => `$${index + 1}::text::${type}[]`).join(", ")}) AS t(${names.join(", ")})
+  ${decisionInput([
+    { name: "variant", type: "bytea" },
+    { name: "salt", type: "bytea" },
+    { name: "canonical", type: "text" },
+  ])}
 ), claimed AS (
   INSERT INTO idempotency_claims AS held (agent_id, idempotency_key, variant, request_digest, decision_id, recorded_at, expires_at)
   SELECT agent_id, idempotency_key, variant, request_digest, decision_id, ${timestampOf("recorded_at")}, now() + ${CLAIM_LIFETIME}
@@ -105,8 +98,8 @@ WITH input AS (
 ), winners AS MATERIALIZED (
   SELECT * FROM input WHERE variant IS NULL OR decision_id IN (SELECT decision_id FROM claimed)
 ), recorded AS (
-  INSERT INTO audit_decisions (${columns.map(({ name }) => name).join(", ")}, hash)
-  SELECT ${values.join(", ")}, hash FROM winners
+  INSERT INTO audit_decisions (${DECISION_COLUMNS.map(({ name }) => name).join(", ")}, hash)
+  SELECT ${COLUMN_VALUES}, hash FROM winners
   RETURNING decision_id
 ), kept AS (
   INSERT INTO audit_payloads (decision_id, recorded_at, salt, canonical)
@@ -114,7 +107,6 @@ WITH input AS (
 )
 SELECT string_agg(decision_id::text, ',') AS decision_ids, ${microsOf(`(now() + ${CLAIM_LIFETIME})`)} AS claims_expire_at
 FROM recorded`;
-}
 
 const FIND_CLAIM = `
 SELECT d.decision_id, d.reason, d.message, d.rule_id, d.policy_version, c.request_digest,
@@ -133,8 +125,7 @@ RETURNING 1`;
 
 function batchParams(entries: readonly Entry[]): string[] {
   return [
-    ...DECISION_COLUMNS.map((column: Column<DecisionRow>) => arrayLiteral(entries.map(({ row }) => row[column.field]))),
-    arrayLiteral(entries.map(({ hash }) => hash)),
+    ...decisionParams(entries),
     arrayLiteral(entries.map(({ claim }) => claim?.variant ?? null)),
     arrayLiteral(entries.map(({ payload }) => payload?.salt ?? null)),
     arrayLiteral(entries.map(({ payload }) => payload?.canonical ?? null)),

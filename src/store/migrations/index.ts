@@ -1,4 +1,5 @@
 import { foundation } from "./0001-foundation.ts";
+import { guards } from "./0002-guards.ts";
 
 export interface Migration {
   readonly id: number;
@@ -7,4 +8,7 @@ export interface Migration {
 }
 
 /** In the order in which they run. A migration that has shipped never changes: a later one corrects it. */
-export const MIGRATIONS: readonly Migration[] = [{ id: 1, name: "foundation", sql: foundation }];
+export const MIGRATIONS: readonly Migration[] = [
+  { id: 1, name: "foundation", sql: foundation },
+  { id: 2, name: "guards", sql: guards },
+];

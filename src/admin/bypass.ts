@@ -1,0 +1,148 @@
+import { makeEvent } from "../audit/event.ts";
+import type { EventRow } from "../audit/record.ts";
+import type { AgentState } from "../authn/directory.ts";
+import { MAX_ORDER_MICROS, signOrder } from "../bypass/grant.ts";
+import type { GrantPrivateKey } from "../bypass/keys.ts";
+import type { StoredOrder } from "../bypass/orders.ts";
+import type { Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import { type RandomPool, uuidV7 } from "../ids.ts";
+import { checkReason, invalid } from "./checks.ts";
+
+const DEFAULT_MICROS: Micros = 4 * 60 * 60 * 1_000_000;
+const MAX_TOOLS = 100;
+const MAX_TOOL_BYTES = 256;
+/** How often an order is tried whose epoch another one takes. */
+const TRIES = 5;
+
+/** A grant as operators see it. */
+export interface GrantView {
+  readonly order: StoredOrder;
+  readonly endedAt: Micros | null;
+  readonly endedBy: string | null;
+  readonly endedBecause: string | null;
+}
+
+export interface BypassPorts {
+  readonly orders: {
+    newest(agentId: string): Promise<StoredOrder | null>;
+    add(order: StoredOrder, event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<boolean>;
+    listGrants(filter: { agentId: string | null; past: boolean; before: Micros; now: Micros; limit: number }): Promise<GrantView[]>;
+  };
+  readonly agents: { find(agentId: string): Promise<{ readonly state: AgentState } | null> };
+  readonly signingKey: GrantPrivateKey;
+  readonly random: RandomPool;
+  readonly now: () => Micros;
+}
+
+export interface BypassRequest {
+  readonly agentId: string;
+  readonly tools: readonly string[];
+  readonly allTools: boolean;
+  readonly reason: string;
+  /** Null means four hours. */
+  readonly durationMicros: Micros | null;
+}
+
+/** Setting and clearing circuit bypasses: every change is a signed order with a higher epoch, and an event in the trail. */
+export class BypassOperations {
+  readonly #ports: BypassPorts;
+
+  constructor(ports: BypassPorts) {
+    this.#ports = ports;
+  }
+
+  /** @throws Fault FIELD_INVALID, AGENT_UNKNOWN, AGENT_REVOKED (also for a frozen agent) */
+  async set(request: BypassRequest, operator: string): Promise<GrantView> {
+    const tools = checkTools(request);
+    const reason = checkReason(request.reason);
+    const lifetime = checkDuration(request.durationMicros);
+    await this.#mustBeActive(request.agentId);
+    const order = await this.#issue("bypass.set", request.agentId, operator, reason, async (epoch, issuedAt) => {
+      const claims = {
+        grantId: uuidV7(issuedAt, this.#ports.random),
+        agentId: request.agentId,
+        tools,
+        operator,
+        reason,
+        issuedAt,
+        expiresAt: issuedAt + lifetime,
+        epoch,
+      };
+      return { ...claims, token: await signOrder({ kind: "grant", claims }, this.#ports.signingKey) };
+    });
+    return { order, endedAt: null, endedBy: null, endedBecause: null };
+  }
+
+  /** Revokes the agent's grant, if one is in force. @returns that grant, or null */
+  async clear(agentId: string, reason: string, operator: string): Promise<GrantView | null> {
+    const checked = checkReason(reason);
+    if ((await this.#ports.agents.find(agentId)) === null) throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
+    const newest = await this.#ports.orders.newest(agentId);
+    if (newest === null || newest.grantId === null || newest.expiresAt <= this.#ports.now()) return null;
+    const revocation = await this.#issue("bypass.cleared", agentId, operator, checked, async (epoch, issuedAt) => {
+      const expiresAt = issuedAt + MAX_ORDER_MICROS;
+      const order = { agentId, epoch, issuedAt, expiresAt };
+      const token = await signOrder({ kind: "revocation", ...order }, this.#ports.signingKey);
+      return { ...order, grantId: null, tools: [], operator, reason: checked, token };
+    });
+    return { order: newest, endedAt: revocation.issuedAt, endedBy: operator, endedBecause: checked };
+  }
+
+  /** Newest first; with `past` also those that ended. */
+  async list(filter: { agentId: string | null; past: boolean; before: Micros | null; limit: number }): Promise<{ grants: GrantView[]; more: boolean }> {
+    const now = this.#ports.now();
+    const before = filter.before ?? now + MAX_ORDER_MICROS;
+    const grants = await this.#ports.orders.listGrants({ ...filter, before, now, limit: filter.limit + 1 });
+    return { grants: grants.slice(0, filter.limit), more: grants.length > filter.limit };
+  }
+
+  async #mustBeActive(agentId: string): Promise<void> {
+    const agent = await this.#ports.agents.find(agentId);
+    if (agent === null) throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
+    if (agent.state !== "active") throw new Fault("AGENT_REVOKED", `The agent ${agentId} is ${agent.state}: it gets no bypass.`);
+  }
+
+  /** Signs and stores an order under the next epoch. */
+  async #issue(
+    kind: string,
+    agentId: string,
+    operator: string,
+    reason: string,
+    sign: (epoch: number, issuedAt: Micros) => Promise<StoredOrder>,
+  ): Promise<StoredOrder> {
+    for (let attempt = 1; attempt <= TRIES; attempt++) {
+      const newest = await this.#ports.orders.newest(agentId);
+      const order = await sign((newest?.epoch ?? 0) + 1, this.#ports.now());
+      const detail = {
+        reason,
+        epoch: order.epoch,
+        expiresAtUs: order.expiresAt,
+        grantId: order.grantId ?? newest?.grantId ?? null,
+        ...(order.grantId === null ? {} : { tools: order.tools === "*" ? "*" : [...order.tools] }),
+      };
+      const event = makeEvent({ kind, actor: operator, subject: agentId, detail }, order.issuedAt, this.#ports.random);
+      if (await this.#ports.orders.add(order, event)) return order;
+      if (order.grantId !== null) await this.#mustBeActive(agentId);
+    }
+    throw new Fault("STORE_UNAVAILABLE", "Other changes of this agent's bypass kept coming first.", { retryAfterMs: 500 });
+  }
+}
+
+function checkTools({ tools, allTools }: BypassRequest): readonly string[] | "*" {
+  if (allTools && tools.length > 0) throw invalid("tools", "must be empty with all_tools");
+  if (allTools) return "*";
+  if (tools.length === 0 || tools.length > MAX_TOOLS) throw invalid("tools", `must name 1 to ${MAX_TOOLS} tools`);
+  for (const tool of tools) {
+    const fits = tool !== "" && Buffer.byteLength(tool) <= MAX_TOOL_BYTES && !tool.includes("\0") && tool.isWellFormed();
+    if (!fits) throw invalid("tools", `must each be 1 to ${MAX_TOOL_BYTES} bytes of text`);
+    if (tool.includes("*")) throw invalid("tools", "must be exact names: patterns are not supported");
+  }
+  return [...new Set(tools)];
+}
+
+function checkDuration(micros: Micros | null): Micros {
+  if (micros === null) return DEFAULT_MICROS;
+  if (micros > 0 && micros <= MAX_ORDER_MICROS) return micros;
+  throw invalid("duration", "must be more than zero and at most 24 hours");
+}

@@ -1,0 +1,215 @@
+import { createHash } from "node:crypto";
+import { hashDecision } from "../audit/hash.ts";
+import type { DecisionRow } from "../audit/record.ts";
+import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
+import type { GrantKeyLink } from "../bypass/keys.ts";
+import type { StoredOrder } from "../bypass/orders.ts";
+import { canonicalJson } from "../canonical-json.ts";
+import type { Micros } from "../clock.ts";
+import { judge } from "../decision.ts";
+import { Fault } from "../fault.ts";
+import { type JournalRecord, type Position, readBody } from "../guard/journal-format.ts";
+import { type RandomPool, uuidV7 } from "../ids.ts";
+
+/** At most this many records come in one upload. */
+export const MAX_UPLOAD = 500;
+
+/** A record as it was uploaded. Nothing in it has been verified. */
+export interface UnverifiedRecord {
+  readonly sequence: number;
+  readonly previousHash: Uint8Array;
+  readonly hash: Uint8Array;
+  readonly body: Uint8Array;
+}
+
+export interface SyncCall {
+  readonly authorization: string | undefined;
+  readonly journalId: string;
+  readonly records: readonly UnverifiedRecord[];
+  /** The guard's circuit as it reports it, as JSON; null if it reports none. */
+  readonly circuit: string | null;
+}
+
+export interface SyncResult {
+  readonly recordedHashes: readonly Uint8Array[];
+  readonly refused: readonly { readonly hash: Uint8Array; readonly problem: string }[];
+  /** Signed orders for the agent that have not expired. */
+  readonly orders: readonly string[];
+  readonly grantKeys: readonly GrantKeyLink[];
+  readonly serviceTime: Micros;
+}
+
+/** A guard's decision on its way into the trail. */
+export interface GuardEntry {
+  readonly row: DecisionRow;
+  readonly hash: Uint8Array;
+}
+
+/** What the trail knows already of an upload's records. */
+export interface Known {
+  /** Hashes (hex) that are recorded. */
+  readonly hashes: ReadonlySet<string>;
+  /** Sequence numbers of the journal that other records hold. */
+  readonly sequences: ReadonlySet<number>;
+  /** Decision ids that other rows hold. */
+  readonly decisionIds: ReadonlySet<string>;
+}
+
+export interface SyncPorts {
+  readonly directory: {
+    authenticate(authorization: string | undefined): Promise<AuthenticatedAgent>;
+    confirmedStateOf(agentId: string): Promise<AgentState>;
+  };
+  readonly trail: {
+    known(agentId: string, journalId: string, records: readonly { hash: Uint8Array; sequence: number; decisionId: string }[]): Promise<Known>;
+    /** Writes the entries whose record hash is not recorded yet, in one transaction. */
+    recordGuardBatch(entries: readonly GuardEntry[]): Promise<void>;
+  };
+  readonly circuits: { report(agentId: string, journalId: string, report: string): Promise<void> };
+  readonly orders: { newest(agentId: string): Promise<StoredOrder | null> };
+  /** Revokes a grant that outlived its agent's freeze. */
+  readonly revoke: (agentId: string, reason: string) => Promise<unknown>;
+  readonly grantKeys: readonly GrantKeyLink[];
+  readonly random: RandomPool;
+  readonly now: () => Micros;
+}
+
+/**
+ * What a guard and the service tell each other: `authenticate → verify records → record → report → orders`. A frozen agent may
+ * still sync: what it did belongs in the trail.
+ */
+export function createSyncGuard(ports: SyncPorts): (call: SyncCall) => Promise<SyncResult> {
+  return async function syncGuard(call: SyncCall): Promise<SyncResult> {
+    try {
+      const { agentId } = await ports.directory.authenticate(call.authorization);
+      checkCall(call);
+      const { claims, refused } = verifyRecords(call, agentId);
+      await recordClaims(ports, call, agentId, claims);
+      if (call.circuit !== null) await ports.circuits.report(agentId, call.journalId, call.circuit);
+      return {
+        recordedHashes: claims.map(({ hash }) => hash),
+        refused,
+        orders: await ordersFor(ports, agentId),
+        grantKeys: ports.grantKeys,
+        serviceTime: ports.now(),
+      };
+    } catch (error) {
+      throw error instanceof Fault ? error : storeFault(error);
+    }
+  };
+}
+
+interface VerifiedClaim {
+  readonly record: JournalRecord & Position;
+  readonly hash: Uint8Array;
+}
+
+function checkCall({ journalId, records }: SyncCall): void {
+  const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+  if (!uuid.test(journalId)) throw new Fault("FIELD_INVALID", "journal_id must be a UUID.", { field: "journal_id" });
+  if (records.length > MAX_UPLOAD) {
+    throw new Fault("FIELD_INVALID", `records must be at most ${MAX_UPLOAD}, are ${records.length}.`, { field: "records" });
+  }
+}
+
+/** Each record stands alone: one that is broken is refused for good, and keeps nobody else out. */
+function verifyRecords(call: SyncCall, agentId: string): { claims: VerifiedClaim[]; refused: { hash: Uint8Array; problem: string }[] } {
+  const claims = new Map<string, VerifiedClaim>();
+  const refused: { hash: Uint8Array; problem: string }[] = [];
+  for (const unverified of call.records) {
+    const record = verifyRecord(unverified, call.journalId, agentId);
+    if ("problem" in record) refused.push({ hash: unverified.hash, problem: record.problem });
+    else claims.set(hex(unverified.hash), { record, hash: unverified.hash });
+  }
+  return { claims: [...claims.values()], refused };
+}
+
+function verifyRecord(unverified: UnverifiedRecord, journalId: string, agentId: string): (JournalRecord & Position) | { problem: string } {
+  const { previousHash, hash, body } = unverified;
+  const computed = createHash("sha256").update("datacrawl.journal.v1").update(previousHash).update(body).digest();
+  if (previousHash.length !== 32 || !computed.equals(hash)) return { problem: "the record does not match its hash" };
+  const record = readBody(body);
+  if ("problem" in record) return record;
+  if (record.agentId !== agentId) return { problem: "the record is another agent's" };
+  if (record.journalId !== journalId) return { problem: "the record is another journal's" };
+  if (record.sequence !== unverified.sequence) return { problem: "the record has another sequence number" };
+  return record;
+}
+
+async function recordClaims(ports: SyncPorts, call: SyncCall, agentId: string, claims: readonly VerifiedClaim[]): Promise<void> {
+  if (claims.length === 0) return;
+  const wanted = claims.map(({ record, hash }) => ({ hash, sequence: record.sequence, decisionId: record.decisionId }));
+  const known = await ports.trail.known(agentId, call.journalId, wanted);
+  const fresh = claims.filter(({ hash }) => !known.hashes.has(hex(hash)));
+  if (fresh.length === 0) return;
+  // INVARIANT: a record is acknowledged only after its row is committed. A crash here means that it is sent again, and is
+  // known then by its hash.
+  await ports.trail.recordGuardBatch(fresh.map((claim) => entryOf(ports, claim, known, fresh)));
+}
+
+/** A guard's record as a row. What is suspicious about it is kept and flagged, not refused: it is evidence. */
+function entryOf(ports: SyncPorts, { record, hash }: VerifiedClaim, known: Known, batch: readonly VerifiedClaim[]): GuardEntry {
+  const at = ports.now();
+  const others = batch.filter((other) => other.hash !== hash);
+  const taken =
+    known.decisionIds.has(record.decisionId) || others.some((other) => other.record.decisionId === record.decisionId);
+  const forked =
+    known.sequences.has(record.sequence) || others.some((other) => other.record.sequence === record.sequence);
+  const flags = [
+    ...(forked ? ["sequence_used_twice"] : []),
+    ...(taken ? ["decision_id_used_twice"] : []),
+  ];
+  const row: DecisionRow = {
+    ...judge(record.reason, record.message),
+    decisionId: taken ? uuidV7(at, ports.random) : record.decisionId,
+    recordedAt: at,
+    source: "guard",
+    agentId: record.agentId,
+    credentialId: null,
+    tool: record.tool,
+    idempotencyKey: record.idempotencyKey,
+    policyVersion: null,
+    requestDigest: null,
+    payloadDigest: null,
+    decidedAt: record.decidedAt,
+    linkedDecisionId: null,
+    reviewId: null,
+    grantId: record.kind === "bypass_allow" ? record.grantId : null,
+    guardJournalId: record.journalId,
+    guardSequence: record.sequence,
+    guardRecordHash: hash,
+    traceId: null,
+    detail: canonicalJson(
+      {
+        requestDigest: record.requestDigest,
+        coalesced: record.coalesced,
+        ...(record.attempts === undefined ? {} : { attempts: record.attempts }),
+        ...(record.errors === undefined ? {} : { errors: [...record.errors] }),
+        ...(taken ? { claimedDecisionId: record.decisionId } : {}),
+        ...(flags.length === 0 ? {} : { flags }),
+      },
+      "detail",
+      32,
+    ),
+  };
+  return { row, hash: hashDecision(row) };
+}
+
+/** The agent's newest order. A grant that outlived its agent's freeze (a crash in between) is revoked first. */
+async function ordersFor(ports: SyncPorts, agentId: string): Promise<string[]> {
+  let newest = await ports.orders.newest(agentId);
+  const state = await ports.directory.confirmedStateOf(agentId);
+  if (state !== "active" && newest !== null && newest.grantId !== null && newest.expiresAt > ports.now()) {
+    await ports.revoke(agentId, `the agent is ${state}`);
+    newest = await ports.orders.newest(agentId);
+  }
+  return newest !== null && newest.expiresAt > ports.now() ? [newest.token] : [];
+}
+
+function storeFault(cause: unknown): Fault {
+  return new Fault("STORE_UNAVAILABLE", "The guard's records could not be recorded.", { cause, retryAfterMs: 1000 });
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}

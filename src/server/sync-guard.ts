@@ -1,0 +1,28 @@
+import { create, toJsonString } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { CircuitReportSchema, type SyncGuardResponse, SyncGuardResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import type { SyncCall, SyncResult } from "../authorize/sync-guard.ts";
+import type { Roads } from "./roads.ts";
+
+/** SyncGuard as the roads call it, over the walk in `authorize/sync-guard.ts`. */
+export function syncGuardRoad(syncGuard: (call: SyncCall) => Promise<SyncResult>): Roads["syncGuard"] {
+  return async ({ authorization, request }) => {
+    const { journalId, circuit } = request;
+    const records = request.records.map((record) => ({ ...record, sequence: Number(record.sequence) }));
+    const report = circuit === undefined ? null : toJsonString(CircuitReportSchema, circuit);
+    return responseOf(await syncGuard({ authorization, journalId, records, circuit: report }));
+  };
+}
+
+function responseOf(result: SyncResult): SyncGuardResponse {
+  return create(SyncGuardResponseSchema, {
+    recordedHashes: result.recordedHashes.map((hash) => new Uint8Array(hash)),
+    refusedRecords: result.refused.map(({ hash, problem }) => ({ hash: new Uint8Array(hash), problem })),
+    unverifiedGrants: [...result.orders],
+    grantKeys: result.grantKeys.map((link) => ({
+      publicKey: new Uint8Array(link.publicKey),
+      signatureByPrevious: new Uint8Array(link.signatureByPrevious),
+    })),
+    serviceTime: timestampFromMs(result.serviceTime / 1000),
+  });
+}
