@@ -1,0 +1,88 @@
+import http2 from "node:http2";
+import net from "node:net";
+import tls from "node:tls";
+import { type Endpoint, networkProblem } from "./transport.ts";
+
+/**
+ * One HTTP/2 connection. It keeps the process alive only while calls are under way on it. Retired, it takes no new calls and
+ * goes when its last call has gone.
+ */
+export class Connection {
+  readonly session: http2.ClientHttp2Session;
+  readonly #socket: net.Socket;
+  #calls = 0;
+  #retired = false;
+  #error: unknown;
+
+  constructor(endpoint: Endpoint) {
+    this.#socket = connect(endpoint);
+    this.#socket.setKeepAlive(true, 30_000);
+    this.session = http2.connect(endpoint.url.origin, {
+      createConnection: () => this.#socket,
+      settings: { enablePush: false },
+    });
+    this.session.on("error", (error) => (this.#error ??= error));
+    this.session.on("goaway", () => this.retire());
+    this.session.on("close", () => this.retire());
+    this.session.once("connect", () => {
+      const { alpnProtocol } = this.session;
+      if (this.session.encrypted && alpnProtocol !== "h2")
+        this.session.destroy(new Error("the server does not speak HTTP/2"));
+    });
+  }
+
+  get usable(): boolean {
+    return !this.#retired && !this.session.closed && !this.session.destroyed;
+  }
+
+  /** How many bytes have arrived, to tell a slow server from a silent one. */
+  get heard(): number {
+    return this.#socket.bytesRead;
+  }
+
+  /** Null while the connection stands. */
+  get failure(): { readonly protocol: boolean; readonly problem: string } | null {
+    if (!this.session.destroyed && !this.#socket.destroyed) return null;
+    // nghttp2's own complaints: what arrived is not HTTP/2.
+    const protocol = this.#error instanceof Error && (this.#error as NodeJS.ErrnoException).code === "ERR_HTTP2_ERROR";
+    return { protocol, problem: this.#error === undefined ? "the connection was lost" : networkProblem(this.#error) };
+  }
+
+  /** Counts a call in; the returned function counts it out, once. */
+  enter(): () => void {
+    if (this.#calls++ === 0) this.#socket.ref();
+    let inside = true;
+    return () => {
+      if (!inside) return;
+      inside = false;
+      if (--this.#calls > 0) return;
+      this.#socket.unref();
+      if (this.#retired) this.session.destroy();
+    };
+  }
+
+  retire(): void {
+    this.#retired = true;
+    if (this.#calls === 0) this.session.destroy();
+  }
+
+  destroy(): void {
+    this.session.destroy();
+  }
+}
+
+function connect({ url, ca }: Endpoint): net.Socket {
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
+  if (url.protocol === "http:") return net.connect({ host, port });
+  return tls.connect({
+    host,
+    port,
+    ...(net.isIP(host) === 0 && { servername: host }),
+    ...(ca !== undefined && { ca }),
+    ALPNProtocols: ["h2"],
+    minVersion: "TLSv1.2",
+    // Said out loud, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would turn the check off.
+    rejectUnauthorized: true,
+  });
+}

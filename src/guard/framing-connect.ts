@@ -1,0 +1,39 @@
+import { foreignReply, isEncoded, onlyValue, type Unframed, unframeBroken, type WholeReply } from "./framing.ts";
+import { malformed, outcomeOfStatus, type Status, STATUSES } from "./outcome.ts";
+import type { RawReply } from "./transport.ts";
+
+/** Connect's unary protocol in protobuf: HTTP 200, its content type, and a body that tells its own length. */
+export function unframeConnect(reply: RawReply): Unframed {
+  if (reply.kind === "broken") return unframeBroken(reply);
+  const { httpStatus, headers, body } = reply;
+  const contentType = onlyValue(headers, "content-type");
+  if (httpStatus !== 200) return contentType === "application/json" ? unframeError(reply) : foreignReply(reply);
+  if (contentType !== "application/proto") return foreignReply(reply);
+  if (isEncoded(headers, "content-encoding")) return malformed("the answer is compressed");
+  if (!tellsItsLength(reply)) return malformed("the answer does not tell its length");
+  return { kind: "message", unverifiedMessage: body };
+}
+
+/** A body that ends with the connection may have been cut. */
+function tellsItsLength({ headers }: WholeReply): boolean {
+  return onlyValue(headers, "content-length") !== undefined || onlyValue(headers, "transfer-encoding") === "chunked";
+}
+
+function unframeError(reply: WholeReply): Unframed {
+  const error = readError(reply.body);
+  return error === null ? foreignReply(reply) : outcomeOfStatus(error.status, error.message);
+}
+
+/** The protocol's `{"code": …, "message": …}`, or null. */
+function readError(body: Buffer): { status: Exclude<Status, "OK">; message: string } | null {
+  try {
+    const { code, message } = JSON.parse(body.toString()) as Record<string, unknown>;
+    // Connect spells it with one l.
+    const name = code === "canceled" ? "CANCELLED" : String(code).toUpperCase();
+    const status = STATUSES.find((known) => known === name);
+    if (status === undefined || status === "OK") return null;
+    return { status, message: typeof message === "string" ? message : "" };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,272 @@
+import type { Question } from "../authorize/request.ts";
+import type { Breaker, Permit, Result } from "../breaker/breaker.ts";
+import type { GrantClaims } from "../bypass/grant.ts";
+import type { Clock } from "../clock.ts";
+import { isAllow, judge, type Reason } from "../decision.ts";
+import { Fault } from "../fault.ts";
+import { type RandomPool, uuidV7 } from "../ids.ts";
+import { ask, type Asked, type Road } from "./ask.ts";
+import { Denials } from "./denials.ts";
+import type { GrantKeeper } from "./grants.ts";
+import type { Journal } from "./journal.ts";
+import { requestDigest } from "./key.ts";
+import { Limit } from "./limit.ts";
+import { excerpt, type Outcome } from "./outcome.ts";
+import { type GuardRequest, readQuestion } from "./question.ts";
+import type { Verdict } from "./verdict.ts";
+
+export interface GuardParts {
+  readonly agentId: string;
+  readonly road: Road;
+  readonly breaker: Breaker;
+  readonly journal: Journal;
+  readonly grants: GrantKeeper;
+  readonly clock: Clock;
+  readonly random: RandomPool;
+}
+
+export interface GuardCall {
+  /** When the caller stops waiting, on the monotonic clock, in milliseconds. */
+  readonly deadlineAt: number;
+  /** Aborted when the caller cancels. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Guard {
+  /** Never rejects, and never outlives the call's deadline. Whatever goes wrong is a deny. */
+  authorize(request: GuardRequest, call: GuardCall): Promise<Verdict>;
+}
+
+/** A deadline speaks against the service only if it left as much time, in milliseconds. */
+const FAIR_MS = 1000;
+
+export function createGuard(parts: GuardParts): Guard {
+  const denials = new Denials();
+  return {
+    async authorize(request, call) {
+      try {
+        const question = readQuestion(request, parts.agentId);
+        return await new Case(parts, denials, question).decide(call);
+      } catch (error) {
+        return invalid(parts, error);
+      }
+    },
+  };
+}
+
+/** One question on its way to a verdict. */
+class Case {
+  readonly #parts: GuardParts;
+  readonly #denials: Denials;
+  readonly #question: Question;
+  #digest: string | undefined;
+
+  constructor(parts: GuardParts, denials: Denials, question: Question) {
+    this.#parts = parts;
+    this.#denials = denials;
+    this.#question = question;
+  }
+
+  async decide({ deadlineAt, signal }: GuardCall): Promise<Verdict> {
+    const { breaker, road, clock, random } = this.#parts;
+    const permit = breaker.permit();
+    if (permit.kind === "denied") return this.#withoutService(permit, deadlineAt, signal);
+    const until = permit.kind === "probe" ? Math.min(deadlineAt, clock.monotonic() + permit.leaseMs) : deadlineAt;
+    let result: Result = { kind: "ignored" };
+    try {
+      using limit = new Limit(clock, until, signal);
+      const asked = await ask(road, this.#question, limit, clock, random);
+      result = resultOf(asked, permit);
+      this.#remember(asked);
+      return this.#verdictOf(asked);
+    } finally {
+      breaker.report(permit.token, result);
+    }
+  }
+
+  /** The circuit is open: a deny at once, unless an operator has signed otherwise. */
+  async #withoutService(permit: Denied, deadlineAt: number, signal: AbortSignal | undefined): Promise<Verdict> {
+    const bypass = this.#bypassFor(permit);
+    if ("problem" in bypass) return this.#deny("CIRCUIT_OPEN", openMessage(permit), { attempts: 0 });
+    using limit = new Limit(this.#parts.clock, deadlineAt, signal);
+    return this.#bypass(permit, bypass.grant, limit);
+  }
+
+  /**
+   * The grant that lets this question pass now, or why none does.
+   *
+   * INVARIANT: only while this process's own count of failures holds the circuit open, and never against the service's no.
+   */
+  #bypassFor(permit: Denied): { readonly grant: GrantClaims } | { readonly problem: string } {
+    const { breaker, grants, clock } = this.#parts;
+    if (permit.cause !== "local" || !breaker.snapshot.openedLocally) {
+      return { problem: "the circuit is not open by this process's own failures" };
+    }
+    const found = grants.lookup(this.#question.tool);
+    if ("problem" in found) return found;
+    if (this.#denials.suspects(this.#requestDigest, clock.monotonic())) {
+      return { problem: "the service has denied this request" };
+    }
+    return found;
+  }
+
+  async #bypass(permit: Denied, grant: GrantClaims, limit: Limit): Promise<Verdict> {
+    const { journal } = this.#parts;
+    const message = `Allowed without the service, by ${excerpt(grant.operator)}'s grant ${grant.grantId}.`;
+    const verdict = this.#verdict("CIRCUIT_BYPASS", message);
+    const recording = journal.recordBypass({
+      ...this.#record(verdict),
+      kind: "bypass_allow",
+      reason: "CIRCUIT_BYPASS",
+      grantId: grant.grantId,
+      attempts: 0,
+    });
+    const recorded = await limit.within(
+      recording.then(
+        () => true,
+        () => false,
+      ),
+    );
+    // From here on the record is on disk, or there will be no allow.
+    if ("stop" in recorded || limit.passed)
+      return this.#deny("DEADLINE_EXCEEDED", "The journal was not written in time.", { attempts: 0 });
+    if (!recorded.value)
+      return this.#deny("CIRCUIT_OPEN", "The circuit is open, and the journal cannot be written.", { attempts: 0 });
+    // An fsync takes its time: the grant may have been revoked, the circuit closed, or the request denied meanwhile.
+    const still = this.#bypassFor(permit);
+    if ("problem" in still || still.grant.grantId !== grant.grantId)
+      return this.#deny("CIRCUIT_OPEN", openMessage(permit), { attempts: 0 });
+    return verdict;
+  }
+
+  /** What the service has said of this request, for a time when it cannot be asked. */
+  #remember({ final }: Asked): void {
+    const heard = final.kind === "deadline" ? final.heard : final.kind === "cancelled" ? null : final;
+    if (heard === null) return;
+    if (saysNo(heard)) this.#denials.add(this.#requestDigest, this.#parts.clock.monotonic());
+    else if (heard.kind === "answered") this.#denials.remove(this.#requestDigest);
+  }
+
+  #verdictOf(asked: Asked): Verdict {
+    const { final } = asked;
+    switch (final.kind) {
+      case "answered": {
+        const { clock } = this.#parts;
+        const { decidedAt, ...answer } = final.answer;
+        const { idempotencyKey } = this.#question;
+        return Object.freeze({ ...answer, decidedAt: decidedAt ?? clock.now(), source: "service", idempotencyKey });
+      }
+      case "malformed":
+        return this.#deny("MALFORMED_RESPONSE", `The answer was malformed: ${final.problem}.`, asked);
+      case "unavailable":
+      case "failed":
+        return this.#deny("SERVICE_UNAVAILABLE", `The service failed: ${final.problem}.`, asked);
+      case "refused":
+        return this.#deny("REQUEST_REFUSED", `The service refused the request: ${final.problem}.`, asked);
+      case "late":
+      case "deadline":
+        return this.#deny("DEADLINE_EXCEEDED", "There was no answer before the deadline.", asked);
+      case "cancelled":
+        return this.#deny("DEADLINE_EXCEEDED", "The caller cancelled before there was an answer.", asked);
+    }
+  }
+
+  /** A deny of the guard's own, into the journal too. */
+  #deny(reason: Reason, message: string, { attempts }: { readonly attempts: number }): Verdict {
+    const verdict = this.#verdict(reason, message);
+    const errors = this.#parts.breaker.snapshot.lastErrors;
+    this.#parts.journal.recordDeny({ ...this.#record(verdict), kind: "deny", reason, attempts, errors });
+    return verdict;
+  }
+
+  #record({ decisionId, message, decidedAt, idempotencyKey }: Verdict) {
+    const { agentId, tool } = this.#question;
+    return { decisionId, agentId, tool, idempotencyKey, message, decidedAt, requestDigest: this.#requestDigest };
+  }
+
+  #verdict(reason: Reason, message: string): Verdict {
+    return guardVerdict(this.#parts, reason, message, this.#question.idempotencyKey);
+  }
+
+  get #requestDigest(): string {
+    return (this.#digest ??= requestDigest(this.#question));
+  }
+}
+
+type Denied = Extract<Permit, { kind: "denied" }>;
+
+/** What a call tells the circuit: once, whatever its attempts. */
+function resultOf({ final, tookMs, earlier }: Asked, permit: Permit): Result {
+  switch (final.kind) {
+    case "answered":
+      return { kind: "success" };
+    case "malformed":
+    case "unavailable":
+    case "failed":
+      return { kind: "failure", error: final.problem };
+    case "late":
+      return tookMs >= FAIR_MS ? { kind: "failure", error: final.problem } : { kind: "ignored" };
+    case "deadline":
+      if (earlier.length > 0) return { kind: "failure", error: "it failed, and then the deadline passed" };
+      return final.busy || tookMs < FAIR_MS
+        ? { kind: "ignored" }
+        : { kind: "failure", error: "no answer before the deadline" };
+    case "refused":
+      // Who refuses is there, which is all that a probe asks. And a credential that the service does not accept must not be
+      // what keeps a circuit open, under which a bypass could act.
+      return permit.kind === "probe" ? { kind: "success" } : { kind: "ignored" };
+    case "cancelled":
+      return { kind: "ignored" };
+  }
+}
+
+function saysNo(heard: Outcome): boolean {
+  switch (heard.kind) {
+    case "answered":
+      return !isAllow(heard.answer.decision);
+    case "malformed":
+      return heard.saysNo;
+    case "refused":
+      return heard.final;
+    default:
+      return false;
+  }
+}
+
+function openMessage({ cause, retryInMs }: Denied): string {
+  const why = {
+    local: "after repeated failures of the service",
+    shared: "by other processes' word",
+    forced: "by order",
+  }[cause];
+  return `The circuit is open ${why}; the next try may be in ${Math.ceil(retryInMs / 1000)} s.`;
+}
+
+/** The request is none that could be asked; or, which would be a mistake of ours, the guard itself failed. */
+function invalid(parts: GuardParts, error: unknown): Verdict {
+  return guardVerdict(parts, "REQUEST_REFUSED", faultMessage(error) ?? "The request could not be read.", "");
+}
+
+function faultMessage(error: unknown): string | null {
+  try {
+    return error instanceof Fault ? error.message : null;
+  } catch {
+    // A request's getter may throw anything, also a Proxy that throws when it is looked at.
+    return null;
+  }
+}
+
+function guardVerdict({ clock, random }: GuardParts, reason: Reason, message: string, idempotencyKey: string): Verdict {
+  const decidedAt = clock.now();
+  const { ruleId, ...judgement } = judge(reason, message);
+  return Object.freeze({
+    ...judgement,
+    ruleId,
+    decisionId: uuidV7(decidedAt, random),
+    policyVersion: "",
+    replayed: false,
+    source: "guard",
+    decidedAt,
+    idempotencyKey,
+  });
+}

@@ -1,0 +1,126 @@
+import http2 from "node:http2";
+import { Connection } from "./connection.ts";
+import type { Attempt, Endpoint, Exchange, Headers, RawReply, Transport } from "./transport.ts";
+import { networkProblem, pairs } from "./transport.ts";
+
+/**
+ * gRPC over `node:http2`, on one connection at a time. Not on grpc-js or connect-node: they hide HTTP's status, content type
+ * and framing, and tolerate what a guard must not (docs/client.md has the figures).
+ */
+export function openGrpcTransport(endpoint: Endpoint): Transport {
+  let current: Connection | null = null;
+  let closed = false;
+  const open = new Set<Connection>();
+  return {
+    start(attempt) {
+      if (closed) return broken("the guard is closed");
+      if (current === null || !current.usable) {
+        const fresh = new Connection(endpoint);
+        open.add(fresh);
+        fresh.session.once("close", () => open.delete(fresh));
+        current = fresh;
+      }
+      try {
+        return call(current, attempt, endpoint.apiKey);
+      } catch (error) {
+        // The session closed under our hands, or has used up its stream numbers.
+        current.retire();
+        return broken(networkProblem(error));
+      }
+    },
+    close() {
+      closed = true;
+      for (const connection of open) connection.destroy();
+    },
+  };
+}
+
+function broken(problem: string): Exchange {
+  return { reply: Promise.resolve({ kind: "broken", how: "unreachable", problem }), abandon() {} };
+}
+
+function call(connection: Connection, attempt: Attempt, apiKey: string): Exchange {
+  const { method, message, timeoutMs, maxReplyBytes } = attempt;
+  const stream = connection.session.request({
+    ":method": "POST",
+    ":path": `/datacrawl.authz.v1.AuthorizeService/${method}`,
+    "content-type": "application/grpc",
+    te: "trailers",
+    "grpc-timeout": `${Math.min(timeoutMs, 99_999_999)}m`,
+    authorization: `Bearer ${apiKey}`,
+    "user-agent": "datacrawl-guard",
+  });
+  const leave = connection.enter();
+  const heardBefore = connection.heard;
+  const reply = listen(stream, connection, maxReplyBytes).finally(leave);
+  stream.end(envelope(message));
+  return {
+    reply,
+    abandon(why) {
+      if (why === "silent" && connection.heard === heardBefore) connection.retire();
+      stream.close(http2.constants.NGHTTP2_CANCEL);
+      // Not left to the stream's end: a stream on a connection that never comes about never ends.
+      leave();
+    },
+  };
+}
+
+/** Flag 0, for nothing is compressed; the length; the message. */
+function envelope(message: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(5 + message.length);
+  bytes[0] = 0;
+  bytes.writeUInt32BE(message.length, 1);
+  bytes.set(message, 5);
+  return bytes;
+}
+
+function listen(stream: http2.ClientHttp2Stream, connection: Connection, maxBytes: number): Promise<RawReply> {
+  return new Promise((resolve) => {
+    let httpStatus = 0;
+    let headers: Headers = [];
+    let trailers: Headers | null = null;
+    const chunks: Buffer[] = [];
+    let length = 0;
+    stream.on("response", (received, _flags, raw) => {
+      httpStatus = Number(received[":status"]);
+      headers = pairs(raw);
+    });
+    stream.on("trailers", (_received, _flags, raw) => (trailers = pairs(raw)));
+    stream.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= maxBytes) chunks.push(chunk);
+      else stream.close(http2.constants.NGHTTP2_CANCEL);
+    });
+    // Told again by "close", which follows.
+    stream.on("error", () => {});
+    stream.once("close", () => {
+      if (length > maxBytes)
+        resolve({ kind: "broken", how: "protocol", problem: `the answer is over ${maxBytes} bytes` });
+      else if (stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR || httpStatus === 0)
+        resolve(brokenOff(stream, connection));
+      else resolve({ kind: "reply", httpStatus, headers, body: Buffer.concat(chunks, length), trailers });
+    });
+  });
+}
+
+const { NGHTTP2_PROTOCOL_ERROR, NGHTTP2_FLOW_CONTROL_ERROR, NGHTTP2_STREAM_CLOSED } = http2.constants;
+const { NGHTTP2_FRAME_SIZE_ERROR, NGHTTP2_COMPRESSION_ERROR, NGHTTP2_REFUSED_STREAM } = http2.constants;
+/** How nghttp2 ends a stream on which the server broke HTTP/2's rules. */
+const BROKEN_RULES = new Set<number | undefined>([
+  NGHTTP2_PROTOCOL_ERROR,
+  NGHTTP2_FLOW_CONTROL_ERROR,
+  NGHTTP2_STREAM_CLOSED,
+  NGHTTP2_FRAME_SIZE_ERROR,
+  NGHTTP2_COMPRESSION_ERROR,
+]);
+
+function brokenOff({ rstCode }: http2.ClientHttp2Stream, connection: Connection): RawReply {
+  const { failure } = connection;
+  if (failure !== null) {
+    return { kind: "broken", how: failure.protocol ? "protocol" : "unreachable", problem: failure.problem };
+  }
+  if (rstCode === NGHTTP2_REFUSED_STREAM)
+    return { kind: "broken", how: "unreachable", problem: "the call was not taken" };
+  if (BROKEN_RULES.has(rstCode)) return { kind: "broken", how: "protocol", problem: `HTTP/2 error ${rstCode}` };
+  return { kind: "broken", how: "reset", problem: `the call was broken off with HTTP/2 error ${rstCode}` };
+}

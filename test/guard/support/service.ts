@@ -1,0 +1,149 @@
+import http from "node:http";
+import http2 from "node:http2";
+import type { AddressInfo, Server } from "node:net";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import {
+  type AuthorizeRequest,
+  AuthorizeRequestSchema,
+  AuthorizeResponseSchema,
+} from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { Decision, Reason, Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
+
+export const API_KEY = `dc_agent_agent-1_${"0123456789ab"}_${"c0".repeat(32)}`;
+
+type AnswerFields = MessageInitShape<typeof AuthorizeResponseSchema>;
+
+/** A right answer to `request`, as protobuf-es encodes it; `spoiled` replaces fields. */
+export function allowing(request: AuthorizeRequest, spoiled: AnswerFields = {}): Uint8Array {
+  const { agentId, tool, idempotencyKey, nonce } = request;
+  const fields: AnswerFields = {
+    decision: Decision.ALLOW,
+    reason: Reason.RULE_ALLOWED,
+    source: Source.SERVICE,
+    message: "Allowed by rule test.",
+    decisionId: "0198c0de-0000-7000-8000-00000000c0de",
+    policyVersion: `sha256:${"c0de".repeat(16)}`,
+    ruleId: "test",
+    decidedAt: { seconds: 1_780_000_000n, nanos: 123_456_000 },
+    agentId,
+    tool,
+    idempotencyKey,
+    nonce,
+  };
+  return toBinary(AuthorizeResponseSchema, create(AuthorizeResponseSchema, Object.assign(fields, spoiled)));
+}
+
+export const denied: AnswerFields = { decision: Decision.DENY, reason: Reason.RULE_DENIED };
+export const inReview: AnswerFields = { decision: Decision.NEEDS_REVIEW, reason: Reason.REVIEW_PENDING };
+
+/** One gRPC frame. */
+export function frame(message: Uint8Array, flag = 0): Buffer {
+  const prefix = Buffer.alloc(5);
+  prefix[0] = flag;
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+export interface Asked {
+  readonly stream: http2.ServerHttp2Stream;
+  readonly headers: http2.IncomingHttpHeaders;
+  readonly request: AuthorizeRequest;
+  /** 1 for the first call that this service gets. */
+  readonly number: number;
+}
+
+export interface TestService {
+  readonly url: URL;
+  readonly port: number;
+  /** Every request so far. */
+  readonly requests: AuthorizeRequest[];
+  /** Connections that were accepted. */
+  connections(): number;
+  /** Drops every connection and stops. */
+  stop(): Promise<void>;
+}
+
+/** A gRPC service on bare HTTP/2, that answers as `respond` says. `port` 0 lets the system choose. */
+export async function serveGrpc(
+  respond: (asked: Asked) => void,
+  options: { port?: number; tls?: http2.SecureServerOptions; settings?: http2.Settings } = {},
+): Promise<TestService> {
+  const requests: AuthorizeRequest[] = [];
+  const { tls, settings = {}, port = 0 } = options;
+  const server = tls === undefined ? http2.createServer({ settings }) : http2.createSecureServer({ ...tls, settings });
+  server.on("sessionError", () => {});
+  server.on("stream", (stream, headers) => {
+    stream.on("error", () => {});
+    const chunks: Buffer[] = [];
+    stream.on("data", (chunk: Buffer) => chunks.push(chunk));
+    stream.on("end", () => {
+      const request = fromBinary(AuthorizeRequestSchema, Buffer.concat(chunks).subarray(5));
+      requests.push(request);
+      respond({ stream, headers, request, number: requests.length });
+    });
+  });
+  return { requests, ...(await run(server, tls === undefined ? "http" : "https", port)) };
+}
+
+/** Answers OK with `message` in one frame. */
+export function reply(stream: http2.ServerHttp2Stream, message: Uint8Array, flag = 0): void {
+  stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+  stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+  stream.end(frame(message, flag));
+}
+
+/** Answers with a status alone, as gRPC servers do. */
+export function fail(stream: http2.ServerHttp2Stream, status: number, message = ""): void {
+  const headers = {
+    ":status": 200,
+    "content-type": "application/grpc",
+    "grpc-status": String(status),
+    "grpc-message": message,
+  };
+  stream.respond(headers, { endStream: true });
+}
+
+/** A Connect service on bare HTTP/1.1. */
+export async function serveConnect(
+  respond: (request: AuthorizeRequest, response: http.ServerResponse, number: number) => void,
+): Promise<TestService> {
+  const requests: AuthorizeRequest[] = [];
+  const server = http.createServer((incoming, response) => {
+    const chunks: Buffer[] = [];
+    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+    incoming.on("end", () => {
+      const request = fromBinary(AuthorizeRequestSchema, Buffer.concat(chunks));
+      requests.push(request);
+      respond(request, response, requests.length);
+    });
+  });
+  return { requests, ...(await run(server, "http", 0)) };
+}
+
+/** Anything that listens, such as a bare TCP server. */
+export async function run(
+  server: Server,
+  scheme: "http" | "https",
+  port: number,
+): Promise<Omit<TestService, "requests">> {
+  const sockets = new Set<{ destroy(): void }>();
+  let connections = 0;
+  server.on("connection", (socket) => {
+    connections++;
+    sockets.add(socket);
+    socket.on("error", () => {});
+    socket.on("close", () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  const { port: bound } = server.address() as AddressInfo;
+  return {
+    port: bound,
+    url: new URL(`${scheme}://127.0.0.1:${bound}`),
+    connections: () => connections,
+    stop: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
