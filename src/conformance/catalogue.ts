@@ -1,0 +1,78 @@
+/** All cases, by family, in the order in which they are listed and run. */
+import { type Case, toolOf } from "./case.ts";
+import { goaways, drops, streamResets } from "./families/breaks.ts";
+import { compression } from "./families/compression.ts";
+import { contentTypes } from "./families/content-type.ts";
+import { controlsOnTheWire } from "./families/controls-on-the-wire.ts";
+import { controls } from "./families/controls.ts";
+import { decisionCases } from "./families/decision.ts";
+import { echoCases } from "./families/echo.ts";
+import { connectionCases, tlsCases } from "./families/endpoints.ts";
+import { framing } from "./families/framing.ts";
+import { http1Cases } from "./families/http1.ts";
+import { http2Cases } from "./families/http2.ts";
+import { httpStatuses } from "./families/http-status.ts";
+import { jsonDocuments } from "./families/json-documents.ts";
+import { jsonValues } from "./families/json-values.ts";
+import { messages } from "./families/messages.ts";
+import { agreement } from "./families/reasons.ts";
+import { repeated } from "./families/repeated.ts";
+import { slowCases } from "./families/slow.ts";
+import { bitFlips, truncations } from "./families/spoiled.ts";
+import { statuses } from "./families/statuses.ts";
+import { trailerCases } from "./families/trailers.ts";
+import { wireTypes } from "./families/wire-types.ts";
+
+export const CASES: readonly Case[] = [
+  ...controls,
+  ...controlsOnTheWire,
+  ...decisionCases,
+  ...wireTypes,
+  ...repeated,
+  ...messages,
+  ...agreement,
+  ...echoCases,
+  ...jsonValues,
+  ...jsonDocuments,
+  ...framing,
+  ...trailerCases,
+  ...statuses,
+  ...httpStatuses,
+  ...contentTypes,
+  ...http1Cases,
+  ...http2Cases,
+  ...streamResets,
+  ...goaways,
+  ...drops,
+  ...tlsCases,
+  ...connectionCases,
+  ...slowCases,
+  ...compression,
+  ...truncations,
+  ...bitFlips,
+];
+
+const byTool = new Map(CASES.map((one) => [toolOf(one.name), one]));
+
+/** The case that a request for `tool` selects. */
+export function caseOfTool(tool: string): Case | undefined {
+  return byTool.get(tool);
+}
+
+/** A case as `list --json` tells it: plain data, which any language can read. */
+export interface ListedCase {
+  readonly name: string;
+  readonly family: string;
+  readonly says: string;
+  readonly tool: string;
+  readonly transports: readonly string[];
+  readonly endpoint: string;
+  readonly level: string;
+  readonly verdict: string;
+  readonly reasons: readonly string[];
+}
+
+export function listed(one: Case): ListedCase {
+  const { name, family, says, transports, endpoint, level, verdict, reasons } = one;
+  return { name, family, says, tool: toolOf(name), transports, endpoint, level, verdict, reasons };
+}

@@ -1,0 +1,40 @@
+/** What the server remembers from one question to the next, so that it can answer the wrong one. */
+import type { Clock } from "../clock.ts";
+import { agentOf, type Body, EMPTY, type Question } from "./question.ts";
+
+/** What a request tells beside its body. */
+export interface Envelope {
+  readonly authorization: string | undefined;
+  readonly codec: "proto" | "json";
+  readonly accepts: readonly string[];
+  readonly deadlineMs: number | null;
+}
+
+export interface Memory {
+  readonly clock: Clock;
+  /** The question in a request; a body that cannot be read asks about nothing. */
+  questionOf(body: Body | null, envelope: Envelope): Question;
+  /** The last question, for a client that follows a redirection without asking again. */
+  last(): Question | null;
+}
+
+export function memory(clock: Clock): Memory {
+  let last: Question | null = null;
+  return {
+    clock,
+    questionOf(body, { authorization, ...envelope }) {
+      const { tool, idempotencyKey, nonce, agentId } = body ?? {
+        tool: "",
+        idempotencyKey: "",
+        nonce: EMPTY,
+        agentId: "",
+      };
+      const earlier = last === null ? null : { ...last, earlier: null };
+      const agent = agentId === "" ? agentOf(authorization) : agentId;
+      const question: Question = { agentId: agent, tool, idempotencyKey, nonce, ...envelope, earlier };
+      if (tool !== "") last = question;
+      return question;
+    },
+    last: () => last,
+  };
+}

@@ -1,0 +1,87 @@
+/** What a server does on a connection, step by step. */
+import type { Socket } from "node:net";
+import type { Clock } from "../clock.ts";
+import type { Question } from "./question.ts";
+
+export type Step =
+  | { readonly do: "send"; readonly bytes: Uint8Array }
+  /** Milliseconds. */
+  | { readonly do: "wait"; readonly ms: number }
+  /** Waits until this long after the moment at which the client told that it stops waiting. */
+  | { readonly do: "outwait"; readonly ms: number }
+  /** Nothing more, until the client goes away. */
+  | { readonly do: "stall" }
+  /** Ends the connection in order (FIN), or with a TCP reset. */
+  | { readonly do: "end" }
+  | { readonly do: "reset" };
+
+export const send = (bytes: Uint8Array | string): Step => ({
+  do: "send",
+  bytes: typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes,
+});
+export const wait = (ms: number): Step => ({ do: "wait", ms });
+export const outwait = (ms: number): Step => ({ do: "outwait", ms });
+export const STALL: Step = { do: "stall" };
+export const END: Step = { do: "end" };
+export const RESET: Step = { do: "reset" };
+
+/** `bytes` in pieces of `size`, `ms` apart. */
+export function* drip(bytes: Uint8Array, size: number, ms: number): Generator<Step> {
+  for (let at = 0; at < bytes.length; at += size) {
+    yield send(bytes.subarray(at, at + size));
+    yield wait(ms);
+  }
+}
+
+/** A client that told no deadline is outwaited for this long: longer than any runner waits for an answer. */
+const NO_DEADLINE_MS = 60_000;
+
+/** Plays `steps`, and stops when the client goes away. Resolves to whether every step was played. Never rejects. */
+export async function play(
+  steps: Iterable<Step>,
+  socket: Socket,
+  q: Question,
+  gone: AbortSignal,
+  clock: Clock,
+): Promise<boolean> {
+  const startedAt = clock.monotonic();
+  for (const step of steps) {
+    if (gone.aborted || socket.destroyed) return false;
+    switch (step.do) {
+      case "send":
+        socket.write(step.bytes);
+        break;
+      case "wait":
+        await pause(step.ms, gone);
+        break;
+      case "outwait":
+        await pause(startedAt + (q.deadlineMs ?? NO_DEADLINE_MS) + step.ms - clock.monotonic(), gone);
+        break;
+      case "stall":
+        await pause(NO_DEADLINE_MS, gone);
+        return false;
+      case "end":
+        socket.end();
+        return false;
+      case "reset":
+        // Bytes that the kernel has not sent yet would be lost with the reset, and they are a part of the case.
+        await pause(20, gone);
+        socket.resetAndDestroy();
+        return false;
+    }
+  }
+  return true;
+}
+
+function pause(ms: number, gone: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (gone.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timer);
+      gone.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, Math.max(0, ms));
+    gone.addEventListener("abort", done);
+  });
+}
