@@ -1,13 +1,35 @@
+import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { UsageError } from "../fault.ts";
+import { agentCommand } from "./agent.ts";
+import { auditCommand } from "./audit.ts";
+import { bypassCommand } from "./bypass.ts";
+import { circuitCommand } from "./circuit.ts";
 import { ExitCode, type Io } from "./io.ts";
+import { keysCommand } from "./keys.ts";
+import { migrateCommand } from "./migrate.ts";
 import { policyCommand } from "./policy.ts";
+import { serveCommand } from "./serve.ts";
+
+/** Of package.json, found from src/ as well as from dist/src/. */
+const VERSION = ["../../package.json", "../../../package.json"]
+  .map((path) => new URL(path, import.meta.url))
+  .filter((url) => existsSync(url))
+  .map((url) => (JSON.parse(readFileSync(url, "utf8")) as { version: string }).version)[0] as string;
 
 /** Runs `datacrawl` with `args` (without node and script). Never throws: what went wrong is on stderr and in the status. */
 export async function run(args: readonly string[], io: Io): Promise<void> {
   const program = new Command("datacrawl")
+    .version(VERSION)
     .description("Fail-closed authorization for AI agents.")
-    .addCommand(policyCommand(io));
+    .addCommand(serveCommand(io))
+    .addCommand(agentCommand(io))
+    .addCommand(policyCommand(io))
+    .addCommand(auditCommand(io))
+    .addCommand(bypassCommand(io))
+    .addCommand(circuitCommand(io))
+    .addCommand(keysCommand(io))
+    .addCommand(migrateCommand(io));
   prepare(program, io);
   try {
     await program.parseAsync(args, { from: "user" });

@@ -1,10 +1,10 @@
 import { create, toJsonString } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { CircuitReportSchema, type SyncGuardResponse, SyncGuardResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import type { SyncCall, SyncResult } from "../authorize/sync-guard.ts";
+import type { SyncCall, SyncResult } from "../guard/receive.ts";
 import type { Roads } from "./roads.ts";
 
-/** SyncGuard as the roads call it, over the walk in `authorize/sync-guard.ts`. */
+/** SyncGuard as the roads call it, over the walk in `guard/receive.ts`. */
 export function syncGuardRoad(syncGuard: (call: SyncCall) => Promise<SyncResult>): Roads["syncGuard"] {
   return async ({ authorization, request }) => {
     const { journalId, circuit } = request;

@@ -8,7 +8,7 @@ import { canonicalJson } from "../canonical-json.ts";
 import type { Micros } from "../clock.ts";
 import { judge } from "../decision.ts";
 import { Fault } from "../fault.ts";
-import { type JournalRecord, type Position, readBody } from "../guard/journal-format.ts";
+import { type JournalRecord, type Position, readBody } from "./journal-format.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
 
 /** At most this many records come in one upload. */

@@ -1,0 +1,120 @@
+import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
+import { Command, InvalidArgumentError } from "commander";
+import type { CircuitBypass } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { withAdmin } from "./admin-client.ts";
+import type { Io } from "./io.ts";
+import { outJson, outTable, printable } from "./output.ts";
+
+interface SetFlags {
+  readonly reason: string;
+  readonly for: number;
+  readonly tool: readonly string[];
+  readonly allTools?: true;
+  readonly json?: true;
+}
+
+/** `datacrawl bypass set|clear|list`. */
+export function bypassCommand(io: Io): Command {
+  const command = new Command("bypass").description(
+    "Let an agent act while its circuit is open: a signed grant that must be set before the outage reaches the service.",
+  );
+
+  command
+    .command("set")
+    .description("Sign a grant. It replaces the agent's older one.")
+    .argument("<agent>")
+    .requiredOption("--reason <text>", "why, for the audit trail")
+    .option("--for <duration>", "such as 30m, 4h, 90s; at most 24h (default: 4h)", parseSeconds, 4 * 3600)
+    .option("--tool <name>", "an exact tool name; may be repeated", collect, [])
+    .option("--all-tools", "every tool of the agent")
+    .option("--json", "print the grant")
+    .addHelpText("after", '\nExample:\n  datacrawl bypass set billing-1 --reason "INC-42" --for 30m --tool stripe.refund\n')
+    .action(async (agentId: string, flags: SetFlags) => {
+      const duration = { seconds: BigInt(flags.for), nanos: 0 };
+      const change = { agentId, reason: flags.reason, duration, tools: [...flags.tool], allTools: flags.allTools === true };
+      const { bypass } = await withAdmin(io, (admin) => admin.setCircuitBypass(change));
+      if (bypass === undefined) return;
+      if (flags.json) return outJson(io, jsonOf(bypass));
+      io.out(`Granted: ${toolsOf(bypass)} for ${printable(agentId)} until ${timeOf(bypass.expiresAt)}, as ${bypass.grantId}.\n`);
+      io.err("It acts only while the agent's own circuit is open. Guards that are in touch have it within 10 s.\n");
+    });
+
+  command
+    .command("clear")
+    .description("Revoke an agent's grant.")
+    .argument("<agent>")
+    .requiredOption("--reason <text>", "why, for the audit trail")
+    .option("--json", "print the grant that was revoked, or null")
+    .action(async (agentId: string, flags: { readonly reason: string; readonly json?: true }) => {
+      const { bypass } = await withAdmin(io, (admin) => admin.clearCircuitBypass({ agentId, reason: flags.reason }));
+      if (flags.json) return outJson(io, bypass === undefined ? null : jsonOf(bypass));
+      io.out(bypass === undefined ? "No grant was in force.\n" : `Revoked ${bypass.grantId}.\n`);
+      if (bypass !== undefined) io.err(`A guard that nothing can reach honours it until ${timeOf(bypass.expiresAt)}.\n`);
+    });
+
+  command
+    .command("list")
+    .description("List grants, newest first.")
+    .argument("[agent]", "one agent's; all agents' without it")
+    .option("--past", "also those that expired, or were revoked or replaced")
+    .option("--json", "print a list of grants")
+    .action(async (agentId: string | undefined, flags: { readonly past?: true; readonly json?: true }) => {
+      const grants = await withAdmin(io, async (admin) => {
+        const all: CircuitBypass[] = [];
+        for (let pageToken = ""; ; ) {
+          const filter = { agentId: agentId ?? "", includePast: flags.past === true, pageSize: 1000, pageToken };
+          const page = await admin.listCircuitBypasses(filter);
+          all.push(...page.bypasses);
+          pageToken = page.nextPageToken;
+          if (pageToken === "") return all;
+        }
+      });
+      if (flags.json) return outJson(io, grants.map(jsonOf));
+      const rows = grants.map((grant) => [
+        grant.agentId,
+        toolsOf(grant),
+        timeOf(grant.issuedAt),
+        timeOf(grant.expiresAt),
+        grant.revokedAt === undefined ? "" : timeOf(grant.revokedAt),
+        grant.operator,
+        grant.reason,
+      ]);
+      outTable(io, ["AGENT", "TOOLS", "ISSUED", "EXPIRES", "ENDED", "BY", "REASON"], rows);
+    });
+  return command;
+}
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+
+function parseSeconds(text: string): number {
+  const match = /^(\d{1,6})([smh])$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("Write a number and s, m or h, such as 30m.");
+  return Number(match[1]) * (UNIT_SECONDS[match[2] as string] ?? 0);
+}
+
+function toolsOf(grant: CircuitBypass): string {
+  return grant.allTools ? "all tools" : grant.tools.map(printable).join(", ");
+}
+
+function timeOf(time: Timestamp | undefined): string {
+  return time === undefined ? "" : timestampDate(time).toISOString();
+}
+
+function jsonOf(grant: CircuitBypass): Record<string, unknown> {
+  const { grantId, agentId, tools, allTools, reason, operator, revokedBy, revokedReason } = grant;
+  return {
+    grantId,
+    agentId,
+    tools: allTools ? "*" : tools,
+    reason,
+    operator,
+    epoch: Number(grant.epoch),
+    issuedAt: timeOf(grant.issuedAt),
+    expiresAt: timeOf(grant.expiresAt),
+    ...(grant.revokedAt === undefined ? {} : { revokedAt: timeOf(grant.revokedAt), revokedBy, revokedReason }),
+  };
+}

@@ -1,0 +1,30 @@
+import { pino, type Logger } from "pino";
+import type { Answer } from "../authorize/call.ts";
+import type { LogLevel } from "../config.ts";
+import type { Fault } from "../fault.ts";
+
+export type Log = Logger;
+
+/**
+ * Structured logs on stderr: stdout is for what people and scripts asked for.
+ *
+ * INVARIANT: no payloads, no credentials. Lines name decisions by id; the trail has the rest.
+ */
+export function openLog(level: LogLevel): Log {
+  const destination = pino.destination({ dest: 2, sync: false, minLength: 4096, periodicFlush: 200 });
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } }, destination);
+}
+
+export function logAnswer(log: Log, answer: Answer): void {
+  const { decisionId, agentId, decision, reason, ruleId, replayed } = answer;
+  log.info({ decisionId, agentId, decision, reason, ruleId, replayed }, "decided");
+}
+
+/** Faults that are the service's own come with their cause; the callers' are worth no more than a line when debugging. */
+export function logFault(log: Log, fault: Fault, agentId: string | null): void {
+  const own = fault.status === "internal" || fault.status === "unavailable";
+  const cause = fault.cause instanceof Error ? { cause: fault.cause.message } : {};
+  const line = { code: fault.code, agentId, field: fault.field, ...cause };
+  if (own) log.error(line, fault.message);
+  else log.debug(line, fault.message);
+}

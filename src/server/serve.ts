@@ -1,0 +1,99 @@
+import type { Address, Config } from "../config.ts";
+import { systemClock } from "../clock.ts";
+import { openStore } from "../store/open.ts";
+import { adminService } from "./admin-service.ts";
+import { openAdminListener, openConnect } from "./connect.ts";
+import { ensureDemoAgent } from "./demo.ts";
+import { openGrpc } from "./grpc.ts";
+import { Readiness } from "./health.ts";
+import type { Listener } from "./listen.ts";
+import { openLog } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
+import { openService } from "./service.ts";
+import { loadTls } from "./tls.ts";
+
+/** How long requests that are under way may take to finish when the service is told to stop. */
+const DRAIN_MS = 10_000;
+
+/** A running service. */
+export interface Running {
+  readonly grpc: Address;
+  readonly connect: Address;
+  readonly adminSocket: string;
+  readonly store: "embedded" | "postgres";
+  readonly policyVersion: string;
+  /** What this set-up promises less than the full one, for people to read. */
+  readonly warnings: readonly string[];
+  /** The file that holds the demo agent's credential; null where there is none. */
+  readonly demoKeyFile: string | null;
+  /** Reads the policies and certificates anew. */
+  reload(): Promise<void>;
+  /** Stops taking requests, finishes those that are under way, closes everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the decision service: `store → service → listeners → ready`. What was opened is closed again if a later step fails,
+ * so that nothing runs half.
+ *
+ * @throws UsageError saying what an operator has to change
+ */
+export async function serve(config: Config): Promise<Running> {
+  const log = openLog(config.logLevel);
+  const opened: (() => Promise<unknown>)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of opened.reverse()) await close();
+  };
+  try {
+    const tls = {
+      grpc: config.grpc.tls === null ? null : await loadTls(config.grpc.tls),
+      connect: config.connect.tls === null ? null : await loadTls(config.connect.tls),
+    };
+    const store = await openStore(config, (error) => log.error({ cause: error.message }, "the store failed"));
+    opened.push(() => store.close());
+    const metrics = createMetrics();
+    const service = await openService(config, store, log, metrics);
+    opened.push(() => service.close());
+    const demoKeyFile = store.kind === "embedded" ? await ensureDemoAgent(service.admin.operations, config.dataDir) : null;
+
+    const readiness = new Readiness(service.checks);
+    const shared = { roads: service.roads, clock: systemClock, observer: metrics.observer };
+    const listeners: Listener[] = [];
+    const closing = (listener: Listener): Listener => {
+      listeners.push(listener);
+      return listener;
+    };
+    // All at once: they share one time for draining.
+    opened.push(() => Promise.all(listeners.map((listener) => listener.close({ drainMs: DRAIN_MS }))));
+    const grpc = closing(await openGrpc({ ...shared, address: config.grpc.address, tls: tls.grpc, readiness }));
+    const connect = closing(
+      await openConnect({ ...shared, address: config.connect.address, tls: tls.connect, readiness, metrics }),
+    );
+    const admin = adminService(service.admin, "socket");
+    closing(await openAdminListener({ path: config.adminSocket, service: admin, observer: metrics.observer }));
+    await readiness.start();
+
+    return {
+      grpc: grpc.address,
+      connect: connect.address,
+      adminSocket: config.adminSocket,
+      store: store.kind,
+      policyVersion: service.policyVersion,
+      warnings: store.warnings,
+      demoKeyFile,
+      reload: async () => {
+        await service.reloadPolicies();
+        if (config.grpc.tls !== null) grpc.setTls(await loadTls(config.grpc.tls));
+        if (config.connect.tls !== null) connect.setTls(await loadTls(config.connect.tls));
+      },
+      stop: async () => {
+        readiness.drain();
+        service.drain();
+        await closeAll();
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}

@@ -1,0 +1,162 @@
+import { makeEvent } from "../audit/event.ts";
+import { RecordWriter } from "../audit/writer.ts";
+import { AgentDirectory } from "../authn/directory.ts";
+import { Refusals } from "../authn/refusals.ts";
+import { Admission } from "../authorize/admission.ts";
+import { createAuthorize } from "../authorize/authorize.ts";
+import { createSyncGuard } from "../guard/receive.ts";
+import { systemClock } from "../clock.ts";
+import type { Config } from "../config.ts";
+import type { Fault } from "../fault.ts";
+import { deriveDigestKeys, type DigestKeys } from "../idempotency/key.ts";
+import type { ClaimCache } from "../idempotency/ledger.ts";
+import { MemoryClaimCache } from "../idempotency/memory-cache.ts";
+import { RedisClaimCache } from "../idempotency/redis-cache.ts";
+import { RandomPool } from "../ids.ts";
+import { openPolicySource } from "../policy/source.ts";
+import { SqlAgentStore } from "../store/agents.ts";
+import { SqlCircuitOrders } from "../store/circuit-orders.ts";
+import { StoreClock } from "../store/clock.ts";
+import { SqlEventStore } from "../store/events.ts";
+import { SqlGuardRecords } from "../store/guard-records.ts";
+import type { Store } from "../store/open.ts";
+import { SqlRecordStore } from "../store/records.ts";
+import { openRedis } from "../store/redis.ts";
+import { openAdmin } from "./admin-operations.ts";
+import type { Admin } from "./admin-service.ts";
+import { Chores } from "./chores.ts";
+import type { Check } from "./health.ts";
+import { type Log, logAnswer, logFault } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Roads } from "./roads.ts";
+import { syncGuardRoad } from "./sync-guard.ts";
+import { traced } from "./tracing.ts";
+
+/** The decision service without its listeners. */
+export interface Service {
+  readonly roads: Roads;
+  readonly admin: Admin;
+  readonly checks: Readonly<Record<string, Check>>;
+  /** Of the active policy bundle. */
+  readonly policyVersion: string;
+  reloadPolicies(): Promise<void>;
+  /** Refuses new requests from now on; those that are under way finish. */
+  drain(): void;
+  /** After the listeners are closed: writes down what is pending and stops. The store stays open. */
+  close(): Promise<void>;
+}
+
+/** @throws UsageError if the policies are broken */
+export async function openService(config: Config, store: Store, log: Log, metrics: Metrics): Promise<Service> {
+  const { database, keys } = store;
+  const random = new RandomPool();
+  const monotonic = (): number => systemClock.monotonic();
+  const clock = new StoreClock(systemClock);
+  const now = (): number => clock.now();
+
+  const policies = await openPolicySource(config.policyDir, {
+    onChange: (event) => {
+      if (event.kind === "activated") log.info({ policyVersion: event.version }, "policies activated");
+      else log.error({ problems: event.problems }, "policies refused; the last good ones stay active");
+    },
+  });
+  const directory = new AgentDirectory({
+    store: new SqlAgentStore(database),
+    monotonic,
+    // The embedded database reads this machine's own clock.
+    onRefresh: (changes, roundTripMs) => {
+      if (store.kind === "postgres") clock.observe(changes.now, roundTripMs);
+    },
+    onError: (error) => metrics.storeError(error),
+  });
+  await directory.start();
+
+  const digestKeys = deriveDigestKeys(keys.hmac);
+  const cache = openCache(config, digestKeys, now, monotonic, log);
+  const records = new SqlRecordStore(database);
+  const writer = new RecordWriter(records, monotonic, metrics);
+  metrics.watchQueue(() => writer.depth);
+  const admission = new Admission({ ratePerAgent: config.agentRate, burstPerAgent: config.agentBurst }, monotonic);
+  const refusals = new Refusals();
+  const events = new SqlEventStore(database);
+  const guards = new SqlGuardRecords(database);
+  const admin = openAdmin(store, now, () => directory.refresh());
+
+  const authorize = createAuthorize({
+    directory,
+    admit: (agentId) => admission.admit(agentId),
+    cache,
+    ledger: records,
+    policy: () => policies.current,
+    writer,
+    keys: digestKeys,
+    random,
+    now,
+    monotonic,
+    observe: {
+      step: (step, milliseconds) => metrics.step(step, milliseconds),
+      answered: (answer) => {
+        metrics.answered(answer);
+        logAnswer(log, answer);
+      },
+      refused: (fault: Fault, agentId, call) => {
+        if (fault.status === "unauthenticated") {
+          refusals.note(fault.code, call.authorization);
+          metrics.authenticationFailed(fault.code);
+        }
+        logFault(log, fault, agentId);
+      },
+    },
+  });
+  const syncGuard = createSyncGuard({
+    directory,
+    trail: guards,
+    circuits: guards,
+    orders: new SqlCircuitOrders(database),
+    revoke: (agentId, reason) => admin.bypass.clear(agentId, reason, "service"),
+    grantKeys: keys.grants.chain,
+    random,
+    now,
+  });
+  const recordRefusals = async (): Promise<void> => {
+    const detail = refusals.take();
+    if (detail === null) return;
+    await events.append(makeEvent({ kind: "authentication.refused", actor: "service", detail }, now(), random));
+  };
+  const chores = new Chores((name, error) => log.error({ chore: name, cause: String(error) }, "a chore failed"));
+  chores.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());
+  chores.every(60_000, "record refused credentials", recordRefusals);
+  chores.every(3_600_000, "make partitions", () => store.makePartitions());
+  chores.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
+
+  return {
+    roads: { authorize: traced(authorize), syncGuard: syncGuardRoad(syncGuard), source: "service" },
+    admin,
+    checks: {
+      store: async () => {
+        await database.query("SELECT 1");
+        return null;
+      },
+      agents: () => (directory.age < 5000 ? null : "the agents' states have not been confirmed for 5 s"),
+      clock: () => clock.problem,
+    },
+    get policyVersion() {
+      return policies.current.version;
+    },
+    reloadPolicies: () => policies.reload(),
+    drain: () => admission.close(),
+    close: async () => {
+      chores.stop();
+      await recordRefusals().catch((error: unknown) => metrics.storeError(error));
+      directory.stop();
+      await policies.close();
+      await cache.close();
+    },
+  };
+}
+
+function openCache(config: Config, keys: DigestKeys, now: () => number, monotonic: () => number, log: Log): ClaimCache {
+  if (config.redisUrl === null) return new MemoryClaimCache(now);
+  const redis = openRedis(config.redisUrl, (error) => log.warn({ cause: error.message }, "Redis failed"));
+  return new RedisClaimCache(redis, keys, now, monotonic);
+}
