@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Judgement } from "../decision.ts";
 import { UsageError } from "../fault.ts";
-import type { JsonMap } from "./cel/value.ts";
+import type { Subject } from "./cel/evaluation.ts";
 import { Engine, type Finding } from "./engine.ts";
 import { type Rule, readRules } from "./rule.ts";
 import { formatProblem, type Problem } from "./yaml.ts";
@@ -98,8 +98,8 @@ class RuleBundle implements Bundle {
 }
 
 /** JSON's values are among CEL's; the payload is neither copied nor changed. */
-function subjectOf({ agentId, tool, payload }: PolicyInput): { agentId: string; tool: string; payload: JsonMap } {
-  return { agentId, tool, payload: payload as JsonMap };
+function subjectOf({ agentId, tool, payload }: PolicyInput): Subject {
+  return { agentId, tool, payload };
 }
 
 function versionOf(rules: readonly Rule[]): string {
@@ -146,7 +146,7 @@ export async function listPolicyFiles(
       warnings,
     };
   }
-  for (const name of names.filter((entry) => !entry.startsWith(".")).sort()) {
+  for (const name of names.filter((entry) => !entry.startsWith(".")).toSorted()) {
     const path = join(dir, name);
     // A rule that is overlooked may be one that denies, so a file with the wrong ending is no warning but a problem.
     if (name.endsWith(".yml")) problems.push(problemOf(path, "files end in .yaml here; rename it"));

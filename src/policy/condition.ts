@@ -73,9 +73,12 @@ function refuseSyntax(source: string, error: unknown): CompiledCondition {
 }
 
 function offsetOfSyntaxError(error: unknown): number {
-  if (typeof error !== "object" || error === null || !("location" in error)) return 0;
-  const location = error.location as { start?: { offset?: unknown } } | undefined;
-  return typeof location?.start?.offset === "number" ? location.start.offset : 0;
+  const place = property(property(property(error, "location"), "start"), "offset");
+  return typeof place === "number" ? place : 0;
+}
+
+function property(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }
 
 /** For each path, the shortest part of it that no `has()` asks about: `has(payload.a.b)` alone still reads `payload.a`. */

@@ -1,7 +1,7 @@
 import type { Node } from "yaml";
 import { compileCondition, type Condition } from "./condition.ts";
 import { agentPatternProblem, toolPatternProblem } from "./pattern.ts";
-import { describe, type Entry, type Problem, YamlFile } from "./yaml.ts";
+import { type Entry, type Problem, YamlFile } from "./yaml.ts";
 
 export type Effect = "allow" | "deny" | "needs_review";
 
@@ -54,10 +54,13 @@ export function readRules(path: string, text: string): RuleFile {
 function readRule(file: YamlFile, node: Node | null, warnings: Problem[]): Rule | null {
   const entries = file.mapping(node, "a rule", RULE_KEYS);
   if (entries === null || node === null) return null;
-  const id = readId(file, node, entries.get("id"));
-  const tools = readTools(file, node, entries.get("tools"));
+  const id = readId(file, file.required(node, entries, "id", "a name that no other rule has"));
+  const tools = readTools(
+    file,
+    file.required(node, entries, "tools", 'a list, such as [stripe.refund] or ["shell.*"]'),
+  );
   const agents = readAgents(file, entries.get("agents"));
-  const effect = readEffect(file, node, entries.get("effect"));
+  const effect = readEffect(file, file.required(node, entries, "effect", EFFECTS.join(", ")));
   const condition = readCondition(file, entries.get("when"));
   const description = readDescription(file, entries.get("description"));
   if (id === null || tools === null || agents === null || effect === null || condition === null) return null;
@@ -75,21 +78,18 @@ function readRule(file: YamlFile, node: Node | null, warnings: Problem[]): Rule 
   return rule;
 }
 
-function readId(file: YamlFile, rule: Node, entry: Entry | undefined): string | null {
-  if (entry === undefined) return missing(file, rule, "id", "a name, unique in the bundle");
-  const id = file.text(entry.value, "id", entry.key);
+function readId(file: YamlFile, entry: Entry | null): string | null {
+  const id = entry === null ? null : file.text(entry.value, "id", entry.key);
   if (id === null || (/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(id) && id.length <= MAX_ID_LENGTH)) return id;
   file.refuse(
-    entry.value,
-    `id ${describe(entry.value)}; write letters, digits, ".", "_" and "-", at most ${MAX_ID_LENGTH}`,
+    entry?.value ?? null,
+    `id ${JSON.stringify(id)}; write letters, digits, ".", "_" and "-", at most ${MAX_ID_LENGTH}`,
   );
   return null;
 }
 
-function readTools(file: YamlFile, rule: Node, entry: Entry | undefined): readonly string[] | null {
-  if (entry === undefined)
-    return missing(file, rule, "tools", 'a list of tools, such as [stripe.refund] or ["shell.*"]');
-  return readPatterns(file, entry, "tools", toolPatternProblem);
+function readTools(file: YamlFile, entry: Entry | null): readonly string[] | null {
+  return entry === null ? null : readPatterns(file, entry, "tools", toolPatternProblem);
 }
 
 function readAgents(file: YamlFile, entry: Entry | undefined): readonly string[] | null {
@@ -113,14 +113,8 @@ function readPatterns(
   return nodes !== null && patterns.length === nodes.length ? patterns : null;
 }
 
-function readEffect(file: YamlFile, rule: Node, entry: Entry | undefined): Effect | null {
-  if (entry === undefined) return missing(file, rule, "effect", EFFECTS.join(", "));
-  const text = file.text(entry.value, "effect", entry.key);
-  const effect = EFFECTS.find((known) => known === text);
-  if (text !== null && effect === undefined) {
-    file.refuse(entry.value, `unknown effect ${describe(entry.value)}; write ${EFFECTS.join(", ")}`);
-  }
-  return effect ?? null;
+function readEffect(file: YamlFile, entry: Entry | null): Effect | null {
+  return entry === null ? null : file.choice(entry, "effect", EFFECTS);
 }
 
 /** A rule without `when` always applies. YAML reads a bare `when: true` as a bool, and it means the same. */
@@ -143,11 +137,6 @@ function literalBool(node: Node | null): string | null {
 
 function readDescription(file: YamlFile, entry: Entry | undefined): string | null {
   return entry === undefined ? null : (file.text(entry.value, "description", entry.key)?.trim() ?? null);
-}
-
-function missing(file: YamlFile, rule: Node, key: string, what: string): null {
-  file.refuse(rule, `a rule without ${key}; write ${key}: with ${what}`);
-  return null;
 }
 
 /** An allow rule that reads an absent field does not allow, as it should; the others deny what they cannot judge. */

@@ -108,6 +108,23 @@ export class YamlFile {
     return null;
   }
 
+  /** The entry of a key that has to be there, or null with a problem that says what to write. */
+  required(owner: Node, entries: ReadonlyMap<string, Entry>, key: string, what: string): Entry | null {
+    const entry = entries.get(key);
+    if (entry === undefined) this.refuse(owner, `${key} is missing; write ${key}: with ${what}`);
+    return entry ?? null;
+  }
+
+  /** One of the words `allowed`, or null with a problem. */
+  choice<Word extends string>(entry: Entry, key: string, allowed: readonly Word[]): Word | null {
+    const text = this.text(entry.value, key, entry.key);
+    const word = allowed.find((known) => known === text) ?? null;
+    if (text !== null && word === null) {
+      this.refuse(entry.value, `unknown ${key} ${describe(entry.value)}; write ${allowed.join(", ")}`);
+    }
+    return word;
+  }
+
   #report(offset: number, message: string): void {
     this.problems.push({ file: this.path, ...this.#place(offset), message });
   }
@@ -128,7 +145,7 @@ export class YamlFile {
     const wanted = countVisible(node.value.slice(0, offset));
     let seen = 0;
     for (let at = start + headerLength(node, this.#text.slice(start, end)); at < end; at++) {
-      if (isSpace(this.#text[at] as string)) continue;
+      if (isSpace(this.#text.charAt(at))) continue;
       if (seen === wanted) return this.#text[at] === node.value.trimEnd()[offset] || offset === 0 ? at : start;
       seen++;
     }
@@ -137,17 +154,9 @@ export class YamlFile {
 }
 
 /** What stands before a scalar's first character: a quote, or the line with `|` or `>`. */
-function headerLength(node: Scalar, source: string): number {
-  switch (node.type) {
-    case "QUOTE_DOUBLE":
-    case "QUOTE_SINGLE":
-      return 1;
-    case "BLOCK_LITERAL":
-    case "BLOCK_FOLDED":
-      return source.indexOf("\n") + 1;
-    default:
-      return 0;
-  }
+function headerLength({ type }: Scalar, source: string): number {
+  if (type === "BLOCK_LITERAL" || type === "BLOCK_FOLDED") return source.indexOf("\n") + 1;
+  return type === "QUOTE_DOUBLE" || type === "QUOTE_SINGLE" ? 1 : 0;
 }
 
 function countVisible(text: string): number {
@@ -166,6 +175,6 @@ export function describe(node: Node | null): string {
   if (isSeq(node)) return node.items.length === 0 ? "an empty list" : "a list";
   if (isAlias(node)) return `the alias *${node.source}`;
   if (!isScalar(node) || node.value === null || node.value === "") return "empty";
-  const text = typeof node.value === "string" ? JSON.stringify(node.value) : String(node.value);
+  const text = typeof node.value === "string" ? JSON.stringify(node.value) : (node.source ?? "a value");
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }

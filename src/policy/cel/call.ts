@@ -1,10 +1,10 @@
 import { compareValues, equalValues, isIn } from "./equality.ts";
-import { EXHAUSTED, type Run } from "./evaluation.ts";
+import { EXHAUSTED, type Evaluation, type Run } from "./evaluation.ts";
 import { FUNCTIONS, OPERATORS, type Overload } from "./functions.ts";
 import { LinearRegex } from "./regex.ts";
-import { type Compiled, compiled, constant, type Expr, pathOf, type Scope } from "./scope.ts";
-import { BOOL, comparable, DOUBLE, Failure, INT, kindOf, LIST, MAP, nameKinds, type Outcome } from "./value.ts";
-import { ANY, JSON_KINDS, STRING, type Value } from "./value.ts";
+import { type Compiled, compiled, constant, type Expr, literalOf, pair, pathOf, type Scope } from "./scope.ts";
+import { ANY, BOOL, comparable, DOUBLE, Failure, INT, isList, kindOf, type Kinds, LIST } from "./value.ts";
+import { MAP, nameKinds, type Outcome, STRING, type Value } from "./value.ts";
 
 type Call = Extract<Expr["exprKind"], { case: "callExpr" }>["value"];
 
@@ -50,7 +50,9 @@ export function compileCall(expr: Expr, call: Call, scope: Scope): Compiled {
 
 /** `&&` (`decisive` false) and `||` (true): a decisive value decides, whatever the other side is; else an error stays one. */
 function compileLogic(args: readonly Expr[], decisive: boolean, scope: Scope): Compiled {
-  const [left, right] = args.map((arg) => compileTruth(arg, scope)) as [Run, Run];
+  const [leftExpr, rightExpr] = pair(args);
+  const left = compileTruth(leftExpr, scope);
+  const right = compileTruth(rightExpr, scope);
   return compiled((evaluation) => {
     const first = left(evaluation);
     if (first === decisive) return decisive;
@@ -78,7 +80,9 @@ export function compileTruth(expr: Expr, scope: Scope): Run {
 }
 
 function compileConditional(args: readonly Expr[], scope: Scope): Compiled {
-  const [conditionExpr, thenExpr, elseExpr] = args as [Expr, Expr, Expr];
+  const [conditionExpr, ...branches] = args;
+  if (conditionExpr === undefined) throw new Error("the grammar gave a conditional no condition");
+  const [thenExpr, elseExpr] = pair(branches);
   const condition = compileTruth(conditionExpr, scope);
   const then = scope.compile(thenExpr);
   const otherwise = scope.compile(elseExpr);
@@ -94,7 +98,7 @@ function compileConditional(args: readonly Expr[], scope: Scope): Compiled {
 }
 
 /** Runs two operands, then `apply`; the first failure of theirs is the result. */
-function strict(left: Run, right: Run, apply: (a: Value, b: Value, evaluation: Parameters<Run>[0]) => Outcome): Run {
+function strict(left: Run, right: Run, apply: (a: Value, b: Value, evaluation: Evaluation) => Outcome): Run {
   return (evaluation) => {
     const a = left(evaluation);
     if (a instanceof Failure) return a;
@@ -144,22 +148,25 @@ function compileNullTest(operand: Compiled, wanted: boolean): Compiled {
 }
 
 /** Both operands; an int literal beside what is never an int becomes the double that it would be compared as each time. */
-function compilePair(args: readonly Expr[], scope: Scope): [Compiled, Compiled] {
-  const [left, right] = args.map((arg) => scope.compile(arg)) as [Compiled, Compiled];
+function compilePair(args: readonly Expr[], scope: Scope): readonly [Compiled, Compiled] {
+  const [leftExpr, rightExpr] = pair(args);
+  const left = scope.compile(leftExpr);
+  const right = scope.compile(rightExpr);
   return [asDouble(left, right.kinds), asDouble(right, left.kinds)];
 }
 
-function asDouble(operand: Compiled, otherKinds: number): Compiled {
+function asDouble(operand: Compiled, otherKinds: Kinds): Compiled {
   const value = operand.constant?.value;
   if (typeof value !== "bigint" || (otherKinds & INT) !== 0 || (otherKinds & DOUBLE) === 0) return operand;
   return Number.isSafeInteger(Number(value)) ? constant(Number(value), DOUBLE) : operand;
 }
 
 function compileIn(expr: Expr, args: readonly Expr[], scope: Scope): Compiled {
-  const [left, right] = args.map((arg) => scope.compile(arg)) as [Compiled, Compiled];
-  const name = pathOf(args[1] as Expr);
+  const [leftExpr, rightExpr] = pair(args);
+  const left = scope.compile(leftExpr);
+  const right = scope.compile(rightExpr);
   if ((right.kinds & LIST) === 0) {
-    const instead = right.kinds === MAP ? `; write has(${name ?? "payload"}["key"])` : "";
+    const instead = right.kinds === MAP ? `; write has(${pathOf(rightExpr) ?? "payload"}["key"])` : "";
     return scope.refuse(expr, `"in" looks in lists, not in ${nameKinds(right.kinds)}${instead}`);
   }
   if (comparable(left.kinds, right.items) === 0 && right.items !== 0) {
@@ -168,8 +175,8 @@ function compileIn(expr: Expr, args: readonly Expr[], scope: Scope): Compiled {
   const fail = failureAt(expr, args, scope);
   return compiled(
     strict(left.run, right.run, (x, list, evaluation) => {
-      if (!Array.isArray(list)) return fail(new Failure(`"in" looks in lists, not in ${nameKinds(kindOf(list))}`, 0));
-      const found = isIn(x, list as readonly Value[], evaluation, 0);
+      if (!isList(list)) return fail(new Failure(`"in" looks in lists, not in ${nameKinds(kindOf(list))}`, 0));
+      const found = isIn(x, list, evaluation, 0);
       return found instanceof Failure ? fail(found) : found;
     }),
     BOOL,
@@ -186,8 +193,8 @@ function failureAt(expr: Expr, args: readonly Expr[], scope: Scope): (failure: F
 
 /** In the expansion of `all` and `exists` alone: an undecided element does not end the loop. */
 function compileNotStrictlyFalse(args: readonly Expr[], scope: Scope): Compiled {
-  const { run } = scope.compile(args[0] as Expr);
-  return compiled((evaluation) => run(evaluation) !== false, BOOL);
+  const runs = args.map((arg) => scope.compile(arg).run);
+  return compiled((evaluation) => runs.every((run) => run(evaluation) !== false), BOOL);
 }
 
 function compileMatches(expr: Expr, call: Call, scope: Scope): Compiled {
@@ -235,16 +242,14 @@ function isAppend(args: readonly Expr[], scope: Scope): boolean {
 
 /** Appends in place: a copy for each element would cost the square of the list. The macro owns its result. */
 function compileAppend(args: readonly Expr[], scope: Scope): Compiled {
-  const elements = args[1]?.exprKind.case === "listExpr" ? args[1].exprKind.value.elements : [];
-  const element = scope.compile(elements[0] as Expr);
-  if (scope.loop !== null) scope.loop.appended |= element.kinds;
+  const [, addition] = pair(args);
+  const element = scope.compile(addition);
+  if (scope.loop !== null) scope.loop.appended |= element.items;
   return compiled((evaluation) => {
-    const { result } = evaluation;
-    if (!Array.isArray(result)) return result;
-    const value = element.run(evaluation);
-    if (value instanceof Failure) return value;
-    (result as Value[]).push(value);
-    return result;
+    const added = element.run(evaluation);
+    if (added instanceof Failure) evaluation.result = added;
+    else if (isList(added) && evaluation.result === evaluation.grown) evaluation.grown.push(...added);
+    return evaluation.result;
   }, LIST);
 }
 
@@ -278,9 +283,9 @@ function applyOverload(
   const args = argExprs.map((arg) => scope.compile(arg));
   const known = args.map((arg) => arg.kinds);
   const possible = overloads.filter((overload) => accepts(overload, known));
-  if (possible.length === 0) return scope.refuse(expr, mismatch(name, overloads, args));
+  if (possible.length === 0) return scope.refuse(expr, mismatch(name, overloads, argExprs, args));
   const offset = scope.offsetOf(expr);
-  const paths = argExprs.map((arg) => pathOf(arg) ?? "a value");
+  const names = argExprs.map((arg) => pathOf(arg) ?? "a value");
   return compiled(
     (evaluation) => {
       const values: Value[] = [];
@@ -289,10 +294,11 @@ function applyOverload(
         if (value instanceof Failure) return value;
         values.push(value);
       }
-      const kinds = values.map(kindOf);
-      const overload = possible.find((candidate) => accepts(candidate, kinds));
-      if (overload !== undefined) return overload.apply(values, evaluation, offset);
-      const given = kinds.map((kind, i) => `${paths[i] ?? "a value"}, ${nameKinds(kind)}`).join(" and ");
+      for (const overload of possible) {
+        const outcome = overload.apply(values, evaluation, offset);
+        if (outcome !== undefined) return outcome;
+      }
+      const given = values.map((value, i) => `${names[i]}, ${nameKinds(kindOf(value))}`).join(" and ");
       return new Failure(`${symbol(name)} does not take ${given}`, offset);
     },
     possible.reduce((kinds, overload) => kinds | overload.gives, 0),
@@ -300,25 +306,27 @@ function applyOverload(
   );
 }
 
-/** INVARIANT: with kinds of values (sets of one) it answers exactly; with what is known beforehand, whether it could. */
-function accepts(overload: Overload, kinds: readonly number[]): boolean {
-  const { takes } = overload;
-  return takes.length === kinds.length && takes.every((kind, i) => (kind & (kinds[i] as number)) !== 0);
+/** Whether values of such kinds could be taken. */
+function accepts({ takes }: Overload, kinds: readonly Kinds[]): boolean {
+  return takes.length === kinds.length && kinds.every((kind, i) => (kind & (takes[i] ?? 0)) !== 0);
 }
 
-function mismatch(name: string, overloads: readonly Overload[], args: readonly Compiled[]): string {
-  const given = args.map((arg) => nameKinds(arg.kinds)).join(" and ");
-  const message = `${symbol(name)} does not take ${args.length === 0 ? "nothing" : given}`;
-  const literal = args.find((arg) => typeof arg.constant?.value === "bigint")?.constant?.value;
-  const asDoubles = args.map((arg) => (typeof arg.constant?.value === "bigint" ? DOUBLE : arg.kinds));
-  if (literal !== undefined && overloads.some((overload) => accepts(overload, asDoubles))) {
-    return `${symbol(name)} does not mix the int ${String(literal)} with a double, and a payload's numbers are doubles; write ${String(literal)}.0`;
-  }
-  const withDoubles = args.map((arg) => (arg.kinds === INT ? DOUBLE : arg.kinds));
-  if (args.some((arg) => (arg.kinds & JSON_KINDS & DOUBLE) !== 0) && overloads.some((o) => accepts(o, withDoubles))) {
-    return `${message}, and a payload's numbers are doubles; write double(…) around the int`;
-  }
-  return `${message}; it takes ${overloads.map((o) => o.takes.map(nameKinds).join(" and ")).join(", or ")}`;
+/** Why no overload fits, and where ints and a payload's doubles have met, what to write. */
+function mismatch(
+  name: string,
+  overloads: readonly Overload[],
+  argExprs: readonly Expr[],
+  args: readonly Compiled[],
+): string {
+  const kinds = args.map((arg) => arg.kinds);
+  const message = `${symbol(name)} does not take ${args.length === 0 ? "nothing" : kinds.map(nameKinds).join(" and ")}`;
+  const allDoubles = kinds.map((kind) => (kind === INT ? DOUBLE : kind));
+  const meetsPayload = kinds.includes(INT) && overloads.some((overload) => accepts(overload, allDoubles));
+  if (!meetsPayload)
+    return `${message}; it takes ${overloads.map(({ takes }) => takes.map(nameKinds).join(" and ")).join(", or ")}`;
+  const literal = argExprs.map(literalOf).find((value) => typeof value === "bigint");
+  const instead = literal === undefined ? "double(…) around the int" : `${literal}.0`;
+  return `${symbol(name)} does not mix ints and doubles, and a payload's numbers are doubles; write ${instead}`;
 }
 
 /** `_*_` as people write it. */

@@ -1,7 +1,8 @@
 import { compileCall } from "./call.ts";
+import type { Run } from "./evaluation.ts";
 import { compileMacro } from "./macro.ts";
-import { type Compiled, compiled, constant, type Expr, pathOf, type Scope } from "./scope.ts";
-import { ANY, BOOL, DOUBLE, Failure, INT, JSON_KINDS, type JsonMap, kindOf, type Kinds, LIST } from "./value.ts";
+import { type Compiled, compiled, constant, type Expr, literalOf, pair, pathOf, type Scope } from "./scope.ts";
+import { ANY, BOOL, DOUBLE, Failure, INT, isList, isMap, JSON_KINDS, kindOf, type Kinds, LIST } from "./value.ts";
 import { MAP, NULL, nameKinds, type Outcome, STRING, type Value } from "./value.ts";
 
 /** The variables that a condition sees, for messages. */
@@ -30,9 +31,10 @@ export function compileExpression(expr: Expr, scope: Scope): Compiled {
       return compileMacro(expr, exprKind.value, scope);
     case "structExpr":
       return scope.refuse(expr, "maps cannot be written in a condition; compare the fields one by one");
-    default:
-      return scope.refuse(expr, "an expression is missing; write a condition such as payload.amount <= 100");
+    case undefined:
+      break;
   }
+  return scope.refuse(expr, "an expression is missing; write a condition such as payload.amount <= 100");
 }
 
 type Constant = Extract<Expr["exprKind"], { case: "constExpr" }>["value"]["constantKind"];
@@ -52,9 +54,13 @@ function compileConstant(expr: Expr, value: Constant, scope: Scope): Compiled {
       return constant(null, NULL);
     case "uint64Value":
       return scope.refuse(expr, `unsigned numbers are not part of the rule language; write ${value.value}`);
-    default:
-      return scope.refuse(expr, "bytes are not part of the rule language; write a string");
+    case "bytesValue":
+    case "durationValue":
+    case "timestampValue":
+    case undefined:
+      break;
   }
+  return scope.refuse(expr, "bytes are not part of the rule language; write a string");
 }
 
 function compileName(expr: Expr, name: string, scope: Scope): Compiled {
@@ -80,74 +86,71 @@ function compileSelect(expr: Expr, select: Select, scope: Scope): Compiled {
     if (field !== "id") return scope.refuse(expr, `unknown variable agent.${field}; a condition sees ${VARIABLES}`);
     return compiled((evaluation) => evaluation.subject.agentId, STRING);
   }
-  const map = scope.compile(operand);
-  if ((map.kinds & MAP) === 0) return scope.refuse(expr, `${nameKinds(map.kinds)} has no fields such as .${field}`);
-  const path = pathOf(operand);
-  return testOnly
-    ? presence(expr, map, field, path === null ? null : `${path}.${field}`, path, scope)
-    : access(expr, map, field, path === null ? null : `${path}.${field}`, path, scope);
+  return testOnly ? compilePresence(expr, operand, field, scope) : compileAccess(expr, operand, field, scope);
 }
 
-function access(
-  expr: Expr,
-  map: Compiled,
-  field: string,
-  path: string | null,
-  parent: string | null,
-  scope: Scope,
-): Compiled {
-  const offset = scope.offsetOf(expr);
-  if (path !== null && !scope.reads.has(path)) scope.reads.set(path, offset);
-  const absent = new Failure(`${path ?? `.${field}`} is absent`, offset);
-  return compiled((evaluation) => readField(map.run(evaluation), field, absent, parent), JSON_KINDS, JSON_KINDS);
+/** Reading a field: its value, or that it is absent, or that its parent is no map. */
+interface Field {
+  readonly run: Run;
+  /** What `run` gives where the parent is there and the field is not. */
+  readonly absent: Failure;
+  readonly path: string | null;
+}
+
+function compileField(expr: Expr, operand: Expr, name: string, scope: Scope): Field | null {
+  const map = scope.compile(operand);
+  if ((map.kinds & MAP) === 0) {
+    scope.refuse(expr, `${nameKinds(map.kinds)} has no fields such as ${JSON.stringify(name)}`);
+    return null;
+  }
+  const path = pathOf(expr);
+  const parent = pathOf(operand) ?? "a value";
+  const absent = new Failure(`${path ?? `a field ${JSON.stringify(name)}`} is absent`, scope.offsetOf(expr));
+  return { run: (evaluation) => readField(map.run(evaluation), name, absent, parent), absent, path };
 }
 
 /** INVARIANT: only own properties exist. A payload's `__proto__` is a key like any other, and `constructor` no inheritance. */
-function readField(outcome: Outcome, field: string, absent: Failure, parent: string | null): Outcome {
+function readField(outcome: Outcome, field: string, absent: Failure, parent: string): Outcome {
   if (outcome instanceof Failure) return outcome;
-  if (kindOf(outcome) !== MAP) {
-    return new Failure(`${parent ?? "a value"} is ${nameKinds(kindOf(outcome))}, not a map`, absent.offset);
-  }
-  return Object.hasOwn(outcome as JsonMap, field) ? ((outcome as JsonMap)[field] as Value) : absent;
+  if (!isMap(outcome)) return new Failure(`${parent} is ${nameKinds(kindOf(outcome))}, not a map`, absent.offset);
+  return Object.hasOwn(outcome, field) ? (outcome[field] ?? null) : absent;
+}
+
+function compileAccess(expr: Expr, operand: Expr, name: string, scope: Scope): Compiled {
+  const field = compileField(expr, operand, name, scope);
+  if (field === null) return compiled(() => null, ANY);
+  if (field.path !== null && !scope.reads.has(field.path)) scope.reads.set(field.path, scope.offsetOf(expr));
+  return compiled(field.run, JSON_KINDS, JSON_KINDS);
 }
 
 /** `has(payload.note)`: whether the field is there, even as null. Its parent has to be there. */
-function presence(
-  expr: Expr,
-  map: Compiled,
-  field: string,
-  path: string | null,
-  parent: string | null,
-  scope: Scope,
-): Compiled {
-  if (path !== null) scope.guards.add(path);
-  const absent = new Failure("", scope.offsetOf(expr));
+function compilePresence(expr: Expr, operand: Expr, name: string, scope: Scope): Compiled {
+  const field = compileField(expr, operand, name, scope);
+  if (field === null) return compiled(() => null, BOOL);
+  if (field.path !== null) scope.guards.add(field.path);
   return compiled((evaluation) => {
-    const found = readField(map.run(evaluation), field, absent, parent);
-    return found === absent ? false : found instanceof Failure ? found : true;
+    const found = field.run(evaluation);
+    if (found === field.absent) return false;
+    return found instanceof Failure ? found : true;
   }, BOOL);
 }
 
 /** `has(payload.headers["content-type"])`: ours, since CEL's `has` takes no keys that are not identifiers. */
 function compileHasKey(expr: Expr, args: readonly Expr[], scope: Scope): Compiled {
   const [arg] = args;
-  const index = arg?.exprKind.case === "callExpr" && arg.exprKind.value.function === "_[_]" ? arg.exprKind.value : null;
-  const [operand, key] = index?.args ?? [];
-  const field = key?.exprKind.case === "constExpr" ? key.exprKind.value.constantKind : null;
-  if (arg === undefined || args.length !== 1 || operand === undefined || field?.case !== "stringValue") {
-    return scope.refuse(expr, 'has() takes a field; write has(payload.note) or has(payload.headers["content-type"])');
+  if (args.length === 1 && arg?.exprKind.case === "callExpr" && arg.exprKind.value.function === "_[_]") {
+    const [operand, keyExpr] = pair(arg.exprKind.value.args);
+    const key = literalOf(keyExpr);
+    if (typeof key === "string") return compilePresence(arg, operand, key, scope);
   }
-  const map = scope.compile(operand);
-  return presence(expr, map, field.value, pathOf(arg), pathOf(operand), scope);
+  return scope.refuse(expr, 'has() takes a field; write has(payload.note) or has(payload.headers["content-type"])');
 }
 
 function compileList(elements: readonly Expr[], scope: Scope): Compiled {
   const parts = elements.map((element) => scope.compile(element));
   const items = parts.reduce((kinds: Kinds, part) => kinds | part.kinds, 0);
-  if (parts.every((part) => part.constant !== null)) {
-    const values = parts.map((part) => part.constant?.value as Value);
-    return constant(values, LIST, items);
-  }
+  const literals = parts.flatMap((part) => (part.constant === null ? [] : [part.constant.value]));
+  if (literals.length === parts.length) return constant(literals, LIST, items);
   return compiled(
     (evaluation) => {
       const values: Value[] = [];
@@ -164,17 +167,16 @@ function compileList(elements: readonly Expr[], scope: Scope): Compiled {
 }
 
 function compileIndex(expr: Expr, args: readonly Expr[], scope: Scope): Compiled {
-  const [operandExpr, indexExpr] = args as [Expr, Expr];
+  const [operandExpr, indexExpr] = pair(args);
+  const key = literalOf(indexExpr);
+  if (typeof key === "string") return compileAccess(expr, operandExpr, key, scope);
   const operand = scope.compile(operandExpr);
   const index = scope.compile(indexExpr);
-  const path = pathOf(expr);
   if ((operand.kinds & (LIST | MAP)) === 0) return scope.refuse(expr, `${nameKinds(operand.kinds)} has no elements`);
   if ((index.kinds & (INT | DOUBLE | STRING)) === 0) {
     return scope.refuse(expr, `${nameKinds(index.kinds)} is no index; write a number for a list, a string for a map`);
   }
-  if (typeof index.constant?.value === "string") {
-    return access(expr, operand, index.constant.value, path, pathOf(operandExpr), scope);
-  }
+  const path = pathOf(expr);
   const offset = scope.offsetOf(expr);
   return compiled(
     (evaluation) => {
@@ -189,15 +191,11 @@ function compileIndex(expr: Expr, args: readonly Expr[], scope: Scope): Compiled
 }
 
 function elementAt(from: Value, at: Value, name: string, offset: number): Outcome {
-  const kind = kindOf(at);
-  if (Array.isArray(from) && (kind === INT || kind === DOUBLE)) {
-    const list = from as readonly Value[];
-    const place = Number(at);
-    const inside = Number.isInteger(place) && place >= 0 && place < list.length;
-    return inside ? (list[place] as Value) : new Failure(`${name} is outside its list`, offset);
+  if (isList(from) && (typeof at === "bigint" || typeof at === "number")) {
+    return from[Number(at)] ?? (Number(at) in from ? null : new Failure(`${name} is outside its list`, offset));
   }
-  if (kindOf(from) === MAP && typeof at === "string") {
-    return readField(from, at, new Failure(`${name} is absent`, offset), null);
+  if (isMap(from) && typeof at === "string") {
+    return readField(from, at, new Failure(`${name} is absent`, offset), name);
   }
-  return new Failure(`${nameKinds(kindOf(from))} has no element at ${nameKinds(kind)}`, offset);
+  return new Failure(`${nameKinds(kindOf(from))} has no element at ${nameKinds(kindOf(at))}`, offset);
 }

@@ -1,5 +1,5 @@
 import { EXHAUSTED, type Evaluation } from "./evaluation.ts";
-import { DOUBLE, Failure, INT, type JsonMap, kindOf, nameKinds, type Outcome, type Value } from "./value.ts";
+import { Failure, isList, isMap, type JsonMap, kindOf, nameKinds, type Value } from "./value.ts";
 
 /**
  * `==`, stricter than CEL's: values of different kinds are not unequal, they are an error.
@@ -14,13 +14,11 @@ export function equalValues(a: Value, b: Value, evaluation: Evaluation, offset: 
     return a === b;
   }
   if (!evaluation.spend(1)) return new Failure(EXHAUSTED, offset);
-  const kind = kindOf(a);
-  const other = kindOf(b);
-  if (isNumber(kind) && isNumber(other)) return kind === other ? a === b : numbersEqual(a, b);
-  if (kind !== other) return new Failure(`${nameKinds(kind)} is compared with ${nameKinds(other)}`, offset);
-  if (Array.isArray(a) && Array.isArray(b)) return equalLists(a, b, evaluation, offset);
-  if (typeof a === "object" && a !== null) return equalMaps(a as JsonMap, b as JsonMap, evaluation, offset);
-  return a === b;
+  if (isNumber(a) && isNumber(b)) return numbersEqual(a, b);
+  if (isList(a) && isList(b)) return equalLists(a, b, evaluation, offset);
+  if (isMap(a) && isMap(b)) return equalMaps(a, b, evaluation, offset);
+  if (kindOf(a) === kindOf(b)) return a === b;
+  return new Failure(`${nameKinds(kindOf(a))} is compared with ${nameKinds(kindOf(b))}`, offset);
 }
 
 /** `x in list`: true if any element equals `x`, else an error if any could not be compared, else false. */
@@ -45,7 +43,7 @@ export function compareValues(a: Value, b: Value, evaluation: Evaluation, offset
     return compareCodePoints(a, b);
   }
   if (typeof a === "bigint" && typeof b === "bigint") return order(a, b);
-  if (isNumber(kindOf(a)) && isNumber(kindOf(b))) return order(Number(a), Number(b));
+  if (isNumber(a) && isNumber(b)) return order(Number(a), Number(b));
   if (typeof a === "boolean" && typeof b === "boolean") return order(Number(a), Number(b));
   return new Failure(`${nameKinds(kindOf(a))} has no order with ${nameKinds(kindOf(b))}`, offset);
 }
@@ -57,14 +55,13 @@ function order<T extends number | bigint>(a: T, b: T): number {
   return a === b ? 0 : Number.NaN;
 }
 
-function isNumber(kind: number): boolean {
-  return (kind & (INT | DOUBLE)) !== 0;
+function isNumber(value: Value): value is number | bigint {
+  return typeof value === "number" || typeof value === "bigint";
 }
 
-/** One is an int and one a double. JavaScript compares the two by their mathematical values. */
-function numbersEqual(a: Value, b: Value): boolean {
-  // oxlint-disable-next-line eqeqeq -- `===` never holds between bigint and number
-  return a == b;
+/** Across int and double by what they are worth: `===` never holds between bigint and number. */
+function numbersEqual(a: number | bigint, b: number | bigint): boolean {
+  return a <= b && a >= b;
 }
 
 function equalLists(
@@ -74,24 +71,26 @@ function equalLists(
   offset: number,
 ): boolean | Failure {
   if (a.length !== b.length) return false;
-  return allEqual(a.length, (i) => equalValues(a[i] as Value, b[i] as Value, evaluation, offset));
+  return allEqual(a.entries(), (i) => b[i], evaluation, offset);
 }
 
 function equalMaps(a: JsonMap, b: JsonMap, evaluation: Evaluation, offset: number): boolean | Failure {
-  const keys = Object.keys(a);
-  if (keys.length !== Object.keys(b).length || !keys.every((key) => Object.hasOwn(b, key))) return false;
-  if (!evaluation.spend(keys.length)) return new Failure(EXHAUSTED, offset);
-  return allEqual(keys.length, (i) => {
-    const key = keys[i] as string;
-    return equalValues(a[key] as Value, b[key] as Value, evaluation, offset);
-  });
+  const entries = Object.entries(a);
+  if (!evaluation.spend(entries.length)) return new Failure(EXHAUSTED, offset);
+  if (entries.length !== Object.keys(b).length || !entries.every(([key]) => Object.hasOwn(b, key))) return false;
+  return allEqual(entries, (key) => b[key], evaluation, offset);
 }
 
 /** A difference decides, whatever else could not be compared. */
-function allEqual(count: number, equalAt: (i: number) => boolean | Failure): boolean | Failure {
+function allEqual<Key>(
+  entries: Iterable<[Key, Value]>,
+  counterpart: (key: Key) => Value | undefined,
+  evaluation: Evaluation,
+  offset: number,
+): boolean | Failure {
   let failure: Failure | null = null;
-  for (let i = 0; i < count; i++) {
-    const equal = equalAt(i);
+  for (const [key, value] of entries) {
+    const equal = equalValues(value, counterpart(key) ?? null, evaluation, offset);
     if (equal === false) return false;
     if (equal !== true) {
       if (equal.message === EXHAUSTED) return equal;

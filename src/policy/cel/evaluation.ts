@@ -21,6 +21,8 @@ export class Evaluation {
   item: Value = null;
   /** What the running macro has found so far. */
   result: Outcome = null;
+  /** The same, where it is a list: the macro's own, to append to. */
+  grown: Value[] = [];
   #left: number;
 
   constructor(subject: Subject, work: number = WORK_PER_DECISION) {

@@ -1,28 +1,26 @@
 import { EXHAUSTED, type Evaluation } from "./evaluation.ts";
-import {
-  BOOL,
-  DOUBLE,
-  Failure,
-  INT,
-  type JsonMap,
-  type Kinds,
-  LIST,
-  MAP,
-  type Outcome,
-  STRING,
-  type Value,
-} from "./value.ts";
+import { BOOL, DOUBLE, Failure, INT, isList, isMap, type JsonMap, type Kinds, LIST } from "./value.ts";
+import { MAP, type Outcome, STRING, type Value } from "./value.ts";
+
+/** A kind of value as a type. */
+interface Type<T extends Value> {
+  readonly kind: Kinds;
+  readonly is: (value: Value) => value is T;
+}
+
+const bool: Type<boolean> = { kind: BOOL, is: (value) => typeof value === "boolean" };
+const int: Type<bigint> = { kind: INT, is: (value) => typeof value === "bigint" };
+const double: Type<number> = { kind: DOUBLE, is: (value) => typeof value === "number" };
+const string: Type<string> = { kind: STRING, is: (value) => typeof value === "string" };
+const list: Type<readonly Value[]> = { kind: LIST, is: isList };
+const map: Type<JsonMap> = { kind: MAP, is: isMap };
 
 /** One way to call a function or operator: the kinds that it takes, and what it gives. */
 export interface Overload {
   readonly takes: readonly Kinds[];
   readonly gives: Kinds;
-  /**
-   * Called with values of the kinds that it takes. Spends what it costs before it works.
-   *
-   * @returns a value, or the words of a failure as a {@link Failure} at `offset`.
-   */
-  readonly apply: (args: readonly Value[], evaluation: Evaluation, offset: number) => Outcome;
+  /** Undefined if `args` are not of the kinds that it takes. Spends what it costs before it works. */
+  readonly apply: (args: readonly Value[], evaluation: Evaluation, offset: number) => Outcome | undefined;
 }
 
 /** How a function is written: `size(x)`, `x.contains(y)` or either. */
@@ -36,18 +34,36 @@ const MAX_INT = 2n ** 63n - 1n;
 /** No text longer than this is a number. */
 const MAX_NUMERAL = 64;
 
-function overload<A extends Value, B extends Value = Value>(
-  takes: readonly Kinds[],
+/** What a call costs, in an evaluation's units. */
+type Cost<Args extends Value[]> = (...args: Args) => number;
+
+function unary<A extends Value>(
+  takes: Type<A>,
   gives: Kinds,
-  cost: (a: A, b: B) => number,
-  apply: (a: A, b: B, offset: number) => Outcome,
+  cost: Cost<[A]>,
+  apply: (a: A, offset: number) => Outcome,
 ): Overload {
   return {
-    takes,
+    takes: [takes.kind],
     gives,
-    apply: (args, evaluation, offset) => {
-      // The kinds have been matched with `takes`.
-      const [a, b] = args as [A, B];
+    apply: ([a], evaluation, offset) => {
+      if (a === undefined || !takes.is(a)) return undefined;
+      return evaluation.spend(cost(a)) ? apply(a, offset) : new Failure(EXHAUSTED, offset);
+    },
+  };
+}
+
+function binary<A extends Value>(
+  takes: Type<A>,
+  gives: Kinds,
+  cost: Cost<[A, A]>,
+  apply: (a: A, b: A, offset: number) => Outcome,
+): Overload {
+  return {
+    takes: [takes.kind, takes.kind],
+    gives,
+    apply: ([a, b], evaluation, offset) => {
+      if (a === undefined || b === undefined || !takes.is(a) || !takes.is(b)) return undefined;
       return evaluation.spend(cost(a, b)) ? apply(a, b, offset) : new Failure(EXHAUSTED, offset);
     },
   };
@@ -57,17 +73,17 @@ const free = (): number => 0;
 
 /** An int operation, with the bounds of 64 bits. */
 function ints(operate: (a: bigint, b: bigint) => bigint): Overload {
-  return overload<bigint, bigint>([INT, INT], INT, free, (a, b, offset) => inRange(operate(a, b), offset));
+  return binary(int, INT, free, (a, b, offset) => inRange(operate(a, b), offset));
 }
 
 function dividing(operate: (a: bigint, b: bigint) => bigint): Overload {
-  return overload<bigint, bigint>([INT, INT], INT, free, (a, b, offset) =>
+  return binary(int, INT, free, (a, b, offset) =>
     b === 0n ? new Failure("division by zero", offset) : inRange(operate(a, b), offset),
   );
 }
 
 function doubles(operate: (a: number, b: number) => number): Overload {
-  return overload<number, number>([DOUBLE, DOUBLE], DOUBLE, free, operate);
+  return binary(double, DOUBLE, free, operate);
 }
 
 function inRange(value: bigint, offset: number): Outcome {
@@ -81,14 +97,14 @@ export const OPERATORS: ReadonlyMap<string, readonly Overload[]> = new Map<strin
     [
       ints((a, b) => a + b),
       doubles((a, b) => a + b),
-      overload<string, string>(
-        [STRING, STRING],
+      binary(
+        string,
         STRING,
         (a, b) => 1 + (a.length + b.length) / 16,
         (a, b) => a + b,
       ),
-      overload<Value[], Value[]>(
-        [LIST, LIST],
+      binary(
+        list,
         LIST,
         (a, b) => 1 + a.length + b.length,
         (a, b) => [...a, ...b],
@@ -99,14 +115,8 @@ export const OPERATORS: ReadonlyMap<string, readonly Overload[]> = new Map<strin
   ["_*_", [ints((a, b) => a * b), doubles((a, b) => a * b)]],
   ["_/_", [dividing((a, b) => a / b), doubles((a, b) => a / b)]],
   ["_%_", [dividing((a, b) => a % b)]],
-  [
-    "-_",
-    [
-      overload<bigint>([INT], INT, free, (a, _, offset) => inRange(-a, offset)),
-      overload<number>([DOUBLE], DOUBLE, free, (a) => -a),
-    ],
-  ],
-  ["!_", [overload<boolean>([BOOL], BOOL, free, (a) => !a)]],
+  ["-_", [unary(int, INT, free, (a, offset) => inRange(-a, offset)), unary(double, DOUBLE, free, (a) => -a)]],
+  ["!_", [unary(bool, BOOL, free, (a) => !a)]],
 ]);
 
 /** Every function of the rule language. `has`, `matches` and the macros are compiled apart. */
@@ -116,19 +126,14 @@ export const FUNCTIONS: ReadonlyMap<string, FunctionEntry> = new Map<string, Fun
     {
       style: "either",
       overloads: [
-        overload<string>(
-          [STRING],
+        unary(
+          string,
           INT,
           (a) => 1 + a.length / 4,
           (a) => BigInt(codePoints(a)),
         ),
-        overload<Value[]>([LIST], INT, free, (a) => BigInt(a.length)),
-        overload<JsonMap>(
-          [MAP],
-          INT,
-          (a) => Object.keys(a).length,
-          (a) => BigInt(Object.keys(a).length),
-        ),
+        unary(list, INT, free, (a) => BigInt(a.length)),
+        unary(map, INT, keyCount, (a) => BigInt(keyCount(a))),
       ],
     },
   ],
@@ -154,18 +159,15 @@ export const FUNCTIONS: ReadonlyMap<string, FunctionEntry> = new Map<string, Fun
       (a, b) => a.endsWith(b),
     ),
   ],
-  [
-    "lowerAscii",
-    { style: "method", overloads: [overload<string>([STRING], STRING, (a) => 1 + a.length / 4, lowerAscii)] },
-  ],
+  ["lowerAscii", { style: "method", overloads: [unary(string, STRING, (a) => 1 + a.length / 4, lowerAscii)] }],
   [
     "int",
     {
       style: "function",
       overloads: [
-        overload<bigint>([INT], INT, free, (a) => a),
-        overload<number>([DOUBLE], INT, free, intOfDouble),
-        overload<string>([STRING], INT, free, intOfString),
+        unary(int, INT, free, (a) => a),
+        unary(double, INT, free, intOfDouble),
+        unary(string, INT, free, intOfString),
       ],
     },
   ],
@@ -174,27 +176,26 @@ export const FUNCTIONS: ReadonlyMap<string, FunctionEntry> = new Map<string, Fun
     {
       style: "function",
       overloads: [
-        overload<bigint>([INT], DOUBLE, free, (a) => Number(a)),
-        overload<number>([DOUBLE], DOUBLE, free, (a) => a),
-        overload<string>([STRING], DOUBLE, free, doubleOfString),
+        unary(int, DOUBLE, free, Number),
+        unary(double, DOUBLE, free, (a) => a),
+        unary(string, DOUBLE, free, doubleOfString),
       ],
     },
   ],
 ]);
 
-function text(cost: (a: string, b: string) => number, apply: (a: string, b: string) => boolean): FunctionEntry {
-  return { style: "method", overloads: [overload<string, string>([STRING, STRING], BOOL, cost, apply)] };
+function text(cost: Cost<[string, string]>, apply: (a: string, b: string) => boolean): FunctionEntry {
+  return { style: "method", overloads: [binary(string, BOOL, cost, apply)] };
 }
 
-/** CEL counts code points, and JavaScript counts surrogates one by one. */
+function keyCount(value: JsonMap): number {
+  return Object.keys(value).length;
+}
+
+/** CEL counts code points; a JavaScript string's iterator walks them, its length counts surrogates one by one. */
 function codePoints(value: string): number {
-  let count = value.length;
-  for (let i = 0; i < value.length; i++) {
-    if ((value.codePointAt(i) as number) > 0xffff) {
-      count--;
-      i++;
-    }
-  }
+  let count = 0;
+  for (const _ of value) count++;
   return count;
 }
 
@@ -203,18 +204,18 @@ function lowerAscii(value: string): string {
   return value.replace(/[A-Z]+/g, (capitals) => capitals.toLowerCase());
 }
 
-function intOfDouble(value: number, _: Value, offset: number): Outcome {
+function intOfDouble(value: number, offset: number): Outcome {
   // The bounds themselves are excluded, as in cel-go: 2⁶³ as a double is what 2⁶³-1 rounds to.
   const inside = value > -(2 ** 63) && value < 2 ** 63;
   return inside ? BigInt(Math.trunc(value)) : new Failure("a double is out of an int's range", offset);
 }
 
-function intOfString(value: string, _: Value, offset: number): Outcome {
-  if (value.length > MAX_NUMERAL || !/^[+-]?[0-9]+$/.test(value)) return new Failure("a string is no int", offset);
-  return inRange(BigInt(value.startsWith("+") ? value.slice(1) : value), offset);
+function intOfString(value: string, offset: number): Outcome {
+  if (value.length > MAX_NUMERAL || !/^-?[0-9]+$/.test(value)) return new Failure("a string is no int", offset);
+  return inRange(BigInt(value), offset);
 }
 
-function doubleOfString(value: string, _: Value, offset: number): Outcome {
+function doubleOfString(value: string, offset: number): Outcome {
   const numeral = value.length <= MAX_NUMERAL && /^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$/.test(value);
   return numeral ? Number(value) : new Failure("a string is no double", offset);
 }

@@ -1,6 +1,6 @@
 import { EXHAUSTED } from "./evaluation.ts";
 import { type Compiled, compiled, type Expr, type Loop, pathOf, type Scope } from "./scope.ts";
-import { ANY, Failure, JSON_KINDS, kindOf, LIST, nameKinds } from "./value.ts";
+import { ANY, Failure, isList, JSON_KINDS, kindOf, LIST, nameKinds } from "./value.ts";
 
 type Comprehension = Extract<Expr["exprKind"], { case: "comprehensionExpr" }>["value"];
 
@@ -50,9 +50,10 @@ export function compileMacro(expr: Expr, comprehension: Comprehension, scope: Sc
     (evaluation) => {
       const list = range.run(evaluation);
       if (list instanceof Failure) return list;
-      if (!Array.isArray(list)) return new Failure(`${name} is ${nameKinds(kindOf(list))}, not a list`, offset);
+      if (!isList(list)) return new Failure(`${name} is ${nameKinds(kindOf(list))}, not a list`, offset);
       // A new list each time: the loop appends to it in place.
-      evaluation.result = growsList ? [] : init.run(evaluation);
+      evaluation.grown = [];
+      evaluation.result = growsList ? evaluation.grown : init.run(evaluation);
       for (const item of list) {
         if (!evaluation.spend(turn)) return new Failure(EXHAUSTED, offset);
         evaluation.item = item;

@@ -1,139 +1,125 @@
 import { RE2JS } from "@bufbuild/re2";
-import { EXHAUSTED, type Evaluation } from "./evaluation.ts";
+import type { Evaluation } from "./evaluation.ts";
 
 /** A pattern larger than this compiles to a machine whose every step is slow. */
 const MAX_INSTRUCTIONS = 1_000;
-
-/** The machine's instructions, numbered as in Go's `regexp/syntax`, which the library ports. */
-const Op = { alt: 1, altMatch: 2, capture: 3, emptyWidth: 4, fail: 5, match: 6, nop: 7 } as const;
 const ASCII = 128;
 
-/** The empty-width assertions, as bits of an emptyWidth instruction's argument. */
+/** Operations of the machine, numbered as in Go's `regexp/syntax`, which the library ports. What is above them takes a rune. */
+const Op = { alt: 1, altMatch: 2, capture: 3, emptyWidth: 4, fail: 5, match: 6, nop: 7 } as const;
+
+/** The empty-width assertions, as bits of an instruction's argument. */
 const Empty = { beginLine: 1, endLine: 2, beginText: 4, endText: 8, wordBoundary: 16, noWordBoundary: 32 } as const;
 
-type Machine = ReturnType<InstanceType<typeof RE2JS>["re2"]>["prog"];
-type Instruction = ReturnType<Machine["getInst"]>;
+/** An instruction of the machine, linked to those that follow it. */
+interface Step {
+  readonly op: number;
+  readonly assertions: number;
+  /** Whether it takes ASCII character `c`, at `c`. */
+  readonly ascii: readonly boolean[];
+  readonly takes: (rune: number) => boolean;
+  /** Where to go on, without taking a character or after taking one. */
+  next: readonly Step[];
+  /** The last position at which a search got here: the search's memory, kept here since searches do not overlap. */
+  reachedAt: number;
+}
 
 /**
  * A regular expression of RE2's syntax, searched for in a text in time linear in the text.
  *
  * The syntax and its compilation are `@bufbuild/re2`'s. The search is ours: the library's lazy automaton keeps what it has
- * built, and a sender of random text made it build some 20 µs and 1 kB for each character (68 instructions). This one keeps a
- * set of at most {@link MAX_INSTRUCTIONS} threads and nothing between searches: Thompson's simulation, after Russ Cox's
- * "Regular Expression Matching: the Virtual Machine Approach".
+ * built, and random text made it build some 20 µs and 1 kB for each character (68 instructions). This one keeps a set of at
+ * most {@link MAX_INSTRUCTIONS} threads and nothing between searches: Thompson's simulation, after Russ Cox's "Regular
+ * Expression Matching: the Virtual Machine Approach".
  */
 export class LinearRegex {
-  readonly #instructions: readonly Instruction[];
-  readonly #start: number;
+  readonly #steps: readonly Step[];
+  readonly #start: readonly Step[];
+  /** Whether the pattern begins with `^`, so that a search may end when nothing is left of it. */
   readonly #anchored: boolean;
-  /** Whether rune instruction `i` takes ASCII character `c`, at `i * 128 + c`. */
-  readonly #ascii: Uint8Array;
-  /** At which position an instruction was last reached; the simulation's memory, reused since searches do not overlap. */
-  readonly #reached: Int32Array;
-  readonly #stack: Int32Array;
-  #threads: Int32Array;
-  #successors: Int32Array;
 
   /** Throws an Error that says what is wrong with `pattern`. */
   constructor(pattern: string) {
     const machine = RE2JS.compile(pattern).re2().prog;
     const count = machine.numInst();
     if (count > MAX_INSTRUCTIONS) throw new Error(`it compiles to ${count} steps, more than ${MAX_INSTRUCTIONS}`);
-    this.#instructions = Array.from({ length: count }, (_, pc) => machine.getInst(pc));
-    this.#start = machine.start;
+    this.#steps = linkSteps(Array.from({ length: count }, (_, pc) => machine.getInst(pc)));
+    this.#start = this.#steps.slice(machine.start, machine.start + 1);
     this.#anchored = (machine.startCond() & Empty.beginText) !== 0;
-    this.#ascii = asciiTable(this.#instructions);
-    this.#reached = new Int32Array(count);
-    this.#stack = new Int32Array(count);
-    this.#threads = new Int32Array(count);
-    this.#successors = new Int32Array(count + 1);
   }
 
   /** Whether the pattern matches anywhere in `text`; null if the evaluation's work ran out. */
   test(text: string, evaluation: Evaluation): boolean | null {
-    this.#reached.fill(-1);
-    let waiting = 0;
+    for (const step of this.#steps) step.reachedAt = -1;
+    const stack: Step[] = [];
+    let waiting: Step[] = [];
     let previous = -1;
-    for (let at = 0; ; ) {
-      const rune = at < text.length ? (text.codePointAt(at) as number) : -1;
-      if (at === 0 || !this.#anchored) this.#successors[waiting++] = this.#start;
-      else if (waiting === 0) return false;
-      const threads = this.#close(waiting, at, assertionsBetween(previous, rune));
+    for (let at = 0; ; at += previous > 0xffff ? 2 : 1) {
+      const rune = text.codePointAt(at) ?? -1;
+      if (at === 0 || !this.#anchored) waiting.push(...this.#start);
+      else if (waiting.length === 0) return false;
+      const threads = close(waiting, stack, at, assertionsBetween(previous, rune));
       if (threads === null) return true;
-      if (!evaluation.spend(1 + waiting + threads)) return null;
+      if (!evaluation.spend(1 + waiting.length + threads.length)) return null;
       if (rune === -1) return false;
-      waiting = this.#step(threads, rune);
+      waiting = take(threads, rune);
       previous = rune;
-      at += rune > 0xffff ? 2 : 1;
     }
-  }
-
-  /** Follows everything that takes no character, from the waiting successors to threads. Null if that reaches a match. */
-  #close(waiting: number, at: number, assertions: number): number | null {
-    let depth = 0;
-    let threads = 0;
-    for (let i = 0; i < waiting; i++) {
-      depth = this.#push(this.#successors[i] as number, at, depth);
-      while (depth > 0) {
-        const pc = this.#stack[--depth] as number;
-        const instruction = this.#instructions[pc] as Instruction;
-        switch (instruction.op) {
-          case Op.match:
-            return null;
-          case Op.fail:
-            break;
-          case Op.alt:
-          case Op.altMatch:
-            depth = this.#push(instruction.out, at, depth);
-            depth = this.#push(instruction.arg, at, depth);
-            break;
-          case Op.emptyWidth:
-            if ((instruction.arg & ~assertions) === 0) depth = this.#push(instruction.out, at, depth);
-            break;
-          case Op.capture:
-          case Op.nop:
-            depth = this.#push(instruction.out, at, depth);
-            break;
-          default:
-            this.#threads[threads++] = pc;
-        }
-      }
-    }
-    return threads;
-  }
-
-  /** INVARIANT: an instruction is pushed once for each position, so neither stack nor thread list outgrows the program. */
-  #push(pc: number, at: number, depth: number): number {
-    if (this.#reached[pc] === at) return depth;
-    this.#reached[pc] = at;
-    this.#stack[depth] = pc;
-    return depth + 1;
-  }
-
-  #step(threads: number, rune: number): number {
-    let waiting = 0;
-    for (let i = 0; i < threads; i++) {
-      const pc = this.#threads[i] as number;
-      const instruction = this.#instructions[pc] as Instruction;
-      const takes = rune < ASCII ? this.#ascii[pc * ASCII + rune] === 1 : instruction.matchRune(rune);
-      if (takes) this.#successors[waiting++] = instruction.out;
-    }
-    return waiting;
   }
 }
 
-function asciiTable(instructions: readonly Instruction[]): Uint8Array {
-  const table = new Uint8Array(instructions.length * ASCII);
-  instructions.forEach((instruction, pc) => {
-    if (instruction.op <= Op.nop) return;
-    for (let rune = 0; rune < ASCII; rune++) table[pc * ASCII + rune] = instruction.matchRune(rune) ? 1 : 0;
+type Instruction = ReturnType<ReturnType<InstanceType<typeof RE2JS>["re2"]>["prog"]["getInst"]>;
+
+function linkSteps(instructions: readonly Instruction[]): readonly Step[] {
+  const steps = instructions.map((instruction): Step => {
+    const takes = (rune: number): boolean => instruction.op > Op.nop && instruction.matchRune(rune);
+    const ascii = Array.from({ length: ASCII }, (_, rune) => takes(rune));
+    return { op: instruction.op, assertions: instruction.arg, ascii, takes, next: [], reachedAt: -1 };
   });
-  return table;
+  instructions.forEach(({ op, out, arg }, pc) => {
+    const step = steps[pc];
+    const forks = op === Op.alt || op === Op.altMatch;
+    if (step !== undefined) step.next = (forks ? [out, arg] : [out]).flatMap((target) => steps[target] ?? []);
+  });
+  return steps;
+}
+
+/**
+ * Follows everything that takes no character, from the waiting steps to those that take one; null if a match is reached.
+ *
+ * INVARIANT: a step is entered once for each position, so neither the stack nor the threads outgrow the program.
+ */
+function close(waiting: readonly Step[], stack: Step[], at: number, assertions: number): Step[] | null {
+  const threads: Step[] = [];
+  enter(waiting, stack, at);
+  for (let step = stack.pop(); step !== undefined; step = stack.pop()) {
+    if (step.op > Op.nop) threads.push(step);
+    else if (step.op === Op.match) return null;
+    else if (step.op === Op.emptyWidth && (step.assertions & ~assertions) !== 0) continue;
+    else if (step.op !== Op.fail) enter(step.next, stack, at);
+  }
+  return threads;
+}
+
+function enter(steps: readonly Step[], stack: Step[], at: number): void {
+  for (const step of steps) {
+    if (step.reachedAt === at) continue;
+    step.reachedAt = at;
+    stack.push(step);
+  }
+}
+
+function take(threads: readonly Step[], rune: number): Step[] {
+  const waiting: Step[] = [];
+  for (const thread of threads) {
+    if (rune < ASCII ? thread.ascii[rune] : thread.takes(rune)) waiting.push(...thread.next);
+  }
+  return waiting;
 }
 
 /** Which assertions hold between two characters; -1 stands for the text's edge. */
 function assertionsBetween(previous: number, next: number): number {
-  let holds = isWord(previous) === isWord(next) ? Empty.noWordBoundary : Empty.wordBoundary;
+  let holds: number = isWord(previous) === isWord(next) ? Empty.noWordBoundary : Empty.wordBoundary;
   if (previous === -1) holds |= Empty.beginText | Empty.beginLine;
   else if (previous === 0x0a) holds |= Empty.beginLine;
   if (next === -1) holds |= Empty.endText | Empty.endLine;

@@ -77,23 +77,23 @@ export class Scope {
   }
 }
 
+/** The operands of a binary operator. */
+export function pair(exprs: readonly Expr[]): readonly [Expr, Expr] {
+  const [left, right] = exprs;
+  if (left === undefined || right === undefined) throw new Error("the grammar gave an operator too few operands");
+  return [left, right];
+}
+
 /** `expr` as a path such as `payload.to[0]`, if it is one. */
 export function pathOf(expr: Expr): string | null {
   const { exprKind } = expr;
-  switch (exprKind.case) {
-    case "identExpr":
-      return exprKind.value.name;
-    case "selectExpr":
-      return stepPath(exprKind.value.operand, `.${exprKind.value.field}`);
-    case "callExpr": {
-      if (exprKind.value.function !== "_[_]") return null;
-      const index = literalOf(exprKind.value.args[1]);
-      if (typeof index === "string") return stepPath(exprKind.value.args[0], keyStep(index));
-      return index === null ? null : stepPath(exprKind.value.args[0], `[${String(index)}]`);
-    }
-    default:
-      return null;
-  }
+  if (exprKind.case === "identExpr") return exprKind.value.name;
+  if (exprKind.case === "selectExpr") return stepPath(exprKind.value.operand, `.${exprKind.value.field}`);
+  if (exprKind.case !== "callExpr" || exprKind.value.function !== "_[_]") return null;
+  const [operand, indexExpr] = pair(exprKind.value.args);
+  const index = literalOf(indexExpr);
+  if (typeof index === "string") return stepPath(operand, keyStep(index));
+  return index === null ? null : stepPath(operand, `[${index}]`);
 }
 
 /** `["note"]` is `.note`, so that `has(payload.note)` guards both. */
@@ -108,14 +108,7 @@ function stepPath(operand: Expr | undefined, step: string): string | null {
 
 /** The string or number that `expr` is written as, else null. */
 export function literalOf(expr: Expr | undefined): string | number | bigint | null {
-  if (expr?.exprKind.case !== "constExpr") return null;
-  const { constantKind } = expr.exprKind.value;
-  switch (constantKind.case) {
-    case "stringValue":
-    case "int64Value":
-    case "doubleValue":
-      return constantKind.value;
-    default:
-      return null;
-  }
+  const literal = expr?.exprKind.case === "constExpr" ? expr.exprKind.value.constantKind : null;
+  const isText = literal?.case === "stringValue";
+  return isText || literal?.case === "int64Value" || literal?.case === "doubleValue" ? literal.value : null;
 }

@@ -46,19 +46,20 @@ export const ANY: Kinds = 127;
 export const JSON_KINDS: Kinds = ANY & ~INT;
 
 export function kindOf(value: Value): Kinds {
-  switch (typeof value) {
-    case "string":
-      return STRING;
-    case "number":
-      return DOUBLE;
-    case "boolean":
-      return BOOL;
-    case "bigint":
-      return INT;
-    default:
-      if (value === null) return NULL;
-      return Array.isArray(value) ? LIST : MAP;
-  }
+  if (typeof value === "string") return STRING;
+  if (typeof value === "number") return DOUBLE;
+  if (typeof value === "boolean") return BOOL;
+  if (typeof value === "bigint") return INT;
+  if (value === null) return NULL;
+  return isList(value) ? LIST : MAP;
+}
+
+export function isList<T extends Outcome>(value: T): value is Extract<T, readonly Value[]> {
+  return Array.isArray(value);
+}
+
+export function isMap(value: Outcome): value is JsonMap {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Failure);
 }
 
 const NAMES: readonly (readonly [Kinds, string])[] = [
