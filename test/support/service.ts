@@ -1,0 +1,125 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort, waitUntil } from "./net.ts";
+
+const MAIN = join(import.meta.dirname, "../../src/main.ts");
+
+export type Env = Readonly<Record<string, string>>;
+
+/** A real `datacrawl serve` in a process of its own. */
+export interface ServiceProcess {
+  readonly child: ChildProcess;
+  readonly dataDir: string;
+  readonly grpcPort: number;
+  readonly connectPort: number;
+  readonly connectUrl: string;
+  /** What it has printed so far. */
+  readonly output: () => { out: string; err: string };
+  readonly kill: (signal: NodeJS.Signals) => Promise<{ code: number | null; signal: string | null }>;
+}
+
+/** What a command's environment is under test: nothing of ours but what the test says. */
+export function cleanEnv(env: Env = {}): Record<string, string> {
+  const inherited = Object.entries(process.env).filter(
+    ([name, value]) => value !== undefined && !/^(DATACRAWL_|DATABASE_|REDIS_URL|VITEST|NODE_ENV)/.test(name),
+  ) as [string, string][];
+  return { ...Object.fromEntries(inherited), ...env };
+}
+
+export function tempDir(): string {
+  return mkdtempSync(join(tmpdir(), "datacrawl-test-"));
+}
+
+/** Starts a service and waits until it is ready; or, with `ready: false`, only until it has been spawned. */
+export async function startService(env: Env = {}, options: { readonly ready?: boolean } = {}): Promise<ServiceProcess> {
+  const dataDir = env["DATACRAWL_DATA_DIR"] ?? tempDir();
+  const [grpcPort, connectPort] = [await freePort(), await freePort()];
+  const child = spawn(process.execPath, [MAIN, "serve"], {
+    env: cleanEnv({
+      DATACRAWL_DATA_DIR: dataDir,
+      DATACRAWL_GRPC_ADDR: `127.0.0.1:${grpcPort}`,
+      DATACRAWL_CONNECT_ADDR: `127.0.0.1:${connectPort}`,
+      DATACRAWL_AGENT_RATE: "0",
+      ...env,
+    }),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const printed = { out: "", err: "" };
+  child.stdout.on("data", (chunk: Buffer) => (printed.out += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (printed.err += chunk.toString()));
+  const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+    child.once("exit", (code, signal) => resolve({ code, signal }));
+  });
+  const connectUrl = `http://127.0.0.1:${connectPort}`;
+  const service: ServiceProcess = {
+    child,
+    dataDir,
+    grpcPort,
+    connectPort,
+    connectUrl,
+    output: () => ({ ...printed }),
+    kill: (signal) => {
+      child.kill(signal);
+      return exited;
+    },
+  };
+  if (options.ready === false) return service;
+  await waitUntil(
+    async () => {
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the service exited: ${printed.out}${printed.err}`);
+      return await isReady(connectUrl);
+    },
+    60_000,
+    "the service did not become ready",
+  );
+  return service;
+}
+
+export async function isReady(connectUrl: string): Promise<boolean> {
+  const response = await fetch(`${connectUrl}/readyz`).catch(() => null);
+  await response?.body?.cancel();
+  return response?.status === 200;
+}
+
+/** The demo agent's credential, which the embedded store makes. */
+export function demoKey(dataDir: string): string {
+  return readFileSync(join(dataDir, "demo-agent.key"), "utf8").trim();
+}
+
+/** Runs a command of the CLI to its end. */
+export function runCli(args: readonly string[], env: Env = {}, input?: string): { status: number | null; stdout: string; stderr: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+    env: cleanEnv(env),
+    encoding: "utf8",
+    ...(input === undefined ? {} : { input }),
+  });
+  return { status, stdout, stderr };
+}
+
+export interface Asked {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+}
+
+/** One call of Authorize as JSON over HTTP; status 0 if no answer came. */
+export async function ask(connectUrl: string, key: string, request: Record<string, unknown>, headers: Env = {}): Promise<Asked> {
+  try {
+    const response = await fetch(`${connectUrl}/datacrawl.authz.v1.AuthorizeService/Authorize`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${key}`, ...headers },
+      body: JSON.stringify(request),
+    });
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  } catch (error) {
+    return { status: 0, body: { error: String(error) } };
+  }
+}
+
+/** Kills what is left of a service, and removes its data. */
+export async function discard(service: ServiceProcess | undefined): Promise<void> {
+  if (service === undefined) return;
+  if (service.child.exitCode === null && service.child.signalCode === null) await service.kill("SIGKILL");
+  if (existsSync(service.dataDir)) rmSync(service.dataDir, { recursive: true, force: true });
+}
