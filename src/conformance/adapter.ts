@@ -1,0 +1,149 @@
+/**
+ * The client under test, as a process that speaks JSON lines: a question in, an answer out (docs/conformance.md). Any
+ * language can do that in some thirty lines.
+ */
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import type { Transport } from "./case.ts";
+
+/** One question for the client to ask. */
+export interface AdapterQuestion {
+  readonly case: string;
+  readonly tool: string;
+  readonly payload: Readonly<Record<string, string>>;
+  readonly idempotencyKey: string;
+  readonly url: string;
+  readonly transport: Transport;
+  readonly agentId: string;
+  readonly apiKey: string;
+  /** A file of certificate authorities in PEM. */
+  readonly caFile: string;
+  readonly deadlineMs: number;
+}
+
+/** What the client made of it. Nothing in it has been verified. */
+export interface AdapterAnswer {
+  readonly decision: unknown;
+  readonly reason: unknown;
+  /** How long the call took, as the client measured it, or undefined. */
+  readonly elapsedMs: unknown;
+}
+
+export interface Adapter {
+  /** Rejects if the client dies, says something else, or says nothing within `timeoutMs`; it is then started anew. */
+  ask(question: AdapterQuestion, timeoutMs: number): Promise<AdapterAnswer>;
+  /** How the client died since the last answer, or null: a failure that comes after its answer. */
+  death(): string | null;
+  close(): Promise<void>;
+}
+
+const START_MS = 60_000;
+
+type Child = ChildProcessByStdio<Writable, Readable, null>;
+
+/** Runs `command` in a shell. */
+export function startAdapter(command: string, env: NodeJS.ProcessEnv, cwd: string): Adapter {
+  let child: Conversation | null = null;
+  const start = async () => {
+    const started = new Conversation(
+      spawn(command, { shell: true, env, cwd, stdio: ["pipe", "pipe", "inherit"], detached: true }),
+    );
+    const { ready } = await started.next(START_MS);
+    if (ready !== true) throw new Error('its first line was not {"ready":true}');
+    return started;
+  };
+  const restart = async () => {
+    await child?.stop();
+    child = null;
+  };
+  return {
+    async ask(question, timeoutMs) {
+      try {
+        if (child !== null && child.ended !== null) await restart();
+        child ??= await start();
+        child.say(question);
+        const answer = await child.next(timeoutMs);
+        if (answer["case"] !== question.case) throw new Error(`it answered about ${JSON.stringify(answer["case"])}`);
+        return { decision: answer["decision"], reason: answer["reason"], elapsedMs: answer["elapsedMs"] };
+      } catch (error) {
+        await restart();
+        throw error;
+      }
+    },
+    death() {
+      return child?.ended ?? null;
+    },
+    async close() {
+      await restart();
+    },
+  };
+}
+
+/** A child process, its lines, and its end. */
+class Conversation {
+  /** How it ended, or null while it runs. */
+  ended: string | null = null;
+  readonly #child: Child;
+  readonly #lines: string[] = [];
+  #wake: () => void = () => {};
+
+  constructor(child: Child) {
+    this.#child = child;
+    // A client that has died cannot be written to; that it died is told by its exit.
+    child.stdin.on("error", () => {});
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      this.#lines.push(line);
+      this.#wake();
+    });
+    const end = (how: string) => {
+      this.ended ??= how;
+      this.#wake();
+    };
+    child.on("exit", (code, signal) => end(`the client ended with ${signal ?? `status ${code}`}`));
+    child.on("error", (error) => end(`the client could not be started: ${error.message}`));
+  }
+
+  say(value: unknown): void {
+    this.#child.stdin.write(`${JSON.stringify(value)}\n`);
+  }
+
+  async next(timeoutMs: number): Promise<Record<string, unknown>> {
+    const line = await this.#line(timeoutMs);
+    const value = parsed(line);
+    if (typeof value !== "object" || value === null) throw new Error(`it said ${line.slice(0, 200)}`);
+    return Object.fromEntries(Object.entries(value));
+  }
+
+  #line(timeoutMs: number): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`it said nothing for ${timeoutMs} ms`)), timeoutMs);
+      this.#wake = () => {
+        const line = this.#lines.shift();
+        if (line === undefined && this.ended === null) return;
+        clearTimeout(timer);
+        this.#wake = () => {};
+        if (line === undefined) reject(new Error(this.ended ?? ""));
+        else resolve(line);
+      };
+      this.#wake();
+    });
+  }
+
+  /** Ends the shell and what it started. */
+  async stop(): Promise<void> {
+    if (this.ended !== null) return;
+    const { pid } = this.#child;
+    const exit = new Promise((resolve) => this.#child.once("exit", resolve));
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+    await exit;
+  }
+}
+
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,119 @@
+/** Puts cases to a client, one after the other, and compares what it makes of them with what is right. */
+import type { Decision, Reason } from "../decision.ts";
+import type { Adapter, AdapterAnswer, AdapterQuestion } from "./adapter.ts";
+import { type Case, toolOf, type Transport } from "./case.ts";
+import type { Directory } from "./serve.ts";
+
+/** The agent that the questions are about, and its credential. */
+export const AGENT_ID = "conformance";
+export const API_KEY = `dc_agent_${AGENT_ID}_c0dec0dec0de_${"c0de".repeat(16)}`;
+
+export interface RunOptions {
+  readonly adapter: Adapter;
+  readonly transport: Transport;
+  /** Cases of this transport, in the order to run them. */
+  readonly cases: readonly Case[];
+  readonly directory: Directory;
+  /** A file that holds the directory's authority. */
+  readonly caFile: string;
+  /** Seven letters or digits that no other run uses. */
+  readonly runId: string;
+  /** What each call is given, in milliseconds. */
+  readonly deadlineMs: number;
+  /** How much later than that a call may end. */
+  readonly slackMs: number;
+  readonly monotonic: () => number;
+}
+
+/** What became of one case. */
+export interface Result {
+  readonly case: string;
+  readonly family: string;
+  readonly level: string;
+  readonly expected: Decision;
+  /** As the client said it; null if it said nothing. */
+  readonly decision: unknown;
+  readonly reason: unknown;
+  readonly elapsedMs: number;
+  /** Why it failed, or null. */
+  readonly problem: string | null;
+}
+
+/** How long after its deadline a client is given up, in milliseconds. */
+const PATIENCE_MS = 5000;
+
+export async function run(options: RunOptions, onResult: (result: Result) => void = () => {}): Promise<Result[]> {
+  const { adapter, cases, monotonic } = options;
+  const results: Result[] = [];
+  for (const [number, one] of cases.entries()) {
+    const startedAt = monotonic();
+    let heard: AdapterAnswer | { readonly problem: string };
+    try {
+      heard = await adapter.ask(questionFor(one, number, options), options.deadlineMs + PATIENCE_MS);
+    } catch (error) {
+      heard = { problem: error instanceof Error ? error.message : String(error) };
+    }
+    const judged = judge(one, heard, monotonic() - startedAt, options);
+    // A client that answers and then dies of the case has failed it.
+    const result = { ...judged, problem: judged.problem ?? adapter.death() };
+    results.push(result);
+    onResult(result);
+  }
+  return results;
+}
+
+function questionFor(one: Case, number: number, options: RunOptions): AdapterQuestion {
+  const { transport, directory, caFile, runId, deadlineMs } = options;
+  const urls = directory.endpoints[one.endpoint];
+  if (urls === undefined) throw new Error(`the server has no address called ${one.endpoint}`);
+  return {
+    case: one.name,
+    tool: toolOf(one.name),
+    payload: { case: one.name },
+    // 16 characters, for which the family bit-flip has its cases.
+    idempotencyKey: `k${runId}-${String(number).padStart(7, "0")}`,
+    url: transport === "grpc" ? urls.grpc : urls.connect,
+    transport,
+    agentId: AGENT_ID,
+    apiKey: API_KEY,
+    caFile,
+    deadlineMs,
+  };
+}
+
+function judge(
+  one: Case,
+  heard: AdapterAnswer | { readonly problem: string },
+  measuredMs: number,
+  options: RunOptions,
+): Result {
+  const { name, family, level, verdict: expected } = one;
+  const base = { case: name, family, level, expected };
+  if ("problem" in heard)
+    return { ...base, decision: null, reason: null, elapsedMs: measuredMs, problem: heard.problem };
+  const { decision, reason } = heard;
+  const elapsedMs = typeof heard.elapsedMs === "number" ? heard.elapsedMs : measuredMs;
+  return { ...base, decision, reason, elapsedMs, problem: problemOf(one, heard, elapsedMs, options) };
+}
+
+function problemOf(
+  one: Case,
+  { decision, reason }: AdapterAnswer,
+  elapsedMs: number,
+  options: RunOptions,
+): string | null {
+  if (decision !== one.verdict) return `it decided ${JSON.stringify(decision)}; right is ${one.verdict}`;
+  const late = elapsedMs - options.deadlineMs;
+  if (late > options.slackMs) return `it answered ${Math.round(late)} ms after its deadline`;
+  // A bare stub gives no reasons.
+  if (reason === undefined || reason === null) return null;
+  if (!permitted(one, reason)) return `its reason was ${JSON.stringify(reason)}; right is ${one.reasons.join(" or ")}`;
+  return null;
+}
+
+function permitted(one: Case, reason: unknown): boolean {
+  // The cases test how answers are read. A circuit that has opened reads none, and passes them all for nothing.
+  if (CIRCUIT.some((circuit) => circuit === reason)) return false;
+  return one.reasons.length === 0 || one.reasons.some((right) => right === reason);
+}
+const CIRCUIT: readonly Reason[] = ["CIRCUIT_OPEN", "CIRCUIT_BYPASS"];

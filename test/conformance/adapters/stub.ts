@@ -1,0 +1,9 @@
+import { type AuthorizeResponse } from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { Decision } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
+import type { Heard } from "./lines.ts";
+
+/** What a caller of a bare stub does with an answer: an equality with ALLOW, and nothing else. */
+export function decisionOf(response: AuthorizeResponse): Heard {
+  if (response.decision === Decision.ALLOW) return { decision: "allow" };
+  return { decision: response.decision === Decision.NEEDS_REVIEW ? "needs_review" : "deny" };
+}
