@@ -19,7 +19,7 @@ async function main(): Promise<void> {
   await using stack = new AsyncDisposableStack();
   stopOnSignals(stack);
   const directory = temporaryDirectory(stack);
-  const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack) };
+  const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack, directory) };
   const inspectorPort = await freePort();
   const nodeArguments = [`--inspect=127.0.0.1:${inspectorPort}`];
   const peer = await startDatacrawl(stack, directory, stores, { name: "datacrawl", rules: 10, nodeArguments });

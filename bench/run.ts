@@ -60,9 +60,9 @@ async function bench(pace: Pace): Promise<Results> {
   const startSeconds = await startTimes(join(directory, "embedded"));
 
   progress("starting Postgres, Redis and the peers");
-  const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack) };
-  const echo = await startEcho(stack);
-  const floor = await startFloor(stack, stores.postgres, stores.redis);
+  const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack, directory) };
+  const echo = await startEcho(stack, directory);
+  const floor = await startFloor(stack, directory, stores.postgres, stores.redis);
   const cerbos = await startCerbos(stack, directory, 10);
   const datacrawl = await startDatacrawl(stack, directory, stores, { name: "datacrawl", rules: 10 });
   const datacrawl10k = await startDatacrawl(stack, directory, stores, { name: "datacrawl_10k", rules: 10_000 });

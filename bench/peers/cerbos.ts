@@ -18,7 +18,8 @@ export async function startCerbos(stack: AsyncDisposableStack, directory: string
   if (!existsSync(BINARY)) await run({ name: "npm", file: "npm", args: ["ci", "--prefix", PACKAGES] });
   const port = await freePort();
   const configuration = writeConfiguration(join(directory, "cerbos"), port, await freePort(), rules);
-  const server = stack.use(start({ name: "Cerbos", file: BINARY, args: ["server", "--config", configuration] }));
+  const args = ["server", "--config", configuration, "--log-level", "warn"];
+  const server = stack.use(start({ name: "Cerbos", file: BINARY, args }, join(directory, "cerbos.log")));
   const peer: Peer = {
     name: "cerbos",
     port,

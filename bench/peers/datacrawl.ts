@@ -28,7 +28,7 @@ export async function startDatacrawl(
   const env = { ...environment, DATABASE_URL: service, DATABASE_OWNER_URL: owner, REDIS_URL: stores.redis.url };
   await datacrawl(["keys", "init"], env);
   await datacrawl(["migrate"], env);
-  const server = serve(stack, env, nodeArguments);
+  const server = serve(stack, env, nodeArguments, join(directory, `${name}.log`));
   await server.untilReady(() => answersHttp(`http://127.0.0.1:${connectPort}/readyz`));
   const { key }: { key: string } = JSON.parse(await datacrawl(["agent", "create", AGENT, "--json"], env));
   const peer: Peer = {
@@ -50,16 +50,21 @@ export async function startTimes(directory: string): Promise<{ readonly first: n
   const toReady = async (): Promise<number> => {
     await using stack = new AsyncDisposableStack();
     const startedAt = performance.now();
-    const server = serve(stack, environment, []);
+    const server = serve(stack, environment, [], `${directory}.log`);
     await server.untilReady(() => answersHttp(`http://127.0.0.1:${connectPort}/readyz`));
     return (performance.now() - startedAt) / 1000;
   };
   return { first: await toReady(), second: await toReady() };
 }
 
-function serve(stack: AsyncDisposableStack, env: Record<string, string>, nodeArguments: readonly string[]): Child {
+function serve(
+  stack: AsyncDisposableStack,
+  env: Record<string, string>,
+  nodeArguments: readonly string[],
+  logFile: string,
+): Child {
   const args = [...nodeArguments, MAIN, "serve"];
-  return stack.use(start({ name: "datacrawl serve", file: process.execPath, args, env }));
+  return stack.use(start({ name: "datacrawl serve", file: process.execPath, args, env }, logFile));
 }
 
 function datacrawl(args: readonly string[], env: Record<string, string>): Promise<string> {
@@ -78,6 +83,7 @@ async function configure(directory: string, rules: number) {
     DATACRAWL_CONNECT_ADDR: `127.0.0.1:${connectPort}`,
     DATACRAWL_ADMIN_ADDR: `127.0.0.1:${adminPort}`,
     DATACRAWL_AGENT_RATE: "0",
+    DATACRAWL_LOG_LEVEL: "warn",
   };
   return { environment, grpcPort, connectPort };
 }

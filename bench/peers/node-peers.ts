@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { freePort, start } from "../support/child.ts";
 import type { Postgres, Redis } from "../support/stores.ts";
@@ -5,27 +6,39 @@ import type { Peer } from "./peer.ts";
 import { untilAnswering } from "./probe.ts";
 import { AUTHORIZE_PATH, authorizeRequest } from "./question.ts";
 
-export function startEcho(stack: AsyncDisposableStack): Promise<Peer> {
-  return startNodePeer(stack, "echo", new URL("./echo-server.ts", import.meta.url), [], {});
+export function startEcho(stack: AsyncDisposableStack, directory: string): Promise<Peer> {
+  return startNodePeer(stack, directory, "echo", new URL("./echo-server.ts", import.meta.url), [], {});
 }
 
-export async function startFloor(stack: AsyncDisposableStack, postgres: Postgres, redis: Redis): Promise<Peer> {
+export async function startFloor(
+  stack: AsyncDisposableStack,
+  directory: string,
+  postgres: Postgres,
+  redis: Redis,
+): Promise<Peer> {
   const { owner } = await postgres.createDatabase("floor");
   const stores = { postgres: postgres.pid, redis: redis.pid };
-  return startNodePeer(stack, "floor", new URL("./floor-server.ts", import.meta.url), [redis.url, owner], stores);
+  return startNodePeer(
+    stack,
+    directory,
+    "floor",
+    new URL("./floor-server.ts", import.meta.url),
+    [redis.url, owner],
+    stores,
+  );
 }
 
 async function startNodePeer(
   stack: AsyncDisposableStack,
+  directory: string,
   name: string,
   script: URL,
   args: readonly string[],
   stores: Readonly<Record<string, number>>,
 ): Promise<Peer> {
   const port = await freePort();
-  const server = stack.use(
-    start({ name, file: process.execPath, args: [fileURLToPath(script), String(port), ...args] }),
-  );
+  const command = { name, file: process.execPath, args: [fileURLToPath(script), String(port), ...args] };
+  const server = stack.use(start(command, join(directory, `${name}.log`)));
   const peer: Peer = {
     name,
     port,

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -24,23 +25,24 @@ export interface Child extends AsyncDisposable {
   untilReady(isReady: () => Promise<boolean>): Promise<void>;
 }
 
-export function start({ name, file, args, env = {}, stopSignal = "SIGTERM" }: Command): Child {
-  const child = spawn(file, args, { env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
-  let log = "";
-  const keepTail = (chunk: Buffer) => (log = (log + chunk.toString()).slice(-LOG_TAIL));
-  child.stdout.on("data", keepTail);
-  child.stderr.on("data", keepTail);
+/** Starts `command`; what it prints goes to `logFile`, since reading it would take CPU time from what is measured. */
+export function start({ name, file, args, env = {}, stopSignal = "SIGTERM" }: Command, logFile: string): Child {
+  const log = openSync(logFile, "a");
+  const child = spawn(file, args, { env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", log, log] });
+  closeSync(log);
   const exited = once(child, "exit");
-  // An "error" event rejects `exited` too (the command does not exist); whoever waits sees it.
-  exited.catch((error: unknown) => (log += String(error)));
+  // A command that does not exist rejects it. `untilReady` tells.
+  exited.catch(() => undefined);
   const ended = () => child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
+  const failure = (what: string) =>
+    new Error(`${name} (${file}) ${what}:\n${readFileSync(logFile, "utf8").slice(-LOG_TAIL)}`);
 
   return {
     pid: child.pid ?? 0,
     async untilReady(isReady) {
       for (const giveUpAt = performance.now() + START_TIMEOUT_MS; !(await isReady()); await sleep(5)) {
-        if (ended()) throw new Error(`${name} ended before it was ready:\n${log}`);
-        if (performance.now() > giveUpAt) throw new Error(`${name} was not ready after a minute:\n${log}`);
+        if (ended()) throw failure("ended before it was ready");
+        if (performance.now() > giveUpAt) throw failure("was not ready after a minute");
       }
     },
     async [Symbol.asyncDispose]() {
