@@ -4,6 +4,7 @@ import { AuthorizeRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_s
 import type { Question } from "../authorize/request.ts";
 import type { Clock } from "../clock.ts";
 import type { RandomPool } from "../ids.ts";
+import { fraction } from "./chance.ts";
 import type { Unframed } from "./framing.ts";
 import { interpret } from "./interpret.ts";
 import type { Limit } from "./limit.ts";
@@ -68,7 +69,7 @@ export async function ask(
 /** Grows threefold, and half of it is chance: processes that failed together do not come back together. */
 function pauseBefore(attempts: number, random: RandomPool): number {
   const longest = FIRST_PAUSE_MS * 3 ** (attempts - 1);
-  return longest * (0.5 + random.take(4).readUInt32LE() / 2 ** 33);
+  return longest * (0.5 + fraction(random) / 2);
 }
 
 async function attempt(road: Road, question: Question, limit: Limit, random: RandomPool): Promise<Asked["final"]> {
@@ -79,7 +80,13 @@ async function attempt(road: Road, question: Question, limit: Limit, random: Ran
     create(AuthorizeRequestSchema, { tool, payload, idempotencyKey, agentId, nonce }),
   );
   const timeoutMs = Math.max(1, Math.floor(limit.leftMs));
-  const exchange = road.transport.start({ method: "Authorize", message, timeoutMs, maxReplyBytes: MAX_ANSWER_BYTES });
+  const exchange = road.transport.start({
+    method: "Authorize",
+    message,
+    timeoutMs,
+    maxReplyBytes: MAX_ANSWER_BYTES,
+    awaited: true,
+  });
   const reply = await limit.within(exchange.reply);
   if ("stop" in reply) {
     exchange.abandon(reply.stop === "deadline" ? "silent" : "cancelled");

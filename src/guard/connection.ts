@@ -4,19 +4,21 @@ import tls from "node:tls";
 import { type Endpoint, networkProblem } from "./transport.ts";
 
 /**
- * One HTTP/2 connection. It keeps the process alive only while calls are under way on it. Retired, it takes no new calls and
+ * One HTTP/2 connection. It keeps the process alive only while somebody awaits a call on it. Retired, it takes no new calls and
  * goes when its last call has gone.
  */
 export class Connection {
   readonly session: http2.ClientHttp2Session;
   readonly #socket: net.Socket;
   #calls = 0;
+  #awaited = 0;
   #retired = false;
   #error: unknown;
 
   constructor(endpoint: Endpoint) {
     this.#socket = connect(endpoint);
     this.#socket.setKeepAlive(true, 30_000);
+    this.#socket.unref();
     this.session = http2.connect(endpoint.url.origin, {
       createConnection: () => this.#socket,
       settings: { enablePush: false },
@@ -49,15 +51,15 @@ export class Connection {
   }
 
   /** Counts a call in; the returned function counts it out, once. */
-  enter(): () => void {
-    if (this.#calls++ === 0) this.#socket.ref();
+  enter(awaited: boolean): () => void {
+    this.#calls++;
+    if (awaited && this.#awaited++ === 0) this.#socket.ref();
     let inside = true;
     return () => {
       if (!inside) return;
       inside = false;
-      if (--this.#calls > 0) return;
-      this.#socket.unref();
-      if (this.#retired) this.session.destroy();
+      if (awaited && --this.#awaited === 0) this.#socket.unref();
+      if (--this.#calls === 0 && this.#retired) this.session.destroy();
     };
   }
 

@@ -228,7 +228,9 @@ function saysNo(heard: Outcome): boolean {
       return heard.saysNo;
     case "refused":
       return heard.final;
-    default:
+    case "unavailable":
+    case "failed":
+    case "late":
       return false;
   }
 }
@@ -244,19 +246,26 @@ function openMessage({ cause, retryInMs }: Denied): string {
 
 /** The request is none that could be asked; or, which would be a mistake of ours, the guard itself failed. */
 function invalid(parts: GuardParts, error: unknown): Verdict {
-  return guardVerdict(parts, "REQUEST_REFUSED", faultMessage(error) ?? "The request could not be read.", "");
+  return guardVerdict(parts, "REQUEST_REFUSED", faultMessage(error), "");
 }
 
-function faultMessage(error: unknown): string | null {
+/** Why a request cannot be asked, for its caller. */
+export function faultMessage(error: unknown): string {
   try {
-    return error instanceof Fault ? error.message : null;
+    if (error instanceof Fault) return error.message;
   } catch {
     // A request's getter may throw anything, also a Proxy that throws when it is looked at.
-    return null;
   }
+  return "The request could not be read.";
 }
 
-function guardVerdict({ clock, random }: GuardParts, reason: Reason, message: string, idempotencyKey: string): Verdict {
+/** A verdict of the guard's own. */
+export function guardVerdict(
+  { clock, random }: Pick<GuardParts, "clock" | "random">,
+  reason: Reason,
+  message: string,
+  idempotencyKey: string,
+): Verdict {
   const decidedAt = clock.now();
   const { ruleId, ...judgement } = judge(reason, message);
   return Object.freeze({

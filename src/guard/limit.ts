@@ -16,12 +16,14 @@ export class Limit implements Disposable {
   readonly #timer: NodeJS.Timeout;
   readonly #cancel = (): void => this.#stop("cancelled");
 
-  constructor(clock: Clock, deadlineAt: number, signal: AbortSignal | undefined) {
+  /** @param ref false for what nobody awaits: the process may end meanwhile */
+  constructor(clock: Clock, deadlineAt: number, signal: AbortSignal | undefined, { ref } = { ref: true }) {
     this.#clock = clock;
     this.deadlineAt = deadlineAt;
     this.#signal = signal;
     this.stopped = new Promise((resolve) => (this.#stop = resolve));
     this.#timer = setTimeout(() => this.#stop("deadline"), Math.max(0, deadlineAt - clock.monotonic()));
+    if (!ref) this.#timer.unref();
     if (signal?.aborted) this.#cancel();
     else signal?.addEventListener("abort", this.#cancel, { once: true });
   }

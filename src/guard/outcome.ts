@@ -38,13 +38,9 @@ export function malformed(problem: string, saysNo = false): Outcome {
   return { kind: "malformed", problem: excerpt(problem), saysNo };
 }
 
-/** Text from elsewhere, cut and without control characters: it ends in logs and terminals. */
+/** Text from elsewhere, cut and without what controls terminals and the direction of text. */
 export function excerpt(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- they are what is to be removed
-  return text
-    .slice(0, MAX_PROBLEM)
-    .toWellFormed()
-    .replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, " ");
+  return text.slice(0, MAX_PROBLEM).toWellFormed().replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, " ");
 }
 
 /** The statuses of gRPC by number; the Connect protocol names them in lower case. */

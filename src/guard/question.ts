@@ -29,11 +29,9 @@ export function readQuestion(request: GuardRequest, agentId: string): Question {
   if (typeof tool !== "string") throw invalid("tool", "must be a string");
   if (idempotencyKey !== undefined && typeof idempotencyKey !== "string")
     throw invalid("idempotencyKey", "must be a string");
-  const copy = plainCopy(payload ?? {}, "payload", { left: LIMITS.payloadBytes }, LIMITS.payloadDepth);
-  if (typeof copy !== "object" || copy === null || Array.isArray(copy)) throw invalid("payload", "must be an object");
   const unkeyed = {
     tool,
-    payload: copy as JsonObject,
+    payload: copyPayload(payload ?? {}),
     idempotencyKey: idempotencyKey ?? "derived",
     agentId: "",
     nonce: NO_NONCE,
@@ -43,6 +41,17 @@ export function readQuestion(request: GuardRequest, agentId: string): Question {
 }
 
 const NO_NONCE = new Uint8Array(0);
+
+/**
+ * A copy of `payload` as plain JSON, each value of which was read exactly once.
+ *
+ * @throws Fault FIELD_INVALID, or whatever a getter throws
+ */
+export function copyPayload(payload: unknown): JsonObject {
+  const copy = plainCopy(payload, "payload", { left: LIMITS.payloadBytes }, LIMITS.payloadDepth);
+  if (typeof copy !== "object" || copy === null || Array.isArray(copy)) throw invalid("payload", "must be an object");
+  return copy;
+}
 
 /**
  * `budget` bounds the work on values that are small in memory and large as JSON (the same object many times over): each value
@@ -58,7 +67,10 @@ function plainCopy(value: unknown, path: string, budget: { left: number }, depth
       return value;
     case "object":
       return value === null ? null : plainCopyOfObject(value, path, budget, depth);
-    default:
+    case "bigint":
+    case "function":
+    case "symbol":
+    case "undefined":
       throw invalid(path, `must be a JSON value, is a ${typeof value}`);
   }
 }

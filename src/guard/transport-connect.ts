@@ -35,7 +35,7 @@ function unreachable(problem: string): RawReply {
 }
 
 function call({ url, apiKey }: Endpoint, agent: http.Agent, attempt: Attempt): Exchange {
-  const { method, message, timeoutMs, maxReplyBytes } = attempt;
+  const { method, message, timeoutMs, maxReplyBytes, awaited } = attempt;
   const request = (url.protocol === "https:" ? https : http).request(url, {
     agent,
     method: "POST",
@@ -50,6 +50,7 @@ function call({ url, apiKey }: Endpoint, agent: http.Agent, attempt: Attempt): E
     },
     insecureHTTPParser: false,
   });
+  if (!awaited) request.on("socket", (socket) => socket.unref());
   const reply = listen(request, maxReplyBytes);
   request.end(message);
   // The connection goes with the call, so there is no silent one to be kept.
@@ -59,43 +60,47 @@ function call({ url, apiKey }: Endpoint, agent: http.Agent, attempt: Attempt): E
 function listen(request: http.ClientRequest, maxBytes: number): Promise<RawReply> {
   return new Promise((resolve) => {
     request.on("error", (error) => resolve(brokenOff(error)));
+    let responded = false;
+    request.on("close", () => responded || resolve(unreachable("the connection was lost")));
     // An upgrade that nobody asked for.
     request.on("upgrade", (response, socket) => {
+      resolve(foreign(`HTTP ${response.statusCode}`));
       socket.destroy();
-      resolve({ kind: "broken", how: "protocol", problem: `HTTP ${response.statusCode}` });
     });
-    request.on("close", () => resolve(unreachable("the connection was lost")));
     request.on("response", (response) => {
-      if (response.httpVersion !== "1.1") {
-        resolve({ kind: "broken", how: "protocol", problem: `HTTP/${response.httpVersion}` });
-        return void request.destroy();
-      }
-      const chunks: Buffer[] = [];
-      let length = 0;
-      response.on("data", (chunk: Buffer) => {
-        length += chunk.length;
-        if (length <= maxBytes) return void chunks.push(chunk);
-        resolve({ kind: "broken", how: "protocol", problem: `the answer is over ${maxBytes} bytes` });
-        request.destroy();
-      });
-      response.on("error", (error) => resolve(brokenOff(error)));
-      response.on("end", () => {
-        if (!response.complete) return resolve(unreachable("the connection was lost"));
-        const headers = pairs(response.rawHeaders);
-        resolve({
-          kind: "reply",
-          httpStatus: response.statusCode ?? 0,
-          headers,
-          body: Buffer.concat(chunks, length),
-          trailers: null,
-        });
-      });
+      responded = true;
+      if (response.httpVersion !== "1.1") resolve(foreign(`HTTP/${response.httpVersion}`));
+      collect(response, maxBytes).then(resolve, (error: Error) => resolve(brokenOff(error)));
     });
   });
 }
 
+async function collect(response: http.IncomingMessage, maxBytes: number): Promise<RawReply> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  // Leaving the loop early destroys the response, and its connection.
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > maxBytes) return foreign(`the answer is over ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  if (!response.complete) return unreachable("the connection was lost");
+  const headers = pairs(response.rawHeaders);
+  return {
+    kind: "reply",
+    httpStatus: response.statusCode ?? 0,
+    headers,
+    body: Buffer.concat(chunks, length),
+    trailers: null,
+  };
+}
+
+function foreign(problem: string): RawReply {
+  return { kind: "broken", how: "protocol", problem };
+}
+
 function brokenOff(error: Error): RawReply {
   // llhttp's complaints: what arrived is not HTTP/1.1.
-  const protocol = /^HPE_/.test((error as NodeJS.ErrnoException).code ?? "");
+  const protocol = ((error as NodeJS.ErrnoException).code ?? "").startsWith("HPE_");
   return { kind: "broken", how: protocol ? "protocol" : "unreachable", problem: networkProblem(error) };
 }

@@ -40,7 +40,7 @@ function broken(problem: string): Exchange {
 }
 
 function call(connection: Connection, attempt: Attempt, apiKey: string): Exchange {
-  const { method, message, timeoutMs, maxReplyBytes } = attempt;
+  const { method, message, timeoutMs, maxReplyBytes, awaited } = attempt;
   const stream = connection.session.request({
     ":method": "POST",
     ":path": `/datacrawl.authz.v1.AuthorizeService/${method}`,
@@ -50,7 +50,7 @@ function call(connection: Connection, attempt: Attempt, apiKey: string): Exchang
     authorization: `Bearer ${apiKey}`,
     "user-agent": "datacrawl-guard",
   });
-  const leave = connection.enter();
+  const leave = connection.enter(awaited);
   const heardBefore = connection.heard;
   const reply = listen(stream, connection, maxReplyBytes).finally(leave);
   stream.end(envelope(message));

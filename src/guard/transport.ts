@@ -13,6 +13,8 @@ export interface Attempt {
   readonly timeoutMs: number;
   /** A longer reply is broken off. */
   readonly maxReplyBytes: number;
+  /** Somebody waits for the reply: the process does not end meanwhile. */
+  readonly awaited: boolean;
 }
 
 export interface Transport {

@@ -9,7 +9,7 @@ import {
 } from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { Decision, Reason, Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
 
-export const API_KEY = `dc_agent_agent-1_${"0123456789ab"}_${"c0".repeat(32)}`;
+export const API_KEY = `dc_agent_agent-1_0123456789ab_${"c0".repeat(32)}`;
 
 type AnswerFields = MessageInitShape<typeof AuthorizeResponseSchema>;
 

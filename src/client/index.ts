@@ -1,0 +1,127 @@
+/**
+ * DataCrawl for agents: ask before you act, and act only on `"allow"`. docs/client.md tells it at length.
+ */
+import type { CircuitEvent, CircuitSnapshot } from "../breaker/breaker.ts";
+import { systemClock } from "../clock.ts";
+import { isAllow } from "../decision.ts";
+import { faultMessage, guardVerdict } from "../guard/guard.ts";
+import { type GuardStatus, type OpenGuard, openGuard } from "../guard/open.ts";
+import { copyPayload, type GuardRequest } from "../guard/question.ts";
+import type { Verdict } from "../guard/verdict.ts";
+import { RandomPool } from "../ids.ts";
+import { DeniedError } from "./denied-error.ts";
+import { type DataCrawlOptions, isTimeout, readOptions } from "./options.ts";
+
+export type { CircuitEvent, CircuitSnapshot } from "../breaker/breaker.ts";
+export type { Decision, Reason, Source } from "../decision.ts";
+export type { GuardStatus } from "../guard/open.ts";
+export type { GuardRequest as AuthorizeRequest } from "../guard/question.ts";
+export type { Verdict } from "../guard/verdict.ts";
+export { DeniedError } from "./denied-error.ts";
+export type { DataCrawlOptions } from "./options.ts";
+
+export interface AuthorizeOptions {
+  /** Cancels: the verdict is then a deny at once. */
+  readonly signal?: AbortSignal | undefined;
+  /** Instead of the client's, in milliseconds: 1 to 600,000. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface ProtectOptions<Payload> extends AuthorizeOptions {
+  /** Names the action that a payload asks for. Default: derived from agent, tool and payload. */
+  readonly idempotencyKey?: ((payload: Payload) => string) | undefined;
+}
+
+/** One agent's guard in this process. Make one, and keep it: the circuit and the connection are its own. */
+export class DataCrawl implements AsyncDisposable {
+  readonly #guard: OpenGuard;
+  readonly #timeoutMs: number;
+  readonly #random = new RandomPool();
+
+  /** Connects to nothing yet, and does not keep the process alive. @throws TypeError naming every wrong option */
+  constructor(options: DataCrawlOptions = {}) {
+    const { timeoutMs, ...settings } = readOptions(options, process.env);
+    this.#timeoutMs = timeoutMs;
+    this.#guard = openGuard({ ...settings, clock: systemClock, random: this.#random });
+    void this.#warnOfDisk();
+  }
+
+  /**
+   * Whether the agent may call `request.tool` with `request.payload`. Act only if `decision === "allow"`.
+   *
+   * Never throws, and never outlives its deadline: whatever goes wrong is a deny, with the reason in the verdict. The payload is
+   * read once, at the call; to change it afterwards and act is to do something else than what was allowed.
+   */
+  async authorize(request: GuardRequest, options: AuthorizeOptions = {}): Promise<Verdict> {
+    try {
+      const { signal, timeoutMs = this.#timeoutMs } = options;
+      if (!isTimeout(timeoutMs)) return this.#refuse("timeoutMs must be from 1 to 600000.");
+      return await this.#guard.authorize(request, { deadlineAt: systemClock.monotonic() + timeoutMs, signal });
+    } catch {
+      return this.#refuse("The options could not be read.");
+    }
+  }
+
+  /**
+   * `action`, made to run only if it is allowed. It is given a copy of the payload, as plain JSON: the very values that were
+   * allowed, whatever has become of the caller's object; and the verdict, by whose `decisionId` a tool deduplicates.
+   *
+   * @returns a function that rejects with {@link DeniedError} where `action` was not run
+   */
+  protect<Payload extends object, Result>(
+    tool: string,
+    action: (payload: Payload, verdict: Verdict) => Result | Promise<Result>,
+    options: ProtectOptions<Payload> = {},
+  ): (payload: Payload) => Promise<Result> {
+    return async (payload) => {
+      const read = tryCopy(payload);
+      if ("problem" in read) throw new DeniedError(tool, this.#refuse(read.problem));
+      const { idempotencyKey, ...rest } = options;
+      const key = idempotencyKey?.(read.copy);
+      const verdict = await this.authorize({ tool, payload: read.copy, idempotencyKey: key }, rest);
+      if (!isAllow(verdict.decision)) throw new DeniedError(tool, verdict);
+      return action(read.copy, verdict);
+    };
+  }
+
+  /** The circuit as it is now. */
+  get circuit(): CircuitSnapshot {
+    return this.#guard.breaker.snapshot;
+  }
+
+  /** How the guard itself is: uploads, grant, journal, and what an operator should know. Null until the journal is open. */
+  get status(): GuardStatus | null {
+    return this.#guard.status;
+  }
+
+  /** Calls `listener` at each change of the circuit's state. @returns how to stop */
+  on(_event: "circuit", listener: (event: CircuitEvent) => void): () => void {
+    return this.#guard.breaker.on(listener);
+  }
+
+  /** Uploads what it can within a few seconds, and lets go of connections and files. Every later verdict is a deny. */
+  close(): Promise<void> {
+    return this.#guard.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #warnOfDisk(): Promise<void> {
+    const problem = await this.#guard.opened;
+    if (problem !== null) process.emitWarning(`${problem}; there will be no bypass`, "DataCrawlWarning");
+  }
+
+  #refuse(message: string): Verdict {
+    return guardVerdict({ clock: systemClock, random: this.#random }, "REQUEST_REFUSED", message, "");
+  }
+}
+
+function tryCopy<Payload extends object>(payload: Payload): { readonly copy: Payload } | { readonly problem: string } {
+  try {
+    return { copy: copyPayload(payload) as Payload };
+  } catch (error) {
+    return { problem: faultMessage(error) };
+  }
+}

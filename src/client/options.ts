@@ -1,0 +1,131 @@
+import { parseCredential } from "../authn/credential.ts";
+import { isLoopback } from "../config.ts";
+import type { Endpoint } from "../guard/transport.ts";
+
+/** How an agent's process is guarded. Everything has a default but the credential. */
+export interface DataCrawlOptions {
+  /**
+   * The service, as `http://host:port`, or `https://` which is demanded where it is not this machine. Default:
+   * `DATACRAWL_URL`, else `http://127.0.0.1:7440` for gRPC and `http://127.0.0.1:7441` for Connect.
+   */
+  readonly url?: string | undefined;
+  /** The agent's credential, `dc_agent_…`. Default: `DATACRAWL_API_KEY`. */
+  readonly apiKey?: string | undefined;
+  /** gRPC over HTTP/2 (default), or the Connect protocol over HTTP/1.1 for networks that carry nothing newer. */
+  readonly transport?: "grpc" | "connect" | undefined;
+  /** Certificate authorities in PEM to trust instead of the system's. */
+  readonly ca?: string | undefined;
+  /**
+   * How long a verdict may take, in milliseconds: 1 to 600,000, default 5,000. Below 1,000 a service that is only slow never
+   * opens the circuit.
+   */
+  readonly timeoutMs?: number | undefined;
+  readonly circuit?:
+    | {
+        /** Consecutive failures that open the circuit; from 1, default 5. */
+        readonly failures?: number | undefined;
+        /** Milliseconds from the opening, or a failed probe, to the next probe; at most an hour, default 30,000. */
+        readonly probeAfterMs?: number | undefined;
+      }
+    | undefined;
+  /**
+   * `redis://` or `rediss://`, several of a Cluster separated by commas. Lets the agent's processes share their circuit, and
+   * find each other's grants. Without it each process finds out for itself that the service is down, each sends its own probe,
+   * and a grant reaches only processes that heard of it from the service or on their disk.
+   */
+  readonly redisUrl?: string | undefined;
+  /**
+   * A directory of this machine for the journal and the grant. The agent's processes may share it; guards of other services may not.
+   * Without it there is no bypass, and what the guard decided alone is lost if the process ends before it is uploaded.
+   */
+  readonly journalDir?: string | undefined;
+}
+
+export interface ClientSettings {
+  readonly endpoint: Endpoint;
+  readonly transport: "grpc" | "connect";
+  readonly agentId: string;
+  readonly timeoutMs: number;
+  readonly circuit: { readonly failures: number; readonly probeAfterMs: number };
+  readonly redisUrl: string | null;
+  readonly journalDir: string | null;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+const DEFAULT_URL = { grpc: "http://127.0.0.1:7440", connect: "http://127.0.0.1:7441" } as const;
+const MAX_TIMEOUT_MS = 600_000;
+const HOUR_MS = 3_600_000;
+const NAMES = ["url", "apiKey", "transport", "ca", "timeoutMs", "circuit", "redisUrl", "journalDir"];
+
+/** @throws TypeError naming every problem; never with a credential or the password of a URL in it */
+export function readOptions(options: DataCrawlOptions, env: Env): ClientSettings {
+  const problems = unknownNames("", options, NAMES);
+  const check = <T>(good: boolean, value: T, problem: string): T => {
+    if (!good) problems.push(problem);
+    return value;
+  };
+  const { transport = "grpc", timeoutMs = 5000, ca, redisUrl, journalDir, circuit = {} } = options;
+  check(transport === "grpc" || transport === "connect", transport, 'transport must be "grpc" or "connect"');
+  check(isTimeout(timeoutMs), timeoutMs, `timeoutMs must be a number of milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
+  check(ca === undefined || typeof ca === "string", ca, "ca must be certificates in PEM, as a string");
+  check(redisUrl === undefined || isRedisUrl(redisUrl), redisUrl, "redisUrl must begin with redis:// or rediss://");
+  check(journalDir === undefined || isText(journalDir), journalDir, "journalDir must be the path of a directory");
+  problems.push(...unknownNames("circuit.", circuit, ["failures", "probeAfterMs"]));
+  const { failures = 5, probeAfterMs = 30_000 } = circuit;
+  check(Number.isSafeInteger(failures) && failures >= 1, failures, "circuit.failures must be a whole number from 1");
+  const goodProbe = typeof probeAfterMs === "number" && probeAfterMs > 0 && probeAfterMs <= HOUR_MS;
+  check(goodProbe, probeAfterMs, `circuit.probeAfterMs must be a number of milliseconds above 0 and up to ${HOUR_MS}`);
+  const apiKey = options.apiKey ?? env["DATACRAWL_API_KEY"] ?? "";
+  const credential = parseCredential(apiKey);
+  check(credential !== null, apiKey, "apiKey (or DATACRAWL_API_KEY) must be dc_agent_<agent id>_<key id>_<secret>");
+  const url = readUrl(options.url ?? env["DATACRAWL_URL"] ?? DEFAULT_URL[transport], problems);
+  if (problems.length > 0 || credential === null || url === null) throw new TypeError(problems.join("; "));
+  return {
+    endpoint: { url, apiKey, ...(ca !== undefined && { ca }) },
+    transport,
+    agentId: credential.agentId,
+    timeoutMs,
+    circuit: { failures, probeAfterMs },
+    redisUrl: redisUrl ?? null,
+    journalDir: journalDir ?? null,
+  };
+}
+
+export function isTimeout(milliseconds: unknown): milliseconds is number {
+  return typeof milliseconds === "number" && milliseconds >= 1 && milliseconds <= MAX_TIMEOUT_MS;
+}
+
+/** An option that nobody knows was meant to do something. */
+function unknownNames(path: string, given: object, known: readonly string[]): string[] {
+  const unknown = Object.keys(given).filter((name) => !known.includes(name));
+  return unknown.map((name) => `there is no option ${path}${name}`);
+}
+
+function readUrl(text: unknown, problems: string[]): URL | null {
+  const url = typeof text === "string" ? URL.parse(text) : null;
+  const isOrigin =
+    url !== null &&
+    /^https?:$/.test(url.protocol) &&
+    url.pathname === "/" &&
+    url.search + url.hash + url.username + url.password === "";
+  if (!isOrigin)
+    problems.push("url (or DATACRAWL_URL) must be http:// or https:// with a host and a port, and nothing else");
+  else if (url.protocol === "http:" && !isLoopback(hostOf(url))) {
+    problems.push("url (or DATACRAWL_URL) must be https://, since it is not this machine");
+  } else return url;
+  return null;
+}
+
+function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[(.*)\]$/, "$1");
+}
+
+function isRedisUrl(text: unknown): boolean {
+  const urls = typeof text === "string" ? text.split(",") : [];
+  return urls.length > 0 && urls.every((one) => /^rediss?:$/.test(URL.parse(one.trim())?.protocol ?? ""));
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string" && value !== "";
+}
