@@ -1,7 +1,182 @@
+import { resolve } from "node:path";
+import type { JsonObject } from "@bufbuild/protobuf";
 import { Command } from "commander";
-import type { Io } from "./io.ts";
+import type { Decision } from "../decision.ts";
+import { type Explanation, inspectPolicies, loadBundle } from "../policy/bundle.ts";
+import { readRuleTests, type RuleTestResult, runRuleTest } from "../policy/rule-test.ts";
+import { formatProblem } from "../policy/yaml.ts";
+import { ExitCode, type Io } from "./io.ts";
 
-/** `datacrawl policy check|test|explain`: for those who write rules. Nothing here is recorded. */
-export function policyCommand(_io: Io): Command {
-  return new Command("policy").description("Check, test and explain the rules.");
+interface Format {
+  readonly json?: true;
+}
+
+interface ExplainOptions extends Format {
+  readonly tool: string;
+  readonly payload: string;
+  readonly agent: string;
+  readonly policyDir?: string;
+}
+
+/** `datacrawl policy check|test|explain`: for those who write rules. It asks no service, and nothing is recorded. */
+export function policyCommand(io: Io): Command {
+  const command = new Command("policy").description("Check, test and explain the rules.");
+  command
+    .command("check")
+    .description("Name every problem of every rule and test file.")
+    .argument("[dir]", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
+    .option("--json", "print one JSON value")
+    .action((dir: string | undefined, format: Format) => check(io, directory(io, dir), format));
+  command
+    .command("test")
+    .description("Run the tests in *_test.yaml.")
+    .argument("[dir]", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
+    .option("--json", "print one JSON value")
+    .action((dir: string | undefined, format: Format) => test(io, directory(io, dir), format));
+  command
+    .command("explain")
+    .description("Say what the rules make of one call, and why. Exits 0 for allow, 2 for deny, 3 for needs_review.")
+    .requiredOption("--tool <name>", "the tool that is called")
+    .requiredOption("--payload <json>", "what it is called with, a JSON object")
+    .option("--agent <id>", "the agent that calls", "any-agent")
+    .option("--policy-dir <dir>", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
+    .option("--json", "print one JSON value")
+    .action((options: ExplainOptions) => explain(io, options));
+  return command;
+}
+
+function directory(io: Io, given: string | undefined): string {
+  const dir = given ?? (io.env["DATACRAWL_POLICY_DIR"] || "policies");
+  // Problems name files as the caller would: relative stays relative, unless the command runs elsewhere than its process.
+  return io.cwd === process.cwd() ? dir : resolve(io.cwd, dir);
+}
+
+async function check(io: Io, dir: string, format: Format): Promise<void> {
+  const { bundle, problems: ruleProblems, warnings } = await inspectPolicies(dir);
+  const { tests, problems: testProblems } = await readRuleTests(dir);
+  const problems = [...ruleProblems, ...testProblems];
+  const rules = bundle?.rules.length ?? 0;
+  if (format.json) {
+    printJson(io, {
+      ok: problems.length === 0,
+      version: bundle?.version ?? null,
+      rules,
+      tests: tests.length,
+      problems,
+      warnings,
+    });
+  } else {
+    for (const warning of warnings) io.err(`warning: ${formatProblem(warning)}\n`);
+    for (const problem of problems) io.err(`${formatProblem(problem)}\n`);
+    if (problems.length === 0)
+      io.out(`ok: ${rules} rules, ${tests.length} tests, version ${bundle?.version ?? "none"}\n`);
+    else io.err(`${problems.length} problems\n`);
+  }
+  io.exit(problems.length === 0 ? ExitCode.ok : ExitCode.failed);
+}
+
+async function test(io: Io, dir: string, format: Format): Promise<void> {
+  const { bundle, problems: ruleProblems } = await inspectPolicies(dir);
+  const { tests, problems: testProblems } = await readRuleTests(dir);
+  const problems = [...ruleProblems, ...testProblems];
+  const results = bundle === null ? [] : tests.map((ruleTest) => runRuleTest(bundle, ruleTest));
+  const failed = results.filter(({ failures }) => failures.length > 0).length;
+  const passed = results.length - failed;
+  const ok = failed === 0 && problems.length === 0;
+  const deciding = new Set(results.map(({ judgement }) => judgement.ruleId));
+  const untested = (bundle?.rules ?? []).map(({ id }) => id).filter((id) => !deciding.has(id));
+  if (format.json) {
+    printJson(io, { ok, passed, failed, problems, untested, tests: results.map(testJson) });
+  } else {
+    for (const problem of problems) io.err(`${formatProblem(problem)}\n`);
+    for (const result of results) io.out(testLine(result));
+    io.out(`${passed} passed, ${failed} failed\n`);
+    if (untested.length > 0) io.out(`rules that decide no test: ${untested.join(", ")}\n`);
+  }
+  io.exit(ok ? ExitCode.ok : ExitCode.failed);
+}
+
+function testLine({ test: { name, file, line }, judgement, failures }: RuleTestResult): string {
+  if (failures.length === 0) return `ok    ${name}\n`;
+  return `FAIL  ${name} (${file}:${line}): ${failures.join("; ")}\n      ${judgement.reason}: ${judgement.message}\n`;
+}
+
+function testJson({ test: { name, file, line }, judgement, failures }: RuleTestResult): object {
+  return { name, file, line, passed: failures.length === 0, failures, ...judgement };
+}
+
+async function explain(io: Io, options: ExplainOptions): Promise<void> {
+  const payload = parsePayload(options.payload);
+  if (payload === null) {
+    io.err(`datacrawl: --payload is no JSON object; write for instance '{"amount": 50}'\n`);
+    io.exit(ExitCode.usage);
+    return;
+  }
+  const bundle = await loadBundle(directory(io, options.policyDir));
+  const explanation = bundle.explain({ agentId: options.agent, tool: options.tool, payload });
+  if (options.json) printJson(io, explanationJson(explanation));
+  else io.out(explanationText(explanation, bundle.rules.length));
+  io.exit(EXIT_OF[explanation.judgement.decision]);
+}
+
+const EXIT_OF = {
+  allow: ExitCode.ok,
+  deny: ExitCode.deny,
+  needs_review: ExitCode.needsReview,
+} as const satisfies Record<Decision, ExitCode>;
+
+function parsePayload(text: string): JsonObject | null {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return isObject(parsed) ? parsed : null;
+  } catch {
+    return null;
+  }
+}
+
+function isObject(parsed: unknown): parsed is JsonObject {
+  return typeof parsed === "object" && parsed !== null && !Array.isArray(parsed);
+}
+
+function explanationJson({ judgement, version, findings }: Explanation): object {
+  return {
+    ...judgement,
+    policyVersion: version,
+    rules: findings.map(({ rule, outcome }) => ({
+      id: rule.id,
+      effect: rule.effect,
+      file: rule.file,
+      line: rule.line,
+      when: rule.condition.source,
+      agentMatches: outcome !== "skipped",
+      outcome: typeof outcome === "object" ? "error" : outcome === "skipped" ? null : outcome,
+      error: typeof outcome === "object" ? { message: outcome.message, offset: outcome.offset } : null,
+    })),
+  };
+}
+
+function explanationText({ judgement, version, findings }: Explanation, ruleCount: number): string {
+  const lines = findings.flatMap(({ rule, outcome }) => [
+    `${rule.effect.padEnd(12)}  ${rule.id}  (${rule.file}:${rule.line})`,
+    `  when ${rule.condition.source.trim().replaceAll("\n", "\n       ")}`,
+    `  ${outcomeText(outcome)}`,
+  ]);
+  const others = ruleCount - findings.length;
+  return [
+    ...lines,
+    `${others} of ${ruleCount} rules are about other tools`,
+    "",
+    `${judgement.decision.toUpperCase()}  ${judgement.reason}: ${judgement.message}`,
+    `policy ${version}`,
+    "",
+  ].join("\n");
+}
+
+function outcomeText(outcome: Explanation["findings"][number]["outcome"]): string {
+  if (outcome === "skipped") return "skipped: it is about other agents";
+  return typeof outcome === "boolean" ? String(outcome) : `error: ${outcome.message}`;
+}
+
+function printJson(io: Io, value: object): void {
+  io.out(`${JSON.stringify(value, null, 2)}\n`);
 }
