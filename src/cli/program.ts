@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { UsageError } from "../fault.ts";
 import { agentCommand } from "./agent.ts";
 import { auditCommand } from "./audit.ts";
+import { authorizeCommand } from "./authorize.ts";
 import { bypassCommand } from "./bypass.ts";
 import { circuitCommand } from "./circuit.ts";
 import { ExitCode, type Io } from "./io.ts";
@@ -24,6 +25,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     .description("Fail-closed authorization for AI agents.")
     .addCommand(serveCommand(io))
     .addCommand(agentCommand(io))
+    .addCommand(authorizeCommand(io))
     .addCommand(policyCommand(io))
     .addCommand(auditCommand(io))
     .addCommand(bypassCommand(io))

@@ -1,0 +1,71 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, InvalidArgumentError } from "commander";
+import { DataCrawl, type Decision, type Verdict } from "../client/index.ts";
+import { loadConfig } from "../config.ts";
+import { UsageError } from "../fault.ts";
+import { ExitCode, type Io } from "./io.ts";
+import { outJson, printable } from "./output.ts";
+
+interface Flags {
+  readonly tool: string;
+  readonly payload: Record<string, unknown>;
+  readonly key?: string;
+  readonly json?: true;
+}
+
+const EXIT: Readonly<Record<Decision, ExitCode>> = { allow: ExitCode.ok, deny: ExitCode.deny, needs_review: ExitCode.needsReview };
+
+/** `datacrawl authorize`: one question, asked as a guard asks it, so that whatever goes wrong is a deny. */
+export function authorizeCommand(io: Io): Command {
+  return new Command("authorize")
+    .description("Ask for one decision. Exit status: 0 allow, 2 deny, 3 needs_review.")
+    .requiredOption("--tool <name>", "the tool that the agent is about to call")
+    .requiredOption("--payload <json>", "its arguments, a JSON object", parsePayload)
+    .option("--key <text>", "the idempotency key; derived from the request without it")
+    .option("--json", "print the verdict")
+    .addHelpText(
+      "after",
+      `
+The credential is DATACRAWL_API_KEY, or else demo-agent.key in DATACRAWL_DATA_DIR; the service is DATACRAWL_URL (gRPC).
+
+Example:
+  datacrawl authorize --tool stripe.refund --payload '{"amount":50,"currency":"EUR"}' --key refund-17
+`,
+    )
+    .action(async (flags: Flags) => {
+      const client = new DataCrawl({ apiKey: io.env["DATACRAWL_API_KEY"] ?? demoKey(io), url: io.env["DATACRAWL_URL"] });
+      const request = { tool: flags.tool, payload: flags.payload, idempotencyKey: flags.key };
+      const verdict = await client.authorize(request);
+      await client.close();
+      if (flags.json) outJson(io, verdict);
+      else describe(io, verdict);
+      io.exit(EXIT[verdict.decision]);
+    });
+}
+
+function describe(io: Io, verdict: Verdict): void {
+  const { decision, reason, message, decisionId, replayed } = verdict;
+  io.out(`${decision}  ${reason}  ${printable(message)}\n`);
+  io.out(`decision ${decisionId}${replayed ? " (replayed)" : ""}\n`);
+}
+
+function parsePayload(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new InvalidArgumentError(`It is not JSON: ${error instanceof Error ? error.message : String(error)}.`);
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new InvalidArgumentError('It must be a JSON object, such as {"amount":50}.');
+}
+
+function demoKey(io: Io): string {
+  const path = join(loadConfig(io.env, io.cwd).dataDir, "demo-agent.key");
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    throw new UsageError([`no credential: set DATACRAWL_API_KEY (there is no ${path})`]);
+  }
+}

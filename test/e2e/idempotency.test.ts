@@ -1,0 +1,135 @@
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { type Cluster, makeCluster } from "../support/cluster.ts";
+import { type RedisServer, startRedis } from "../support/redis.ts";
+import { type Asked, ask, discard, type ServiceProcess, startService } from "../support/service.ts";
+
+const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
+const request = (idempotencyKey: string, subject = "Hi") => ({
+  tool: "gmail.send_email",
+  payload: { to: ["ann@example.com"], subject, body: "Hello" },
+  idempotencyKey,
+});
+
+describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across processes", () => {
+  let cluster: Cluster;
+  let database: pg.Client;
+
+  beforeAll(async () => {
+    cluster = (await makeCluster()) as Cluster;
+    database = new pg.Client(cluster.superUrl);
+    await database.connect();
+  });
+  afterAll(() => database.end());
+
+  const rowsFor = async (key: string): Promise<number> => {
+    const { rows } = await database.query("SELECT 1 FROM audit_decisions WHERE idempotency_key = $1 AND reason <> 'IDEMPOTENCY_KEY_REUSED'", [key]);
+    return rows.length;
+  };
+
+  /** Everybody asks the same at once; all who got an answer must have the same one, and there must be one row. */
+  const race = async (services: readonly ServiceProcess[], key: string, racers: number): Promise<void> => {
+    const answers = await Promise.all(
+      services.flatMap((service) => Array.from({ length: racers }, () => ask(service.connectUrl, cluster.agentKey, request(key)))),
+    );
+    for (const answer of answers) expect(answer, JSON.stringify(answer)).toMatchObject({ status: 200, body: { decision: "DECISION_ALLOW" } });
+    expect(new Set(answers.map(({ body }) => body["decisionId"])).size).toBe(1);
+    expect(answers.filter(({ body }) => body["replayed"] !== true)).toHaveLength(1);
+    expect(await rowsFor(key)).toBe(1);
+  };
+
+  test("64 racers × 8 processes on one key give one row and one id", async () => {
+    const services = await Promise.all(Array.from({ length: 8 }, () => startService(cluster.env)));
+    for (let round = 0; round < (FULL ? 20 : 3); round++) await race(services, `race-${round}`, 64);
+    // Two requests race for one key: one wins, all of the other kind are denied.
+    const mixed = await Promise.all(
+      services.flatMap((service) =>
+        Array.from({ length: 32 }, (_, index) => ask(service.connectUrl, cluster.agentKey, request("mixed", index % 2 === 0 ? "A" : "B"))),
+      ),
+    );
+    const allowed = mixed.filter(({ body }) => body["decision"] === "DECISION_ALLOW");
+    const denied = mixed.filter(({ body }) => body["reason"] === "REASON_IDEMPOTENCY_KEY_REUSED");
+    expect([allowed.length, denied.length]).toEqual([128, 128]);
+    expect(new Set(allowed.map(({ body }) => body["decisionId"])).size).toBe(1);
+    expect(new Set(denied.map(({ body }) => body["decisionId"])).size).toBe(1);
+    expect(await rowsFor("mixed")).toBe(1);
+    await Promise.all(services.map(discard));
+  });
+
+  describe("with a Redis that fails", () => {
+    let redis: RedisServer;
+    let services: ServiceProcess[];
+
+    beforeAll(async () => {
+      redis = (await startRedis()) as RedisServer;
+      const env = { ...cluster.env, REDIS_URL: redis.url };
+      services = await Promise.all([startService(env), startService(env)]);
+    });
+    afterAll(async () => {
+      await Promise.all(services.map(discard));
+      await redis.stop();
+    });
+
+    const [first, second] = [() => services[0] as ServiceProcess, () => services[1] as ServiceProcess];
+    const askFirst = (key: string, subject?: string): Promise<Asked> => ask(first().connectUrl, cluster.agentKey, request(key, subject));
+    const askSecond = (key: string, subject?: string): Promise<Asked> => ask(second().connectUrl, cluster.agentKey, request(key, subject));
+    const command = async (...args: string[]): Promise<void> => {
+      const { Redis } = await import("ioredis");
+      const client = new Redis(redis.port);
+      await client.call(args[0] as string, ...args.slice(1));
+      client.disconnect();
+    };
+
+    test("flushed in mid-race", async () => {
+      const flushing = setInterval(() => void command("FLUSHALL"), 5);
+      for (let round = 0; round < (FULL ? 50 : 5); round++) await race(services, `flush-${round}`, 16);
+      clearInterval(flushing);
+    });
+
+    test("lying: values altered, or moved from one key to another, are not believed", async () => {
+      const { Redis } = await import("ioredis");
+      const client = new Redis(redis.port);
+      await client.flushall();
+      const allowed = await askFirst("lie-allow");
+      const [name] = await client.keys("*");
+      const stolen = await client.getBuffer(name as string);
+      // A request that policy denies, whose cached answer is replaced by the other's allow.
+      const denied = { tool: "shell.exec", payload: { command: "rm -rf /" }, idempotencyKey: "lie-deny" };
+      const before = await ask(first().connectUrl, cluster.agentKey, denied);
+      for (const key of await client.keys("*")) await client.set(key, stolen as Buffer);
+      const after = await ask(second().connectUrl, cluster.agentKey, denied);
+      expect(before.body["decision"]).toBe("DECISION_DENY");
+      expect(after.body).toMatchObject({ decision: "DECISION_DENY", decisionId: before.body["decisionId"] });
+      for (const garbage of ["", "x", "\0".repeat(64), "A".repeat(100_000)]) {
+        for (const key of await client.keys("*")) await client.set(key, garbage);
+        expect((await askSecond("lie-allow")).body["decisionId"]).toBe(allowed.body["decisionId"]);
+      }
+      // Not even a string.
+      for (const key of await client.keys("*")) await client.del(key).then(() => client.lpush(key, "x"));
+      expect((await askSecond("lie-allow")).body["decisionId"]).toBe(allowed.body["decisionId"]);
+      client.disconnect();
+    });
+
+    test("stalled: answers come from Postgres, and are the same", async () => {
+      const before = await askFirst("stall");
+      process.kill(redis.pid, "SIGSTOP");
+      try {
+        expect((await askSecond("stall")).body).toMatchObject({ decisionId: before.body["decisionId"], replayed: true });
+        await race(services, "stalled-race", 16);
+      } finally {
+        process.kill(redis.pid, "SIGCONT");
+      }
+    });
+
+    test("gone, and back", async () => {
+      const before = await askFirst("gone");
+      const { port } = redis;
+      await redis.stop();
+      expect((await askSecond("gone")).body["decisionId"]).toBe(before.body["decisionId"]);
+      await race(services, "gone-race", 16);
+      redis = (await startRedis(port)) as RedisServer;
+      expect((await askSecond("gone")).body["decisionId"]).toBe(before.body["decisionId"]);
+      await race(services, "back-race", 16);
+    });
+  });
+});

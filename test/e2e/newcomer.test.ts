@@ -1,0 +1,166 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { freePort } from "../support/net.ts";
+import { ask, cleanEnv, demoKey, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+
+const inside = { to: ["ann@example.com"], subject: "Hi", body: "Hello" };
+const outside = { to: ["eve@elsewhere.org"], subject: "Hi", body: "Hello" };
+
+describe("from nothing to the first decisions, on the embedded default", () => {
+  let service: ServiceProcess;
+  let key: string;
+
+  beforeAll(async () => {
+    service = await startService();
+    key = demoKey(service.dataDir);
+  });
+  afterAll(() => discard(service));
+
+  const authorize = (tool: string, payload: unknown, idempotencyKey: string) => ask(service.connectUrl, key, { tool, payload, idempotencyKey });
+
+  test("the printed curl line works as it is pasted", () => {
+    const line = service.output().out.slice(service.output().out.indexOf("curl "));
+    const { stdout } = spawnSync("bash", ["-c", line], { encoding: "utf8" });
+    expect(JSON.parse(stdout)).toMatchObject({
+      decision: "DECISION_ALLOW",
+      reason: "REASON_RULE_ALLOWED",
+      agentId: "demo",
+      tool: "gmail.send_email",
+      idempotencyKey: "send-1",
+    });
+  });
+
+  test("the demo credential is for the service's user alone", () => {
+    expect(statSync(join(service.dataDir, "demo-agent.key")).mode & 0o777).toBe(0o600);
+  });
+
+  test("allow, deny and needs_review come from the sample policies", async () => {
+    expect((await authorize("gmail.send_email", inside, "a")).body["decision"]).toBe("DECISION_ALLOW");
+    expect((await authorize("gmail.send_email", outside, "b")).body["decision"]).toBe("DECISION_NEEDS_REVIEW");
+    expect((await authorize("no.such_tool", {}, "c")).body).toMatchObject({
+      decision: "DECISION_DENY",
+      reason: "REASON_NO_MATCHING_RULE",
+    });
+  });
+
+  test("a retry gets the same decision, and another request under its key is denied, each under one id", async () => {
+    const first = await authorize("gmail.send_email", inside, "retry");
+    const again = await authorize("gmail.send_email", inside, "retry");
+    expect(first.body["replayed"]).toBeUndefined();
+    expect(again.body).toMatchObject({ decisionId: first.body["decisionId"], decision: "DECISION_ALLOW", replayed: true });
+
+    const reused = await authorize("gmail.send_email", outside, "retry");
+    expect(reused.body).toMatchObject({ decision: "DECISION_DENY", reason: "REASON_IDEMPOTENCY_KEY_REUSED" });
+    const reusedAgain = await authorize("gmail.send_email", outside, "retry");
+    expect(reusedAgain.body).toMatchObject({ decisionId: reused.body["decisionId"], replayed: true });
+  });
+
+  test("a decision's row is shown over the socket, and ten lines of Python recompute its hash", async () => {
+    const { body } = await authorize("gmail.send_email", inside, "shown");
+    const env = { DATACRAWL_DATA_DIR: service.dataDir };
+    const { status, stdout } = runCli(["audit", "show", String(body["decisionId"]), "--json"], env);
+    expect(status).toBe(0);
+    const shown = JSON.parse(stdout) as { row: Record<string, unknown>; payload: unknown; hashMatches: boolean };
+    expect(shown).toMatchObject({ hashMatches: true, payload: inside });
+    expect(shown.row).toMatchObject({ decision: "allow", agent_id: "demo", idempotency_key: "shown", source: "service" });
+    const script = /```python\n([\s\S]*?)```/.exec(readFileSync("docs/audit-format.md", "utf8"))?.[1] as string;
+    expect(spawnSync("python3", ["-c", script], { input: stdout, encoding: "utf8" }).stdout.trim()).toBe("hash matches");
+  });
+
+  test("the examples run as they are", () => {
+    const env = cleanEnv({ DATACRAWL_URL: service.connectUrl, DATACRAWL_API_KEY: key });
+    const typescript = spawnSync(process.execPath, ["examples/typescript/authorize.ts"], { env, encoding: "utf8" });
+    expect(typescript.stdout).toContain("sending the email");
+    const python = spawnSync("python3", ["examples/python/authorize.py"], { env, encoding: "utf8" });
+    expect(python.stdout, python.stderr).toContain("DECISION_ALLOW");
+  });
+
+  test("authorize from the command line says by its exit status what was decided", () => {
+    const env = { DATACRAWL_DATA_DIR: service.dataDir, DATACRAWL_URL: `http://127.0.0.1:${service.grpcPort}` };
+    const run = (tool: string, payload: unknown) => runCli(["authorize", "--tool", tool, "--payload", JSON.stringify(payload), "--json"], env);
+    expect(run("gmail.send_email", inside).status).toBe(0);
+    expect(run("no.such_tool", {}).status).toBe(2);
+    expect(run("gmail.send_email", outside).status).toBe(3);
+    expect(JSON.parse(run("gmail.send_email", inside).stdout)).toMatchObject({ decision: "allow" });
+    expect(runCli(["authorize", "--payload", "{}"], env).status).toBe(64);
+  });
+
+  test("agents are made, listed and revoked over the socket; a revoked credential is worth nothing at once", async () => {
+    const env = { DATACRAWL_DATA_DIR: service.dataDir };
+    const made = JSON.parse(runCli(["agent", "create", "billing-1", "--json"], env).stdout) as { agentId: string; key: string };
+    expect(made.key).toMatch(/^dc_agent_billing-1_[0-9a-f]{12}_[0-9a-f]{64}$/);
+    const request = { tool: "gmail.send_email", payload: inside, idempotencyKey: "x" };
+    expect((await ask(service.connectUrl, made.key, request)).status).toBe(200);
+    expect(runCli(["agent", "create", "billing-1"], env).status).toBe(1);
+    expect(JSON.parse(runCli(["agent", "list", "--json"], env).stdout)).toMatchObject([{ agentId: "billing-1" }, { agentId: "demo" }]);
+    expect(runCli(["agent", "revoke", "billing-1"], env).status).toBe(0);
+    expect(await ask(service.connectUrl, made.key, request)).toMatchObject({ status: 401, body: { code: "unauthenticated" } });
+  });
+
+  test("a frozen agent is denied, its earlier allow too, each deny linked to it; unfrozen, the allow is back", async () => {
+    const env = { DATACRAWL_DATA_DIR: service.dataDir };
+    const request = { tool: "gmail.send_email", payload: inside, idempotencyKey: "freeze" };
+    const first = await ask(service.connectUrl, key, request);
+    expect(runCli(["agent", "freeze", "demo", "--reason", "test"], env).status).toBe(0);
+    const frozen = await ask(service.connectUrl, key, request);
+    expect(frozen.body).toMatchObject({ decision: "DECISION_DENY", reason: "REASON_AGENT_FROZEN" });
+    const shown = runCli(["audit", "show", String(frozen.body["decisionId"]), "--json"], env).stdout;
+    expect((JSON.parse(shown) as { row: Record<string, unknown> }).row["linked_decision_id"]).toBe(first.body["decisionId"]);
+    expect(runCli(["agent", "unfreeze", "demo", "--reason", "test"], env).status).toBe(0);
+    expect((await ask(service.connectUrl, key, request)).body).toMatchObject({
+      decision: "DECISION_ALLOW",
+      decisionId: first.body["decisionId"],
+      replayed: true,
+    });
+  });
+
+  test("kill -9 and a new start: the retry is still the same decision", async () => {
+    const before = await authorize("gmail.send_email", inside, "survivor");
+    await service.kill("SIGKILL");
+    service = await startService({ DATACRAWL_DATA_DIR: service.dataDir });
+    expect((await authorize("gmail.send_email", inside, "survivor")).body).toMatchObject({
+      decisionId: before.body["decisionId"],
+      replayed: true,
+    });
+  });
+
+  test("SIGTERM ends it with status 0", async () => {
+    expect(await service.kill("SIGTERM")).toEqual({ code: 0, signal: null });
+    expect(runCli(["agent", "list"], { DATACRAWL_DATA_DIR: service.dataDir }).stdout).toContain("demo");
+  });
+});
+
+describe("what cannot start says why, and exits 1", () => {
+  test("a data directory that another process holds", async () => {
+    const service = await startService();
+    const { status, stderr } = runCli(["serve"], { DATACRAWL_DATA_DIR: service.dataDir, DATACRAWL_GRPC_ADDR: "127.0.0.1:0", DATACRAWL_CONNECT_ADDR: "127.0.0.1:0" });
+    expect(status).toBe(1);
+    expect(stderr).toContain(`the data directory ${service.dataDir} is in use by another process`);
+    await discard(service);
+  });
+
+  test.each(["DATACRAWL_GRPC_ADDR", "DATACRAWL_CONNECT_ADDR"])("a taken port names %s", async (variable) => {
+    const port = await freePort();
+    const holder = createServer().listen(port, "127.0.0.1");
+    const addresses = { DATACRAWL_GRPC_ADDR: "127.0.0.1:0", DATACRAWL_CONNECT_ADDR: "127.0.0.1:0", [variable]: `127.0.0.1:${port}` };
+    const { status, stderr } = runCli(["serve"], { DATACRAWL_DATA_DIR: tempDir(), ...addresses });
+    expect(status).toBe(1);
+    expect(stderr).toContain(`127.0.0.1:${port} (${variable}) is already in use`);
+    holder.close();
+  });
+
+  test("every problem of a configuration at once, without the secrets in it", () => {
+    const { status, stderr } = runCli(["serve"], {
+      DATACRAWL_GRPC_ADDR: "0.0.0.0:1",
+      DATACRAWL_AGENT_RATE: "many",
+      DATABASE_URL: "mysql://root:hunter2@db/x",
+      DATACRAWL_GRCP_ADDR: "127.0.0.1:2",
+    });
+    expect(status).toBe(1);
+    for (const name of ["DATACRAWL_GRPC_ADDR", "DATACRAWL_AGENT_RATE", "DATABASE_URL", "DATACRAWL_GRCP_ADDR"]) expect(stderr).toContain(name);
+    expect(stderr).not.toContain("hunter2");
+  });
+});
