@@ -55,16 +55,17 @@ for i, wanted in ipairs({'hash', 'zset', 'zset'}) do
   if found ~= wanted and found ~= 'none' then redis.call('DEL', KEYS[i]) end
 end
 
-local names = {'opened_at', 'probe_at', 'lease', 'lease_until', 'wanted_at', 'recovered_at', 'news_at', 'owner', 'loser'}
+local names = {'opened_at', 'probe_at', 'lease', 'lease_until', 'wanted_at', 'recovered_at', 'news_at', 'born_at', 'owner', 'loser'}
 local values = redis.call('HMGET', KEYS[1], unpack(names))
 local function number(i, high)
   local value = values[i] and tonumber(values[i])
   if value and value >= 1 and value <= high and value == math.floor(value) then return value end
 end
 local openedAt, probeAt = number(1, now), number(2, now + probeAfter * 2)
-local lease, leaseUntil, wantedAt = number(3, 2 ^ 52), number(4, now + 60000), number(5, now)
-local recoveredAt, newsAt = number(6, now), number(7, now)
-local owner, loser = values[8], values[9]
+local lease, leaseUntil, wantedAt = number(3, 2 ^ 52), number(4, now + leaseMs), number(5, now)
+local recoveredAt, newsAt, bornAt = number(6, now), number(7, now), number(8, now)
+local owner, loser = values[9], values[10]
+local wanted = wantedAt ~= nil and now - wantedAt < 2000
 local open = openedAt ~= nil and probeAt ~= nil
 local held = open and owner and lease and leaseUntil and now < leaseUntil
 
@@ -72,8 +73,8 @@ local function text(value) return string.format('%.0f', value) end
 local function set(...) redis.call('HSET', KEYS[1], ...) end
 local function announce() redis.pcall('PUBLISH', KEYS[1], 'changed') end
 local function free()
-  redis.call('HDEL', KEYS[1], 'owner', 'lease_until', 'wanted_at')
-  owner, held, wantedAt = nil, false, nil
+  redis.call('HDEL', KEYS[1], 'owner', 'lease_until')
+  owner, held = nil, false
 end
 
 for i = 2, 3 do
@@ -87,14 +88,27 @@ if want == 'leave' then
   return {}
 end
 redis.call('ZADD', KEYS[2], text(now), id)
+if not bornAt then
+  bornAt = now
+  set('born_at', text(now))
+end
+-- After a start or a flush it takes a while until everyone alive has spoken.
 local alive = redis.call('ZCARD', KEYS[2])
+local alone = alive == 1 and now - bornAt >= ttl
+
+-- A lease that ran out unused, or whose probe hangs: its holder goes to the end of the queue.
+if open and owner and lease and lease ~= outcomeLease and leaseUntil and not held then
+  probeAt, loser = leaseUntil, owner
+  set('probe_at', text(probeAt), 'loser', loser)
+  free()
+end
 
 if outcome ~= '' and open and owner == id and lease == outcomeLease then
   free()
   if outcome == 'success' then
     open, recoveredAt, newsAt = false, now, nil
     redis.call('DEL', KEYS[1], KEYS[3])
-    set('recovered_at', text(now))
+    set('born_at', text(bornAt), 'recovered_at', text(now))
     announce()
   elseif outcome == 'failure' then
     probeAt, loser = math.floor(now + probeAfter * (0.9 + 0.2 * roll)), id
@@ -113,7 +127,7 @@ if openAge >= 0 and failureAge >= 0 and now - failureAge > since then
     set('news_at', text(now))
   end
   local confirmed = newsAt and now - newsAt <= ttl and redis.call('ZCARD', KEYS[3]) >= 2
-  if not open and (alive == 1 or confirmed) then
+  if not open and (alone or confirmed) then
     open, openedAt = true, now
     probeAt = math.floor(now + math.min(dueIn, probeAfter * 1.1))
     free()
@@ -128,12 +142,13 @@ if want == 'no' then
   if owner == id then free() announce() end
 elseif want ~= 'probing' and open and now >= probeAt then
   -- Those with calls to probe with come first; whose probe has just failed comes last, for it may be the one cut off.
-  local standBack = alive > 1 and (want == 'idle' or loser == id) and now < probeAt + probeAfter * 0.1
+  local early = alive > 1 and now < probeAt + probeAfter * 0.2
+  local standBack = early and (want == 'idle' or loser == id) or want == 'idle' and wanted
   if owner == id and held then
     set('lease_until', text(now + leaseMs))
     leaseUntil = now + leaseMs
   elseif not held and not standBack then
-    lease, owner, held, leaseUntil, wantedAt = math.max(now, (lease or 0) + 1), id, true, now + leaseMs, nil
+    lease, owner, held, leaseUntil, wanted = math.max(now, (lease or 0) + 1), id, true, now + leaseMs, false
     redis.call('HDEL', KEYS[1], 'wanted_at')
     set('owner', id, 'lease', text(lease), 'lease_until', text(leaseUntil))
   elseif held and want == 'busy' then
@@ -148,7 +163,7 @@ return {
   open and math.max(0, probeAt - now) or 0,
   mine and lease or 0,
   mine and leaseUntil - now or 0,
-  mine and wantedAt and now - wantedAt < 2000 and 1 or 0,
+  mine and wanted and 1 or 0,
   recoveredAt and now - recoveredAt or -1,
 }
 `;
