@@ -22,7 +22,7 @@ export interface Journal {
    */
   recordBypass(record: BypassRecord): Promise<void>;
   /**
-   * The oldest records that the service does not have, at most `limit`, of one journal: this one, or one that a dead process
+   * The oldest records so far that the service does not have, at most `limit`, of one journal: this one, or one that a dead process
    * left in the directory, which goes first.
    */
   pending(limit: number): Promise<readonly JournalEntry[]>;
@@ -135,7 +135,11 @@ class BufferedJournal implements Journal {
   }
 
   pending(limit: number): Promise<readonly JournalEntry[]> {
-    return this.#inTurn(async () => (this.#isClosed ? [] : this.#parts.store.oldest(limit)));
+    return this.#inTurn(async () => {
+      // What was recorded before this call belongs to it; what comes meanwhile does not, or a flood would never let it end.
+      for (let left = this.#waiting.length; left > 0; left -= BATCH) await this.#writeBatch();
+      return this.#isClosed ? [] : this.#parts.store.oldest(limit);
+    });
   }
 
   acknowledge(recordedHashes: readonly Uint8Array[], refused: readonly Refused[] = []): Promise<void> {

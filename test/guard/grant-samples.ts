@@ -1,0 +1,71 @@
+import { type GrantClaims, type Order, signOrder } from "../../src/bypass/grant.ts";
+import { firstLink, type GrantKeyLink, type GrantPrivateKey, makeGrantKey, nextLink } from "../../src/bypass/keys.ts";
+import type { Clock, Micros } from "../../src/clock.ts";
+import type { GrantOffer } from "../../src/guard/grants.ts";
+
+export const agentId = "billing-1";
+export const minute: Micros = 60_000_000;
+export const hour: Micros = 60 * minute;
+export const start: Micros = 1_770_000_000_000_000;
+
+/** A clock that tests set. The wall and the monotonic clock go together unless one is set alone. */
+export class HandClock implements Clock {
+  wall = start;
+  ticks = 1000;
+
+  now(): Micros {
+    return this.wall;
+  }
+
+  monotonic(): number {
+    return this.ticks;
+  }
+
+  pass(time: Micros): void {
+    this.wall += time;
+    this.ticks += time / 1000;
+  }
+}
+
+/** What the service does about grants: it signs with its newest key and answers with its chain and clock. */
+export class SigningService {
+  readonly chain: GrantKeyLink[];
+  readonly #clock: HandClock;
+  #key: GrantPrivateKey = makeGrantKey();
+
+  constructor(clock: HandClock) {
+    this.#clock = clock;
+    this.chain = [firstLink(this.#key)];
+  }
+
+  rotate(): void {
+    const next = makeGrantKey();
+    this.chain.push(nextLink(this.#key, next));
+    this.#key = next;
+  }
+
+  grant(epoch: number, changes: Partial<GrantClaims> = {}): Promise<string> {
+    const claims: GrantClaims = {
+      grantId: "0b7d1f0e-6c1f-4a55-9c3e-2f5a9d1c7e11",
+      agentId,
+      tools: ["stripe.refund"],
+      operator: "nora",
+      reason: "maintenance",
+      issuedAt: this.#clock.wall,
+      expiresAt: this.#clock.wall + hour,
+      epoch,
+      ...changes,
+    };
+    return signOrder({ kind: "grant", claims }, this.#key);
+  }
+
+  revocation(epoch: number, changes: Partial<Extract<Order, { kind: "revocation" }>> = {}): Promise<string> {
+    const { wall } = this.#clock;
+    const order: Order = { kind: "revocation", agentId, epoch, issuedAt: wall, expiresAt: wall + hour, ...changes };
+    return signOrder(order, this.#key);
+  }
+
+  answer(...unverifiedGrants: string[]): GrantOffer {
+    return { fromService: true, unverifiedGrants, grantKeys: [...this.chain], serviceTime: this.#clock.wall };
+  }
+}

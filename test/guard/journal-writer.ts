@@ -1,0 +1,21 @@
+// A process that keeps a journal, for tests that kill it or take its disk away.
+// Arguments: directory, how many bypasses (each after the one before), how many denies before each. Prints a line for each
+// outcome. Stays alive at the end, with its journal open, unless told to "close".
+import { systemClock } from "../../src/clock.ts";
+import { openJournal } from "../../src/guard/journal.ts";
+import { agentId, bypass, deny } from "./journal-samples.ts";
+
+const [dir = "", bypasses = "0", deniesBefore = "0", ending = "stay"] = process.argv.slice(2);
+const journal = await openJournal({ dir, agentId, clock: systemClock });
+process.stdout.write(`open ${journal.id}\n`);
+for (let made = 0; made < Number(bypasses); made++) {
+  for (let denied = 0; denied < Number(deniesBefore); denied++) journal.recordDeny(deny());
+  const record = bypass();
+  await journal.recordBypass(record).then(
+    () => process.stdout.write(`kept ${record.decisionId}\n`),
+    (error: unknown) => process.stdout.write(`failed ${record.decisionId} ${String(error)}\n`),
+  );
+}
+process.stdout.write(`counts ${JSON.stringify(journal.counts)}\n`);
+if (ending === "close") await journal.close();
+else setInterval(() => {}, 1000);
