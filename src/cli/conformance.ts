@@ -136,8 +136,7 @@ async function runCases(flags: RunFlags, io: Io): Promise<Report> {
   try {
     const { transport, deadlineMs, slackMs } = flags;
     const runId = randomBytes(4).toString("hex").slice(0, 7);
-    const monotonic = () => systemClock.monotonic();
-    const options = { adapter, transport, cases, directory, caFile, runId, deadlineMs, slackMs, monotonic };
+    const options = { adapter, transport, cases, directory, caFile, runId, deadlineMs, slackMs, clock: systemClock };
     return summarize(await run(options));
   } finally {
     await adapter.close();

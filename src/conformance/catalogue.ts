@@ -3,16 +3,19 @@ import { type Case, toolOf } from "./case.ts";
 import { goaways, drops, streamResets } from "./families/breaks.ts";
 import { compression } from "./families/compression.ts";
 import { contentTypes } from "./families/content-type.ts";
-import { controlsOnTheWire } from "./families/controls-on-the-wire.ts";
+import { grpcControls } from "./families/controls-grpc.ts";
+import { httpControls } from "./families/controls-http.ts";
 import { controls } from "./families/controls.ts";
 import { decisionCases } from "./families/decision.ts";
 import { echoCases } from "./families/echo.ts";
 import { connectionCases, tlsCases } from "./families/endpoints.ts";
 import { framing } from "./families/framing.ts";
 import { http1Cases } from "./families/http1.ts";
-import { http2Cases } from "./families/http2.ts";
+import { http2Frames } from "./families/http2-frames.ts";
+import { http2Headers } from "./families/http2-headers.ts";
 import { httpStatuses } from "./families/http-status.ts";
 import { jsonDocuments } from "./families/json-documents.ts";
+import { jsonNames } from "./families/json-names.ts";
 import { jsonValues } from "./families/json-values.ts";
 import { messages } from "./families/messages.ts";
 import { agreement } from "./families/reasons.ts";
@@ -25,7 +28,8 @@ import { wireTypes } from "./families/wire-types.ts";
 
 export const CASES: readonly Case[] = [
   ...controls,
-  ...controlsOnTheWire,
+  ...grpcControls,
+  ...httpControls,
   ...decisionCases,
   ...wireTypes,
   ...repeated,
@@ -33,6 +37,7 @@ export const CASES: readonly Case[] = [
   ...agreement,
   ...echoCases,
   ...jsonValues,
+  ...jsonNames,
   ...jsonDocuments,
   ...framing,
   ...trailerCases,
@@ -40,7 +45,8 @@ export const CASES: readonly Case[] = [
   ...httpStatuses,
   ...contentTypes,
   ...http1Cases,
-  ...http2Cases,
+  ...http2Headers,
+  ...http2Frames,
   ...streamResets,
   ...goaways,
   ...drops,

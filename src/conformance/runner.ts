@@ -1,4 +1,5 @@
 /** Puts cases to a client, one after the other, and compares what it makes of them with what is right. */
+import type { Clock } from "../clock.ts";
 import type { Decision, Reason } from "../decision.ts";
 import type { Adapter, AdapterAnswer, AdapterQuestion } from "./adapter.ts";
 import { type Case, toolOf, type Transport } from "./case.ts";
@@ -22,7 +23,7 @@ export interface RunOptions {
   readonly deadlineMs: number;
   /** How much later than that a call may end. */
   readonly slackMs: number;
-  readonly monotonic: () => number;
+  readonly clock: Clock;
 }
 
 /** What became of one case. */
@@ -43,17 +44,17 @@ export interface Result {
 const PATIENCE_MS = 5000;
 
 export async function run(options: RunOptions, onResult: (result: Result) => void = () => {}): Promise<Result[]> {
-  const { adapter, cases, monotonic } = options;
+  const { adapter, cases, clock } = options;
   const results: Result[] = [];
   for (const [number, one] of cases.entries()) {
-    const startedAt = monotonic();
+    const startedAt = clock.monotonic();
     let heard: AdapterAnswer | { readonly problem: string };
     try {
       heard = await adapter.ask(questionFor(one, number, options), options.deadlineMs + PATIENCE_MS);
     } catch (error) {
       heard = { problem: error instanceof Error ? error.message : String(error) };
     }
-    const judged = judge(one, heard, monotonic() - startedAt, options);
+    const judged = judge(one, heard, clock.monotonic() - startedAt, options);
     // A client that answers and then dies of the case has failed it.
     const result = { ...judged, problem: judged.problem ?? adapter.death() };
     results.push(result);

@@ -2,13 +2,14 @@
  * Compressed answers that are not what they say. What a client has not advertised it cannot be sent; what it
  * has, it may still refuse to inflate without bound.
  */
-import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
+import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { allowing, denying, encode, toProto } from "../answer.ts";
 import { ANY, family, grpc, http } from "../case.ts";
 import { envelope, GRPC_HEADERS, GRPC_OK, type Header } from "../frames.ts";
 import { type HttpHeader, response } from "../http1.ts";
 import { concat, lenField, utf8 } from "../protobuf.ts";
 import type { Question } from "../question.ts";
+import { unadvertised } from "./codings.ts";
 
 const { cases, stub, guard } = family("compression");
 export const compression = cases;
@@ -85,19 +86,12 @@ stub(
   ANY,
 );
 
-/** The first coding that this client has not advertised, and its right bytes. */
-function unadvertised(q: Question): { name: string; bytes: Uint8Array } {
-  const encoders = { br: brotliCompressSync, gzip: gzipSync, deflate: deflateSync };
-  const found = Object.entries(encoders).find(([name]) => !q.accepts.includes(name));
-  const [name, encoder] = found ?? ["compress", brotliCompressSync];
-  return { name, bytes: encoder(allow(q)) };
-}
 guard(
   "grpc-unadvertised",
   "A right answer in an encoding that the client did not advertise",
   grpc((q, h2) => [
     h2.headers([...GRPC_HEADERS, ["grpc-encoding", unadvertised(q).name]]),
-    h2.data(envelope(unadvertised(q).bytes, 1)),
+    h2.data(envelope(unadvertised(q).compress(allow(q)), 1)),
     h2.trailers(GRPC_OK),
   ]),
   ANY,
@@ -112,7 +106,7 @@ guard(
         ["content-type", a.contentType],
         ["content-encoding", unadvertised(q).name],
       ],
-      unadvertised(q).bytes,
+      unadvertised(q).compress(allow(q)),
     ),
   ]),
   ANY,

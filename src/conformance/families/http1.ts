@@ -128,7 +128,7 @@ stub(
   chunks((body) => concat(LAST_CHUNK, chunk(body))),
   ANY,
 );
-stub(
+guard(
   "transfer-encoding-unknown",
   "A transfer coding that there is not",
   framedBy(() => [["transfer-encoding", "allow"]]),

@@ -124,8 +124,23 @@ guard("source-unknown", "ALLOW, decided by the unknown source 3", saying(allow, 
 guard("source-minus-one", "ALLOW, decided by the source −1", saying(allow, REASON.RULE_ALLOWED, -1), MALFORMED);
 
 // A service never acts as a guard, and whoever asks a guard (a sidecar) needs none of his own.
-guard("source-guard-bypass", "ALLOW by bypass, decided by a guard", saying(allow, REASON.CIRCUIT_BYPASS, SOURCE.guard), MALFORMED);
+guard(
+  "source-guard-bypass",
+  "ALLOW by bypass, decided by a guard",
+  saying(allow, REASON.CIRCUIT_BYPASS, SOURCE.guard),
+  MALFORMED,
+);
 
 // Tools deduplicate by the decision's id: an allow without one could be acted on twice.
-guard("decision-id-absent", "ALLOW, without a decision id", fields((q) => ({ ...allowing(q), decisionId: "" })), MALFORMED);
-guard("decision-id-no-uuid", "ALLOW, with a decision id that is no UUID", fields((q) => ({ ...allowing(q), decisionId: "1" })), MALFORMED);
+guard(
+  "decision-id-absent",
+  "ALLOW, without a decision id",
+  fields((q) => ({ ...allowing(q), decisionId: "" })),
+  MALFORMED,
+);
+guard(
+  "decision-id-no-uuid",
+  "ALLOW, with a decision id that is no UUID",
+  fields((q) => ({ ...allowing(q), decisionId: "1" })),
+  MALFORMED,
+);

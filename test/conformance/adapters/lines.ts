@@ -10,7 +10,7 @@ export interface Heard {
 export async function answerQuestions(ask: (question: AdapterQuestion) => Promise<Heard>): Promise<void> {
   process.stdout.write('{"ready":true}\n');
   for await (const line of createInterface({ input: process.stdin })) {
-    const question = JSON.parse(line) as AdapterQuestion;
+    const question: AdapterQuestion = JSON.parse(line);
     const startedAt = performance.now();
     const heard = await ask(question).catch(() => ({ decision: "deny" }));
     const elapsedMs = performance.now() - startedAt;

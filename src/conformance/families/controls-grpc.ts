@@ -1,7 +1,6 @@
-/** Right answers in every envelope that the protocols permit and a strict client can accept. */
-import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
-import { allowing, encode, toProto } from "../answer.ts";
-import { family, grpc, http } from "../case.ts";
+/** Right answers in every HTTP/2 envelope that gRPC permits and a strict client can accept. */
+import { allowing, toProto } from "../answer.ts";
+import { family, grpc } from "../case.ts";
 import {
   envelope,
   FLAG,
@@ -17,13 +16,13 @@ import {
   ping,
   settings,
 } from "../frames.ts";
-import { chunk, connectAnswer, head, type HttpHeader, LAST_CHUNK, response } from "../http1.ts";
+import { advertised } from "./codings.ts";
 import { concat, utf8 } from "../protobuf.ts";
 import type { Question } from "../question.ts";
 import { drip, send, type Step, wait } from "../script.ts";
 
-const { cases, allow } = family("control-wire");
-export const controlsOnTheWire = cases;
+const { cases, allow } = family("control-grpc");
+export const grpcControls = cases;
 
 const framed = (q: Question) => envelope(toProto(allowing(q)));
 /** A right answer with these headers and trailers beside the necessary ones. */
@@ -184,119 +183,13 @@ allow(
   }),
 );
 
-const ENCODERS = new Map<string, (bytes: Uint8Array) => Uint8Array>([
-  ["gzip", gzipSync],
-  ["deflate", deflateSync],
-  ["br", brotliCompressSync],
-]);
-/** The first coding that both know; none if the client advertised none, and then the answer is plain. */
-const advertised = (q: Question) => [...ENCODERS].find(([name]) => q.accepts.includes(name));
-
 allow(
   "compressed-as-advertised",
   "Compressed if the client said that it can read it, else plain",
   grpc((q, h2) => {
-    const [name, compress] = advertised(q) ?? [];
-    if (name === undefined || compress === undefined) return grpcAnswer(h2, toProto(allowing(q)));
-    const compressed = envelope(compress(toProto(allowing(q))), 1);
-    return [h2.headers([...GRPC_HEADERS, ["grpc-encoding", name]]), h2.data(compressed), h2.trailers(GRPC_OK)];
+    const coding = advertised(q);
+    if (coding === undefined) return grpcAnswer(h2, toProto(allowing(q)));
+    const compressed = envelope(coding.compress(toProto(allowing(q))), 1);
+    return [h2.headers([...GRPC_HEADERS, ["grpc-encoding", coding.name]]), h2.data(compressed), h2.trailers(GRPC_OK)];
   }),
-);
-allow(
-  "http-compressed-as-advertised",
-  "Compressed if the client said that it can read it, else plain",
-  http((q, a) => {
-    const [name, compress] = advertised(q) ?? [];
-    if (name === undefined || compress === undefined) return connectAnswer(a.contentType, a.allow);
-    return [
-      response(
-        200,
-        [
-          ["content-type", a.contentType],
-          ["content-encoding", name],
-        ],
-        compress(a.allow),
-      ),
-    ];
-  }),
-);
-
-const CLOSE: HttpHeader = ["connection", "close"];
-const CHUNKED: HttpHeader = ["transfer-encoding", "chunked"];
-allow(
-  "http-chunked",
-  "A body in two chunks",
-  http((_, a) => [
-    head(200, [["content-type", a.contentType], CHUNKED, CLOSE]),
-    send(chunk(a.allow.subarray(0, 7))),
-    send(chunk(a.allow.subarray(7))),
-    send(LAST_CHUNK),
-  ]),
-);
-allow(
-  "http-chunk-per-byte",
-  "A body with a chunk for each byte",
-  http((_, a) => [
-    head(200, [["content-type", a.contentType], CHUNKED, CLOSE]),
-    ...Array.from(a.allow, (byte) => send(chunk(Uint8Array.of(byte)))),
-    send(LAST_CHUNK),
-  ]),
-);
-allow(
-  "http-names-in-capitals",
-  "Header names in capitals: HTTP/1.1 does not care",
-  http((_, a) => [
-    head(200, [
-      ["CONTENT-TYPE", a.contentType],
-      ["CONTENT-LENGTH", String(a.allow.length)],
-      ["CONNECTION", "close"],
-    ]),
-    send(a.allow),
-  ]),
-);
-allow(
-  "http-extra-headers",
-  "Headers that nobody asked for",
-  http((_, a) => [
-    response(
-      200,
-      [
-        ["content-type", a.contentType],
-        ["server", "conformance"],
-        ["x-a", ""],
-      ],
-      a.allow,
-    ),
-  ]),
-);
-allow(
-  "http-other-reason-phrase",
-  "Another reason phrase than OK",
-  http((_, a) => [response("HTTP/1.1 200 Denied", [["content-type", a.contentType]], a.allow)]),
-);
-allow(
-  "http-a-little-late",
-  "The answer takes 100 ms",
-  http((_, a) => [wait(100), ...connectAnswer(a.contentType, a.allow)]),
-);
-allow(
-  "http-dripped",
-  "The answer arrives eight bytes at a time",
-  http(function* (_, a) {
-    for (const step of connectAnswer(a.contentType, a.allow)) if (step.do === "send") yield* drip(step.bytes, 8, 1);
-  }),
-);
-allow(
-  "http-accept-encoding-echo",
-  "content-encoding identity",
-  http((q, a) => [
-    response(
-      200,
-      [
-        ["content-type", a.contentType],
-        ["content-encoding", "identity"],
-      ],
-      encode(allowing(q), q),
-    ),
-  ]),
 );
