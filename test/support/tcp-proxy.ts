@@ -7,6 +7,8 @@ export type Mode = "pass" | "stall" | "mute";
 export interface TcpProxy {
   readonly port: number;
   setMode(mode: Mode): void;
+  /** Refuses connections, and cuts those that there are; or accepts them again. */
+  setListening(listening: boolean): Promise<void>;
   /** Cuts every connection now; new ones are accepted. */
   cut(): void;
   close(): Promise<void>;
@@ -30,20 +32,25 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
     upstream.on("data", (chunk) => mode === "pass" && client.write(chunk));
     for (const socket of pair) socket.on("close", end).on("error", end);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const cut = (): void => {
     for (const pair of pairs) for (const socket of pair) socket.destroy();
   };
+  const listen = (on: number): Promise<void> => new Promise((resolve) => server.listen(on, "127.0.0.1", resolve));
+  const stop = (): Promise<void> => {
+    const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
+    cut();
+    return stopped;
+  };
+  await listen(0);
+  const own = (server.address() as AddressInfo).port;
   return {
-    port: (server.address() as AddressInfo).port,
+    port: own,
+    setListening: (listening) => (listening ? listen(own) : stop()),
     setMode: (next) => {
       mode = next;
     },
     cut,
-    close: () => {
-      cut();
-      return new Promise((resolve) => server.close(() => resolve()));
-    },
+    close: stop,
   };
 }
 

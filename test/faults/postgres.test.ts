@@ -1,0 +1,115 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { type Cluster, makeCluster } from "../support/cluster.ts";
+import { waitUntil } from "../support/net.ts";
+import { type Asked, ask, discard, isReady, type ServiceProcess, startService } from "../support/service.ts";
+import { startTcpProxy, type TcpProxy, throughPort } from "../support/tcp-proxy.ts";
+
+const request = (idempotencyKey: string) => ({
+  tool: "gmail.send_email",
+  payload: { to: ["ann@example.com"], subject: "Hi", body: "Hello" },
+  idempotencyKey,
+});
+
+describe.skipIf(inject("postgresUrl") === null)("Postgres gone for a while", () => {
+  let cluster: Cluster;
+  let proxy: TcpProxy;
+  let service: ServiceProcess;
+  let database: pg.Client;
+
+  beforeAll(async () => {
+    cluster = (await makeCluster()) as Cluster;
+    proxy = await startTcpProxy(Number(new URL(cluster.superUrl).port));
+    service = await startService({
+      ...cluster.env,
+      DATABASE_URL: throughPort(cluster.env["DATABASE_URL"] as string, proxy.port),
+      DATABASE_OWNER_URL: throughPort(cluster.env["DATABASE_OWNER_URL"] as string, proxy.port),
+    });
+    database = new pg.Client(cluster.superUrl);
+    await database.connect();
+  });
+  afterAll(async () => {
+    await discard(service);
+    await proxy.close();
+    await database.end();
+  });
+
+  const residentMiB = (): number =>
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${service.child.pid}/status`, "utf8"))?.[1]) / 1024;
+  const rowFor = async (key: string): Promise<string | undefined> => {
+    const { rows } = await database.query("SELECT decision_id::text AS id FROM audit_decisions WHERE idempotency_key = $1", [key]);
+    return (rows[0] as { id: string } | undefined)?.id;
+  };
+
+  /** Asks without pause from several sides for a while; gives back what was answered. */
+  const flood = async (name: string, milliseconds: number): Promise<{ key: string; answer: Asked; took: number }[]> => {
+    const end = performance.now() + milliseconds;
+    const one = async (client: number): Promise<{ key: string; answer: Asked; took: number }[]> => {
+      const answers = [];
+      for (let n = 0; performance.now() < end; n++) {
+        const key = `${name}-${client}-${n}`;
+        const started = performance.now();
+        const answer = await ask(service.connectUrl, cluster.agentKey, request(key), { "connect-timeout-ms": "1500" });
+        answers.push({ key, answer, took: performance.now() - started });
+      }
+      return answers;
+    };
+    return (await Promise.all(Array.from({ length: 32 }, (_, client) => one(client)))).flat();
+  };
+
+  for (const [how, mode] of [
+    ["unreachable", "cut"],
+    ["blackholed", "stall"],
+    ["answering into the void", "mute"],
+  ] as const) {
+    test(`${how} for 10 s and back: no restart, no answer without a row, no growth`, async () => {
+      await ask(service.connectUrl, cluster.agentKey, request(`warm-${how}`));
+      const before = residentMiB();
+      const flooding = flood(how, 12_000);
+      await sleep(1000);
+      if (mode === "cut") await proxy.setListening(false);
+      else proxy.setMode(mode);
+      await sleep(10_000);
+      if (mode === "cut") await proxy.setListening(true);
+      else {
+        proxy.setMode("pass");
+        proxy.cut();
+      }
+      const answers = await flooding;
+      const given = answers.filter(({ answer }) => answer.status === 200);
+      const refused = answers.filter(({ answer }) => answer.status !== 200);
+      expect(given.length).toBeGreaterThan(0);
+      expect(refused.length).toBeGreaterThan(0);
+      for (const { key, answer } of given) expect(await rowFor(key), key).toBe(answer.body["decisionId"]);
+      for (const { answer, took } of refused) {
+        expect(answer.body["code"], JSON.stringify(answer)).toMatch(/unavailable|deadline_exceeded|resource_exhausted/);
+        // Before the caller's own deadline, with slack for a busy machine.
+        expect(took).toBeLessThan(3000);
+      }
+      await waitUntil(() => isReady(service.connectUrl), 15_000, "the service did not recover");
+      const after = await ask(service.connectUrl, cluster.agentKey, request(`after-${how}`));
+      expect(after.body["decision"]).toBe("DECISION_ALLOW");
+      expect(residentMiB() - before).toBeLessThan(150);
+      // What failed is asked again, and is decided once.
+      for (const { key } of refused.slice(0, 20)) {
+        const retry = await ask(service.connectUrl, cluster.agentKey, request(key));
+        expect(retry.body["decisionId"]).toBe(await rowFor(key));
+      }
+    });
+  }
+
+  test("while it is gone, a remembered deny is replayed, and a remembered allow only with its agent's state confirmed", async () => {
+    const denied = { tool: "no.such_tool", payload: {}, idempotencyKey: "remembered-deny" };
+    const first = await ask(service.connectUrl, cluster.agentKey, denied);
+    await ask(service.connectUrl, cluster.agentKey, request("remembered-allow"));
+    await proxy.setListening(false);
+    await sleep(2500);
+    expect((await ask(service.connectUrl, cluster.agentKey, denied)).body).toMatchObject({ decisionId: first.body["decisionId"], replayed: true });
+    expect((await ask(service.connectUrl, cluster.agentKey, request("remembered-allow"))).body["code"]).toBe("unavailable");
+    expect(await isReady(service.connectUrl)).toBe(false);
+    await proxy.setListening(true);
+    await waitUntil(() => isReady(service.connectUrl), 15_000, "the service did not recover");
+  });
+});
