@@ -22,6 +22,9 @@ export class Connection {
     this.session = http2.connect(endpoint.url.origin, {
       createConnection: () => this.#socket,
       settings: { enablePush: false },
+      // In megabytes. Node's 10 break calls off when some forty of the largest payloads are under way at once; what the
+      // server can make us hold is bounded by the flow-control window, which is 64 KiB.
+      maxSessionMemory: 1024,
     });
     this.session.on("error", (error) => (this.#error ??= error));
     this.session.on("goaway", () => this.retire());

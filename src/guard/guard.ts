@@ -89,7 +89,8 @@ class Case {
     const bypass = this.#bypassFor(permit);
     if ("problem" in bypass) return this.#deny("CIRCUIT_OPEN", openMessage(permit), { attempts: 0 });
     using limit = new Limit(this.#parts.clock, deadlineAt, signal);
-    return this.#bypass(permit, bypass.grant, limit);
+    // Awaited, or the limit would be disposed of before it is needed.
+    return await this.#bypass(permit, bypass.grant, limit);
   }
 
   /**

@@ -79,7 +79,8 @@ export async function serveGrpc(
     stream.on("end", () => {
       const request = fromBinary(AuthorizeRequestSchema, Buffer.concat(chunks).subarray(5));
       requests.push(request);
-      respond({ stream, headers, request, number: requests.length });
+      // The caller may have cancelled.
+      if (!stream.destroyed) respond({ stream, headers, request, number: requests.length });
     });
   });
   return { requests, ...(await run(server, tls === undefined ? "http" : "https", port)) };

@@ -1,0 +1,130 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Breaker, createBreaker } from "../../../src/breaker/breaker.ts";
+import { type Order, signOrder } from "../../../src/bypass/grant.ts";
+import { firstLink, type GrantPrivateKey, makeGrantKey } from "../../../src/bypass/keys.ts";
+import { type Clock, systemClock } from "../../../src/clock.ts";
+import { unframeConnect } from "../../../src/guard/framing-connect.ts";
+import { unframeGrpc } from "../../../src/guard/framing-grpc.ts";
+import { type GrantKeeper, openGrantKeeper } from "../../../src/guard/grants.ts";
+import { createGuard, type GuardCall } from "../../../src/guard/guard.ts";
+import { type Journal, openJournal } from "../../../src/guard/journal.ts";
+import type { GuardRequest } from "../../../src/guard/question.ts";
+import { openConnectTransport } from "../../../src/guard/transport-connect.ts";
+import { openGrpcTransport } from "../../../src/guard/transport-grpc.ts";
+import type { Verdict } from "../../../src/guard/verdict.ts";
+import { RandomPool } from "../../../src/ids.ts";
+import { API_KEY } from "./service.ts";
+
+export const AGENT_ID = "agent-1";
+
+export interface Rig {
+  readonly breaker: Breaker;
+  readonly journal: Journal;
+  readonly grants: GrantKeeper;
+  /** A question about `tool`, given a second and a half unless the call says otherwise. */
+  ask(request?: Partial<GuardRequest>, call?: { timeoutMs?: number } & Partial<GuardCall>): Promise<Verdict>;
+  /** Whatever it is. */
+  askAnything(request: unknown): Promise<Verdict>;
+  /** Signs and offers a grant, as a healthy service would have. */
+  grant(claims?: Partial<GrantClaimsInit>): Promise<void>;
+  /** Signs and offers a revocation of everything below `epoch`. */
+  revoke(epoch: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface GrantClaimsInit {
+  agentId: string;
+  tools: readonly string[] | "*";
+  epoch: number;
+  issuedAt: number;
+  expiresAt: number;
+}
+
+export interface RigOptions {
+  readonly url: URL;
+  readonly transport?: "grpc" | "connect";
+  readonly ca?: string;
+  readonly failures?: number;
+  readonly probeAfterMs?: number;
+  /** False: no directory, and so no bypass. */
+  readonly disk?: boolean;
+  readonly clock?: Clock;
+  readonly wrapJournal?: (journal: Journal) => Journal;
+}
+
+/** A guard on real sockets and files. */
+export async function openRig(options: RigOptions): Promise<Rig> {
+  const { url, transport: name = "grpc", ca, failures = 5, probeAfterMs = 30_000, clock = systemClock } = options;
+  const dir = options.disk === false ? null : await mkdtemp(join(tmpdir(), "datacrawl-guard-"));
+  const endpoint = { url, apiKey: API_KEY, ...(ca !== undefined && { ca }) };
+  const transport = name === "grpc" ? openGrpcTransport(endpoint) : openConnectTransport(endpoint);
+  const unframe = name === "grpc" ? unframeGrpc : unframeConnect;
+  const config = { failures, probeAfterMs };
+  const breaker = createBreaker({ service: url.origin, agentId: AGENT_ID, config, clock, random: Math.random });
+  const opened = await openJournal({ dir, agentId: AGENT_ID, clock });
+  const journal = options.wrapJournal?.(opened) ?? opened;
+  const grants = await openGrantKeeper({ dir, agentId: AGENT_ID, clock });
+  const guard = createGuard({
+    agentId: AGENT_ID,
+    road: { transport, unframe },
+    breaker,
+    journal,
+    grants,
+    clock,
+    random: new RandomPool(),
+  });
+  const key = makeGrantKey();
+  return {
+    breaker,
+    journal,
+    grants,
+    ask: (request = {}, { timeoutMs = 1500, ...call } = {}) =>
+      guard.authorize(
+        { tool: "mail.send", payload: { to: "a@example.com" }, ...request },
+        {
+          deadlineAt: clock.monotonic() + timeoutMs,
+          ...call,
+        },
+      ),
+    askAnything: (request) => guard.authorize(request as GuardRequest, { deadlineAt: clock.monotonic() + 1500 }),
+    grant: (claims) => offer(grants, key, clock, { kind: "grant", claims: { ...grantClaims(clock), ...claims } }),
+    revoke: (epoch) => {
+      const issuedAt = clock.now();
+      const order: Order = {
+        kind: "revocation",
+        agentId: AGENT_ID,
+        issuedAt,
+        expiresAt: issuedAt + 3_600_000_000,
+        epoch,
+      };
+      return offer(grants, key, clock, order);
+    },
+    close: async () => {
+      transport.close();
+      await breaker.close();
+      await opened.close();
+      if (dir !== null) await rm(dir, { recursive: true });
+    },
+  };
+}
+
+function grantClaims(clock: Clock) {
+  const issuedAt = clock.now();
+  return {
+    grantId: "0198c0de-0000-7000-8000-0000000000aa",
+    agentId: AGENT_ID,
+    tools: ["mail.send"] as readonly string[] | "*",
+    operator: "ada",
+    reason: "the service is being moved",
+    issuedAt,
+    expiresAt: issuedAt + 3_600_000_000,
+    epoch: 1,
+  };
+}
+
+async function offer(grants: GrantKeeper, key: GrantPrivateKey, clock: Clock, order: Order): Promise<void> {
+  const unverifiedGrants = [await signOrder(order, key)];
+  await grants.offer({ fromService: true, unverifiedGrants, grantKeys: [firstLink(key)], serviceTime: clock.now() });
+}
