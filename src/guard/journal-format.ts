@@ -6,8 +6,8 @@ import type { Micros } from "../clock.ts";
 import { DECISION_OF, type Reason } from "../decision.ts";
 
 /**
- * The journal's records and lines, as docs/journal-format.md has them. Pure: the service reads uploaded bodies with
- * {@link readBody}, a guard reads its files with {@link readSegment}.
+ * The journal's records and lines, as docs/journal-format.md has them. Pure: the service reads uploads with
+ * {@link readEntry}, a guard reads its files with {@link readSegment}.
  */
 
 interface Decided {
@@ -53,6 +53,12 @@ export interface Position {
   readonly sequence: number;
   /** Denies that were counted but not kept since the record before. */
   readonly coalesced: number;
+}
+
+export type StoredRecord = JournalRecord & Position;
+
+export interface RecordProblem {
+  readonly problem: string;
 }
 
 /** A record as it is chained and uploaded. */
@@ -170,7 +176,7 @@ const bodyShape = z.discriminatedUnion("kind", [
 ]);
 
 /** The record in a body, if it is one in every respect: canonical, within its bounds, with a reason that agrees. */
-export function readBody(unverifiedBody: Uint8Array): (JournalRecord & Position) | { readonly problem: string } {
+export function readBody(unverifiedBody: Uint8Array): StoredRecord | RecordProblem {
   if (unverifiedBody.length > MAX_BODY_BYTES) return { problem: `the record is over ${MAX_BODY_BYTES} bytes` };
   try {
     const written = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(unverifiedBody);
@@ -182,7 +188,7 @@ export function readBody(unverifiedBody: Uint8Array): (JournalRecord & Position)
   }
 }
 
-function recordOf(fields: z.output<typeof bodyShape>): JournalRecord & Position {
+function recordOf(fields: z.output<typeof bodyShape>): StoredRecord {
   const common = {
     decisionId: fields.decision_id,
     agentId: fields.agent_id,
@@ -200,6 +206,27 @@ function recordOf(fields: z.output<typeof bodyShape>): JournalRecord & Position 
   return fields.kind === "deny"
     ? { kind: fields.kind, reason: fields.reason, ...common }
     : { kind: fields.kind, reason: fields.reason, grantId: fields.grant_id, ...common };
+}
+
+/**
+ * The record of an entry that somebody uploads as `agentId`: its hash is right, and its body is a record of that agent, that
+ * journal and that place in it. Whether the entry before it is the one it names is not looked at.
+ */
+export function readEntry(unverified: JournalEntry, agentId: string): StoredRecord | RecordProblem {
+  const record = readLink(unverified, agentId);
+  if ("problem" in record || record.sequence === unverified.sequence) return record;
+  return { problem: "the record is of another place in the journal" };
+}
+
+function readLink(unverified: Omit<JournalEntry, "sequence">, agentId: string): StoredRecord | RecordProblem {
+  const { journalId, previousHash, hash, body } = unverified;
+  if (previousHash.length !== NO_HASH.length) return { problem: "the previous hash is not 32 bytes" };
+  if (!hashOf(previousHash, body).equals(hash)) return { problem: "the hash is not the record's" };
+  const record = readBody(body);
+  if ("problem" in record) return record;
+  if (record.agentId !== agentId) return { problem: "the record is of another agent" };
+  if (record.journalId !== journalId) return { problem: "the record is of another journal" };
+  return record;
 }
 
 /** What a journal file holds. */
@@ -237,11 +264,10 @@ function withoutTornEnd(line: Buffer): Buffer {
 
 function readLine(line: Buffer, journalId: string, agentId: string): JournalEntry | null {
   const [previousHash, hash] = [readHash(line, 0), readHash(line, HASH_DIGITS + 1)];
-  const body = line.subarray(2 * (HASH_DIGITS + 1));
-  if (previousHash === null || hash === null || !hashOf(previousHash, body).equals(hash)) return null;
-  const record = readBody(body);
-  if ("problem" in record || record.journalId !== journalId || record.agentId !== agentId) return null;
-  return { journalId, sequence: record.sequence, previousHash, hash, body };
+  if (previousHash === null || hash === null) return null;
+  const link = { journalId, previousHash, hash, body: line.subarray(2 * (HASH_DIGITS + 1)) };
+  const record = readLink(link, agentId);
+  return "problem" in record ? null : { ...link, sequence: record.sequence };
 }
 
 /** The hash at `start`, in lower-case hex and followed by a space. */

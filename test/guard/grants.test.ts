@@ -9,15 +9,18 @@ import { type GrantKeeper, openGrantKeeper } from "../../src/guard/grants.ts";
 import { agentId, HandClock, hour, minute, SigningService } from "./grant-samples.ts";
 
 const tool = "stripe.refund";
+/** What is removed at the end; tests may take a directory in it. */
+let root: string;
 let dir: string;
 let clock: HandClock;
 let service: SigningService;
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), "datacrawl-grants-"));
+  root = await mkdtemp(join(tmpdir(), "datacrawl-grants-"));
+  dir = root;
   clock = new HandClock();
   service = new SigningService(clock);
 });
-afterEach(() => rm(dir, { recursive: true, force: true }));
+afterEach(() => rm(root, { recursive: true, force: true }));
 
 function open(own: HandClock = clock): Promise<GrantKeeper> {
   return openGrantKeeper({ dir, agentId, clock: own });
@@ -146,7 +149,7 @@ describe("a grant is of no use", () => {
   test("after its revocation, from whichever road that comes, in whatever order, also after a restart", async () => {
     for (const road of ["service", "elsewhere"] as const) {
       service = new SigningService(clock);
-      dir = await mkdtemp(join(dir, "again-"));
+      dir = await mkdtemp(join(root, "again-"));
       const keeper = await withGrant();
       const [old, revocation] = [await service.grant(5), await service.revocation(6)];
       await keeper.offer(
@@ -177,7 +180,7 @@ describe("a grant is of no use", () => {
     );
     await fc.assert(
       fc.asyncProperty(offers, async (sequence: Offered[]) => {
-        dir = await mkdtemp(join(dir, "p-"));
+        dir = await mkdtemp(join(root, "p-"));
         let keeper = await open();
         await keeper.offer(service.answer());
         for (const { epoch, isGrant, restarts } of sequence) {
@@ -398,7 +401,7 @@ describe("files", () => {
   test("whose pinned key was replaced do not survive the next healthy contact", async () => {
     await withGrant();
     const stranger = new SigningService(clock);
-    const forgedDir = await mkdtemp(join(dir, "forged-"));
+    const forgedDir = await mkdtemp(join(root, "forged-"));
     const forger = await openGrantKeeper({ dir: forgedDir, agentId, clock });
     await forger.offer(stranger.answer(await stranger.grant(99)));
     for (const name of names) await copyFile(join(forgedDir, agentId, name), path(name));

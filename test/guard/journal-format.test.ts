@@ -11,6 +11,7 @@ import {
   MAX_BODY_BYTES,
   NO_HASH,
   readBody,
+  readEntry,
   readSegment,
 } from "../../src/guard/journal-format.ts";
 import { agentId, bypass, deny } from "./journal-samples.ts";
@@ -246,6 +247,42 @@ describe("a record's body", () => {
     expect(readBody(body)).toHaveProperty("problem");
   });
 });
+
+describe("an uploaded entry", () => {
+  const entry = encodeEntry(bypass(), position, NO_HASH);
+
+  test("that is sound is its record", () => {
+    expect(readEntry(entry, agentId)).toEqual({ ...readBody(entry.body), sequence: 1 });
+    expect(readEntry(entry, agentId)).toHaveProperty("kind", "bypass_allow");
+  });
+
+  test.each<[string, Partial<JournalEntry>]>([
+    ["another hash", { hash: Buffer.alloc(32) }],
+    ["a hash cut short", { hash: entry.hash.subarray(1) }],
+    ["another previous hash", { previousHash: Buffer.alloc(32, 1) }],
+    // The same bytes to hash, with the border elsewhere.
+    [
+      "a previous hash too long",
+      { previousHash: Buffer.concat([NO_HASH, entry.body.subarray(0, 1)]), body: entry.body.subarray(1) },
+    ],
+    ["another body", { body: Buffer.from(Buffer.from(entry.body).toString().replace("refund", "payout")) }],
+    ["another place", { sequence: 2 }],
+    ["another journal", { journalId: "7b0c2c1e-3a54-4f2e-8d25-0c6a1f0f9b12" }],
+    ["no record", encodeNoRecord()],
+  ])("with %s is none", (_, changes) => {
+    expect(readEntry({ ...entry, ...changes }, agentId)).toHaveProperty("problem");
+  });
+
+  test("of another agent is none", () => {
+    expect(readEntry(entry, "billing-2")).toEqual({ problem: "the record is of another agent" });
+  });
+});
+
+/** Something else than a record, rightly hashed. */
+function encodeNoRecord(): Partial<JournalEntry> {
+  const line = lineOver("{}", NO_HASH).toString();
+  return { hash: Buffer.from(line.slice(65, 129), "hex"), body: Buffer.from("{}") };
+}
 
 test("the worked example of docs/journal-format.md is right", () => {
   const [line] = /^[0-9a-f]{64} [0-9a-f]{64} \{.*\}$/m.exec(readFileSync("docs/journal-format.md", "utf8")) ?? [""];
