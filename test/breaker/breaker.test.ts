@@ -121,7 +121,7 @@ describe("a breaker without a fleet", () => {
   });
 
   it("tells its listeners of each change, and survives them", () => {
-    vi.spyOn(process, "emitWarning").mockReturnValue();
+    const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
     const { breaker, clock } = start();
     const seen: string[] = [];
     breaker.on(() => {
@@ -143,7 +143,7 @@ describe("a breaker without a fleet", () => {
       "half_open recovering local recovering",
       "recovering closed null closed",
     ]);
-    expect(process.emitWarning).toHaveBeenCalledTimes(5);
+    expect(warn).toHaveBeenCalledTimes(5);
   });
 
   it("refuses a configuration that is none", () => {

@@ -3,8 +3,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { freePort, waitUntil } from "../support/net.ts";
-import { type RedisServer, startRedis } from "../support/redis.ts";
-import { newAgent } from "./members.ts";
+import type { RedisServer } from "../support/redis.ts";
+import { newAgent, redisOn } from "./members.ts";
 
 const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
 const [PROCESSES, RECOVERIES] = FULL ? [32, 25] : [8, 3];
@@ -53,9 +53,7 @@ interface Member {
 }
 
 beforeAll(async () => {
-  const started = await startRedis(await freePort());
-  if (started === null) throw new Error("no redis-server on this machine");
-  redis = started;
+  redis = await redisOn(await freePort());
 });
 
 afterEach(async () => {
@@ -82,7 +80,7 @@ function startMember(args: string[]): Member {
   const member: Member = { child, pid: child.pid ?? 0, joined: false, state: "closed" };
   child.on("message", (message) => {
     if (message === "joined") member.joined = true;
-    else member.state = String(message);
+    else if (typeof message === "string") member.state = message;
   });
   return member;
 }
