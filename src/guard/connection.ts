@@ -1,7 +1,7 @@
 import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
-import { type Endpoint, networkProblem } from "./transport.ts";
+import type { Endpoint } from "./transport.ts";
 
 /**
  * One HTTP/2 connection. It keeps the process alive only while somebody awaits a call on it. Retired, it takes no new calls and
@@ -13,7 +13,6 @@ export class Connection {
   #calls = 0;
   #awaited = 0;
   #retired = false;
-  #error: unknown;
 
   constructor(endpoint: Endpoint) {
     this.#socket = connect(endpoint);
@@ -26,7 +25,8 @@ export class Connection {
       // server can make us hold is bounded by the flow-control window, which is 64 KiB.
       maxSessionMemory: 1024,
     });
-    this.session.on("error", (error) => (this.#error ??= error));
+    // Told to each of its calls, before it is told here.
+    this.session.on("error", () => {});
     this.session.on("goaway", () => this.retire());
     this.session.on("close", () => this.retire());
     this.session.once("connect", () => {
@@ -45,12 +45,8 @@ export class Connection {
     return this.#socket.bytesRead;
   }
 
-  /** Null while the connection stands. */
-  get failure(): { readonly protocol: boolean; readonly problem: string } | null {
-    if (!this.session.destroyed && !this.#socket.destroyed) return null;
-    // nghttp2's own complaints: what arrived is not HTTP/2.
-    const protocol = this.#error instanceof Error && (this.#error as NodeJS.ErrnoException).code === "ERR_HTTP2_ERROR";
-    return { protocol, problem: this.#error === undefined ? "the connection was lost" : networkProblem(this.#error) };
+  get lost(): boolean {
+    return this.session.destroyed || this.#socket.destroyed;
   }
 
   /** Counts a call in; the returned function counts it out, once. */

@@ -91,13 +91,14 @@ function listen(stream: http2.ClientHttp2Stream, connection: Connection, maxByte
       if (length <= maxBytes) chunks.push(chunk);
       else stream.close(http2.constants.NGHTTP2_CANCEL);
     });
-    // Told again by "close", which follows.
-    stream.on("error", () => {});
+    let error: Error | undefined;
+    // "close" follows.
+    stream.on("error", (told: Error) => (error = told));
     stream.once("close", () => {
       if (length > maxBytes)
         resolve({ kind: "broken", how: "protocol", problem: `the answer is over ${maxBytes} bytes` });
       else if (stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR || httpStatus === 0)
-        resolve(brokenOff(stream, connection));
+        resolve(connection.lost ? lost(error) : brokenOff(stream));
       else resolve({ kind: "reply", httpStatus, headers, body: Buffer.concat(chunks, length), trailers });
     });
   });
@@ -114,13 +115,19 @@ const BROKEN_RULES = new Set<number | undefined>([
   NGHTTP2_COMPRESSION_ERROR,
 ]);
 
-function brokenOff({ rstCode }: http2.ClientHttp2Stream, connection: Connection): RawReply {
-  const { failure } = connection;
-  if (failure !== null) {
-    return { kind: "broken", how: failure.protocol ? "protocol" : "unreachable", problem: failure.problem };
-  }
+function brokenOff({ rstCode }: http2.ClientHttp2Stream): RawReply {
   if (rstCode === NGHTTP2_REFUSED_STREAM)
     return { kind: "broken", how: "unreachable", problem: "the call was not taken" };
   if (BROKEN_RULES.has(rstCode)) return { kind: "broken", how: "protocol", problem: `HTTP/2 error ${rstCode}` };
   return { kind: "broken", how: "reset", problem: `the call was broken off with HTTP/2 error ${rstCode}` };
+}
+
+/** The connection is gone; `error` is what the call was told of it. */
+function lost(error: Error | undefined): RawReply {
+  if (error === undefined) return { kind: "broken", how: "unreachable", problem: "the connection was lost" };
+  // A call that had to wait for the connection is told that it is cancelled, and by what.
+  const cause = error.cause instanceof Error ? error.cause : error;
+  // nghttp2's own complaint: what arrived is not HTTP/2.
+  const protocol = (cause as NodeJS.ErrnoException).code === "ERR_HTTP2_ERROR";
+  return { kind: "broken", how: protocol ? "protocol" : "unreachable", problem: networkProblem(cause) };
 }

@@ -79,15 +79,15 @@ export async function serveGrpc(
     stream.on("end", () => {
       const request = fromBinary(AuthorizeRequestSchema, Buffer.concat(chunks).subarray(5));
       requests.push(request);
-      // The caller may have cancelled.
-      if (!stream.destroyed) respond({ stream, headers, request, number: requests.length });
+      respond({ stream, headers, request, number: requests.length });
     });
   });
   return { requests, ...(await run(server, tls === undefined ? "http" : "https", port)) };
 }
 
-/** Answers OK with `message` in one frame. */
+/** Answers OK with `message` in one frame; nothing, if the caller has gone. */
 export function reply(stream: http2.ServerHttp2Stream, message: Uint8Array, flag = 0): void {
+  if (stream.destroyed) return;
   stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
   stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
   stream.end(frame(message, flag));
@@ -95,6 +95,7 @@ export function reply(stream: http2.ServerHttp2Stream, message: Uint8Array, flag
 
 /** Answers with a status alone, as gRPC servers do. */
 export function fail(stream: http2.ServerHttp2Stream, status: number, message = ""): void {
+  if (stream.destroyed) return;
   const headers = {
     ":status": 200,
     "content-type": "application/grpc",
