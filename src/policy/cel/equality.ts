@@ -13,7 +13,7 @@ export function equalValues(a: Value, b: Value, evaluation: Evaluation, offset: 
     if (!evaluation.spend(1 + Math.min(a.length, b.length) / 32)) return new Failure(EXHAUSTED, offset);
     return a === b;
   }
-  if (!evaluation.spend(1)) return new Failure(EXHAUSTED, offset);
+  if (!evaluation.spend(2)) return new Failure(EXHAUSTED, offset);
   if (isNumber(a) && isNumber(b)) return numbersEqual(a, b);
   if (isList(a) && isList(b)) return equalLists(a, b, evaluation, offset);
   if (isMap(a) && isMap(b)) return equalMaps(a, b, evaluation, offset);
@@ -39,7 +39,7 @@ export function isIn(x: Value, list: readonly Value[], evaluation: Evaluation, o
 export function compareValues(a: Value, b: Value, evaluation: Evaluation, offset: number): number | Failure {
   if (typeof a === "number" && typeof b === "number") return order(a, b);
   if (typeof a === "string" && typeof b === "string") {
-    if (!evaluation.spend(1 + Math.min(a.length, b.length) / 8)) return new Failure(EXHAUSTED, offset);
+    if (!evaluation.spend(1 + Math.min(a.length, b.length) / 2)) return new Failure(EXHAUSTED, offset);
     return compareCodePoints(a, b);
   }
   if (typeof a === "bigint" && typeof b === "bigint") return order(a, b);

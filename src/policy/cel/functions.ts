@@ -159,7 +159,7 @@ export const FUNCTIONS: ReadonlyMap<string, FunctionEntry> = new Map<string, Fun
       (a, b) => a.endsWith(b),
     ),
   ],
-  ["lowerAscii", { style: "method", overloads: [unary(string, STRING, (a) => 1 + a.length / 4, lowerAscii)] }],
+  ["lowerAscii", { style: "method", overloads: [unary(string, STRING, lowerAsciiCost, lowerAscii)] }],
   [
     "int",
     {
@@ -192,16 +192,27 @@ function keyCount(value: JsonMap): number {
   return Object.keys(value).length;
 }
 
-/** CEL counts code points; a JavaScript string's iterator walks them, its length counts surrogates one by one. */
+/** CEL counts code points, JavaScript the halves of those beyond U+FFFF. */
 function codePoints(value: string): number {
-  let count = 0;
-  for (const _ of value) count++;
-  return count;
+  let pairs = 0;
+  for (let i = 1; i < value.length; i++) {
+    const isPair = (value.charCodeAt(i) & 0xfc00) === 0xdc00 && (value.charCodeAt(i - 1) & 0xfc00) === 0xd800;
+    if (isPair) pairs++;
+  }
+  return value.length - pairs;
 }
 
 /** ASCII alone: `toLowerCase` would also turn the Kelvin sign into a k, and so one host name into another. */
 function lowerAscii(value: string): string {
-  return value.replace(/[A-Z]+/g, (capitals) => capitals.toLowerCase());
+  return isAscii(value) ? value.toLowerCase() : value.replace(/[A-Z]+/g, (capitals) => capitals.toLowerCase());
+}
+
+function lowerAsciiCost(value: string): number {
+  return 1 + value.length * (isAscii(value) ? 1 : 8);
+}
+
+function isAscii(value: string): boolean {
+  return /^[\0-\x7f]*$/.test(value);
 }
 
 function intOfDouble(value: number, offset: number): Outcome {

@@ -30,7 +30,8 @@ export function compileMacro(expr: Expr, comprehension: Comprehension, scope: Sc
   const init = scope.compile(accuInit);
   const loop: Loop = {
     variable: iterVar,
-    items: range.items,
+    // Of an empty list nothing is known, and nothing is run.
+    items: range.items === 0 ? ANY : range.items,
     nested: pathOf(iterRange) === null ? ANY : JSON_KINDS,
     resultName: accuVar,
     resultKinds: init.kinds,

@@ -11,18 +11,7 @@ const Op = { alt: 1, altMatch: 2, capture: 3, emptyWidth: 4, fail: 5, match: 6, 
 /** The empty-width assertions, as bits of an instruction's argument. */
 const Empty = { beginLine: 1, endLine: 2, beginText: 4, endText: 8, wordBoundary: 16, noWordBoundary: 32 } as const;
 
-/** An instruction of the machine, linked to those that follow it. */
-interface Step {
-  readonly op: number;
-  readonly assertions: number;
-  /** Whether it takes ASCII character `c`, at `c`. */
-  readonly ascii: readonly boolean[];
-  readonly takes: (rune: number) => boolean;
-  /** Where to go on, without taking a character or after taking one. */
-  next: readonly Step[];
-  /** The last position at which a search got here: the search's memory, kept here since searches do not overlap. */
-  reachedAt: number;
-}
+type Instruction = ReturnType<ReturnType<InstanceType<typeof RE2JS>["re2"]>["prog"]["getInst"]>;
 
 /**
  * A regular expression of RE2's syntax, searched for in a text in time linear in the text.
@@ -33,88 +22,112 @@ interface Step {
  * Expression Matching: the Virtual Machine Approach".
  */
 export class LinearRegex {
-  readonly #steps: readonly Step[];
-  readonly #start: readonly Step[];
+  readonly #instructions: readonly Instruction[];
+  readonly #ops: Uint8Array;
+  /** Where instruction `pc` goes on, and where an alternative of it does. */
+  readonly #outs: Int32Array;
+  readonly #args: Int32Array;
+  /** Whether instruction `pc` takes ASCII character `c`: 1 at `pc * 128 + c`. */
+  readonly #ascii: Uint8Array;
+  readonly #start: number;
   /** Whether the pattern begins with `^`, so that a search may end when nothing is left of it. */
   readonly #anchored: boolean;
+  readonly #asserts: boolean;
+  // Working space, kept since searches do not overlap: the position at which each instruction was last reached, and lists
+  // of instructions.
+  readonly #reachedAt: Int32Array;
+  readonly #stack: Int32Array;
+  readonly #threads: Int32Array;
+  readonly #waiting: Int32Array;
 
   /** Throws an Error that says what is wrong with `pattern`. */
   constructor(pattern: string) {
     const machine = RE2JS.compile(pattern).re2().prog;
     const count = machine.numInst();
     if (count > MAX_INSTRUCTIONS) throw new Error(`it compiles to ${count} steps, more than ${MAX_INSTRUCTIONS}`);
-    this.#steps = linkSteps(Array.from({ length: count }, (_, pc) => machine.getInst(pc)));
-    this.#start = this.#steps.slice(machine.start, machine.start + 1);
+    this.#instructions = Array.from({ length: count }, (_, pc) => machine.getInst(pc));
+    this.#ops = Uint8Array.from(this.#instructions, ({ op }) => op);
+    this.#outs = Int32Array.from(this.#instructions, ({ out }) => out);
+    this.#args = Int32Array.from(this.#instructions, ({ arg }) => arg);
+    this.#ascii = asciiTable(this.#instructions);
+    this.#start = machine.start;
     this.#anchored = (machine.startCond() & Empty.beginText) !== 0;
+    this.#asserts = this.#ops.includes(Op.emptyWidth);
+    this.#reachedAt = new Int32Array(count);
+    this.#stack = new Int32Array(count);
+    this.#threads = new Int32Array(count);
+    this.#waiting = new Int32Array(count + 1);
   }
 
   /** Whether the pattern matches anywhere in `text`; null if the evaluation's work ran out. */
   test(text: string, evaluation: Evaluation): boolean | null {
-    for (const step of this.#steps) step.reachedAt = -1;
-    const stack: Step[] = [];
-    let waiting: Step[] = [];
+    this.#reachedAt.fill(-1);
+    let waiting = 0;
     let previous = -1;
     for (let at = 0; ; at += previous > 0xffff ? 2 : 1) {
       const rune = text.codePointAt(at) ?? -1;
-      if (at === 0 || !this.#anchored) waiting.push(...this.#start);
-      else if (waiting.length === 0) return false;
-      const threads = close(waiting, stack, at, assertionsBetween(previous, rune));
+      if (at === 0 || !this.#anchored) this.#waiting[waiting++] = this.#start;
+      else if (waiting === 0) return false;
+      const threads = this.#close(waiting, at, this.#asserts ? assertionsBetween(previous, rune) : 0);
       if (threads === null) return true;
-      if (!evaluation.spend(1 + waiting.length + threads.length)) return null;
+      // Beyond ASCII the library is asked, who searches ranges and folds cases.
+      if (!evaluation.spend(1 + waiting + threads * (rune < ASCII ? 1 : 4))) return null;
       if (rune === -1) return false;
-      waiting = take(threads, rune);
+      waiting = this.#take(threads, rune);
       previous = rune;
     }
   }
-}
 
-type Instruction = ReturnType<ReturnType<InstanceType<typeof RE2JS>["re2"]>["prog"]["getInst"]>;
-
-function linkSteps(instructions: readonly Instruction[]): readonly Step[] {
-  const steps = instructions.map((instruction): Step => {
-    const takes = (rune: number): boolean => instruction.op > Op.nop && instruction.matchRune(rune);
-    const ascii = Array.from({ length: ASCII }, (_, rune) => takes(rune));
-    return { op: instruction.op, assertions: instruction.arg, ascii, takes, next: [], reachedAt: -1 };
-  });
-  instructions.forEach(({ op, out, arg }, pc) => {
-    const step = steps[pc];
-    const forks = op === Op.alt || op === Op.altMatch;
-    if (step !== undefined) step.next = (forks ? [out, arg] : [out]).flatMap((target) => steps[target] ?? []);
-  });
-  return steps;
-}
-
-/**
- * Follows everything that takes no character, from the waiting steps to those that take one; null if a match is reached.
- *
- * INVARIANT: a step is entered once for each position, so neither the stack nor the threads outgrow the program.
- */
-function close(waiting: readonly Step[], stack: Step[], at: number, assertions: number): Step[] | null {
-  const threads: Step[] = [];
-  enter(waiting, stack, at);
-  for (let step = stack.pop(); step !== undefined; step = stack.pop()) {
-    if (step.op > Op.nop) threads.push(step);
-    else if (step.op === Op.match) return null;
-    else if (step.op === Op.emptyWidth && (step.assertions & ~assertions) !== 0) continue;
-    else if (step.op !== Op.fail) enter(step.next, stack, at);
+  /**
+   * Follows everything that takes no character, from the waiting instructions to the threads, which take one. The number of
+   * threads, or null if a match is reached.
+   *
+   * INVARIANT: an instruction is entered once for each position, so neither the stack nor the threads outgrow the program.
+   */
+  #close(waiting: number, at: number, assertions: number): number | null {
+    let threads = 0;
+    for (let i = 0; i < waiting; i++) {
+      let depth = this.#enter(this.#waiting[i] ?? 0, at, 0);
+      while (depth > 0) {
+        const pc = this.#stack[--depth] ?? 0;
+        const op = this.#ops[pc] ?? Op.fail;
+        if (op > Op.nop) {
+          this.#threads[threads++] = pc;
+        } else if (op === Op.match) {
+          return null;
+        } else if (op !== Op.fail && (op !== Op.emptyWidth || ((this.#args[pc] ?? 0) & ~assertions) === 0)) {
+          depth = this.#enter(this.#outs[pc] ?? 0, at, depth);
+          if (op === Op.alt || op === Op.altMatch) depth = this.#enter(this.#args[pc] ?? 0, at, depth);
+        }
+      }
+    }
+    return threads;
   }
-  return threads;
-}
 
-function enter(steps: readonly Step[], stack: Step[], at: number): void {
-  for (const step of steps) {
-    if (step.reachedAt === at) continue;
-    step.reachedAt = at;
-    stack.push(step);
+  #enter(pc: number, at: number, depth: number): number {
+    if (this.#reachedAt[pc] === at) return depth;
+    this.#reachedAt[pc] = at;
+    this.#stack[depth] = pc;
+    return depth + 1;
+  }
+
+  /** The threads that take `rune` wait behind it for the next position. */
+  #take(threads: number, rune: number): number {
+    let waiting = 0;
+    for (let i = 0; i < threads; i++) {
+      const pc = this.#threads[i] ?? 0;
+      const takes = rune < ASCII ? this.#ascii[pc * ASCII + rune] === 1 : this.#instructions[pc]?.matchRune(rune);
+      if (takes === true) this.#waiting[waiting++] = this.#outs[pc] ?? 0;
+    }
+    return waiting;
   }
 }
 
-function take(threads: readonly Step[], rune: number): Step[] {
-  const waiting: Step[] = [];
-  for (const thread of threads) {
-    if (rune < ASCII ? thread.ascii[rune] : thread.takes(rune)) waiting.push(...thread.next);
-  }
-  return waiting;
+function asciiTable(instructions: readonly Instruction[]): Uint8Array {
+  const takes = instructions.map((instruction) =>
+    Array.from({ length: ASCII }, (_, rune) => Number(instruction.op > Op.nop && instruction.matchRune(rune))),
+  );
+  return Uint8Array.from(takes.flat());
 }
 
 /** Which assertions hold between two characters; -1 stands for the text's edge. */
