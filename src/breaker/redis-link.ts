@@ -92,6 +92,7 @@ export class RedisLink {
     client.once("connect", () => client.stream.unref());
     client.once("ready", () => {
       clearTimeout(tooLate);
+      if (this.#client !== client) return;
       this.#ready = true;
       client.on("message", this.#onNews);
       // Without the right to subscribe there are still the polls.
