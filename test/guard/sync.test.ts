@@ -228,8 +228,8 @@ describe("one round", () => {
   });
 
   test("sends at most 500 records and half a mebibyte", async () => {
-    for (let made = 0; made < 700; made++)
-      journal.recordDeny(deny({ message: "x".repeat(500), errors: Array.from({ length: 5 }, () => "y".repeat(200)) }));
+    const [tool, idempotencyKey] = ["\u0001".repeat(256), "\u0002".repeat(256)];
+    for (let made = 0; made < 700; made++) journal.recordDeny(deny({ tool, idempotencyKey, message: '"'.repeat(512) }));
     for (let made = 0; made < 600; made++) journal.recordDeny(deny());
     const service = new Service();
     const started = sync(service);
@@ -370,12 +370,10 @@ describe.skipIf(redisUrl === null)("through Redis", () => {
     expect(problem(keeper)).toBe("the agent's grant was revoked");
   });
 
-  test("a guard that is behind does not hide the revocation, nor does another service's", async () => {
+  test("a guard that is behind does not hide a newer order, nor does another service's", async () => {
     const [one, other] = [await shared(), await shared("http://other")];
-    const revocation = await signing.revocation(2);
-    await one.write({ token: revocation, epoch: 2 });
-    await one.write({ token: await signing.grant(1), epoch: 1 });
-    expect((await one.read())[0]).toBe(revocation);
+    for (const epoch of [3, 9, 1, 7, 5, 2, 8]) await one.write({ token: `token ${10 - epoch}`, epoch });
+    expect(await one.read()).toEqual([9, 8, 7, 5].map((epoch) => `token ${10 - epoch}`));
     expect(await other.read()).toEqual([]);
   });
 
