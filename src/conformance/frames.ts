@@ -126,5 +126,13 @@ export const GRPC_OK: readonly Header[] = [["grpc-status", "0"]];
 
 /** A right gRPC answer around `message`. */
 export function grpcAnswer(h2: H2Stream, message: Uint8Array): Step[] {
-  return [h2.headers(GRPC_HEADERS), h2.data(envelope(message)), h2.trailers(GRPC_OK)];
+  return [h2.headers(GRPC_HEADERS), ...inFrames(h2, envelope(message)), h2.trailers(GRPC_OK)];
+}
+
+/** The largest frame that every client accepts (RFC 9113, section 4.2). */
+const MAX_FRAME_BYTES = 16_384;
+
+function inFrames(h2: H2Stream, bytes: Uint8Array): Step[] {
+  const count = Math.ceil(bytes.length / MAX_FRAME_BYTES);
+  return Array.from({ length: count }, (_, n) => h2.data(bytes.subarray(n * MAX_FRAME_BYTES, (n + 1) * MAX_FRAME_BYTES)));
 }

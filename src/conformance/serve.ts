@@ -69,7 +69,7 @@ function misdirected(main: EndpointUrls, tls: EndpointUrls): Record<string, Endp
     "tls-behind-http": same(tls.grpc.replace("https:", "http:")),
     "grpc-at-http1": same(main.connect),
     "connect-at-http2": same(main.grpc),
-    unresolvable: same("http://conformance.invalid:7450"),
+    unresolvable: same("https://conformance.invalid:7450"),
   };
 }
 

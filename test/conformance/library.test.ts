@@ -1,0 +1,17 @@
+import { describe, expect, test } from "vitest";
+import { adapter, report } from "./support/command.ts";
+
+const library = adapter("client/conformance-adapter.ts");
+
+/** Each of these is two minutes of a machine with two cores: deadlines have to pass, and retries to be waited for. */
+describe("this library against every case", () => {
+  test.each(["grpc", "connect-proto"])(
+    "allows and denies rightly over %s, in time, and survives",
+    { timeout: 600_000 },
+    async (transport) => {
+      const { failures, passed } = await report(library, "--transport", transport);
+      expect(failures.map(({ case: name, problem }) => `${name}: ${problem}`)).toEqual([]);
+      expect(passed).toBeGreaterThan(1500);
+    },
+  );
+});

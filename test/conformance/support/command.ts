@@ -1,0 +1,37 @@
+import { Command } from "commander";
+import { conformanceCommand } from "../../../src/cli/conformance.ts";
+import type { ExitCode, Io } from "../../../src/cli/io.ts";
+import type { Report } from "../../../src/conformance/report.ts";
+
+/** `datacrawl conformance …`, in this process. Rejects as the command does. */
+export async function conformance(...args: readonly string[]): Promise<{ out: string; exit: ExitCode }> {
+  let out = "";
+  let exit: ExitCode = 0;
+  const io: Io = {
+    env: process.env,
+    cwd: process.cwd(),
+    out: (text) => {
+      out += text;
+    },
+    err: () => {},
+    exit: (code) => {
+      exit = code;
+    },
+  };
+  await new Command("datacrawl")
+    .addCommand(conformanceCommand(io))
+    .parseAsync(["conformance", ...args], { from: "user" });
+  return { out, exit };
+}
+
+/** Runs the cases that `args` select against an adapter, and returns what `--json` says. */
+export async function report(client: string, ...args: readonly string[]): Promise<Report & { exit: ExitCode }> {
+  const { out, exit } = await conformance("run", "--json", "--client", client, ...args);
+  const read: Report = JSON.parse(out);
+  return { ...read, exit };
+}
+
+/** A command that runs a file of test/ on this very Node. */
+export function adapter(file: string, ...args: readonly string[]): string {
+  return [process.execPath, `test/${file}`, ...args].map((part) => `'${part}'`).join(" ");
+}
