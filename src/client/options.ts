@@ -57,31 +57,51 @@ const DEFAULT_URL = { grpc: "http://127.0.0.1:7440", connect: "http://127.0.0.1:
 const MAX_TIMEOUT_MS = 600_000;
 const HOUR_MS = 3_600_000;
 const NAMES = ["url", "apiKey", "transport", "ca", "timeoutMs", "circuit", "redisUrl", "journalDir"];
+const CIRCUIT_NAMES = ["failures", "probeAfterMs"];
 
 /** @throws TypeError naming every problem; never with a credential or the password of a URL in it */
 export function readOptions(options: DataCrawlOptions, env: Env): ClientSettings {
-  const problems = unknownNames("", options, NAMES);
-  const check = <T>(good: boolean, value: T, problem: string): T => {
-    if (!good) problems.push(problem);
-    return value;
+  const read = checkOptions(options, env);
+  if ("settings" in read) return read.settings;
+  throw new TypeError(read.problems.map(({ option, problem }) => `${option} ${problem}`).join("; "));
+}
+
+export interface OptionProblem {
+  /** Such as `circuit.failures`. */
+  readonly option: string;
+  /** The rest of the sentence that begins with the option. */
+  readonly problem: string;
+}
+
+/** Every problem at once. */
+export function checkOptions(
+  options: DataCrawlOptions,
+  env: Env,
+): { readonly settings: ClientSettings } | { readonly problems: readonly OptionProblem[] } {
+  const problems: OptionProblem[] = [];
+  const check = (isGood: boolean, option: string, problem: string): void => {
+    if (!isGood) problems.push({ option, problem });
   };
   const { transport = "grpc", timeoutMs = 5000, ca, redisUrl, journalDir, circuit = {} } = options;
-  check(transport === "grpc" || transport === "connect", transport, 'transport must be "grpc" or "connect"');
-  check(isTimeout(timeoutMs), timeoutMs, `timeoutMs must be a number of milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
-  check(ca === undefined || typeof ca === "string", ca, "ca must be certificates in PEM, as a string");
-  check(redisUrl === undefined || isRedisUrl(redisUrl), redisUrl, "redisUrl must begin with redis:// or rediss://");
-  check(journalDir === undefined || isText(journalDir), journalDir, "journalDir must be the path of a directory");
-  problems.push(...unknownNames("circuit.", circuit, ["failures", "probeAfterMs"]));
   const { failures = 5, probeAfterMs = 30_000 } = circuit;
-  check(Number.isSafeInteger(failures) && failures >= 1, failures, "circuit.failures must be a whole number from 1");
-  const goodProbe = typeof probeAfterMs === "number" && probeAfterMs > 0 && probeAfterMs <= HOUR_MS;
-  check(goodProbe, probeAfterMs, `circuit.probeAfterMs must be a number of milliseconds above 0 and up to ${HOUR_MS}`);
   const apiKey = options.apiKey ?? env["DATACRAWL_API_KEY"] ?? "";
   const credential = parseCredential(apiKey);
-  check(credential !== null, apiKey, "apiKey (or DATACRAWL_API_KEY) must be dc_agent_<agent id>_<key id>_<secret>");
-  const url = readUrl(options.url ?? env["DATACRAWL_URL"] ?? DEFAULT_URL[transport], problems);
-  if (problems.length > 0 || credential === null || url === null) throw new TypeError(problems.join("; "));
-  return {
+  const url = URL.parse(options.url ?? env["DATACRAWL_URL"] ?? DEFAULT_URL[transport] ?? "");
+  for (const name of unknownNames(options, NAMES)) check(false, name, "is no option");
+  for (const name of unknownNames(circuit, CIRCUIT_NAMES)) check(false, `circuit.${name}`, "is no option");
+  check(transport in DEFAULT_URL, "transport", 'must be "grpc" or "connect"');
+  check(isTimeout(timeoutMs), "timeoutMs", `must be a number of milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
+  check(ca === undefined || isText(ca), "ca", "must be certificates in PEM, as a string");
+  check(redisUrl === undefined || isRedisUrl(redisUrl), "redisUrl", "must begin with redis:// or rediss://");
+  check(journalDir === undefined || isText(journalDir), "journalDir", "must be the path of a directory");
+  check(Number.isSafeInteger(failures) && failures >= 1, "circuit.failures", "must be a whole number from 1");
+  const isGoodDelay = probeAfterMs > 0 && probeAfterMs <= HOUR_MS;
+  check(isGoodDelay, "circuit.probeAfterMs", `must be a number of milliseconds above 0 and up to ${HOUR_MS}`);
+  check(credential !== null, "apiKey", "(or DATACRAWL_API_KEY) must be dc_agent_<agent id>_<key id>_<secret>");
+  const problemOfUrl = urlProblem(url);
+  check(problemOfUrl === null, "url", `(or DATACRAWL_URL) ${problemOfUrl}`);
+  if (problems.length > 0 || credential === null || url === null) return { problems };
+  const settings: ClientSettings = {
     endpoint: { url, apiKey, ...(ca !== undefined && { ca }) },
     transport,
     agentId: credential.agentId,
@@ -90,6 +110,7 @@ export function readOptions(options: DataCrawlOptions, env: Env): ClientSettings
     redisUrl: redisUrl ?? null,
     journalDir: journalDir ?? null,
   };
+  return { settings };
 }
 
 export function isTimeout(milliseconds: unknown): milliseconds is number {
@@ -97,33 +118,20 @@ export function isTimeout(milliseconds: unknown): milliseconds is number {
 }
 
 /** An option that nobody knows was meant to do something. */
-function unknownNames(path: string, given: object, known: readonly string[]): string[] {
-  const unknown = Object.keys(given).filter((name) => !known.includes(name));
-  return unknown.map((name) => `there is no option ${path}${name}`);
+function unknownNames(given: object, known: readonly string[]): string[] {
+  return Object.keys(given).filter((name) => !known.includes(name));
 }
 
-function readUrl(text: unknown, problems: string[]): URL | null {
-  const url = typeof text === "string" ? URL.parse(text) : null;
+function urlProblem(url: URL | null): string | null {
   const isOrigin =
-    url !== null &&
-    /^https?:$/.test(url.protocol) &&
-    url.pathname === "/" &&
-    url.search + url.hash + url.username + url.password === "";
-  if (!isOrigin)
-    problems.push("url (or DATACRAWL_URL) must be http:// or https:// with a host and a port, and nothing else");
-  else if (url.protocol === "http:" && !isLoopback(hostOf(url))) {
-    problems.push("url (or DATACRAWL_URL) must be https://, since it is not this machine");
-  } else return url;
-  return null;
+    url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.protocol}//${url.host}/` && url.host !== "";
+  if (!isOrigin) return "must be http:// or https:// with a host and a port, and nothing else";
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  return url.protocol === "https:" || isLoopback(host) ? null : "must be https://, since it is not this machine";
 }
 
-function hostOf(url: URL): string {
-  return url.hostname.replace(/^\[(.*)\]$/, "$1");
-}
-
-function isRedisUrl(text: unknown): boolean {
-  const urls = typeof text === "string" ? text.split(",") : [];
-  return urls.length > 0 && urls.every((one) => /^rediss?:$/.test(URL.parse(one.trim())?.protocol ?? ""));
+function isRedisUrl(text: string): boolean {
+  return text.split(",").every((one) => /^rediss?:$/.test(URL.parse(one.trim())?.protocol ?? ""));
 }
 
 function isText(value: unknown): boolean {

@@ -5,7 +5,7 @@ import { allowing, type Asked, denied, fail, inReview, reply, serveGrpc } from "
 
 const opened: { close(): Promise<void> }[] = [];
 afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close();
+  for (const one of opened.splice(0).toReversed()) await one.close();
 });
 
 const yes = ({ stream, request }: Asked): void => reply(stream, allowing(request));
@@ -190,7 +190,7 @@ describe("there is no bypass", () => {
   });
 
   it("when the grant was revoked, or the service has said no, while the record was written", async () => {
-    let meanwhile = async (): Promise<void> => {};
+    let meanwhile = nothing;
     const { rig, now } = await start(down, {
       probeAfterMs: 100,
       wrapJournal: (journal) => delayed(journal, () => meanwhile()),
@@ -210,6 +210,8 @@ describe("there is no bypass", () => {
     expect((await kinds(rig.journal)).filter((kind) => kind === "bypass_allow")).toHaveLength(2);
   });
 });
+
+async function nothing(): Promise<void> {}
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

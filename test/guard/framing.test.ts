@@ -7,6 +7,14 @@ import { frame } from "./support/service.ts";
 
 const message = Buffer.from("message");
 
+const typed = (...types: string[]): Headers => types.map((type) => ["content-type", type]);
+const trailers = (...statuses: string[]): Headers => statuses.map((status) => ["grpc-status", status]);
+const error = (httpStatus: number, body: unknown): Partial<WholeReply> => ({
+  httpStatus,
+  headers: [["content-type", "application/json"]],
+  body: Buffer.from(typeof body === "string" ? body : JSON.stringify(body)),
+});
+
 describe("gRPC", () => {
   const good: WholeReply = {
     kind: "reply",
@@ -16,8 +24,6 @@ describe("gRPC", () => {
     trailers: [["grpc-status", "0"]],
   };
   const kindOf = (spoiled: Partial<WholeReply>): string => unframeGrpc({ ...good, ...spoiled }).kind;
-  const typed = (...types: string[]): Headers => types.map((type) => ["content-type", type]);
-  const trailers = (...statuses: string[]): Headers => statuses.map((status) => ["grpc-status", status]);
 
   it("hands over the one message", () => {
     expect(unframeGrpc(good)).toEqual({ kind: "message", unverifiedMessage: message });
@@ -123,11 +129,6 @@ describe("Connect", () => {
   };
   const kindOf = (spoiled: Partial<WholeReply>): string => unframeConnect({ ...good, ...spoiled }).kind;
   const length = ["content-length", "7"] as const;
-  const error = (httpStatus: number, body: unknown): Partial<WholeReply> => ({
-    httpStatus,
-    headers: [["content-type", "application/json"]],
-    body: Buffer.from(typeof body === "string" ? body : JSON.stringify(body)),
-  });
 
   it("hands over the body", () => {
     expect(unframeConnect(good)).toEqual({ kind: "message", unverifiedMessage: message });

@@ -14,7 +14,7 @@ import {
 
 const opened: { close(): Promise<void> }[] = [];
 afterEach(async () => {
-  for (const one of opened.splice(0).reverse()) await one.close();
+  for (const one of opened.splice(0).toReversed()) await one.close();
 });
 
 async function grpc(respond: (asked: Asked) => void, port = 0): Promise<TestService> {

@@ -1,5 +1,5 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AuthorizeRequestSchema, AuthorizeResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
@@ -119,26 +119,19 @@ it("an answer cut short anywhere is no allow", () => {
   for (let length = 0; length < good.length; length++) expect(isAllowed(read(good.subarray(0, length)))).toBe(false);
 });
 
-it("a flipped bit makes no allow, but in what does not decide", () => {
-  const { message, decisionId, policyVersion, ruleId, decidedAt, ...deciding } = fromBinary(
+const deciding = (message: Uint8Array): object => {
+  const { reason, agentId, tool, idempotencyKey, nonce, source, decision, replayed } = fromBinary(
     AuthorizeResponseSchema,
-    good,
+    message,
   );
+  return { reason, agentId, tool, idempotencyKey, nonce, source, decision, replayed };
+};
+
+it("a flipped bit makes no allow, but in what does not decide", () => {
   for (let bit = 0; bit < good.length * 8; bit++) {
     const flipped = Uint8Array.from(good);
     flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
-    if (!isAllowed(read(flipped))) continue;
-    // `replayed` is not in `good`: a flip cannot add it, but it can hide another field under an unknown number.
-    const {
-      $unknown,
-      message: _m,
-      decisionId: _d,
-      policyVersion: _p,
-      ruleId: _r,
-      decidedAt: _t,
-      ...left
-    } = fromBinary(AuthorizeResponseSchema, flipped);
-    expect(left, `bit ${bit}`).toEqual(deciding);
+    expect(isAllowed(read(flipped)) ? deciding(flipped) : deciding(good), `bit ${bit}`).toEqual(deciding(good));
   }
 });
 

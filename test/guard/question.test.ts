@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import vm from "node:vm";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Fault } from "../../src/fault.ts";
 import { derivedKey, requestDigest } from "../../src/guard/key.ts";
@@ -12,6 +12,9 @@ const request = (payload: unknown): GuardRequest => ({
   idempotencyKey: "k",
 });
 const read = (payload: unknown): string => readQuestion(request(payload), "agent-1").canonicalPayload;
+
+const key = (change: Partial<GuardRequest>, agent = "agent-1") =>
+  readQuestion({ tool: "t", payload: { a: 1, b: [2, 3] }, ...change }, agent).idempotencyKey;
 
 describe("a payload is copied", () => {
   it("whole, whatever JSON it is", () => {
@@ -111,8 +114,6 @@ describe("a derived key", () => {
   });
 
   it("is the same for equal payloads in another order, and different for all else", () => {
-    const key = (change: Partial<GuardRequest>, agent = "agent-1") =>
-      readQuestion({ tool: "t", payload: { a: 1, b: [2, 3] }, ...change }, agent).idempotencyKey;
     const same = key({});
     expect(key({ payload: { b: [2, 3], a: 1 } })).toBe(same);
     expect(new Set([same, key({ payload: { a: 1, b: [3, 2] } }), key({ tool: "u" }), key({}, "agent-2")]).size).toBe(4);

@@ -1,0 +1,47 @@
+import { Command } from "commander";
+import type { Address } from "../config.ts";
+import { loadSidecarConfig, SIDECAR_VARIABLES } from "../sidecar/config.ts";
+import { ExitCode, type Io } from "./io.ts";
+
+/** `datacrawl sidecar`. */
+export function sidecarCommand(io: Io): Command {
+  return new Command("sidecar")
+    .description("Run the guard of one agent beside it, until SIGTERM or SIGINT.")
+    .addHelpText("after", `\nEnvironment:\n${variablesHelp()}`)
+    .action(async () => {
+      const config = loadSidecarConfig(io.env, io.cwd);
+      // Loaded here, not above, so that the other commands start fast.
+      const { runSidecar } = await import("../sidecar/sidecar.ts");
+      const stopped = untilStopped();
+      const sidecar = await runSidecar(config);
+      io.out(
+        [
+          `Guarding agent ${sidecar.agentId}; the service is at ${config.endpoint.url.origin}.`,
+          `  gRPC      ${shown(sidecar.grpc)}`,
+          `  Connect   ${shown(sidecar.connect)}   also JSON, /healthz, /readyz, /metrics`,
+          `  Journal   ${config.journalDir}`,
+          "",
+        ].join("\n"),
+      );
+      io.err(`datacrawl: ${await stopped}: finishing what is under way\n`);
+      await sidecar.stop();
+      io.exit(ExitCode.ok);
+    });
+}
+
+function untilStopped(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+}
+
+function shown(address: Address): string {
+  if (address.kind === "unix") return `unix:${address.path}`;
+  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
+function variablesHelp(): string {
+  return Object.entries(SIDECAR_VARIABLES)
+    .map(([name, help]) => `  ${name.padEnd(42)}${help}\n`)
+    .join("");
+}

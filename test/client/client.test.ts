@@ -1,0 +1,248 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterEach, describe, expect, expectTypeOf, it } from "vitest";
+import {
+  type CircuitEvent,
+  DataCrawl,
+  type DataCrawlOptions,
+  type Decision,
+  DeniedError,
+  type Verdict,
+} from "../../src/client/index.ts";
+import { readOptions } from "../../src/client/options.ts";
+import {
+  allowing,
+  API_KEY,
+  type Asked,
+  denied,
+  fail,
+  reply,
+  serveGrpc,
+  type TestService,
+} from "../guard/support/service.ts";
+
+const opened: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of opened.splice(0).toReversed()) await close();
+});
+
+const yes = ({ stream, request }: Asked): void => reply(stream, allowing(request));
+
+async function serve(respond: (asked: Asked) => void): Promise<TestService> {
+  const service = await serveGrpc(respond);
+  opened.push(() => service.stop());
+  return service;
+}
+
+async function clientOf(service: TestService, options: DataCrawlOptions = {}): Promise<DataCrawl> {
+  const client = new DataCrawl({ url: service.url.origin, apiKey: API_KEY, timeoutMs: 1500, ...options });
+  opened.push(() => client.close());
+  return client;
+}
+
+it("answers as the README says", async () => {
+  const client = await clientOf(await serve(yes));
+  const verdict = await client.authorize({ tool: "gmail.send_email", payload: { to: "a" }, idempotencyKey: "send-1" });
+  expect(verdict).toMatchObject({
+    decision: "allow",
+    reason: "RULE_ALLOWED",
+    message: "Allowed by rule test.",
+    policyVersion: expect.stringMatching(/^sha256:/),
+    replayed: false,
+    source: "service",
+  });
+  expectTypeOf(verdict.decision).toEqualTypeOf<"allow" | "deny" | "needs_review">();
+  expectTypeOf<Decision>().toEqualTypeOf<Verdict["decision"]>();
+});
+
+describe("a protected function", () => {
+  it("runs on allow, with the very payload that was allowed", async () => {
+    const client = await clientOf(await serve((asked) => setTimeout(() => yes(asked), 50)));
+    const sent: unknown[] = [];
+    const send = client.protect("mail.send", (payload: { to: string }, verdict) => {
+      sent.push(payload, verdict.decisionId);
+      return `sent to ${payload.to}`;
+    });
+    const payload = { to: "friend@example.com" };
+    const sending = send(payload);
+    payload.to = "foe@example.com";
+    expect(await sending).toBe("sent to friend@example.com");
+    expect(sent).toEqual([{ to: "friend@example.com" }, "0198c0de-0000-7000-8000-00000000c0de"]);
+  });
+
+  it.each<[string, (asked: Asked) => void, string]>([
+    ["deny", ({ stream, request }) => reply(stream, allowing(request, denied)), "RULE_DENIED"],
+    ["failure", ({ stream }) => fail(stream, 13), "SERVICE_UNAVAILABLE"],
+  ])("does not run on %s", async (_, respond, reason) => {
+    const client = await clientOf(await serve(respond));
+    let ran = false;
+    const guarded = client.protect("mail.send", () => (ran = true));
+    const error = await guarded({ to: "a" }).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(DeniedError);
+    expect(error).toMatchObject({ name: "DeniedError", tool: "mail.send", verdict: { decision: "deny", reason } });
+    expect(ran).toBe(false);
+  });
+
+  it("does not run on what cannot be asked", async () => {
+    const service = await serve(yes);
+    const client = await clientOf(service);
+    let ran = false;
+    const guarded = client.protect("mail.send", () => (ran = true));
+    await expect(guarded({ when: new Date(0) })).rejects.toMatchObject({
+      verdict: { decision: "deny", reason: "REQUEST_REFUSED", message: expect.stringContaining("payload.when") },
+    });
+    expect([ran, service.requests.length]).toEqual([false, 0]);
+  });
+
+  it("names its actions, and passes on what it throws itself", async () => {
+    const service = await serve(yes);
+    const client = await clientOf(service);
+    const guarded = client.protect("mail.send", ({ id }: { id: number }) => Promise.reject(new Error(`smtp ${id}`)), {
+      idempotencyKey: ({ id }) => `send-${id}`,
+    });
+    await expect(guarded({ id: 7 })).rejects.toThrow("smtp 7");
+    expect(service.requests[0]?.idempotencyKey).toBe("send-7");
+  });
+});
+
+describe("authorize never throws", () => {
+  it.each<[string, unknown[]]>([
+    ["no request", []],
+    ["null", [null]],
+    ["null options", [{ tool: "t" }, null]],
+    ["a timeout of NaN", [{ tool: "t" }, { timeoutMs: Number.NaN }]],
+    ["a timeout of zero", [{ tool: "t" }, { timeoutMs: 0 }]],
+    ["a signal that is none", [{ tool: "t" }, { signal: {} }]],
+    ["a bigint", [{ tool: "t", payload: { n: 1n } }]],
+  ])("%s", async (_, args) => {
+    const service = await serve(yes);
+    const client = await clientOf(service);
+    const authorize = client.authorize.bind(client) as (...args: unknown[]) => Promise<Verdict>;
+    expect(await authorize(...args)).toMatchObject({ decision: "deny", reason: "REQUEST_REFUSED", source: "guard" });
+    expect(service.requests).toHaveLength(0);
+  });
+
+  it("not even after close", async () => {
+    const client = await clientOf(await serve(yes));
+    await client.authorize({ tool: "t" });
+    await client.close();
+    expect(await client.authorize({ tool: "t" })).toMatchObject({ decision: "deny" });
+    await client.close();
+  });
+});
+
+it("shows its circuit, and tells when it changes", async () => {
+  const client = await clientOf(await serve(({ stream }) => fail(stream, 13)), { circuit: { failures: 2 } });
+  const events: CircuitEvent[] = [];
+  const stop = client.on("circuit", (event) => events.push(event));
+  expect(client.circuit).toMatchObject({ state: "closed", cause: null, consecutiveFailures: 0 });
+  await client.authorize({ tool: "a" });
+  await client.authorize({ tool: "a" });
+  expect(client.circuit).toMatchObject({ state: "open", cause: "local", lastErrors: ["INTERNAL", "INTERNAL"] });
+  expect(client.circuit.nextProbeInMs).toBeGreaterThan(26_000);
+  expect(events).toMatchObject([{ from: "closed", to: "open", cause: "local" }]);
+  stop();
+  expect(client.status).toMatchObject({ journal: { unsynced: 2, coalescedDenies: 0 }, grant: { grant: null } });
+});
+
+it("works on without a bypass if its directory cannot be used, and says so", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "datacrawl-client-"));
+  opened.push(() => rm(dir, { recursive: true }));
+  const file = join(dir, "file");
+  await writeFile(file, "not a directory");
+  const warned = new Promise<Error>((resolve) => process.once("warning", resolve));
+  const client = await clientOf(await serve(yes), { journalDir: file });
+  expect(await client.authorize({ tool: "t" })).toMatchObject({ decision: "allow" });
+  expect(await warned).toMatchObject({
+    name: "DataCrawlWarning",
+    message: expect.stringContaining("there will be no bypass"),
+  });
+  expect(client.status?.problems[0]).toContain(file);
+});
+
+describe("options", () => {
+  const read = (options: object, env: Record<string, string> = {}) => readOptions(options, env);
+
+  it("have defaults, and come from the environment", () => {
+    const env = { DATACRAWL_API_KEY: API_KEY };
+    expect(read({}, env)).toMatchObject({
+      endpoint: { url: new URL("http://127.0.0.1:7440"), apiKey: API_KEY },
+      transport: "grpc",
+      agentId: "agent-1",
+      timeoutMs: 5000,
+      circuit: { failures: 5, probeAfterMs: 30_000 },
+      redisUrl: null,
+      journalDir: null,
+    });
+    expect(read({ transport: "connect" }, env).endpoint.url.href).toBe("http://127.0.0.1:7441/");
+    expect(read({}, { ...env, DATACRAWL_URL: "https://authz.example.com" }).endpoint.url.href).toBe(
+      "https://authz.example.com/",
+    );
+    expect(read({ url: "http://[::1]:7440", apiKey: API_KEY }).endpoint.url.host).toBe("[::1]:7440");
+  });
+
+  it.each([
+    ["apiKey", { apiKey: "" }],
+    ["apiKey", { apiKey: "dc_agent_agent-1_0123456789ab_short" }],
+    ["url", { url: "http://10.0.0.1:7440" }],
+    ["url", { url: "http://localhost.example.com" }],
+    ["url", { url: "ftp://127.0.0.1" }],
+    ["url", { url: "127.0.0.1:7440" }],
+    ["url", { url: "http://127.0.0.1:7440/path" }],
+    ["url", { url: "http://user:password@127.0.0.1:7440" }],
+    ["transport", { transport: "udp" }],
+    ["timeoutMs", { timeoutMs: 0 }],
+    ["timeoutMs", { timeoutMs: Number.POSITIVE_INFINITY }],
+    ["timeoutMs", { timeoutMs: "5000" }],
+    ["circuit.failures", { circuit: { failures: 1.5 } }],
+    ["circuit.probeAfterMs", { circuit: { probeAfterMs: 0 } }],
+    ["circuit.bypass", { circuit: { bypass: true } }],
+    ["circuitBypass", { circuitBypass: true }],
+    ["redisUrl", { redisUrl: "http://127.0.0.1" }],
+    ["journalDir", { journalDir: "" }],
+    ["ca", { ca: 5 }],
+  ])("that are wrong are named: %s", (name, options) => {
+    expect(() => new DataCrawl({ apiKey: API_KEY, ...options } as DataCrawlOptions)).toThrow(TypeError);
+    expect(() => read({ apiKey: API_KEY, ...options })).toThrow(new RegExp(`^${name.replace(".", "\\.")} `));
+  });
+
+  it("are refused all at once, without secrets", () => {
+    const bad = { apiKey: "dc_agent_s3cret", url: "http://u:pa55@h", timeoutMs: -1 };
+    expect(() => read(bad)).toThrow(/^timeoutMs .*; apiKey .*; url /);
+    expect(() => read(bad)).not.toThrow(/s3cret|pa55/);
+  });
+});
+
+describe("a process", () => {
+  const client = JSON.stringify(new URL("../../src/client/index.ts", import.meta.url).href);
+  const run = (body: string, env: Record<string, string> = {}) =>
+    promisify(execFile)(
+      process.execPath,
+      ["--input-type=module-typescript", "-e", `import { DataCrawl } from ${client};${body}`],
+      {
+        env: { ...process.env, DATACRAWL_API_KEY: API_KEY, ...env },
+        timeout: 20_000,
+      },
+    );
+
+  it("ends by itself: the client does not keep it", async () => {
+    const service = await serve(yes);
+    const ask = 'await dc.authorize({ tool: "t" })';
+    const { stdout } = await run(`const dc = new DataCrawl(); console.log((${ask}).decision)`, {
+      DATACRAWL_URL: service.url.origin,
+    });
+    expect(stdout).toBe("allow\n");
+  });
+
+  it("waits for a verdict that it awaits", async () => {
+    const service = await serve(() => {});
+    const { stdout } = await run(
+      'const dc = new DataCrawl({ timeoutMs: 700 }); console.log((await dc.authorize({ tool: "t" })).reason)',
+      { DATACRAWL_URL: service.url.origin },
+    );
+    expect(stdout).toBe("DEADLINE_EXCEEDED\n");
+  });
+});
