@@ -12,6 +12,8 @@ import { stopOnSignals } from "./support/signals.ts";
 import { startPostgres, startRedis, temporaryDirectory } from "./support/stores.ts";
 
 const WARMUP_MS = 4_000;
+/** The sampler itself stops the process for longer than this when it starts; that is nobody's self time. */
+const SAMPLER_PAUSE_US = 50_000;
 const FUNCTIONS_SHOWN = 60;
 
 async function main(): Promise<void> {
@@ -53,7 +55,8 @@ function selfTime(profile: CpuProfile, decisions: number, nameOf: (frame: CallFr
   const totals = new Map<string, number>();
   for (const [i, id] of profile.samples.entries()) {
     const name = names.get(id)!;
-    totals.set(name, (totals.get(name) ?? 0) + profile.timeDeltas[i]!);
+    const delta = profile.timeDeltas[i]!;
+    if (delta < SAMPLER_PAUSE_US) totals.set(name, (totals.get(name) ?? 0) + delta);
   }
   return [...totals].map(([name, us]): Line => [name, us / decisions]).toSorted(([, a], [, b]) => b - a);
 }
