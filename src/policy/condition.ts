@@ -1,9 +1,8 @@
 import { parse } from "@bufbuild/cel";
 import { compileTruth } from "./cel/call.ts";
 import { compileExpression } from "./cel/compile.ts";
-import type { Evaluation, Run } from "./cel/evaluation.ts";
+import type { Run } from "./cel/evaluation.ts";
 import { type Complaint, Scope } from "./cel/scope.ts";
-import { Failure } from "./cel/value.ts";
 
 /** A condition is checked when a bundle is loaded, by people who may be waiting for it. */
 const MAX_SOURCE_LENGTH = 8_192;
@@ -11,8 +10,8 @@ const MAX_SOURCE_LENGTH = 8_192;
 /** A rule's `when`. */
 export interface Condition {
   readonly source: string;
-  /** True, false, or why it is neither. There is no fourth answer. */
-  test(evaluation: Evaluation): boolean | Failure;
+  /** True, false, or a failure. */
+  readonly test: Run;
   /** Fields of the payload that it reads without asking `has()` first, each with its place in the source. */
   readonly unguarded: readonly Complaint[];
 }
@@ -40,22 +39,8 @@ export function compileCondition(source: string): CompiledCondition {
   if (scope.complaints.length > 0) return { kind: "refused", complaints: scope.complaints };
   return {
     kind: "condition",
-    condition: { source, test: (evaluation) => truth(run, evaluation), unguarded: unguarded(scope) },
+    condition: { source, test: run, unguarded: unguarded(scope) },
   };
-}
-
-/**
- * INVARIANT: `true` and `false` alone count. Whatever else an evaluation comes to, be it truthy or thrown (which none should),
- * is a failure.
- */
-function truth(run: Run, evaluation: Evaluation): boolean | Failure {
-  try {
-    const outcome = run(evaluation);
-    if (outcome === true || outcome === false || outcome instanceof Failure) return outcome;
-  } catch {
-    return new Failure("the condition could not be evaluated", 0);
-  }
-  return new Failure("the condition is neither true nor false", 0);
 }
 
 function refuse(offset: number, message: string): CompiledCondition {

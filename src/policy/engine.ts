@@ -69,7 +69,7 @@ export class Engine {
     for (const effect of ["deny", "needs_review", "allow"] as const) {
       for (const { rule, appliesTo } of groups.flatMap((group) => group[effect])) {
         if (findings.has(rule.id)) continue;
-        const outcome = appliesTo(subject.agentId) ? rule.condition.test(evaluation) : "skipped";
+        const outcome = appliesTo(subject.agentId) ? decide(rule, evaluation) : "skipped";
         findings.set(rule.id, { rule, outcome });
       }
     }
@@ -89,13 +89,27 @@ function search(
   for (const group of groups) {
     for (const { rule, appliesTo } of group[effect]) {
       if (!appliesTo(evaluation.subject.agentId)) continue;
-      const outcome = rule.condition.test(evaluation);
+      const outcome = decide(rule, evaluation);
       if (outcome === true) matched ??= rule;
       else if (outcome !== false) undecided ??= { rule, failure: outcome };
       if ((until === "match" ? matched : undecided) !== null) return { matched, undecided };
     }
   }
   return { matched, undecided };
+}
+
+/**
+ * INVARIANT: `true` and `false` alone count. Whatever else a condition comes to, be it truthy or thrown (which none should), is a
+ * failure.
+ */
+function decide(rule: Rule, evaluation: Evaluation): boolean | Failure {
+  try {
+    const outcome = rule.condition.test(evaluation);
+    if (outcome === true || outcome === false || outcome instanceof Failure) return outcome;
+  } catch {
+    return new Failure("its condition could not be evaluated", 0);
+  }
+  return new Failure("its condition is neither true nor false", 0);
 }
 
 function ruleError({ rule, failure }: NonNullable<Search["undecided"]>): Judgement {

@@ -14,12 +14,15 @@ function ours(source: string, payload: JsonObject = {}): Verdict {
   const compiled = compileCondition(source);
   if (compiled.kind === "refused") return "refused";
   const outcome = compiled.condition.test(new Evaluation({ agentId: "a", tool: "t", payload }));
-  return outcome instanceof Failure ? "error" : outcome;
+  expect(outcome instanceof Failure || typeof outcome === "boolean").toBe(true);
+  return typeof outcome === "boolean" ? outcome : "error";
 }
+
+const LIBRARY = celEnv();
 
 /** The same by the library's own evaluation, which passes all of cel-spec's cases of these kinds. */
 function theirs(source: string, payload: JsonObject = {}): Verdict {
-  const value = plan(celEnv(), parse(source))({ payload: toMap(payload), agent: toMap({ id: "a" }), tool: "t" });
+  const value = plan(LIBRARY, parse(source))({ payload: toMap(payload), agent: toMap({ id: "a" }), tool: "t" });
   return typeof value === "boolean" ? value : "error";
 }
 

@@ -15,7 +15,8 @@ export function evaluate(source: string, payload: JsonObject = {}, work?: number
   const compiled = compileCondition(source);
   if (compiled.kind === "refused") throw new Error(compiled.complaints.map(({ message }) => message).join("\n"));
   const outcome = compiled.condition.test(new Evaluation({ agentId: AGENT, tool: TOOL, payload }, work));
-  return outcome instanceof Failure ? outcome.message : outcome;
+  if (outcome instanceof Failure) return outcome.message;
+  return typeof outcome === "boolean" ? outcome : `neither true nor false: ${typeof outcome}`;
 }
 
 /** The complaints about `source`, as `offset: message`. */

@@ -1,0 +1,58 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { agentMatcher, agentPatternProblem, ToolIndex, toolPatternProblem } from "../../src/policy/pattern.ts";
+
+const segment = fc.constantFrom("a", "b", "ab", "A", "__proto__", "constructor");
+const toolName = fc.array(segment, { minLength: 1, maxLength: 4 }).map((parts) => parts.join("."));
+const toolPattern = fc.oneof(
+  toolName,
+  toolName.map((name) => `${name}.*`),
+  fc.constant("*"),
+);
+
+describe("tool patterns", () => {
+  it("are found for the tools that they match, and no others", () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(toolPattern), toolName, (patterns, tool) => {
+        const index = new ToolIndex<string>();
+        for (const pattern of patterns) index.at(pattern, () => pattern);
+        const matches = patterns.filter((pattern) => {
+          return (
+            pattern === "*" || pattern === tool || (pattern.endsWith(".*") && tool.startsWith(pattern.slice(0, -1)))
+          );
+        });
+        expect(index.lookup(tool).toSorted()).toEqual(matches.toSorted());
+      }),
+    );
+  });
+
+  it.each(["gmail.send_email", "gmail.*", "a.b.*", "*", "läuft", "a/b:c"])("may be %s", (pattern) => {
+    expect(toolPatternProblem(pattern)).toBe(null);
+  });
+
+  it.each(["*.get", "gmail*", "a.*.b", "**", ".*.*", "", "a b", ".*", "x".repeat(257)])("may not be %j", (pattern) => {
+    expect(toolPatternProblem(pattern)).not.toBe(null);
+  });
+});
+
+describe("agent patterns", () => {
+  it.each([
+    [["*"], "anyone", true],
+    [["billing-1"], "billing-1", true],
+    [["billing-1"], "billing-10", false],
+    [["billing-*"], "billing-10", true],
+    [["billing-*"], "billing", false],
+    [["x", "bill*"], "billing", true],
+    [["a.b"], "aXb", false],
+  ])("%j matches %s: %s", (patterns, agent, matches) => {
+    expect(agentMatcher(patterns)(agent)).toBe(matches);
+  });
+
+  it.each(["*", "a", "billing-*", "a.b-c", "a".repeat(63)])("may be %s", (pattern) => {
+    expect(agentPatternProblem(pattern)).toBe(null);
+  });
+
+  it.each(["", "A", "-a", "*a", "a*b", "a_b", "a".repeat(64), "**"])("may not be %j", (pattern) => {
+    expect(agentPatternProblem(pattern)).not.toBe(null);
+  });
+});

@@ -1,0 +1,156 @@
+import { describe, expect, it } from "vitest";
+import { readRules } from "../../src/policy/rule.ts";
+import { formatProblem } from "../../src/policy/yaml.ts";
+
+function problems(text: string): readonly string[] {
+  return readRules("p.yaml", text).problems.map(formatProblem);
+}
+
+const RULE = "id: a, tools: [t], effect: allow";
+
+describe("a file of rules", () => {
+  it("is read with its defaults", () => {
+    const { rules } = readRules(
+      "p.yaml",
+      `# a comment
+rules:
+  - id: refund-small
+    description: >
+      Small refunds
+      need no review.
+    tools: [stripe.refund, "stripe.fees.*", "*"]
+    agents: ["billing-*", demo]
+    effect: needs_review
+    when: payload.amount <= 100
+  - { ${RULE} }
+`,
+    );
+    expect(rules).toMatchObject([
+      {
+        id: "refund-small",
+        description: "Small refunds\nneed no review.".replace("\n", " "),
+        tools: ["stripe.refund", "stripe.fees.*", "*"],
+        agents: ["billing-*", "demo"],
+        effect: "needs_review",
+        condition: { source: "payload.amount <= 100" },
+        line: 3,
+      },
+      { id: "a", description: null, agents: ["*"], condition: { source: "true" }, line: 11 },
+    ]);
+  });
+
+  it.each([
+    ["", "p.yaml:1:1: a policy file is empty; write a mapping with rules"],
+    ["[]", "p.yaml:1:1: a policy file is an empty list; write a mapping with rules"],
+    ["{}", "p.yaml:1:1: the file has no rules; write rules: and a list of them"],
+    ["rules:", "p.yaml:1:7: rules is empty; write a list with at least one element"],
+    ["rules: []", "p.yaml:1:8: rules is an empty list; write a list with at least one element"],
+    ["rules: [x]", 'p.yaml:1:9: a rule is "x"; write a mapping with id, tools, agents, effect, when, description'],
+    ["rule: []", 'p.yaml:1:1: unknown key "rule"; a policy file has rules'],
+    [`rules: [{${RULE}, unless: x}]`, 'p.yaml:1:44: unknown key "unless"; a rule has id, tools, agents, effect, when'],
+    ["rules: [{tools: [t], effect: allow}]", "p.yaml:1:9: id is missing; write id: with"],
+    ["rules: [{id: a, effect: allow}]", "p.yaml:1:9: tools is missing; write tools: with a list"],
+    ["rules: [{id: a, tools: [t]}]", "p.yaml:1:9: effect is missing; write effect: with allow, deny, needs_review"],
+    ["rules: [{id: 7, tools: [t], effect: allow}]", "p.yaml:1:14: id is 7; write a text, in quotes"],
+    ["rules: [{id: a b, tools: [t], effect: allow}]", 'p.yaml:1:14: id "a b"; write letters, digits'],
+    [
+      "rules: [{id: a, tools: [t], effect: permit}]",
+      'p.yaml:1:37: unknown effect "permit"; write allow, deny, needs_review',
+    ],
+    ["rules: [{id: a, tools: [t], effect: Allow}]", 'p.yaml:1:37: unknown effect "Allow"'],
+    ["rules: [{id: a, tools: t, effect: allow}]", 'p.yaml:1:24: tools is "t"; write a list'],
+    ["rules: [{id: a, tools: [], effect: allow}]", "p.yaml:1:24: tools is an empty list"],
+    [
+      "rules: [{id: a, tools: ['*.get'], effect: allow}]",
+      'p.yaml:1:25: tool pattern "*.get": "*" stands alone or ends',
+    ],
+    ["rules: [{id: a, tools: ['gmail*'], effect: allow}]", 'p.yaml:1:25: tool pattern "gmail*"'],
+    ["rules: [{id: a, tools: ['a b'], effect: allow}]", 'p.yaml:1:25: tool pattern "a b"; write a name without spaces'],
+    [`rules: [{${RULE}, agents: [Billing]}]`, 'p.yaml:1:53: agent pattern "Billing"; write lower-case letters'],
+    [`rules: [{${RULE}, agents: ["*-x"]}]`, 'p.yaml:1:53: agent pattern "*-x"'],
+    [`rules: [{${RULE}, when: 1}]`, "p.yaml:1:50: when is 1; write a text"],
+    [`rules: [{${RULE}, when: }]`, "when is empty; write a text"],
+    [`rules: [{${RULE}, id: b}]`, "p.yaml:1:44: this key stands twice in one mapping; keep one"],
+    [`rules: [{${RULE}}, *x]`, "p.yaml:1:45: a rule is the alias *x"],
+    [
+      `rules: [{id: a, tools: &t [t], effect: allow}, {id: b, tools: *t, effect: allow}]`,
+      "anchors and aliases are refused",
+    ],
+    ["rules: [", "p.yaml:1:9: "],
+    [`rules: [{${RULE}}]\n---\nrules: []`, "p.yaml:2:1: "],
+  ])("is refused: %j", (text, problem) => {
+    expect(problems(text).join("\n")).toContain(problem);
+  });
+
+  it("is refused with every problem at once", () => {
+    const found = problems(`rules:
+  - id: one
+    tools: ["*.x"]
+    effect: maybe
+    when: paylod.x == 1 && payload.y * 2 > 1.0
+  - tools: [t]
+    effekt: allow
+`);
+    expect(found).toEqual([
+      expect.stringMatching(/^p\.yaml:3:13: tool pattern "\*\.x"/),
+      expect.stringMatching(/^p\.yaml:4:13: unknown effect "maybe"/),
+      expect.stringMatching(/^p\.yaml:5:11: unknown variable paylod/),
+      expect.stringMatching(/^p\.yaml:5:38: \* does not mix/),
+      expect.stringMatching(/^p\.yaml:7:5: unknown key "effekt"/),
+      expect.stringMatching(/^p\.yaml:6:5: id is missing/),
+      expect.stringMatching(/^p\.yaml:6:5: effect is missing/),
+    ]);
+  });
+
+  it.each([
+    ["plain", "    when: tool == tool && nope", 26, 0],
+    ["double quotes", '    when: "tool == tool && nope"', 27, 0],
+    ["single quotes", "    when: 'tool == tool && nope'", 27, 0],
+    ["over lines", "    when: tool == tool\n      && nope", 9, 1],
+    ["literal", "    when: |\n      tool == tool\n        && nope", 11, 2],
+    ["literal, stripped", "    when: |-\n      tool == tool &&\n\n      nope", 6, 3],
+    ["folded", "    when: >\n      tool == tool\n      && nope", 9, 2],
+  ])("places an error within a condition written in style %s", (_style, when, column, line) => {
+    const [problem, ...others] = readRules(
+      "p.yaml",
+      `rules:\n  - id: a\n    tools: [t]\n    effect: allow\n${when}\n`,
+    ).problems;
+    expect(problem).toMatchObject({
+      line: 5 + line,
+      column: column + 1,
+      message: expect.stringContaining("unknown variable nope"),
+    });
+    expect(others).toEqual([]);
+  });
+});
+
+function warnings(effect: string, when: string): readonly string[] {
+  const file = readRules("p.yaml", `rules:\n  - {id: a, tools: [t], effect: ${effect}, when: '${when}'}\n`);
+  expect(file.problems).toEqual([]);
+  return file.warnings.map(({ column, message }) => `${column}: ${/reads (\S+)/.exec(message)?.[1] ?? message}`);
+}
+
+describe("the warning about has()", () => {
+  it.each(["deny", "needs_review"])("stands at each unguarded field of a rule that is to %s", (effect) => {
+    const start = `  - {id: a, tools: [t], effect: ${effect}, when: '`.length;
+    expect(warnings(effect, 'payload.a == 1 || payload.b.c == "x" || payload["d"] == 1')).toEqual([
+      `${start + 8}: payload.a`,
+      `${start + 26}: payload.b`,
+      expect.stringContaining("payload.d"),
+    ]);
+  });
+
+  it.each([
+    ["allow", "payload.a == 1"],
+    ["deny", "has(payload.a) && payload.a == 1"],
+    ["deny", "!has(payload.a) || payload.a > 1"],
+    ["deny", "has(payload.a) && has(payload.a.b) && payload.a.b == 1"],
+    ["deny", 'tool == "x"'],
+  ])("is silent: %s %s", (effect, when) => {
+    expect(warnings(effect, when)).toEqual([]);
+  });
+
+  it("names the part of a path that is unguarded", () => {
+    expect(warnings("deny", "has(payload.a.b) && payload.a.b == 1")).toEqual([expect.stringContaining("payload.a")]);
+  });
+});
