@@ -1,0 +1,32 @@
+import { Fault } from "../fault.ts";
+import { LIMITS } from "./limits.ts";
+
+/** Counts the requests of a listener whose body has not arrived whole. */
+export class IncompleteBodies {
+  #open = 0;
+
+  /** @throws Fault QUEUE_FULL if there are too many; otherwise `close` must follow */
+  open(): void {
+    if (this.#open >= LIMITS.incompleteBodies) {
+      throw new Fault("QUEUE_FULL", "Too many requests are arriving at once.", { retryAfterMs: 1000 });
+    }
+    this.#open++;
+  }
+
+  close(): void {
+    this.#open--;
+  }
+}
+
+/** What a message over the limit gets, on either road. */
+export function tooLarge(): Fault {
+  return new Fault(
+    "MESSAGE_TOO_LARGE",
+    `The message is larger than ${LIMITS.messageBytes} bytes, or becomes so when decompressed.`,
+  );
+}
+
+/** What a call gets that had no answer by its deadline, on either road. */
+export function expired(): Fault {
+  return new Fault("DEADLINE_EXCEEDED", "The deadline passed before there was an answer.");
+}

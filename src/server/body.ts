@@ -1,0 +1,91 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { promisify } from "node:util";
+import { brotliDecompress, gunzip } from "node:zlib";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { Fault } from "../fault.ts";
+import { tooLarge } from "./bodies.ts";
+import { LIMITS } from "./limits.ts";
+import type { NodeRequest } from "./node-http.ts";
+
+/** A request's message as it came, decompressed. */
+export type RequestMessage =
+  | { readonly format: "binary"; readonly bytes: Buffer }
+  | { readonly format: "json"; readonly text: string };
+
+type Decompress = (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
+
+const DECOMPRESSORS: ReadonlyMap<string, Decompress> = new Map([
+  ["gzip", promisify(gunzip)],
+  ["br", promisify(brotliDecompress)],
+]);
+
+/** gRPC's and gRPC-Web's frame: a byte of flags, then the message's length. */
+const ENVELOPE_BYTES = 5;
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Reads the one message of a unary request in any of Connect's protocols. What is over the limit is read to its end and
+ * thrown away: a client that is cut off while it sends would not see why.
+ *
+ * @throws Fault MESSAGE_TOO_LARGE, REQUEST_MALFORMED or CANCELED; ConnectError for an encoding that is not supported
+ */
+export async function readMessage(request: NodeRequest, protocol: string): Promise<RequestMessage> {
+  const enveloped = protocol !== "connect";
+  const body = await readWhole(request, LIMITS.messageBytes + (enveloped ? ENVELOPE_BYTES : 0));
+  const encoding = String(request.headers[enveloped ? "grpc-encoding" : "content-encoding"] ?? "identity");
+  const { message, compressed } = enveloped ? openEnvelope(body) : { message: body, compressed: true };
+  const bytes = compressed ? await decompress(message, encoding) : message;
+  if (bytes.length > LIMITS.messageBytes) throw tooLarge();
+  return isJson(request.headers) ? { format: "json", text: decodeUtf8(bytes) } : { format: "binary", bytes };
+}
+
+export function isJson(headers: IncomingHttpHeaders): boolean {
+  return /json/i.test(headers["content-type"] ?? "");
+}
+
+async function readWhole(request: NodeRequest, limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length <= limit) chunks.push(chunk);
+    }
+  } catch (cause) {
+    throw new Fault("CANCELED", "The request was cut off.", { cause });
+  }
+  if (length > limit) throw tooLarge();
+  return Buffer.concat(chunks);
+}
+
+function openEnvelope(body: Buffer): { message: Buffer; compressed: boolean } {
+  const message = body.subarray(ENVELOPE_BYTES);
+  const flags = body[0];
+  if (flags === undefined || flags > 1 || body.length < ENVELOPE_BYTES || body.readUInt32BE(1) !== message.length) {
+    throw new Fault("REQUEST_MALFORMED", "The request is not one whole gRPC message.");
+  }
+  return { message, compressed: flags === 1 };
+}
+
+async function decompress(bytes: Buffer, encoding: string): Promise<Buffer> {
+  if (encoding === "identity") return bytes;
+  const decompressor = DECOMPRESSORS.get(encoding);
+  if (decompressor === undefined) {
+    const known = [...DECOMPRESSORS.keys()].join(", ");
+    throw new ConnectError(`The request's encoding is not supported; supported are ${known}.`, Code.Unimplemented);
+  }
+  try {
+    return await decompressor(bytes, { maxOutputLength: LIMITS.messageBytes });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge();
+    throw new Fault("REQUEST_MALFORMED", "The request cannot be decompressed.", { cause });
+  }
+}
+
+function decodeUtf8(bytes: Buffer): string {
+  try {
+    return UTF8.decode(bytes);
+  } catch (cause) {
+    throw new Fault("REQUEST_MALFORMED", "The request is not valid UTF-8.", { cause });
+  }
+}

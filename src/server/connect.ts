@@ -1,0 +1,104 @@
+import type { SecureContextOptions } from "node:tls";
+import type { DescMessage, DescMethod, DescMethodUnary } from "@bufbuild/protobuf";
+import type { MethodImpl, ServiceImpl } from "@connectrpc/connect";
+import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AuthorizeService, SyncGuardRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import type { UnverifiedRequest } from "../authorize/call.ts";
+import { systemClock } from "../clock.ts";
+import type { Address } from "../config.ts";
+import { answerMessage } from "./answer.ts";
+import { IncompleteBodies } from "./bodies.ts";
+import type { RequestMessage } from "./body.ts";
+import type { Readiness } from "./health.ts";
+import { openHttp } from "./http.ts";
+import { decodeAuthorizeRequestJson } from "./json.ts";
+import type { Listener } from "./listen.ts";
+import { decodeMessage } from "./messages.ts";
+import { pathOf, respond } from "./node-http.ts";
+import { createPages, type MetricsPage } from "./pages.ts";
+import type { ListenerPorts, Observer, Roads } from "./roads.ts";
+import { createRpcHandler, type RpcMethod } from "./rpc.ts";
+import { decodeAuthorizeRequest } from "./wire.ts";
+
+type UnaryImpl<Input extends DescMessage, Output extends DescMessage> = MethodImpl<DescMethodUnary<Input, Output>>;
+
+const UNOBSERVED: Observer = { onStart: nothing, onEnd: nothing, onFault: nothing };
+
+export interface ConnectOptions extends ListenerPorts {
+  readonly address: Address;
+  readonly tls: SecureContextOptions | null;
+  readonly readiness: Readiness;
+  readonly metrics: MetricsPage;
+}
+
+/**
+ * Serves AuthorizeService over Connect, gRPC-Web and gRPC, in JSON and binary, with `/healthz`, `/readyz` and `/metrics`.
+ *
+ * @throws UsageError if the address cannot be listened on
+ */
+export async function openConnect(options: ConnectOptions): Promise<Listener> {
+  const { address, tls, roads, clock, observer, readiness, metrics } = options;
+  const rpc = createRpcHandler(methodsOf(roads), { clock, observer, bodies: new IncompleteBodies() });
+  const page = createPages(readiness, metrics);
+  return openHttp(address, tls, (request, response) => {
+    if (rpc(request, response) || page(pathOf(request), request, response)) return;
+    respond(response, 404);
+  });
+}
+
+/**
+ * Serves AdminService on a Unix socket that is open to its owner alone: whoever can open the file is an operator.
+ *
+ * @param service rejects with Faults or ConnectErrors
+ * @throws UsageError if the socket cannot be listened on
+ */
+export async function openAdminListener(
+  path: string,
+  service: ServiceImpl<typeof AdminService>,
+  ports: Pick<ListenerPorts, "clock" | "observer"> = { clock: systemClock, observer: UNOBSERVED },
+): Promise<Listener> {
+  const rpc = createRpcHandler(
+    AdminService.methods.map((method) => adminMethod(method, service)),
+    {
+      ...ports,
+      bodies: new IncompleteBodies(),
+    },
+  );
+  return openHttp({ kind: "unix", path, variable: "DATACRAWL_DATA_DIR" }, null, (request, response) => {
+    if (!rpc(request, response)) respond(response, 404);
+  });
+}
+
+function adminMethod(method: DescMethod, service: ServiceImpl<typeof AdminService>): RpcMethod {
+  // INVARIANT: AdminService has unary methods alone, and ServiceImpl has one of the same name for each.
+  const unary = method as DescMethodUnary;
+  const implement = service[method.localName as keyof typeof service] as UnaryImpl<DescMessage, DescMessage>;
+  return {
+    method: unary,
+    handle: async ({ message, context }) => implement(decodeMessage(unary.input, message), context),
+  };
+}
+
+function methodsOf(roads: Roads): RpcMethod[] {
+  const { authorize, syncGuard } = AuthorizeService.method;
+  return [
+    {
+      method: authorize,
+      handle: async (call) => {
+        const readBody = () => decodeRequest(call.message);
+        return answerMessage(await roads.authorize({ ...call, readBody }), roads.source);
+      },
+    },
+    {
+      method: syncGuard,
+      handle: async (call) =>
+        roads.syncGuard({ ...call, request: decodeMessage(SyncGuardRequestSchema, call.message) }),
+    },
+  ];
+}
+
+function decodeRequest(message: RequestMessage): UnverifiedRequest {
+  return message.format === "json" ? decodeAuthorizeRequestJson(message.text) : decodeAuthorizeRequest(message.bytes);
+}
+
+function nothing(): void {}

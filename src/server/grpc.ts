@@ -1,0 +1,173 @@
+import { createServer as createPlainServer, type Server as NetServer, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createServer as createTlsServer, type SecureContextOptions, Server as TlsServer } from "node:tls";
+import { type DescMethod, toBinary } from "@bufbuild/protobuf";
+import * as grpc from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
+import {
+  AuthorizeService,
+  SyncGuardRequestSchema,
+  SyncGuardResponseSchema,
+} from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import type { Address } from "../config.ts";
+import { encodeAnswer } from "./answer.ts";
+import { IncompleteBodies } from "./bodies.ts";
+import { serveUnary, type UnaryMethod, type UnaryPorts } from "./grpc-unary.ts";
+import type { Readiness } from "./health.ts";
+import { LIMITS } from "./limits.ts";
+import { type Listener, listen } from "./listen.ts";
+import { decodeBinary } from "./messages.ts";
+import { reflection } from "./reflection.ts";
+import type { ListenerPorts, Roads } from "./roads.ts";
+
+export interface GrpcOptions extends ListenerPorts {
+  readonly address: Address;
+  readonly tls: SecureContextOptions | null;
+  readonly readiness: Readiness;
+}
+
+type BaseCall = Parameters<grpc.ServerInterceptor>[1];
+
+/**
+ * Serves AuthorizeService, grpc.health.v1 and reflection over native gRPC.
+ *
+ * @throws UsageError if the address cannot be listened on
+ */
+export async function openGrpc(options: GrpcOptions): Promise<Listener> {
+  // It would log headers that it cannot parse, with their values: credentials among them.
+  grpc.setLogVerbosity(grpc.logVerbosity.NONE);
+  const streams = new Set<BaseCall>();
+  const server = createServer(options, streams);
+  const unsubscribe = serveHealth(server, options.readiness);
+  reflection().addToServer(server);
+  // grpc-js would bind the port itself, but then limits neither connections nor TLS handshakes, and hides why it failed.
+  const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
+  const front = createFront(options.tls, (socket) => injector.injectConnection(socket));
+  const sockets = trackSockets(front);
+  const address = await listen(front, options.address);
+
+  return {
+    address,
+    setTls: (tls) => {
+      if (front instanceof TlsServer) front.setSecureContext(tls);
+    },
+    close: async ({ drainMs }) => {
+      unsubscribe();
+      const closed = new Promise((resolve) => front.close(resolve));
+      const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      endStreams(streams);
+      await Promise.race([drained, sleep(drainMs, undefined, { ref: false })]);
+      server.forceShutdown();
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+function createServer(options: GrpcOptions, streams: Set<BaseCall>): grpc.Server {
+  const methods = methodsOf(options.roads);
+  const ports: UnaryPorts = { clock: options.clock, observer: options.observer, bodies: new IncompleteBodies() };
+  const server = new grpc.Server({
+    "grpc.max_receive_message_length": LIMITS.messageBytes,
+    "grpc.max_concurrent_streams": LIMITS.streamsPerConnection,
+    // Finds peers that have vanished without a word.
+    "grpc.keepalive_time_ms": 60_000,
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.enable_channelz": 0,
+    interceptors: [takeOver(methods, ports, streams)],
+  });
+  // grpc-js looks a method up before it runs interceptors; the handlers given here are never reached.
+  for (const path of methods.keys()) server.register(path, notReached, asIs, asIs, "unary");
+  return server;
+}
+
+/** AuthorizeService by path, on bytes: so that bytes that are no message are the caller's fault, and found by our decoder. */
+function methodsOf(roads: Roads): ReadonlyMap<string, UnaryMethod> {
+  const { authorize, syncGuard } = AuthorizeService.method;
+  return new Map<string, UnaryMethod>([
+    [pathOf(authorize), async (call) => encodeAnswer(await roads.authorize(call), roads.source)],
+    [
+      pathOf(syncGuard),
+      async ({ authorization, deadlineAt, signal, request: bytes }) => {
+        const request = decodeBinary(SyncGuardRequestSchema, bytes);
+        const response = await roads.syncGuard({ authorization, request, deadlineAt, signal });
+        return Buffer.from(toBinary(SyncGuardResponseSchema, response));
+      },
+    ],
+  ]);
+}
+
+function pathOf(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+/** Our own methods are driven by {@link serveUnary}; the streams of health and reflection are kept, to be ended at close. */
+function takeOver(
+  methods: ReadonlyMap<string, UnaryMethod>,
+  ports: UnaryPorts,
+  streams: Set<BaseCall>,
+): grpc.ServerInterceptor {
+  const taken = new TakenCall();
+  return ({ path }, call) => {
+    const method = methods.get(path);
+    if (method === undefined) return trackStream(call, streams);
+    serveUnary(call, method, ports);
+    return taken;
+  };
+}
+
+/** What grpc-js' own driver is given in place of a call that was taken over: it never starts. */
+class TakenCall extends grpc.ServerInterceptingCall {
+  constructor() {
+    super(undefined as never);
+  }
+
+  override start(): void {}
+}
+
+function trackStream(call: BaseCall, streams: Set<BaseCall>): grpc.ServerInterceptingCall {
+  streams.add(call);
+  return new grpc.ServerInterceptingCall(call, {
+    start: (next) => next({ onCancel: () => void streams.delete(call) }),
+  });
+}
+
+/** Watchers of health would otherwise hold their connections for the whole time of draining. */
+function endStreams(streams: Iterable<BaseCall>): void {
+  for (const call of streams)
+    call.sendStatus({ code: grpc.status.UNAVAILABLE, details: "The service is shutting down." });
+}
+
+function serveHealth(server: grpc.Server, readiness: Readiness): () => void {
+  const health = new HealthImplementation();
+  health.addToServer(server);
+  return readiness.subscribe((ready) => {
+    for (const service of ["", AuthorizeService.typeName]) health.setStatus(service, ready ? "SERVING" : "NOT_SERVING");
+  });
+}
+
+function createFront(tls: SecureContextOptions | null, accept: (socket: Socket) => void): NetServer {
+  const front =
+    tls === null
+      ? createPlainServer(accept)
+      : createTlsServer({ ...tls, ALPNProtocols: ["h2"], handshakeTimeout: LIMITS.handshakeMs }, accept);
+  front.maxConnections = LIMITS.connections;
+  return front;
+}
+
+function trackSockets(front: NetServer): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  front.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  return sockets;
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+function notReached(_call: unknown, answer: grpc.sendUnaryData<Buffer>): void {
+  answer({ code: grpc.status.INTERNAL, details: "The call was not taken over." });
+}

@@ -1,0 +1,151 @@
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { DECODED_DEPTH } from "./struct.ts";
+import { type Path, Undecodable } from "./undecodable.ts";
+
+const SPACE = /[ \t\n\r]*/y;
+const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const WORDS: ReadonlyMap<string, [text: string, value: JsonValue]> = new Map([
+  ["t", ["true", true]],
+  ["f", ["false", false]],
+  ["n", ["null", null]],
+]);
+
+/**
+ * Parses JSON text (RFC 8259), refusing also what `JSON.parse` lets pass although parsers differ in it: a name that occurs
+ * twice in an object, a number that no double can hold, nesting so deep that it could overflow a stack.
+ *
+ * @param path after an error leads to the offending part
+ * @throws Undecodable
+ */
+export function parseJsonText(text: string, path: Path): JsonValue {
+  const reader = new JsonReader(text, path);
+  const value = reader.value(0);
+  reader.end();
+  return value;
+}
+
+class JsonReader {
+  readonly #text: string;
+  readonly #path: Path;
+  #at = 0;
+
+  constructor(text: string, path: Path) {
+    this.#text = text;
+    this.#path = path;
+  }
+
+  value(depth: number): JsonValue {
+    const first = this.#peek();
+    if (first === '"') return this.#string();
+    if (first === "{") return this.#object(depth);
+    if (first === "[") return this.#array(depth);
+    return this.#word(first) ?? this.#number();
+  }
+
+  end(): void {
+    if (this.#peek() !== "") throw this.#unexpected();
+  }
+
+  #object(depth: number): JsonObject {
+    const object: JsonObject = {};
+    this.#open(depth);
+    if (this.#take("}")) return object;
+    do {
+      if (this.#peek() !== '"') throw this.#unexpected();
+      const name = this.#string();
+      this.#path.push(name);
+      if (Object.hasOwn(object, name)) throw new Undecodable("occurs twice", "FIELD_INVALID");
+      this.#expect(":");
+      // Assigning to __proto__ would set the prototype, and lose the member.
+      const value = this.value(depth + 1);
+      Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
+      this.#path.pop();
+    } while (this.#take(","));
+    this.#expect("}");
+    return object;
+  }
+
+  #array(depth: number): JsonValue[] {
+    const items: JsonValue[] = [];
+    this.#open(depth);
+    if (this.#take("]")) return items;
+    do {
+      this.#path.push(items.length);
+      items.push(this.value(depth + 1));
+      this.#path.pop();
+    } while (this.#take(","));
+    this.#expect("]");
+    return items;
+  }
+
+  /** The request itself is at depth 0, a payload at depth 1. */
+  #open(depth: number): void {
+    if (depth > DECODED_DEPTH) throw new Undecodable("is nested too deep", "FIELD_INVALID");
+    this.#at++;
+  }
+
+  #string(): string {
+    const start = this.#at++;
+    let escaped = false;
+    for (;;) {
+      const unit = this.#text.charCodeAt(this.#at);
+      if (unit === 0x22) break;
+      if (unit < 0x20 || Number.isNaN(unit)) throw this.#unexpected();
+      escaped ||= unit === 0x5c;
+      this.#at += unit === 0x5c ? 2 : 1;
+    }
+    this.#at++;
+    return escaped ? this.#unescape(start) : this.#text.slice(start + 1, this.#at - 1);
+  }
+
+  #unescape(start: number): string {
+    try {
+      return JSON.parse(this.#text.slice(start, this.#at)) as string;
+    } catch {
+      throw new Undecodable(`is not JSON: a string at character ${start} has an unknown escape`);
+    }
+  }
+
+  #word(first: string): JsonValue | undefined {
+    const word = WORDS.get(first);
+    if (word === undefined || !this.#text.startsWith(word[0], this.#at)) return undefined;
+    this.#at += word[0].length;
+    return word[1];
+  }
+
+  #number(): number {
+    const text = this.#match(NUMBER);
+    if (text === "") throw this.#unexpected();
+    const value = Number(text);
+    if (!Number.isFinite(value)) throw new Undecodable("is a number beyond the range of a double", "FIELD_INVALID");
+    return value;
+  }
+
+  #match(pattern: RegExp): string {
+    pattern.lastIndex = this.#at;
+    const text = pattern.exec(this.#text)?.[0] ?? "";
+    this.#at += text.length;
+    return text;
+  }
+
+  /** The next character that is not white space; empty at the end. */
+  #peek(): string {
+    this.#match(SPACE);
+    return this.#text.charAt(this.#at);
+  }
+
+  #take(mark: string): boolean {
+    if (this.#peek() !== mark) return false;
+    this.#at++;
+    return true;
+  }
+
+  #expect(mark: string): void {
+    if (!this.#take(mark)) throw this.#unexpected();
+  }
+
+  #unexpected(): Undecodable {
+    const what = this.#at >= this.#text.length ? "it ends too early" : `unexpected text at character ${this.#at}`;
+    return new Undecodable(`is not JSON: ${what}`);
+  }
+}

@@ -1,0 +1,145 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Answer } from "../authorize/call.ts";
+import type { Step } from "../authorize/authorize.ts";
+import { DECISION_OF, type Reason } from "../decision.ts";
+import { type FaultCode, STATUS_OF } from "../fault.ts";
+import type { Observer } from "./roads.ts";
+
+const STEPS = ["authenticate", "parse", "replay", "evaluate", "record", "remember"] as const satisfies readonly Step[];
+const SECONDS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+/**
+ * What the service tells Prometheus.
+ *
+ * INVARIANT: every label is one of a closed set of ours. A caller who could name one could fill the memory with series.
+ *
+ * Children are bound to their labels beforehand: a histogram then costs 0.3 µs an observation, a decision 2.5 µs in all.
+ */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly contentType = this.registry.contentType;
+  readonly #steps: Readonly<Record<Step, Histogram.Internal<"step">>>;
+  readonly #decisions: Readonly<Record<Reason, Counter.Internal>>;
+  readonly #refusals: Readonly<Record<FaultCode, Counter.Internal>>;
+  readonly #authenticationFailures: Counter<"code">;
+  readonly #replays: Counter;
+  readonly #batchRows: Histogram;
+  readonly #batchSeconds: Histogram;
+  readonly #storeErrors: Counter;
+  #inFlight = 0;
+
+  constructor() {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    const steps = new Histogram({
+      name: "datacrawl_step_seconds",
+      help: "How long each step of a decision took.",
+      labelNames: ["step"],
+      buckets: SECONDS,
+      registers,
+    });
+    this.#steps = byName(STEPS, (step) => steps.labels(step));
+    const decisions = new Counter({
+      name: "datacrawl_decisions_total",
+      help: "Answered decisions, replays included.",
+      labelNames: ["decision", "reason"],
+      registers,
+    });
+    this.#decisions = byName(namesOf(DECISION_OF), (reason) => decisions.labels(DECISION_OF[reason], reason));
+    const refusals = new Counter({
+      name: "datacrawl_refused_total",
+      help: "Requests that were answered with a fault, by its code.",
+      labelNames: ["code"],
+      registers,
+    });
+    this.#refusals = byName(namesOf(STATUS_OF), (code) => refusals.labels(code));
+    this.#authenticationFailures = new Counter({
+      name: "datacrawl_authentication_failures_total",
+      help: "Requests without a valid credential.",
+      labelNames: ["code"],
+      registers,
+    });
+    this.#replays = new Counter({
+      name: "datacrawl_replays_total",
+      help: "Answers that repeat an earlier decision.",
+      registers,
+    });
+    this.#batchRows = new Histogram({
+      name: "datacrawl_batch_rows",
+      help: "Decisions that were committed together.",
+      buckets: ROWS,
+      registers,
+    });
+    this.#batchSeconds = new Histogram({
+      name: "datacrawl_batch_seconds",
+      help: "How long a commit took.",
+      buckets: SECONDS,
+      registers,
+    });
+    this.#storeErrors = new Counter({
+      name: "datacrawl_store_errors_total",
+      help: "Failures of the database.",
+      registers,
+    });
+    this.#watch("datacrawl_in_flight", "Requests that are being worked on.", () => this.#inFlight);
+  }
+
+  /** The page, in Prometheus' text format. */
+  metrics(): Promise<string> {
+    return this.registry.metrics();
+  }
+
+  /** Counts what comes and goes on every road. */
+  readonly observer: Observer = {
+    onStart: () => void this.#inFlight++,
+    onEnd: () => void this.#inFlight--,
+    onFault: ({ code }) => this.#refusals[code].inc(),
+  };
+
+  step(step: Step, milliseconds: number): void {
+    this.#steps[step].observe(milliseconds / 1000);
+  }
+
+  answered({ reason, replayed }: Answer): void {
+    this.#decisions[reason].inc();
+    if (replayed) this.#replays.inc();
+  }
+
+  authenticationFailed(code: FaultCode): void {
+    this.#authenticationFailures.inc({ code });
+  }
+
+  batch(rows: number, milliseconds: number): void {
+    this.#batchRows.observe(rows);
+    this.#batchSeconds.observe(milliseconds / 1000);
+  }
+
+  storeError(): void {
+    this.#storeErrors.inc();
+  }
+
+  /** @param depth how many decisions wait to be recorded; read when the page is made */
+  watchQueue(depth: () => number): void {
+    this.#watch("datacrawl_queue_depth", "Decisions that wait to be recorded.", depth);
+  }
+
+  #watch(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+}
+
+function namesOf<Name extends string>(record: Readonly<Record<Name, unknown>>): Name[] {
+  return Object.keys(record) as Name[];
+}
+
+function byName<Name extends string, Value>(names: readonly Name[], make: (name: Name) => Value): Record<Name, Value> {
+  return Object.fromEntries(names.map((name) => [name, make(name)])) as Record<Name, Value>;
+}

@@ -1,0 +1,41 @@
+import type { SyncGuardRequest, SyncGuardResponse } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import type { AuthorizeHandler } from "../authorize/call.ts";
+import type { Clock } from "../clock.ts";
+import type { Source } from "../decision.ts";
+import type { Fault } from "../fault.ts";
+
+/** One attempt to call SyncGuard. The request is well-formed, and nothing in it has been verified. */
+export interface SyncGuardCall {
+  /** The `authorization` header as received, or undefined. */
+  readonly authorization: string | undefined;
+  readonly request: SyncGuardRequest;
+  /** When the caller stops waiting, on the monotonic clock, in milliseconds. */
+  readonly deadlineAt: number;
+  /** Aborted when the caller goes away. */
+  readonly signal?: AbortSignal;
+}
+
+/** What stands behind AuthorizeService, whichever way a call comes. Both reject with a Fault alone. */
+export interface Roads {
+  readonly authorize: AuthorizeHandler;
+  readonly syncGuard: (call: SyncGuardCall) => Promise<SyncGuardResponse>;
+  /** Who decides: the service, or a sidecar's guard. */
+  readonly source: Source;
+}
+
+/** What roads tell of each call. None may throw. */
+export interface Observer {
+  /** A request has arrived whole, and goes to its handler. */
+  readonly onStart: () => void;
+  /** The handler is done with it. Once for each `onStart`. */
+  readonly onEnd: () => void;
+  /** It is answered with a fault; also where it never arrived whole. Faults of code INTERNAL are ours: log their cause. */
+  readonly onFault: (fault: Fault) => void;
+}
+
+/** What a listener needs besides its address. */
+export interface ListenerPorts {
+  readonly roads: Roads;
+  readonly clock: Clock;
+  readonly observer: Observer;
+}

@@ -1,0 +1,67 @@
+/** Strings up to this length are copied in JavaScript: cheaper than a call into the runtime. */
+const SHORT = 128;
+
+/** Writes the protobuf wire format into one buffer. Like other encoders it leaves out what equals the default. */
+export class WireWriter {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  /** @param capacity an upper bound in bytes: writing past it throws RangeError */
+  constructor(capacity: number) {
+    this.#bytes = Buffer.allocUnsafe(capacity);
+  }
+
+  /** What was written. */
+  finish(): Buffer {
+    return this.#bytes.subarray(0, this.#at);
+  }
+
+  /** @param value a non-negative integer, at most 2^53 - 1 */
+  varintField(field: number, value: number): void {
+    if (value === 0) return;
+    this.#varint(field << 3);
+    this.#varint(value);
+  }
+
+  stringField(field: number, text: string): void {
+    if (text === "") return;
+    this.#varint((field << 3) | 2);
+    if (text.length > SHORT || !this.#shortAscii(text)) this.#utf8(text);
+  }
+
+  bytesField(field: number, bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#varint((field << 3) | 2);
+    this.#varint(bytes.length);
+    this.#bytes.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  #shortAscii(text: string): boolean {
+    const start = this.#at;
+    this.#varint(text.length);
+    for (let index = 0; index < text.length; index++) {
+      const unit = text.charCodeAt(index);
+      if (unit >= 0x80) {
+        this.#at = start;
+        return false;
+      }
+      this.#bytes[this.#at++] = unit;
+    }
+    return true;
+  }
+
+  #utf8(text: string): void {
+    this.#varint(Buffer.byteLength(text));
+    this.#at += this.#bytes.write(text, this.#at);
+  }
+
+  #varint(value: number): void {
+    let rest = value;
+    while (rest >= 0x80) {
+      this.#bytes[this.#at++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    this.#bytes[this.#at++] = rest;
+  }
+}
