@@ -26,7 +26,7 @@ export interface GrantClaims {
   readonly epoch: number;
 }
 
-export interface Revocation {
+interface Revocation {
   readonly agentId: string;
   readonly issuedAt: Micros;
   /** After which it may be forgotten, because every grant below its epoch has expired. */

@@ -135,6 +135,7 @@ function encodeBody(record: JournalRecord, position: Position): Uint8Array {
 /** `text` without what canonical JSON refuses, and no longer than `maxBytes` of UTF-8. */
 function cut(text: string, maxBytes: number): string {
   const clean = text.toWellFormed().replaceAll("\0", "\ufffd");
+  if (Buffer.byteLength(clean) <= maxBytes) return clean;
   return clean.slice(0, new TextEncoder().encodeInto(clean, new Uint8Array(maxBytes)).read);
 }
 

@@ -8,7 +8,7 @@ import type { BypassRecord, DenyRecord, JournalEntry, JournalRecord } from "./jo
 import { memoryStore } from "./journal-memory.ts";
 import type { JournalStore, Refused } from "./journal-store.ts";
 
-export type { BypassRecord, DenyRecord, JournalEntry, Refused };
+export type { BypassRecord, DenyRecord, JournalEntry };
 
 /** What a guard decided alone, kept until the service has it. The agent's claim, not proof. */
 export interface Journal {
@@ -86,7 +86,7 @@ interface Waiting {
 }
 
 /** Records per write and fsync. Bounds how long encoding blocks the process to about a millisecond. */
-const BATCH = 128;
+const BATCH = 32;
 const MAX_WAITING_DENIES = 4096;
 /** How long a disk that failed is spared denies. */
 const REST_MS = 1000;

@@ -6,7 +6,7 @@ import type { GrantOffer } from "../../src/guard/grants.ts";
 export const agentId = "billing-1";
 export const minute: Micros = 60_000_000;
 export const hour: Micros = 60 * minute;
-export const start: Micros = 1_770_000_000_000_000;
+const start: Micros = 1_770_000_000_000_000;
 
 /** A clock that tests set. The wall and the monotonic clock go together unless one is set alone. */
 export class HandClock implements Clock {

@@ -228,6 +228,8 @@ describe("one round", () => {
   });
 
   test("sends at most 500 records and half a mebibyte", async () => {
+    // In memory, where no file ends a batch.
+    journal = await openJournal({ dir: null, agentId, clock: systemClock });
     const [tool, idempotencyKey] = ["\u0001".repeat(256), "\u0002".repeat(256)];
     for (let made = 0; made < 700; made++) journal.recordDeny(deny({ tool, idempotencyKey, message: '"'.repeat(512) }));
     for (let made = 0; made < 600; made++) journal.recordDeny(deny());
