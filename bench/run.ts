@@ -12,6 +12,7 @@ import { startDatacrawl, startTimes } from "./peers/datacrawl.ts";
 import { startEcho, startFloor } from "./peers/node-peers.ts";
 import type { Peer } from "./peers/peer.ts";
 import { figures, markdown, type Results } from "./report.ts";
+import { logTails } from "./support/child.ts";
 import { commit, describeMachine } from "./support/machine.ts";
 import { peakMemoryMiB } from "./support/procfs.ts";
 import { stopOnSignals } from "./support/signals.ts";
@@ -53,6 +54,15 @@ async function bench(pace: Pace): Promise<Results> {
   await using stack = new AsyncDisposableStack();
   stopOnSignals(stack);
   const directory = temporaryDirectory(stack);
+  try {
+    return await measureAll(stack, directory, pace);
+  } catch (error) {
+    progress(`failed; the logs end with:\n${logTails(directory)}`);
+    throw error;
+  }
+}
+
+async function measureAll(stack: AsyncDisposableStack, directory: string, pace: Pace): Promise<Results> {
   const at = isoMicros(systemClock.now());
   const machine = await describeMachine();
 

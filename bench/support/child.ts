@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { appendFileSync, closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const START_TIMEOUT_MS = 60_000;
@@ -31,8 +32,11 @@ export function start({ name, file, args, env = {}, stopSignal = "SIGTERM" }: Co
   const child = spawn(file, args, { env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", log, log] });
   closeSync(log);
   const exited = once(child, "exit");
-  // A command that does not exist rejects it. `untilReady` tells.
-  exited.catch(() => undefined);
+  exited.then(
+    ([status, signal]) => appendFileSync(logFile, `${name} ended (${String(status ?? signal)})\n`),
+    // A command that does not exist. `untilReady` tells.
+    (error: unknown) => appendFileSync(logFile, `${String(error)}\n`),
+  );
   const ended = () => child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
   const failure = (what: string) =>
     new Error(`${name} (${file}) ${what}:\n${readFileSync(logFile, "utf8").slice(-LOG_TAIL)}`);
@@ -65,6 +69,12 @@ export async function run({ name, file, args, env = {} }: Command): Promise<stri
   const [status]: (number | null)[] = await once(child, "close");
   if (status !== 0) throw new Error(`${name} failed (${status}):\n${out}${err}`);
   return out;
+}
+
+/** The last lines of every log in `directory`: what to read when something failed. */
+export function logTails(directory: string): string {
+  const logs = readdirSync(directory).filter((name) => name.endsWith(".log"));
+  return logs.map((name) => `${name}:\n${readFileSync(join(directory, name), "utf8").slice(-LOG_TAIL)}`).join("\n");
 }
 
 /** A TCP port of 127.0.0.1 that was free a moment ago. */
