@@ -133,13 +133,19 @@ class AssembledGuard implements OpenGuard {
   }
 
   async close(): Promise<void> {
-    const { journal, sync } = await this.#opening;
-    if (journal.counts.unsynced > 0) await sync.now();
-    await sync.close();
-    await this.breaker.close();
-    await journal.close();
-    this.#fleet?.link.close();
-    this.#road.transport.close();
+    // A sync keeps no process alive; one that somebody awaits must be waited for.
+    const awake = setInterval(() => {}, 1000);
+    try {
+      const { journal, sync } = await this.#opening;
+      if (journal.counts.unsynced > 0) await sync.now();
+      await sync.close();
+      await this.breaker.close();
+      await journal.close();
+    } finally {
+      this.#fleet?.link.close();
+      this.#road.transport.close();
+      clearInterval(awake);
+    }
   }
 
   /** Never rejects: a disk that fails takes the bypass away, and nothing else. */

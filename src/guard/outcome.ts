@@ -40,7 +40,10 @@ export function malformed(problem: string, saysNo = false): Outcome {
 
 /** Text from elsewhere, cut and without what controls terminals and the direction of text. */
 export function excerpt(text: string): string {
-  return text.slice(0, MAX_PROBLEM).toWellFormed().replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, " ");
+  return text
+    .slice(0, MAX_PROBLEM)
+    .toWellFormed()
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, " ");
 }
 
 /** The statuses of gRPC by number; the Connect protocol names them in lower case. */
@@ -67,7 +70,8 @@ export type Status = (typeof STATUSES)[number];
 
 /** What a status other than OK says about the service. `detail` is the service's own message. */
 export function outcomeOfStatus(status: Exclude<Status, "OK">, detail: string): Outcome {
-  const problem = excerpt(detail === "" ? status : `${status}: ${detail}`);
+  // What comes of it stands in the middle of a sentence.
+  const problem = excerpt(detail === "" ? status : `${status}: ${detail.replace(/\.$/, "")}`);
   switch (status) {
     case "UNAVAILABLE":
       return { kind: "unavailable", problem };

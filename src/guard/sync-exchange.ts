@@ -1,5 +1,5 @@
 import { fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import {
   type CircuitReportSchema,
   CircuitState,
@@ -60,9 +60,14 @@ export function circuitReport(circuit: CircuitSnapshot, now: Micros): MessageIni
   return {
     state: STATES[state],
     consecutiveFailures,
-    ...(openedAt !== null && { openedAt: timestampFromMs(openedAt / 1000) }),
-    ...(nextProbeInMs !== null && { nextProbeAt: timestampFromMs(now / 1000 + nextProbeInMs) }),
+    ...(openedAt !== null && { openedAt: timestamp(openedAt) }),
+    ...(nextProbeInMs !== null && { nextProbeAt: timestamp(now + Math.round(nextProbeInMs * 1000)) }),
     lastErrors: [...lastErrors],
     cause: cause ?? "",
   };
+}
+
+function timestamp(at: Micros): MessageInitShape<typeof TimestampSchema> {
+  const seconds = Math.floor(at / 1_000_000);
+  return { seconds: BigInt(seconds), nanos: (at - seconds * 1_000_000) * 1000 };
 }

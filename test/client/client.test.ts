@@ -38,7 +38,7 @@ async function serve(respond: (asked: Asked) => void): Promise<TestService> {
 }
 
 async function clientOf(service: TestService, options: DataCrawlOptions = {}): Promise<DataCrawl> {
-  const client = new DataCrawl({ url: service.url.origin, apiKey: API_KEY, timeoutMs: 1500, ...options });
+  const client = new DataCrawl({ url: service.url.origin, apiKey: API_KEY, timeoutMs: 5000, ...options });
   opened.push(() => client.close());
   return client;
 }
@@ -235,6 +235,14 @@ describe("a process", () => {
       DATACRAWL_URL: service.url.origin,
     });
     expect(stdout).toBe("allow\n");
+  });
+
+  it("waits for the close that it awaits, with records that nobody takes", async () => {
+    const service = await serve(({ stream }) => fail(stream, 13));
+    const body =
+      'const dc = new DataCrawl(); await dc.authorize({ tool: "t" }); await dc.close(); console.log("closed")';
+    const { stdout } = await run(body, { DATACRAWL_URL: service.url.origin });
+    expect(stdout).toBe("closed\n");
   });
 
   it("waits for a verdict that it awaits", async () => {

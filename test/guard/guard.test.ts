@@ -83,7 +83,7 @@ describe("a healthy service", () => {
         "content-type": "application/grpc",
         te: "trailers",
         authorization: expect.stringMatching(/^Bearer dc_agent_agent-1_/),
-        "grpc-timeout": expect.stringMatching(/^1[0-5]\d\dm$/),
+        "grpc-timeout": expect.stringMatching(/^(3\d\d\d|4000)m$/),
       },
     ]);
     expect(headers[0]).not.toHaveProperty("grpc-accept-encoding");
@@ -92,8 +92,10 @@ describe("a healthy service", () => {
   it("is asked on one connection, many times at once", async () => {
     const service = await grpc(yes);
     const rig = await rigFor(service);
-    const verdicts = await Promise.all(Array.from({ length: 300 }, (_, n) => rig.ask({ payload: { n } })));
-    expect(verdicts.every(({ decision }) => decision === "allow")).toBe(true);
+    const verdicts = await Promise.all(
+      Array.from({ length: 300 }, (_, n) => rig.ask({ payload: { n } }, { timeoutMs: 20_000 })),
+    );
+    expect(verdicts.filter(({ decision }) => decision !== "allow")).toEqual([]);
     expect(service.connections()).toBe(1);
     expect(new Set(service.requests.map(({ nonce }) => Buffer.from(nonce).toString("hex"))).size).toBe(300);
   });

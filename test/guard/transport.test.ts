@@ -42,7 +42,7 @@ async function detour(target: number, intercept: (socket: Socket, number: number
     onward.on("error", () => socket.destroy());
     socket.on("close", () => onward.destroy());
   });
-  const listening = await run(server, "http", 0);
+  const listening = await run(server, 0);
   opened.push({ close: () => listening.stop() });
   return listening;
 }

@@ -23,7 +23,7 @@ export interface Rig {
   readonly breaker: Breaker;
   readonly journal: Journal;
   readonly grants: GrantKeeper;
-  /** A question about `tool`, given a second and a half unless the call says otherwise. */
+  /** A question about `tool`, given four seconds unless the call says otherwise. */
   ask(request?: Partial<GuardRequest>, call?: { timeoutMs?: number } & Partial<GuardCall>): Promise<Verdict>;
   /** Whatever it is. */
   askAnything(request: unknown): Promise<Verdict>;
@@ -80,7 +80,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     breaker,
     journal,
     grants,
-    ask: (request = {}, { timeoutMs = 1500, ...call } = {}) =>
+    ask: (request = {}, { timeoutMs = 4000, ...call } = {}) =>
       guard.authorize(
         { tool: "mail.send", payload: { to: "a@example.com" }, ...request },
         {
@@ -88,7 +88,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
           ...call,
         },
       ),
-    askAnything: (request) => guard.authorize(request as GuardRequest, { deadlineAt: clock.monotonic() + 1500 }),
+    askAnything: (request) => guard.authorize(request as GuardRequest, { deadlineAt: clock.monotonic() + 4000 }),
     grant: (claims) => offer(grants, key, clock, { kind: "grant", claims: { ...grantClaims(clock), ...claims } }),
     revoke: (epoch) => {
       const issuedAt = clock.now();

@@ -63,26 +63,31 @@ export interface TestService {
   stop(): Promise<void>;
 }
 
-/** A gRPC service on bare HTTP/2, that answers as `respond` says. `port` 0 lets the system choose. */
-export async function serveGrpc(
-  respond: (asked: Asked) => void,
-  options: { port?: number; tls?: http2.SecureServerOptions; settings?: http2.Settings } = {},
-): Promise<TestService> {
+interface GrpcOptions {
+  /** 0 lets the system choose. */
+  readonly port?: number;
+  /** How SyncGuard is answered; UNIMPLEMENTED by default. */
+  readonly sync?: (stream: http2.ServerHttp2Stream) => void;
+}
+
+/** A gRPC service on bare HTTP/2, whose Authorize answers as `respond` says. */
+export async function serveGrpc(respond: (asked: Asked) => void, options: GrpcOptions = {}): Promise<TestService> {
   const requests: AuthorizeRequest[] = [];
-  const { tls, settings = {}, port = 0 } = options;
-  const server = tls === undefined ? http2.createServer({ settings }) : http2.createSecureServer({ ...tls, settings });
+  const { port = 0, sync = (stream) => fail(stream, 12) } = options;
+  const server = http2.createServer();
   server.on("sessionError", () => {});
   server.on("stream", (stream, headers) => {
     stream.on("error", () => {});
     const chunks: Buffer[] = [];
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("end", () => {
+      if (headers[":path"]?.endsWith("/SyncGuard")) return sync(stream);
       const request = fromBinary(AuthorizeRequestSchema, Buffer.concat(chunks).subarray(5));
       requests.push(request);
       respond({ stream, headers, request, number: requests.length });
     });
   });
-  return { requests, ...(await run(server, tls === undefined ? "http" : "https", port)) };
+  return { requests, ...(await run(server, port)) };
 }
 
 /** Answers OK with `message` in one frame; nothing, if the caller has gone. */
@@ -114,20 +119,17 @@ export async function serveConnect(
     const chunks: Buffer[] = [];
     incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
     incoming.on("end", () => {
+      if (incoming.url?.endsWith("/SyncGuard")) return void response.writeHead(404).end();
       const request = fromBinary(AuthorizeRequestSchema, Buffer.concat(chunks));
       requests.push(request);
       respond(request, response, requests.length);
     });
   });
-  return { requests, ...(await run(server, "http", 0)) };
+  return { requests, ...(await run(server, 0)) };
 }
 
 /** Anything that listens, such as a bare TCP server. */
-export async function run(
-  server: Server,
-  scheme: "http" | "https",
-  port: number,
-): Promise<Omit<TestService, "requests">> {
+export async function run(server: Server, port: number): Promise<Omit<TestService, "requests">> {
   const sockets = new Set<{ destroy(): void }>();
   let connections = 0;
   server.on("connection", (socket) => {
@@ -140,7 +142,7 @@ export async function run(
   const { port: bound } = server.address() as AddressInfo;
   return {
     port: bound,
-    url: new URL(`${scheme}://127.0.0.1:${bound}`),
+    url: new URL(`http://127.0.0.1:${bound}`),
     connections: () => connections,
     stop: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
