@@ -87,8 +87,12 @@ class FleetBreaker implements Breaker, Member {
     const now = this.#settle();
     this.#askedAt = now;
     const permit = this.#decide(now);
-    if (permit.kind !== "denied") this.#awaited.add(permit.token);
-    else if (this.#want(now) !== this.#toldWant) this.#shared?.wake();
+    if (permit.kind !== "denied") {
+      this.#awaited.add(permit.token);
+      this.#heed.admitted();
+    } else if (this.#want(now) !== this.#toldWant) {
+      this.#shared?.wake();
+    }
     this.#announce(now);
     return permit;
   }
@@ -170,10 +174,12 @@ class FleetBreaker implements Breaker, Member {
 
   /** The fleet's circuit is open. INVARIANT: a call goes only under an unused lease, which one process holds at a time. */
   #probeForFleet({ lease }: FleetView, now: number): Permit {
-    if (lease === null || lease.number === this.#usedLease) return this.#deny(now);
-    const leaseMs = Math.floor(lease.until - now);
-    // Too little is left for a probe to end in time; the lease is about to be renewed.
-    if (leaseMs < this.#timing.leaseMs / 2) return this.#deny(now);
+    const leaseMs = Math.floor((lease?.until ?? now) - now);
+    // Where little is left of it, a probe might not end in time; it is about to be renewed.
+    if (lease === null || lease.number === this.#usedLease || leaseMs < this.#timing.leaseMs / 2) {
+      this.#heed.denied(now);
+      return this.#deny(now);
+    }
     this.#usedLease = lease.number;
     return { kind: "probe", token: this.#beginTrial(leaseMs, lease.number, now), leaseMs };
   }
@@ -194,7 +200,7 @@ class FleetBreaker implements Breaker, Member {
   #beginTrial(leaseMs: number, lease: number | null, now: number): Token {
     this.#advance({ kind: "trial", leaseMs }, now);
     const { generation } = this.#circuit;
-    this.#trial = { generation, lease, againstFleet: this.#heed.outOfPatience(now) };
+    this.#trial = { generation, lease, againstFleet: this.#heed.overruled };
     return { generation };
   }
 
@@ -215,7 +221,6 @@ class FleetBreaker implements Breaker, Member {
 
   #noteFailure(error: string, now: number): void {
     this.#failedAt = now;
-    this.#heed.confirmed(now);
     this.#lastErrors = [clipped(error, ERROR_BYTES), ...this.#lastErrors].slice(0, KEPT_ERRORS);
   }
 

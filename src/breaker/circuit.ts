@@ -127,8 +127,7 @@ function elapsed(config: CircuitConfig, circuit: Circuit, now: number): Circuit 
 }
 
 function trial(circuit: Circuit, now: number, leaseMs: number): Circuit {
-  const evidence = circuit.kind === "closed" ? "none" : circuit.evidence;
-  const openedAt = circuit.kind === "open" || circuit.kind === "half_open" ? circuit.openedAt : now;
+  const { openedAt, evidence } = isOutage(circuit) ? circuit : { openedAt: now, evidence: "none" as const };
   return {
     kind: "half_open",
     generation: next(circuit),
@@ -137,6 +136,10 @@ function trial(circuit: Circuit, now: number, leaseMs: number): Circuit {
     evidence,
     until: now + leaseMs,
   };
+}
+
+function isOutage(circuit: Circuit): circuit is Open | HalfOpen {
+  return circuit.kind === "open" || circuit.kind === "half_open";
 }
 
 function result(config: CircuitConfig, circuit: Circuit, outcome: Outcome, roll: number, now: number): Circuit {

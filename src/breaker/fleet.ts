@@ -76,13 +76,14 @@ export interface SharedCircuit {
 /**
  * How far the fleet's word is heeded when it says open.
  *
- * INVARIANT: without evidence of its own, a process is denied by the fleet's word for at most `boundMs` on end; then it
- * probes by itself. So a store that lies can deny for a bounded time, and not for ever.
+ * INVARIANT: calls are denied on the fleet's word alone for at most `boundMs` on end; then one goes all the same, to find
+ * out. So a store that lies can deny for a bounded time, and not for ever.
  */
 export class Heed {
   readonly #boundMs: number;
   #deniedSince: number | null = null;
   #distrustedUntil = Number.NEGATIVE_INFINITY;
+  #overruled = false;
 
   constructor(boundMs: number) {
     this.#boundMs = boundMs;
@@ -90,29 +91,31 @@ export class Heed {
 
   /** `view` if it denies now, else null. */
   denial(view: FleetView | null, now: number): FleetView | null {
-    if (view === null || !view.open) {
-      this.#deniedSince = null;
-      if (view !== null) this.#distrustedUntil = Number.NEGATIVE_INFINITY;
-      return null;
-    }
-    if (now < this.#distrustedUntil) return null;
+    this.#overruled = false;
+    if (view === null) return null;
+    if (!view.open) this.#distrustedUntil = Number.NEGATIVE_INFINITY;
+    if (!view.open || now < this.#distrustedUntil) return null;
+    this.#overruled = this.#deniedSince !== null && now - this.#deniedSince >= this.#boundMs;
+    return this.#overruled ? null : view;
+  }
+
+  /** True if the fleet says open, and has denied for too long. */
+  get overruled(): boolean {
+    return this.#overruled;
+  }
+
+  /** A call was denied that this process by itself would have let through. */
+  denied(now: number): void {
     this.#deniedSince ??= now;
-    return this.outOfPatience(now) ? null : view;
   }
 
-  /** True if the fleet still says open, and has said so for too long. */
-  outOfPatience(now: number): boolean {
-    return this.#deniedSince !== null && now - this.#deniedSince >= this.#boundMs;
-  }
-
-  /** This process has seen for itself that the service fails. */
-  confirmed(now: number): void {
-    if (this.#deniedSince !== null) this.#deniedSince = now;
+  /** A call was let through. */
+  admitted(): void {
+    this.#deniedSince = null;
   }
 
   /** This process has seen for itself that the service answers: for `milliseconds`, it needs no leave of the fleet's. */
   contradicted(now: number, milliseconds: number): void {
-    this.#deniedSince = null;
     this.#distrustedUntil = now + milliseconds;
   }
 }

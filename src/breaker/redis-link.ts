@@ -138,7 +138,8 @@ export class RedisLink {
 
 const OPTIONS = {
   protocol: 3,
-  connectTimeout: CONNECT_MS,
+  // The deadlines are this link's own.
+  connectTimeout: 0,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,

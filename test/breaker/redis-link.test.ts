@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join as path } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,7 +11,7 @@ import { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
 import { keysOf } from "../../src/breaker/redis-script.ts";
 import { freePort, waitUntil } from "../support/net.ts";
-import { leave, newAgent, opened, redisOn, trio } from "./members.ts";
+import { leave, newAgent, one, opened, redisOn, trio } from "./members.ts";
 
 const run = promisify(execFile);
 const cleanups: (() => unknown)[] = [];
@@ -76,6 +76,18 @@ async function blackHole(): Promise<number> {
   await sleep(200);
   return port;
 }
+
+describe("a server that takes connections and says nothing", () => {
+  it("is given up for the next one", async () => {
+    const silent = createServer();
+    const port = await freePort();
+    await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
+    const redis = await redisOn(await freePort());
+    cleanups.push(() => silent.close(), redis.stop);
+    const member = await one(`redis://127.0.0.1:${port},${redis.url}`);
+    expect(member.shared.problem).toBeNull();
+  });
+});
 
 describe("a Cluster", () => {
   it("is shared whichever of its servers a process knows", async () => {

@@ -70,6 +70,18 @@ describe("who opens the circuit for all", () => {
     expect(second.breaker.permit()).toMatchObject({ kind: "denied", cause: "shared" });
   });
 
+  it("not one alone that those confirm who have not tried since the service was well", async () => {
+    const agentId = newAgent();
+    const idle = await opened(await pair(redis.url, agentId));
+    const [third, fourth] = await pair(redis.url, agentId);
+    await traffic([third, fourth], () => true, all([third, fourth], "closed"));
+    fail(third);
+    await sleep(300);
+    expect(third.breaker.snapshot.state).toBe("open");
+    expect(idle.map(({ breaker }) => breaker.snapshot.state)).toEqual(["open", "open"]);
+    expect(call(fourth.breaker, () => true).kind).toBe("call");
+  });
+
   it("what a process counts after it is denied still opens its own circuit", async () => {
     const [first, second, third] = await trio(redis.url);
     const early = Array.from({ length: 5 }, () => third.breaker.permit());
