@@ -4,6 +4,7 @@ import { brotliDecompress, gunzip } from "node:zlib";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Fault } from "../fault.ts";
 import { tooLarge } from "./bodies.ts";
+import { codeOf } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import type { NodeRequest } from "./node-http.ts";
 
@@ -77,7 +78,7 @@ async function decompress(bytes: Buffer, encoding: string): Promise<Buffer> {
   try {
     return await decompressor(bytes, { maxOutputLength: LIMITS.messageBytes });
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge();
+    if (codeOf(cause) === "ERR_BUFFER_TOO_LARGE") throw tooLarge();
     throw new Fault("REQUEST_MALFORMED", "The request cannot be decompressed.", { cause });
   }
 }

@@ -1,6 +1,5 @@
 import type { SecureContextOptions } from "node:tls";
-import type { DescMessage, DescMethod, DescMethodUnary } from "@bufbuild/protobuf";
-import type { MethodImpl, ServiceImpl } from "@connectrpc/connect";
+import { createServiceImplSpec, type ServiceImpl } from "@connectrpc/connect";
 import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { AuthorizeService, SyncGuardRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { UnverifiedRequest } from "../authorize/call.ts";
@@ -19,8 +18,6 @@ import { createPages, type MetricsPage } from "./pages.ts";
 import type { ListenerPorts, Observer, Roads } from "./roads.ts";
 import { createRpcHandler, type RpcMethod } from "./rpc.ts";
 import { decodeAuthorizeRequest } from "./wire.ts";
-
-type UnaryImpl<Input extends DescMessage, Output extends DescMessage> = MethodImpl<DescMethodUnary<Input, Output>>;
 
 const UNOBSERVED: Observer = { onStart: nothing, onEnd: nothing, onFault: nothing };
 
@@ -57,26 +54,19 @@ export async function openAdminListener(
   service: ServiceImpl<typeof AdminService>,
   ports: Pick<ListenerPorts, "clock" | "observer"> = { clock: systemClock, observer: UNOBSERVED },
 ): Promise<Listener> {
-  const rpc = createRpcHandler(
-    AdminService.methods.map((method) => adminMethod(method, service)),
-    {
-      ...ports,
-      bodies: new IncompleteBodies(),
-    },
-  );
+  const rpc = createRpcHandler(adminMethods(service), { ...ports, bodies: new IncompleteBodies() });
   return openHttp({ kind: "unix", path, variable: "DATACRAWL_DATA_DIR" }, null, (request, response) => {
     if (!rpc(request, response)) respond(response, 404);
   });
 }
 
-function adminMethod(method: DescMethod, service: ServiceImpl<typeof AdminService>): RpcMethod {
-  // INVARIANT: AdminService has unary methods alone, and ServiceImpl has one of the same name for each.
-  const unary = method as DescMethodUnary;
-  const implement = service[method.localName as keyof typeof service] as UnaryImpl<DescMessage, DescMessage>;
-  return {
-    method: unary,
-    handle: async ({ message, context }) => implement(decodeMessage(unary.input, message), context),
-  };
+function adminMethods(service: ServiceImpl<typeof AdminService>): RpcMethod[] {
+  const { methods } = createServiceImplSpec<typeof AdminService>(AdminService, service);
+  return Object.values(methods).flatMap((spec) => {
+    if (spec.kind !== "unary") return [];
+    const { method, impl } = spec;
+    return { method, handle: async ({ message, context }) => impl(decodeMessage(method.input, message), context) };
+  });
 }
 
 function methodsOf(roads: Roads): RpcMethod[] {

@@ -63,10 +63,9 @@ class GrpcCall implements UnaryCall {
   }
 
   start(): void {
-    const send = this.#base.sendStatus;
+    const send = this.#base.sendStatus.bind(this.#base);
     // grpc-js sends refusals of its own through this method: expired, too large, bad gzip, bad grpc-timeout.
-    this.#base.sendStatus = (status) =>
-      send.call(this.#base, this.#state === "answered" ? status : this.#translate(status));
+    this.#base.sendStatus = (status) => send(this.#state === "answered" ? status : this.#translate(status));
     this.#base.start(this);
   }
 
@@ -106,7 +105,7 @@ class GrpcCall implements UnaryCall {
   }
 
   get request(): Buffer {
-    return this.#message as Buffer;
+    return this.#message!;
   }
 
   /** Made when somebody asks: most calls end before anybody does. */
@@ -173,16 +172,10 @@ class GrpcCall implements UnaryCall {
 
 /** @returns undefined for what stays as it is: an encoding that is not supported is UNIMPLEMENTED in gRPC's own words */
 function faultOf(status: Status, receiving: boolean): Fault | undefined {
-  switch (status.code) {
-    case GrpcStatusCode.DEADLINE_EXCEEDED:
-      return expired();
-    case GrpcStatusCode.RESOURCE_EXHAUSTED:
-      return tooLarge();
-    case GrpcStatusCode.INTERNAL:
-      return receiving ? malformed("cannot be decompressed, or has no valid grpc-timeout") : undefined;
-    default:
-      return undefined;
-  }
+  if (status.code === GrpcStatusCode.DEADLINE_EXCEEDED) return expired();
+  if (status.code === GrpcStatusCode.RESOURCE_EXHAUSTED) return tooLarge();
+  const isTheirs = status.code === GrpcStatusCode.INTERNAL && receiving;
+  return isTheirs ? malformed("cannot be decompressed, or has no valid grpc-timeout") : undefined;
 }
 
 /** One function for all timers, so that a call costs no closure. */

@@ -107,23 +107,16 @@ function takeOver(
   ports: UnaryPorts,
   streams: Set<BaseCall>,
 ): grpc.ServerInterceptor {
-  const taken = new TakenCall();
   return ({ path }, call) => {
     const method = methods.get(path);
     if (method === undefined) return trackStream(call, streams);
     serveUnary(call, method, ports);
-    return taken;
+    return new grpc.ServerInterceptingCall(call, TAKEN);
   };
 }
 
-/** What grpc-js' own driver is given in place of a call that was taken over: it never starts. */
-class TakenCall extends grpc.ServerInterceptingCall {
-  constructor() {
-    super(undefined as never);
-  }
-
-  override start(): void {}
-}
+/** Given to grpc-js' own driver in place of a call that was taken over: it waits for a start that never comes. */
+const TAKEN: grpc.Responder = { start() {} };
 
 function trackStream(call: BaseCall, streams: Set<BaseCall>): grpc.ServerInterceptingCall {
   streams.add(call);

@@ -1,3 +1,5 @@
+import { messageOf } from "./errors.ts";
+
 /** Why something is not ready, or null if it is. */
 export type Check = () => string | null | Promise<string | null>;
 
@@ -72,7 +74,7 @@ export class Readiness {
     try {
       return await Promise.race([check(), timeout.promise]);
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return messageOf(error);
     } finally {
       clearTimeout(timer);
     }

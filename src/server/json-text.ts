@@ -100,7 +100,8 @@ class JsonReader {
 
   #unescape(start: number): string {
     try {
-      return JSON.parse(this.#text.slice(start, this.#at)) as string;
+      const text: string = JSON.parse(this.#text.slice(start, this.#at));
+      return text;
     } catch {
       throw new Undecodable(`is not JSON: a string at character ${start} has an unknown escape`);
     }

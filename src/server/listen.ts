@@ -1,8 +1,9 @@
 import { lstat, unlink } from "node:fs/promises";
-import { connect, type AddressInfo, type Server } from "node:net";
+import { connect, type Server } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import type { Address } from "../config.ts";
 import { UsageError } from "../fault.ts";
+import { codeOf, messageOf } from "./errors.ts";
 
 /** A port or socket that is being served. */
 export interface Listener {
@@ -23,7 +24,7 @@ export async function listen(server: Server, address: Address): Promise<Address>
   try {
     if (address.kind === "tcp") {
       await listening(server, () => server.listen(address.port, address.host));
-      return { ...address, port: (server.address() as AddressInfo).port };
+      return { ...address, port: portOf(server) };
     }
     await removeDeadSocket(address.path);
     await listening(server, () => listenPrivately(server, address.path));
@@ -31,6 +32,12 @@ export async function listen(server: Server, address: Address): Promise<Address>
   } catch (error) {
     throw new UsageError([`${nameOf(address)} ${problemOf(error)}`]);
   }
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the server has no port");
+  return address.port;
 }
 
 function listening(server: Server, start: () => void): Promise<void> {
@@ -81,16 +88,12 @@ function nameOf(address: Address): string {
   return `${host}:${address.port} (${address.variable})`;
 }
 
+const PROBLEMS: ReadonlyMap<string | undefined, string> = new Map([
+  ["EADDRINUSE", "is already in use"],
+  ["EADDRNOTAVAIL", "is not an address of this machine"],
+  ["EACCES", "needs more privileges than this process has"],
+]);
+
 function problemOf(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case "EADDRINUSE":
-      return "is already in use";
-    case "EADDRNOTAVAIL":
-      return "is not an address of this machine";
-    case "EACCES":
-      return "needs more privileges than this process has";
-    default:
-      return `cannot be listened on: ${message}`;
-  }
+  return PROBLEMS.get(codeOf(error)) ?? `cannot be listened on: ${messageOf(error)}`;
 }

@@ -1,6 +1,7 @@
 import { type DescMessage, fromBinary, fromJson, type MessageShape } from "@bufbuild/protobuf";
 import { Fault } from "../fault.ts";
 import type { RequestMessage } from "./body.ts";
+import { messageOf } from "./errors.ts";
 import { parseJsonText } from "./json-text.ts";
 import { type Path, undecodableFault } from "./undecodable.ts";
 
@@ -39,6 +40,5 @@ export function decodeMessage<Desc extends DescMessage>(schema: Desc, message: R
 }
 
 function notA(schema: DescMessage, error: unknown): Fault {
-  const problem = error instanceof Error ? error.message : String(error);
-  return new Fault("REQUEST_MALFORMED", `The request is no ${schema.name}: ${problem}`);
+  return new Fault("REQUEST_MALFORMED", `The request is no ${schema.name}: ${messageOf(error)}`);
 }

@@ -1,7 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Answer } from "../authorize/call.ts";
 import type { Step } from "../authorize/authorize.ts";
-import { DECISION_OF, type Reason } from "../decision.ts";
+import { DECISION_OF } from "../decision.ts";
 import { type FaultCode, STATUS_OF } from "../fault.ts";
 import type { Observer } from "./roads.ts";
 
@@ -19,9 +19,9 @@ const ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 export class Metrics {
   readonly registry = new Registry();
   readonly contentType = this.registry.contentType;
-  readonly #steps: Readonly<Record<Step, Histogram.Internal<"step">>>;
-  readonly #decisions: Readonly<Record<Reason, Counter.Internal>>;
-  readonly #refusals: Readonly<Record<FaultCode, Counter.Internal>>;
+  readonly #steps: ReadonlyMap<Step, Histogram.Internal<"step">>;
+  readonly #decisions: ReadonlyMap<string, Counter.Internal>;
+  readonly #refusals: ReadonlyMap<string, Counter.Internal>;
   readonly #authenticationFailures: Counter<"code">;
   readonly #replays: Counter;
   readonly #batchRows: Histogram;
@@ -39,21 +39,23 @@ export class Metrics {
       buckets: SECONDS,
       registers,
     });
-    this.#steps = byName(STEPS, (step) => steps.labels(step));
+    this.#steps = new Map(STEPS.map((step) => [step, steps.labels(step)]));
     const decisions = new Counter({
       name: "datacrawl_decisions_total",
       help: "Answered decisions, replays included.",
       labelNames: ["decision", "reason"],
       registers,
     });
-    this.#decisions = byName(namesOf(DECISION_OF), (reason) => decisions.labels(DECISION_OF[reason], reason));
+    this.#decisions = new Map(
+      Object.entries(DECISION_OF).map(([reason, decision]) => [reason, decisions.labels(decision, reason)]),
+    );
     const refusals = new Counter({
       name: "datacrawl_refused_total",
       help: "Requests that were answered with a fault, by its code.",
       labelNames: ["code"],
       registers,
     });
-    this.#refusals = byName(namesOf(STATUS_OF), (code) => refusals.labels(code));
+    this.#refusals = new Map(Object.keys(STATUS_OF).map((code) => [code, refusals.labels(code)]));
     this.#authenticationFailures = new Counter({
       name: "datacrawl_authentication_failures_total",
       help: "Requests without a valid credential.",
@@ -94,15 +96,15 @@ export class Metrics {
   readonly observer: Observer = {
     onStart: () => void this.#inFlight++,
     onEnd: () => void this.#inFlight--,
-    onFault: ({ code }) => this.#refusals[code].inc(),
+    onFault: ({ code }) => this.#refusals.get(code)?.inc(),
   };
 
   step(step: Step, milliseconds: number): void {
-    this.#steps[step].observe(milliseconds / 1000);
+    this.#steps.get(step)?.observe(milliseconds / 1000);
   }
 
   answered({ reason, replayed }: Answer): void {
-    this.#decisions[reason].inc();
+    this.#decisions.get(reason)?.inc();
     if (replayed) this.#replays.inc();
   }
 
@@ -125,21 +127,9 @@ export class Metrics {
   }
 
   #watch(name: string, help: string, read: () => number): void {
-    new Gauge({
-      name,
-      help,
-      registers: [this.registry],
-      collect() {
-        this.set(read());
-      },
-    });
+    const collect = function (this: Gauge): void {
+      this.set(read());
+    };
+    this.registry.registerMetric(new Gauge({ name, help, registers: [], collect }));
   }
-}
-
-function namesOf<Name extends string>(record: Readonly<Record<Name, unknown>>): Name[] {
-  return Object.keys(record) as Name[];
-}
-
-function byName<Name extends string, Value>(names: readonly Name[], make: (name: Name) => Value): Record<Name, Value> {
-  return Object.fromEntries(names.map((name) => [name, make(name)])) as Record<Name, Value>;
 }

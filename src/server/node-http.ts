@@ -10,8 +10,8 @@ export function pathOf(request: NodeRequest): string {
 }
 
 export function respond(response: NodeResponse, status: number, headers: OutgoingHttpHeaders = {}, body = ""): void {
-  // The two kinds agree on this form of writeHead, which their types do not say.
-  (response as ServerResponse).writeHead(status, headers);
+  if ("stream" in response) response.writeHead(status, headers);
+  else response.writeHead(status, headers);
   response.end(body);
 }
 

@@ -98,24 +98,21 @@ async function* emptyMessage({ headers }: NodeRequest): AsyncGenerator<Uint8Arra
   yield Buffer.from(enveloped ? `\0\0\0\0${String.fromCharCode(message.length)}${message}` : message);
 }
 
-const MILLISECONDS: Readonly<Record<string, number>> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1000,
-  m: 1,
-  u: 0.001,
-  n: 0.000001,
-};
+const MILLISECONDS: ReadonlyMap<string, number> = new Map([
+  ["H", 3_600_000],
+  ["M", 60_000],
+  ["S", 1000],
+]);
 
 /** Node fires timers of more than 24 days at once, and the library sets one for what the caller asks. */
 function clampTimeout(headers: Headers): void {
   if (Number(headers.get("connect-timeout-ms")) > LIMITS.maxDeadlineMs) {
     headers.set("connect-timeout-ms", String(LIMITS.maxDeadlineMs));
   }
-  const [, amount, unit] = /^(\d{1,8})([HMSmun])$/.exec(headers.get("grpc-timeout") ?? "") ?? [];
-  if (amount !== undefined && Number(amount) * (MILLISECONDS[unit as string] ?? 0) > LIMITS.maxDeadlineMs) {
+  const timeout = headers.get("grpc-timeout") ?? "";
+  const unit = MILLISECONDS.get(timeout.slice(-1)) ?? 0;
+  if (Number(timeout.slice(0, -1)) * unit > LIMITS.maxDeadlineMs)
     headers.set("grpc-timeout", `${LIMITS.maxDeadlineMs}m`);
-  }
 }
 
 /** What is left of a body that was refused unread must not be taken for the next request, nor be waited for. */

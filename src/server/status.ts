@@ -47,13 +47,13 @@ interface Detail {
 
 /** `fault` for grpc-js, with the details that every gRPC library looks for. Its cause stays here. */
 export function grpcStatus(fault: Fault): GrpcStatus {
-  const code = CODES[fault.status];
+  const code: number = CODES[fault.status];
   const message = messageOf(fault);
   const details = detailsOf(fault).map(({ desc, value }) => anyPack(desc, create(desc, value)));
   const metadata = new Metadata();
   const bytes = toBinary(StatusSchema, create(StatusSchema, { code, message, details }));
   metadata.set("grpc-status-details-bin", Buffer.from(bytes));
-  return { code: code as number as status, details: message, metadata };
+  return { code, details: message, metadata };
 }
 
 /** `fault` for Connect, with the same details. Its cause stays here. */

@@ -77,7 +77,7 @@ function decodeValue(reader: WireReader, end: number, path: Path, depth: number)
         value = finite(reader.double(end));
         break;
       case BOOL_VALUE:
-        value = reader.bit(end) === 1;
+        value = reader.bool(end);
         break;
       case NULL_VALUE:
         value = reader.zero(end);

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { TlsFiles } from "../config.ts";
 import { UsageError } from "../fault.ts";
+import { messageOf } from "./errors.ts";
 
 /**
  * The certificate chain and key of a listener, read and found to belong together.
@@ -17,12 +18,12 @@ export async function loadTls(files: TlsFiles): Promise<SecureContextOptions> {
     createSecureContext(options);
   } catch (error) {
     throw new UsageError([
-      `${files.certFile} and ${files.keyFile} are no certificate and its key: ${(error as Error).message}`,
+      `${files.certFile} and ${files.keyFile} are no certificate and its key: ${messageOf(error)}`,
     ]);
   }
   return options;
 }
 
 function unreadable(file: string, read: PromiseSettledResult<Buffer>): string[] {
-  return read.status === "rejected" ? [`${file} cannot be read: ${(read.reason as Error).message}`] : [];
+  return read.status === "rejected" ? [`${file} cannot be read: ${messageOf(read.reason)}`] : [];
 }

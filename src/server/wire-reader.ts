@@ -50,7 +50,7 @@ export class WireReader {
     const start = this.#at;
     this.#at = stop;
     for (let index = start; index < stop; index++) {
-      if ((this.#bytes[index] as number) >= 0x80) return this.#nonAscii(start, stop);
+      if (this.#bytes[index]! >= 0x80) return this.#nonAscii(start, stop);
     }
     if (this.#bytes.length > SLICED_BYTES) return this.#bytes.toString("latin1", start, stop);
     const text = (this.#text ??= this.#bytes.toString("latin1"));
@@ -79,10 +79,10 @@ export class WireReader {
   }
 
   /** A bool. Only 0 and 1: parsers differ in how many bits of a larger varint they look at. */
-  bit(end: number): 0 | 1 {
+  bool(end: number): boolean {
     const value = this.#uint32(end, "a bool");
     if (value > 1) throw new Undecodable("has a bool that is neither 0 nor 1");
-    return value as 0 | 1;
+    return value === 1;
   }
 
   /** `google.protobuf.NullValue`, whose only value is 0. */
@@ -121,7 +121,7 @@ export class WireReader {
   #skipVarint(end: number): void {
     for (let length = 1; length <= 10; length++) {
       if (this.#at >= end) throw new Undecodable("is cut short");
-      if ((this.#bytes[this.#at++] as number) < 0x80) return;
+      if (this.#bytes[this.#at++]! < 0x80) return;
     }
     throw new Undecodable("has a varint of more than 10 bytes");
   }
@@ -130,7 +130,7 @@ export class WireReader {
     let value = 0;
     for (let shift = 1; shift <= 0x10000000; shift *= 0x80) {
       if (this.#at >= end) throw new Undecodable("is cut short");
-      const byte = this.#bytes[this.#at++] as number;
+      const byte = this.#bytes[this.#at++]!;
       value += (byte & 0x7f) * shift;
       if (byte < 0x80) {
         if (value > 0xffffffff) break;
