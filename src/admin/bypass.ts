@@ -74,18 +74,23 @@ export class BypassOperations {
     return { order, endedAt: null, endedBy: null, endedBecause: null };
   }
 
-  /** Revokes the agent's grant, if one is in force. @returns that grant, or null */
+  /**
+   * Revokes whatever grant the agent has, also one that this database does not know of (it may have been restored from a
+   * backup).
+   *
+   * @returns the grant that was in force, or null
+   */
   async clear(agentId: string, reason: string, operator: string): Promise<GrantView | null> {
     const checked = checkReason(reason);
     if ((await this.#ports.agents.find(agentId)) === null) throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
     const newest = await this.#ports.orders.newest(agentId);
-    if (newest === null || newest.grantId === null || newest.expiresAt <= this.#ports.now()) return null;
     const revocation = await this.#issue("bypass.cleared", agentId, operator, checked, async (epoch, issuedAt) => {
       const expiresAt = issuedAt + MAX_ORDER_MICROS;
       const order = { agentId, epoch, issuedAt, expiresAt };
       const token = await signOrder({ kind: "revocation", ...order }, this.#ports.signingKey);
       return { ...order, grantId: null, tools: [], operator, reason: checked, token };
     });
+    if (newest === null || newest.grantId === null || newest.expiresAt <= revocation.issuedAt) return null;
     return { order: newest, endedAt: revocation.issuedAt, endedBy: operator, endedBecause: checked };
   }
 
@@ -113,7 +118,10 @@ export class BypassOperations {
   ): Promise<StoredOrder> {
     for (let attempt = 1; attempt <= TRIES; attempt++) {
       const newest = await this.#ports.orders.newest(agentId);
-      const order = await sign((newest?.epoch ?? 0) + 1, this.#ports.now());
+      const issuedAt = this.#ports.now();
+      // Above the time in microseconds, too: a database that was restored from a backup must not issue epochs that guards
+      // have seen, or they would ignore its revocations.
+      const order = await sign(Math.max((newest?.epoch ?? 0) + 1, issuedAt), issuedAt);
       const detail = {
         reason,
         epoch: order.epoch,

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { hashDecision } from "../audit/hash.ts";
 import type { DecisionRow } from "../audit/record.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
@@ -8,7 +7,7 @@ import { canonicalJson } from "../canonical-json.ts";
 import type { Micros } from "../clock.ts";
 import { judge } from "../decision.ts";
 import { Fault } from "../fault.ts";
-import { type JournalRecord, type Position, readBody } from "./journal-format.ts";
+import { readEntry, type StoredRecord } from "./journal-format.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
 
 /** At most this many records come in one upload. */
@@ -100,7 +99,7 @@ export function createSyncGuard(ports: SyncPorts): (call: SyncCall) => Promise<S
 }
 
 interface VerifiedClaim {
-  readonly record: JournalRecord & Position;
+  readonly record: StoredRecord;
   readonly hash: Uint8Array;
 }
 
@@ -117,23 +116,11 @@ function verifyRecords(call: SyncCall, agentId: string): { claims: VerifiedClaim
   const claims = new Map<string, VerifiedClaim>();
   const refused: { hash: Uint8Array; problem: string }[] = [];
   for (const unverified of call.records) {
-    const record = verifyRecord(unverified, call.journalId, agentId);
+    const record = readEntry({ ...unverified, journalId: call.journalId }, agentId);
     if ("problem" in record) refused.push({ hash: unverified.hash, problem: record.problem });
     else claims.set(hex(unverified.hash), { record, hash: unverified.hash });
   }
   return { claims: [...claims.values()], refused };
-}
-
-function verifyRecord(unverified: UnverifiedRecord, journalId: string, agentId: string): (JournalRecord & Position) | { problem: string } {
-  const { previousHash, hash, body } = unverified;
-  const computed = createHash("sha256").update("datacrawl.journal.v1").update(previousHash).update(body).digest();
-  if (previousHash.length !== 32 || !computed.equals(hash)) return { problem: "the record does not match its hash" };
-  const record = readBody(body);
-  if ("problem" in record) return record;
-  if (record.agentId !== agentId) return { problem: "the record is another agent's" };
-  if (record.journalId !== journalId) return { problem: "the record is another journal's" };
-  if (record.sequence !== unverified.sequence) return { problem: "the record has another sequence number" };
-  return record;
 }
 
 async function recordClaims(ports: SyncPorts, call: SyncCall, agentId: string, claims: readonly VerifiedClaim[]): Promise<void> {

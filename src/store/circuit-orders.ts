@@ -92,7 +92,9 @@ SELECT epoch FROM added`;
 
 const LIST = `
 SELECT ${ORDER}, ${microsOf("next.issued_at")} AS ended_at, next.operator AS ended_by, next.reason AS ended_because
-FROM circuit_orders o LEFT JOIN circuit_orders next ON next.agent_id = o.agent_id AND next.epoch = o.epoch + 1
+FROM circuit_orders o LEFT JOIN LATERAL (
+  SELECT * FROM circuit_orders later WHERE later.agent_id = o.agent_id AND later.epoch > o.epoch ORDER BY later.epoch LIMIT 1
+) next ON true
 WHERE o.grant_id IS NOT NULL AND ($1::text IS NULL OR o.agent_id = $1::text)
   AND o.issued_at < ${timestampOf("$3::bigint")}
   AND ($2::text = 'yes' OR (next.epoch IS NULL AND o.expires_at > ${timestampOf("$4::bigint")}))

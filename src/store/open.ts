@@ -2,10 +2,10 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
 import { UsageError } from "../fault.ts";
+import { tryLock } from "../file-lock.ts";
 import { type Database, SqlError } from "./database.ts";
 import { EmbeddedDatabase } from "./embedded.ts";
 import { initKeys, loadKeys, registerKeys, type ServiceKeys } from "./keys.ts";
-import { tryLock } from "./lock.ts";
 import { layoutProblem, makePartitions, migrate } from "./migrate.ts";
 import { PostgresDatabase } from "./postgres.ts";
 

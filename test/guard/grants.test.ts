@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { fingerprint } from "../../src/bypass/keys.ts";
-import { tryLock } from "../../src/guard/file-lock.ts";
+import { tryLock } from "../../src/file-lock.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../src/guard/grants.ts";
 import { agentId, HandClock, hour, minute, SigningService } from "./grant-samples.ts";
 
