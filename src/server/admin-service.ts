@@ -1,5 +1,5 @@
 import { create, fromJsonString } from "@bufbuild/protobuf";
-import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   type AdminService,
@@ -21,6 +21,7 @@ import type { DecisionRow } from "../audit/record.ts";
 import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import { connectError } from "./status.ts";
+import { timestampOf } from "./timestamp.ts";
 
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;
@@ -128,7 +129,7 @@ const DECISION = { allow: Decision.ALLOW, deny: Decision.DENY, needs_review: Dec
 const SOURCE = { service: Source.SERVICE, guard: Source.GUARD } as const;
 
 function agentMessage({ agentId, state, createdAt, keyIds }: AgentView): Agent {
-  const fields = { agentId, state: AGENT_STATE[state], createdAt: timestampFromMs(createdAt / 1000), keyIds: [...keyIds] };
+  const fields = { agentId, state: AGENT_STATE[state], createdAt: timestampOf(createdAt), keyIds: [...keyIds] };
   return create(AgentSchema, fields);
 }
 
@@ -140,10 +141,10 @@ function bypassMessage({ order, endedAt, endedBy, endedBecause }: GrantView): Ci
     allTools: order.tools === "*",
     reason: order.reason,
     operator: order.operator,
-    issuedAt: timestampFromMs(order.issuedAt / 1000),
-    expiresAt: timestampFromMs(order.expiresAt / 1000),
+    issuedAt: timestampOf(order.issuedAt),
+    expiresAt: timestampOf(order.expiresAt),
     epoch: BigInt(order.epoch),
-    ...(endedAt === null ? {} : { revokedAt: timestampFromMs(endedAt / 1000) }),
+    ...(endedAt === null ? {} : { revokedAt: timestampOf(endedAt) }),
     revokedBy: endedBy ?? "",
     revokedReason: endedBecause ?? "",
   });
@@ -154,7 +155,7 @@ function circuitMessage({ agentId, journalId, report, reportedAt }: CircuitView)
     agentId,
     journalId,
     report: fromJsonString(CircuitReportSchema, report, { ignoreUnknownFields: true }),
-    reportedAt: timestampFromMs(reportedAt / 1000),
+    reportedAt: timestampOf(reportedAt),
   });
 }
 

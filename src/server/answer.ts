@@ -4,6 +4,7 @@ import * as wire from "../../gen/datacrawl/authz/v1/decision_pb.ts";
 import type { Answer } from "../authorize/call.ts";
 import type { Micros } from "../clock.ts";
 import type { Source } from "../decision.ts";
+import { secondsAndNanos } from "./timestamp.ts";
 import { WireWriter } from "./wire-writer.ts";
 
 const DECISIONS = {
@@ -54,11 +55,6 @@ function encodeTimestamp(at: Micros): Buffer {
   writer.varintField(1, seconds);
   writer.varintField(2, nanos);
   return writer.finish();
-}
-
-function secondsAndNanos(at: Micros): { seconds: number; nanos: number } {
-  const seconds = Math.floor(at / 1_000_000);
-  return { seconds, nanos: (at - seconds * 1_000_000) * 1000 };
 }
 
 /** `answer` as a message, for the roads that write it as JSON too. */

@@ -8,7 +8,7 @@ import { openGrpc } from "./grpc.ts";
 import { Readiness } from "./health.ts";
 import type { Listener } from "./listen.ts";
 import { openLog } from "./log.ts";
-import { createMetrics } from "./metrics.ts";
+import { Metrics } from "./metrics.ts";
 import { openService } from "./service.ts";
 import { loadTls } from "./tls.ts";
 
@@ -51,7 +51,7 @@ export async function serve(config: Config): Promise<Running> {
     };
     const store = await openStore(config, (error) => log.error({ cause: error.message }, "the store failed"));
     opened.push(() => store.close());
-    const metrics = createMetrics();
+    const metrics = new Metrics();
     const service = await openService(config, store, log, metrics);
     opened.push(() => service.close());
     const demoKeyFile = store.kind === "embedded" ? await ensureDemoAgent(service.admin.operations, config.dataDir) : null;
@@ -70,7 +70,7 @@ export async function serve(config: Config): Promise<Running> {
       await openConnect({ ...shared, address: config.connect.address, tls: tls.connect, readiness, metrics }),
     );
     const admin = adminService(service.admin, "socket");
-    closing(await openAdminListener({ path: config.adminSocket, service: admin, observer: metrics.observer }));
+    closing(await openAdminListener(config.adminSocket, admin));
     await readiness.start();
 
     return {

@@ -67,7 +67,10 @@ export async function openService(config: Config, store: Store, log: Log, metric
     onRefresh: (changes, roundTripMs) => {
       if (store.kind === "postgres") clock.observe(changes.now, roundTripMs);
     },
-    onError: (error) => metrics.storeError(error),
+    onError: (error) => {
+      metrics.storeError();
+      log.warn({ cause: String(error) }, "the agents' states could not be read");
+    },
   });
   await directory.start();
 
@@ -147,7 +150,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     drain: () => admission.close(),
     close: async () => {
       chores.stop();
-      await recordRefusals().catch((error: unknown) => metrics.storeError(error));
+      await recordRefusals().catch((error: unknown) => log.error({ cause: String(error) }, "refused credentials were not recorded"));
       directory.stop();
       await policies.close();
       await cache.close();

@@ -1,8 +1,8 @@
 import { create, toJsonString } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { CircuitReportSchema, type SyncGuardResponse, SyncGuardResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { SyncCall, SyncResult } from "../guard/receive.ts";
 import type { Roads } from "./roads.ts";
+import { timestampOf } from "./timestamp.ts";
 
 /** SyncGuard as the roads call it, over the walk in `guard/receive.ts`. */
 export function syncGuardRoad(syncGuard: (call: SyncCall) => Promise<SyncResult>): Roads["syncGuard"] {
@@ -23,6 +23,6 @@ function responseOf(result: SyncResult): SyncGuardResponse {
       publicKey: new Uint8Array(link.publicKey),
       signatureByPrevious: new Uint8Array(link.signatureByPrevious),
     })),
-    serviceTime: timestampFromMs(result.serviceTime / 1000),
+    serviceTime: timestampOf(result.serviceTime),
   });
 }
