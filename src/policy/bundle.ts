@@ -9,8 +9,6 @@ import { Engine, type Finding } from "./engine.ts";
 import { type Rule, readRules } from "./rule.ts";
 import { formatProblem, type Problem } from "./yaml.ts";
 
-export type { Rule } from "./rule.ts";
-
 /** What a policy decides about. The payload is within the request's limits, and otherwise whatever the agent sent. */
 export interface PolicyInput {
   readonly agentId: string;

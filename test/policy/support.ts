@@ -7,8 +7,8 @@ import { Evaluation } from "../../src/policy/cel/evaluation.ts";
 import { Failure } from "../../src/policy/cel/value.ts";
 import { compileCondition } from "../../src/policy/condition.ts";
 
-export const AGENT = "billing-1";
-export const TOOL = "stripe.refund";
+const AGENT = "billing-1";
+const TOOL = "stripe.refund";
 
 /** What `source` comes to: true, false, or the failure's message; throws if it is refused. */
 export function evaluate(source: string, payload: JsonObject = {}, work?: number): boolean | string {

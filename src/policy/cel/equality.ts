@@ -101,7 +101,7 @@ function allEqual<Key>(
 }
 
 /** UTF-16 order differs from that of code points where a surrogate meets U+E000 to U+FFFF. */
-export function compareCodePoints(a: string, b: string): number {
+function compareCodePoints(a: string, b: string): number {
   const end = Math.min(a.length, b.length);
   for (let i = 0; i < end; i++) {
     const x = a.charCodeAt(i);

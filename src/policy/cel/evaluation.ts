@@ -12,7 +12,7 @@ export interface Subject {
  * loop's node or some tens of compared characters: 2 to 15 ns each, so that the worst payload costs some tens of milliseconds.
  * The payload is the attacker's and the service has one thread.
  */
-export const WORK_PER_DECISION = 2_000_000;
+const WORK_PER_DECISION = 2_000_000;
 
 /** One decision's evaluation of conditions: what they see, what they may still spend, and the macro's variables. */
 export class Evaluation {
