@@ -4,11 +4,6 @@ import { type Path, Undecodable } from "./undecodable.ts";
 
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const WORDS: ReadonlyMap<string, [text: string, value: JsonValue]> = new Map([
-  ["t", ["true", true]],
-  ["f", ["false", false]],
-  ["n", ["null", null]],
-]);
 
 /**
  * Parses JSON text (RFC 8259), refusing also what `JSON.parse` lets pass although parsers differ in it: a name that occurs
@@ -39,7 +34,9 @@ class JsonReader {
     if (first === '"') return this.#string();
     if (first === "{") return this.#object(depth);
     if (first === "[") return this.#array(depth);
-    return this.#word(first) ?? this.#number();
+    if (this.#isNext("true")) return true;
+    if (this.#isNext("false")) return false;
+    return this.#isNext("null") ? null : this.#number();
   }
 
   end(): void {
@@ -107,11 +104,10 @@ class JsonReader {
     }
   }
 
-  #word(first: string): JsonValue | undefined {
-    const word = WORDS.get(first);
-    if (word === undefined || !this.#text.startsWith(word[0], this.#at)) return undefined;
-    this.#at += word[0].length;
-    return word[1];
+  #isNext(word: string): boolean {
+    if (!this.#text.startsWith(word, this.#at)) return false;
+    this.#at += word.length;
+    return true;
   }
 
   #number(): number {

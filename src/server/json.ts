@@ -56,7 +56,7 @@ function fieldsOf(request: JsonValue, path: Path): Map<Field, JsonValue> {
 
 function suggestion(name: string): string {
   const known = nearest(name, FIELDS.keys());
-  return known === undefined ? "" : `; did you mean ${known}?`;
+  return known === undefined ? "" : ` (did you mean ${known}?)`;
 }
 
 function stringField(fields: ReadonlyMap<Field, JsonValue>, field: Field, path: Path): string {
