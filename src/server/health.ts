@@ -1,7 +1,8 @@
 import { messageOf } from "./errors.ts";
 
-/** Why something is not ready, or null if it is. */
-export type Check = () => string | null | Promise<string | null>;
+/** Why something is not ready, or null if it is; or what an operator should know although it is ready. */
+export type Finding = string | null | { readonly warning: string };
+export type Check = () => Finding | Promise<Finding>;
 
 export interface Report {
   readonly ready: boolean;
@@ -64,11 +65,11 @@ export class Readiness {
       [...this.#checks].map(async ([name, check]) => [name, await this.#run(check)] as const),
     );
     if (this.#draining) return;
-    const checks = Object.fromEntries(results.map(([name, problem]) => [name, problem ?? "ok"]));
-    this.#set({ ready: results.every(([, problem]) => problem === null), checks });
+    const checks = Object.fromEntries(results.map(([name, finding]) => [name, textOf(finding)]));
+    this.#set({ ready: results.every(([, finding]) => typeof finding !== "string"), checks });
   }
 
-  async #run(check: Check): Promise<string | null> {
+  async #run(check: Check): Promise<Finding> {
     const timeout = Promise.withResolvers<string>();
     const timer = setTimeout(() => timeout.resolve("gave no answer in time"), this.#options.timeoutMs);
     try {
@@ -85,4 +86,9 @@ export class Readiness {
     this.#report = report;
     if (changed) for (const listener of this.#listeners) listener(report.ready);
   }
+}
+
+function textOf(finding: Finding): string {
+  if (finding === null) return "ok";
+  return typeof finding === "string" ? finding : `ok, but ${finding.warning}`;
 }

@@ -142,6 +142,8 @@ export async function openService(config: Config, store: Store, log: Log, metric
       },
       agents: () => (directory.age < 5000 ? null : "the agents' states have not been confirmed for 5 s"),
       clock: () => clock.problem,
+      // The last good bundle decides meanwhile: a broken file must not take every replica out of service.
+      policy: () => (policies.problem === null ? null : { warning: `the newest policies were refused: ${policies.problem}` }),
     },
     get policyVersion() {
       return policies.current.version;
