@@ -10,8 +10,9 @@ import { promisify } from "node:util";
 import { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
 import { keysOf } from "../../src/breaker/redis-script.ts";
+import { systemClock } from "../../src/clock.ts";
 import { freePort, waitUntil } from "../support/net.ts";
-import { leave, newAgent, one, opened, redisOn, trio } from "./members.ts";
+import { heard, leave, newAgent, one, opened, redisOn, trio } from "./members.ts";
 
 const run = promisify(execFile);
 const cleanups: (() => unknown)[] = [];
@@ -77,8 +78,19 @@ async function blackHole(): Promise<number> {
   return port;
 }
 
-describe("a server that takes connections and says nothing", () => {
-  it("is given up for the next one", async () => {
+describe("a server is given up for the next one", () => {
+  it("if it stops answering", async () => {
+    const [first, second] = [await redisOn(await freePort()), await redisOn(await freePort())];
+    cleanups.push(first.stop, second.stop);
+    const member = await one(`${first.url},${second.url}`);
+    process.kill(first.pid, "SIGSTOP");
+    await waitUntil(() => member.shared.problem !== null, 10_000, "the silence was not noticed");
+    await heard([member]);
+    await waitUntil(() => member.shared.problem === null, 10_000, "the next one was not asked");
+    expect(member.shared.view(systemClock.monotonic())).not.toBeNull();
+  });
+
+  it("if it takes the connection and says nothing", async () => {
     const silent = createServer();
     const port = await freePort();
     await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
