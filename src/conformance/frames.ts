@@ -134,5 +134,7 @@ const MAX_FRAME_BYTES = 16_384;
 
 function inFrames(h2: H2Stream, bytes: Uint8Array): Step[] {
   const count = Math.ceil(bytes.length / MAX_FRAME_BYTES);
-  return Array.from({ length: count }, (_, n) => h2.data(bytes.subarray(n * MAX_FRAME_BYTES, (n + 1) * MAX_FRAME_BYTES)));
+  return Array.from({ length: count }, (_, n) =>
+    h2.data(bytes.subarray(n * MAX_FRAME_BYTES, (n + 1) * MAX_FRAME_BYTES)),
+  );
 }

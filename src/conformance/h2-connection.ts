@@ -7,11 +7,15 @@ import { type IncomingHttpHeaders, performServerHandshake, type ServerHttp2Strea
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { FLAG, FRAME } from "./frames.ts";
+import { Gate } from "./gate.ts";
+import type { Wire } from "./script.ts";
 
 export interface H2Request {
   readonly streamId: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Uint8Array;
+  /** Where this stream's answer goes. */
+  readonly wire: Wire;
   /** Aborted when the client gives the stream or the connection up. */
   readonly gone: AbortSignal;
 }
@@ -22,8 +26,10 @@ const NODE_MAY_WRITE: readonly number[] = [FRAME.settings, FRAME.ping, FRAME.win
 
 /** Reads requests from `socket` until it closes. */
 export function readRequests(socket: Socket, onRequest: (request: H2Request) => void): void {
+  const gate = new Gate(socket);
+  const nodes = gate.wire(0);
   const fromNode = frameSplitter(0, (frame) => {
-    if (NODE_MAY_WRITE.includes(frame[3] ?? -1) && socket.writable) socket.write(frame);
+    if (NODE_MAY_WRITE.includes(frame[3] ?? -1) && nodes.open) nodes.write(frame);
   });
   const inner = new Duplex({
     read() {},
@@ -49,12 +55,13 @@ export function readRequests(socket: Socket, onRequest: (request: H2Request) => 
   });
   const session = performServerHandshake(inner, { settings: { enableConnectProtocol: false } });
   session.on("error", () => {});
-  session.on("stream", (stream, headers) => void collect(stream, headers, connection.signal, onRequest));
+  session.on("stream", (stream, headers) => void collect(stream, headers, gate, connection.signal, onRequest));
 }
 
 async function collect(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
+  gate: Gate,
   connectionGone: AbortSignal,
   onRequest: (request: H2Request) => void,
 ): Promise<void> {
@@ -68,7 +75,8 @@ async function collect(
     return; // The client went away before it had asked.
   }
   const gone = AbortSignal.any([cancelled.signal, connectionGone]);
-  onRequest({ streamId: stream.id ?? 0, headers, body: Buffer.concat(chunks), gone });
+  const streamId = stream.id ?? 0;
+  onRequest({ streamId, headers, body: Buffer.concat(chunks), wire: gate.wire(streamId), gone });
 }
 
 /** Cuts a stream of bytes into whole frames; the first `preface` bytes count as one. */

@@ -9,8 +9,8 @@ export type Step =
   | { readonly do: "wait"; readonly ms: number }
   /** Waits until this long after the moment at which the client told that it stops waiting. */
   | { readonly do: "outwait"; readonly ms: number }
-  /** Nothing more, until the client goes away. */
-  | { readonly do: "stall" }
+  /** Nothing more, until the client gives up; then `rest`. */
+  | { readonly do: "stall"; readonly rest: Uint8Array }
   /** Ends the connection in order (FIN), or with a TCP reset. */
   | { readonly do: "end" }
   | { readonly do: "reset" };
@@ -21,9 +21,17 @@ export const send = (bytes: Uint8Array | string): Step => ({
 });
 export const wait = (ms: number): Step => ({ do: "wait", ms });
 export const outwait = (ms: number): Step => ({ do: "outwait", ms });
-export const STALL: Step = { do: "stall" };
+export const STALL: Step = { do: "stall", rest: new Uint8Array() };
 export const END: Step = { do: "end" };
 export const RESET: Step = { do: "reset" };
+
+/**
+ * The first `at` bytes, and the others when the client has given up: it may ask its next question on the same connection,
+ * where half a frame would spoil the answer to that one too.
+ */
+export function stallWithin(bytes: Uint8Array, at: number): Step[] {
+  return [send(bytes.subarray(0, at)), { do: "stall", rest: bytes.subarray(at) }];
+}
 
 /** `bytes` in pieces of `size`, `ms` apart. */
 export function* drip(bytes: Uint8Array, size: number, ms: number): Generator<Step> {
@@ -33,23 +41,44 @@ export function* drip(bytes: Uint8Array, size: number, ms: number): Generator<St
   }
 }
 
+/** The way to the client. */
+export interface Wire {
+  write(bytes: Uint8Array): void;
+  /** Ends the connection in order (FIN). */
+  end(): void;
+  /** Ends it with a TCP reset. */
+  reset(): void;
+  readonly open: boolean;
+}
+
+export function wireOf(socket: Socket): Wire {
+  return {
+    write: (bytes) => void socket.write(bytes),
+    end: () => void socket.end(),
+    reset: () => void socket.resetAndDestroy(),
+    get open() {
+      return socket.writable;
+    },
+  };
+}
+
 /** A client that told no deadline is outwaited for this long: longer than any runner waits for an answer. */
 const NO_DEADLINE_MS = 60_000;
 
 /** Plays `steps`, and stops when the client goes away. Resolves to whether every step was played. Never rejects. */
 export async function play(
   steps: Iterable<Step>,
-  socket: Socket,
+  wire: Wire,
   q: Question,
   gone: AbortSignal,
   clock: Clock,
 ): Promise<boolean> {
   const startedAt = clock.monotonic();
   for (const step of steps) {
-    if (gone.aborted || socket.destroyed) return false;
+    if (gone.aborted || !wire.open) return false;
     switch (step.do) {
       case "send":
-        socket.write(step.bytes);
+        wire.write(step.bytes);
         break;
       case "wait":
         await pause(step.ms, gone);
@@ -59,14 +88,15 @@ export async function play(
         break;
       case "stall":
         await pause(NO_DEADLINE_MS, gone);
+        if (wire.open) wire.write(step.rest);
         return false;
       case "end":
-        socket.end();
+        wire.end();
         return false;
       case "reset":
         // Bytes that the kernel has not sent yet would be lost with the reset, and they are a part of the case.
         await pause(20, gone);
-        socket.resetAndDestroy();
+        wire.reset();
         return false;
     }
   }

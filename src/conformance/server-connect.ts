@@ -11,7 +11,7 @@ import { connectAnswer, type HttpAnswer, response } from "./http1.ts";
 import type { Memory } from "./memory.ts";
 import { type Body, codings, type Question, readJson, readProto } from "./question.ts";
 import { utf8 } from "./protobuf.ts";
-import { play, type Step } from "./script.ts";
+import { play, type Step, wireOf } from "./script.ts";
 
 const JSON_TYPE: readonly [string, string] = ["content-type", "application/json"];
 
@@ -32,7 +32,7 @@ async function handle(request: IncomingMessage, memory: Memory, about: () => str
   socket.on("close", () => gone.abort());
   try {
     const { steps, question } = await answerTo(request, memory, about);
-    if (await play(steps, socket, question, gone.signal, memory.clock)) socket.end();
+    if (await play(steps, wireOf(socket), question, gone.signal, memory.clock)) socket.end();
   } catch {
     socket.destroy(); // The client broke its request off.
   }

@@ -18,7 +18,7 @@ export function serveGrpc(socket: Socket, memory: Memory): void {
   socket.setNoDelay(true);
   readRequests(socket, (request) => {
     const { steps, question } = answerTo(request, memory);
-    void play(steps, socket, question, request.gone, memory.clock);
+    void play(steps, request.wire, question, request.gone, memory.clock);
   });
 }
 

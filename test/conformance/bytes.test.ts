@@ -1,5 +1,8 @@
 import { create, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { gunzipSync } from "node:zlib";
+import { once } from "node:events";
+import { connect as connectHttp2, constants } from "node:http2";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuthorizeRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
@@ -212,6 +215,26 @@ describe("what the server writes over HTTP/2", () => {
     expect(gunzipSync(gzipped.subarray(5)).subarray(-2).toString("hex")).toBe("7801");
     const [headers] = await grpcFrames("compression.grpc-unadvertised", { "grpc-accept-encoding": "br" });
     expect(headers?.payload.toString("latin1")).toContain(literal("grpc-encoding", "deflate"));
+  });
+
+  test("half a frame keeps other answers waiting, and does not spoil them", async () => {
+    const session = connectHttp2(main().grpc);
+    const ask = (name: string) => {
+      const stream = session.request({ ":method": "POST", ":path": PATH, "content-type": "application/grpc" });
+      stream.on("error", () => {});
+      stream.end(enveloped(toBinary(AuthorizeRequestSchema, request(name))));
+      return stream;
+    };
+    const stalled = ask("slow.half-trailers");
+    await once(stalled, "data");
+    const other = ask("control.plain");
+    const answered = once(other, "trailers");
+    const first = await Promise.race([once(other, "response"), sleep(200, "nothing")]);
+    expect(first).toBe("nothing");
+    stalled.close(constants.NGHTTP2_CANCEL);
+    other.resume();
+    expect((await answered)[0]).toMatchObject({ "grpc-status": "0" });
+    session.destroy();
   });
 
   test("other methods and unknown cases are refused", async () => {

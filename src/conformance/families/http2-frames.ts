@@ -18,7 +18,7 @@ import {
 } from "../frames.ts";
 import { concat, utf8 } from "../protobuf.ts";
 import type { Question } from "../question.ts";
-import { send, STALL, type Step } from "../script.ts";
+import { send, STALL, stallWithin, type Step } from "../script.ts";
 
 const { cases, stub, guard } = family("http2-frame");
 export const http2Frames = cases;
@@ -79,7 +79,7 @@ stub(
   grpc((_, h2) => [
     h2.frame(FRAME.headers, 0, headerBlock(GRPC_HEADERS)),
     ...Array.from({ length: 5000 }, () => h2.frame(FRAME.continuation, 0, NONE)),
-    STALL,
+    ...stallWithin(frame(FRAME.continuation, FLAG.endHeaders, h2.id, NONE), 0),
   ]),
   ANY,
 );
@@ -89,7 +89,7 @@ stub(
   grpc((_, h2) => [
     h2.frame(FRAME.headers, 0, headerBlock(GRPC_HEADERS)),
     ...Array.from({ length: 64 }, () => h2.frame(FRAME.continuation, 0, headerBlock([["x-fill", "x".repeat(16_000)]]))),
-    STALL,
+    ...stallWithin(frame(FRAME.continuation, FLAG.endHeaders, h2.id, NONE), 0),
   ]),
   ANY,
 );

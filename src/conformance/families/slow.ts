@@ -4,7 +4,7 @@ import { family, grpc, http, LATE } from "../case.ts";
 import { envelope, FRAME, frame, GRPC_HEADERS, GRPC_OK, grpcAnswer, headerBlock, ping } from "../frames.ts";
 import { chunk, connectAnswer, head, LAST_CHUNK, response } from "../http1.ts";
 import type { Question } from "../question.ts";
-import { outwait, send, STALL, type Step, wait } from "../script.ts";
+import { outwait, send, STALL, stallWithin, type Step, wait } from "../script.ts";
 
 const { cases, stub } = family("slow");
 export const slowCases = cases;
@@ -39,7 +39,7 @@ stub(
 stub(
   "half-frame",
   "Half of a DATA frame, and nothing more",
-  grpc((q, h2) => [h2.headers(GRPC_HEADERS), send(frame(FRAME.data, 0, h2.id, framed(q)).subarray(0, 60)), STALL]),
+  grpc((q, h2) => [h2.headers(GRPC_HEADERS), ...stallWithin(frame(FRAME.data, 0, h2.id, framed(q)), 60)]),
   LATE,
 );
 stub(
@@ -48,8 +48,7 @@ stub(
   grpc((q, h2) => [
     h2.headers(GRPC_HEADERS),
     h2.data(framed(q)),
-    send(frame(FRAME.headers, 5, h2.id, headerBlock(GRPC_OK)).subarray(0, 14)),
-    STALL,
+    ...stallWithin(frame(FRAME.headers, 5, h2.id, headerBlock(GRPC_OK)), 14),
   ]),
   LATE,
 );
