@@ -102,6 +102,8 @@ const MILLISECONDS: ReadonlyMap<string, number> = new Map([
   ["H", 3_600_000],
   ["M", 60_000],
   ["S", 1000],
+  ["m", 1],
+  ["u", 0.001],
 ]);
 
 /** Node fires timers of more than 24 days at once, and the library sets one for what the caller asks. */

@@ -1,5 +1,5 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AuthorizeResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";

@@ -1,5 +1,5 @@
 import { create, fromBinary, type JsonObject, toBinary } from "@bufbuild/protobuf";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type AuthorizeRequest, AuthorizeRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { UnverifiedRequest } from "../../src/authorize/call.ts";

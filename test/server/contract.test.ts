@@ -1,0 +1,203 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import { type Asked, type Outcome, type Refusal, type Road, roadsTo, VALID } from "./ask.ts";
+import { type Open, openRoads } from "./open.ts";
+
+let open: Open;
+let roads: Road[];
+beforeAll(async () => {
+  open = await openRoads();
+  roads = roadsTo(open);
+});
+afterAll(async () => open.close());
+
+/** Asks on every road, and expects the same of each. */
+async function onEveryRoad(
+  request: Asked,
+  expected: Partial<Refusal>,
+  headers: Record<string, string> = {},
+): Promise<void> {
+  const outcomes = await Promise.all(
+    roads.map(async ({ name, ask }) => ({ name, ...(await ask(request, { headers })) })),
+  );
+  expect(outcomes).toEqual(
+    roads.map(({ name }) => expect.objectContaining({ name, domain: "datacrawl", ...expected })),
+  );
+}
+
+describe("every road", () => {
+  test("carries the question there and the answer back", async () => {
+    const request = {
+      tool: "gmail.send",
+      payload: {
+        to: ["ann@example.com", "‮evil", "𝒳"],
+        n: [0, -1.5, 1e308, 5e-324],
+        deep: { a: { b: null } },
+        ok: true,
+      },
+      idempotencyKey: "ключ-1",
+      nonce: new Uint8Array(16).fill(7),
+    };
+    for (const { name, ask } of roads) {
+      open.handler.calls.length = 0;
+      const outcome = await ask(request, {
+        headers: { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
+      });
+      const [call] = open.handler.calls;
+      expect(call?.traceparent, name).toBe("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+      expect(call?.readBody(), name).toEqual({ ...request, agentId: "" });
+      expect(answered(outcome), name).toMatchObject({
+        decision: Decision.ALLOW,
+        reason: Reason.RULE_ALLOWED,
+        decisionId: "0195e0b2-7a3b-7c1d-8a2b-1234567890ab",
+        decidedAt: { seconds: 1_700_000_000n, nanos: 123_456_000 },
+        ruleId: "r",
+        agentId: "agent-a",
+        tool: "gmail.send",
+        idempotencyKey: "ключ-1",
+        nonce: request.nonce,
+        source: Source.SERVICE,
+      });
+    }
+  });
+
+  test("refuses a caller without a credential, or with an unknown one", async () => {
+    await onEveryRoad(
+      VALID,
+      { code: "Unauthenticated", reason: "CREDENTIAL_UNKNOWN" },
+      { authorization: "Bearer other" },
+    );
+    await onEveryRoad(VALID, { code: "Unauthenticated", reason: "CREDENTIAL_UNKNOWN" }, { authorization: "" });
+  });
+
+  test("refuses to speak for another agent", async () => {
+    await onEveryRoad(
+      { ...VALID, agentId: "other" },
+      { code: "PermissionDenied", reason: "AGENT_MISMATCH", field: "agent_id" },
+    );
+  });
+
+  const nested = (depth: number): Asked => ({
+    ...VALID,
+    payload: Array.from({ length: depth }).reduce<object>((inner) => ({ a: inner }), {}) as never,
+  });
+  const invalid: [title: string, request: Asked, field: string][] = [
+    ["no tool", { ...VALID, tool: "" }, "tool"],
+    ["a tool of 257 bytes", { ...VALID, tool: "é".repeat(128) + "x" }, "tool"],
+    ["NUL in the tool", { ...VALID, tool: "a\0b" }, "tool"],
+    ["no key", { ...VALID, idempotencyKey: "" }, "idempotency_key"],
+    ["a key of 257 bytes", { ...VALID, idempotencyKey: "x".repeat(257) }, "idempotency_key"],
+    ["NUL in the payload", { ...VALID, payload: { to: ["\0"] } }, "payload.to[0]"],
+    ["NUL in a name", { ...VALID, payload: { "a\0": 1 } }, "payload"],
+    ["a payload of more than 256 KiB", { ...VALID, payload: { text: "x".repeat(256 * 1024) } }, "payload"],
+    ["a payload nested 33 deep", nested(32), `payload${".a".repeat(32)}`],
+    ["a payload nested 65 deep", nested(64), `payload${".a".repeat(64)}`],
+    ["a nonce of 15 bytes", { ...VALID, nonce: new Uint8Array(15) }, "nonce"],
+  ];
+  test.each(invalid)("refuses %s", async (_title, request, field) => {
+    await onEveryRoad(request, { code: "InvalidArgument", reason: "FIELD_INVALID", field });
+  });
+
+  test("takes what is as large as the contract allows", async () => {
+    const largest = {
+      tool: "x".repeat(256),
+      payload: { text: "x".repeat(256 * 1024 - 11) },
+      idempotencyKey: "é".repeat(128),
+    };
+    for (const { name, ask } of roads) {
+      expect(answered(await ask(largest)).tool, name).toBe(largest.tool);
+      expect(answered(await ask({ ...VALID, payload: nested(31).payload as never })).decision, name).toBe(
+        Decision.ALLOW,
+      );
+    }
+  });
+
+  test.each([
+    ["QUEUE_FULL", "ResourceExhausted"],
+    ["STORE_UNAVAILABLE", "Unavailable"],
+    ["DEADLINE_EXCEEDED", "DeadlineExceeded"],
+    ["AGENT_EXISTS", "AlreadyExists"],
+    ["AGENT_UNKNOWN", "NotFound"],
+    ["AGENT_REVOKED", "FailedPrecondition"],
+  ])("says %s as %s, and when to come again", async (fault, code) => {
+    await onEveryRoad(
+      { ...VALID, tool: `fault:${fault}` },
+      { code, reason: fault, message: "As you wish.", retryMs: 1500 },
+    );
+  });
+
+  test("says nothing of what failed inside, and hands its cause to the log", async () => {
+    open.faults.length = 0;
+    await onEveryRoad({ ...VALID, tool: "throw" }, { code: "Internal", reason: "INTERNAL" });
+    expect(open.faults.map(({ cause }) => cause)).toEqual(
+      roads.map(() => expect.objectContaining({ message: "secret" })),
+    );
+    for (const { ask } of roads) expect(JSON.stringify(await ask({ ...VALID, tool: "throw" }))).not.toContain("secret");
+  });
+
+  test("sends long and odd field names as far as headers can carry them", async () => {
+    const name = `\ud800${"é".repeat(5000)}`.toWellFormed();
+    const field = `payload.${name}`;
+    await onEveryRoad(
+      { ...VALID, payload: { [name]: { a: "\0" } } },
+      { code: "InvalidArgument", field: `${field.slice(0, 200)}…`.toWellFormed() },
+    );
+  });
+
+  test("answers by the caller's deadline, and tells the handler", async () => {
+    open.handler.aborted = 0;
+    const outcomes = await Promise.all(roads.map(({ ask }) => ask({ ...VALID, tool: "wait" }, { timeoutMs: 300 })));
+    expect(outcomes).toEqual(roads.map(() => expect.objectContaining({ code: "DeadlineExceeded" })));
+    await expect.poll(() => open.handler.aborted).toBe(roads.length);
+  });
+
+  test("gives the handler the caller's deadline", async () => {
+    for (const { name, ask } of roads) {
+      open.handler.calls.length = 0;
+      const before = performance.now();
+      await ask(VALID, { timeoutMs: 20_000 });
+      const left = (open.handler.calls[0]?.deadlineAt ?? 0) - before;
+      expect(left, name).toBeGreaterThan(15_000);
+      expect(left, name).toBeLessThan(20_500);
+    }
+  });
+
+  test.each([
+    ["none", undefined, 4000, 5500],
+    ["one far off", 3_600_000, 25_000, 30_500],
+  ])("sets the service's own deadline where the caller has %s", async (_title, timeoutMs, least, most) => {
+    for (const { name, ask } of roads) {
+      open.handler.calls.length = 0;
+      const before = performance.now();
+      await ask(VALID, timeoutMs === undefined ? {} : { timeoutMs });
+      const left = (open.handler.calls[0]?.deadlineAt ?? 0) - before;
+      expect(left, name).toBeGreaterThan(least);
+      expect(left, name).toBeLessThan(most);
+    }
+  });
+
+  test("answers by its own deadline where the caller has none", async () => {
+    const outcomes = await Promise.all(roads.map(({ ask }) => ask({ ...VALID, tool: "wait" })));
+    expect(outcomes).toEqual(
+      roads.map(() => expect.objectContaining({ code: "DeadlineExceeded", reason: "DEADLINE_EXCEEDED" })),
+    );
+  });
+
+  test("tells the handler when its caller goes away", async () => {
+    open.handler.aborted = 0;
+    for (const { ask } of roads) {
+      const gone = new AbortController();
+      open.handler.calls.length = 0;
+      const asking = ask({ ...VALID, tool: "wait" }, { signal: gone.signal });
+      await expect.poll(() => open.handler.calls.length).toBe(1);
+      gone.abort();
+      expect(await asking).toMatchObject({ code: "Canceled" });
+    }
+    await expect.poll(() => open.handler.aborted).toBe(roads.length);
+  });
+});
+
+function answered(outcome: Outcome) {
+  if ("answer" in outcome) return outcome.answer;
+  throw new Error(`refused: ${JSON.stringify(outcome)}`);
+}

@@ -1,0 +1,78 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { certificate } from "../../src/conformance/certificates.ts";
+import { systemClock } from "../../src/clock.ts";
+import type { Address } from "../../src/config.ts";
+import type { Fault } from "../../src/fault.ts";
+import { openConnect } from "../../src/server/connect.ts";
+import { openGrpc } from "../../src/server/grpc.ts";
+import { Readiness } from "../../src/server/health.ts";
+import type { Listener } from "../../src/server/listen.ts";
+import { Metrics } from "../../src/server/metrics.ts";
+import { loadTls } from "../../src/server/tls.ts";
+import { type StandIn, standIn } from "./stand-in.ts";
+
+export const ANY_PORT: Address = { kind: "tcp", host: "127.0.0.1", port: 0, variable: "DATACRAWL_TEST_ADDR" };
+
+/** Both roads to a stand-in, in clear and with TLS, on ports of their own. */
+export interface Open {
+  readonly handler: StandIn;
+  readonly readiness: Readiness;
+  readonly metrics: Metrics;
+  readonly faults: Fault[];
+  readonly grpc: Listener;
+  readonly connect: Listener;
+  readonly grpcTls: Listener;
+  readonly connectTls: Listener;
+  /** The authority of the TLS listeners' certificate. */
+  readonly ca: string;
+  close(): Promise<void>;
+}
+
+/** A certificate for 127.0.0.1 and its key, in files. */
+export function certificateFiles(): { ca: string; certFile: string; keyFile: string; remove: () => void } {
+  const dir = mkdtempSync(join(tmpdir(), "datacrawl-tls-"));
+  const { certPem, keyPem } = certificate(Date.now(), {
+    name: "localhost",
+    hosts: ["localhost", "127.0.0.1"],
+    usage: "server",
+  });
+  const files = { certFile: join(dir, "cert.pem"), keyFile: join(dir, "key.pem") };
+  writeFileSync(files.certFile, certPem);
+  writeFileSync(files.keyFile, keyPem);
+  return { ca: certPem, ...files, remove: () => rmSync(dir, { recursive: true }) };
+}
+
+export async function openRoads(): Promise<Open> {
+  const handler = standIn();
+  const readiness = new Readiness({ store: () => null });
+  const metrics = new Metrics();
+  const faults: Fault[] = [];
+  const observer = {
+    ...metrics.observer,
+    onFault: (fault: Fault) => {
+      faults.push(fault);
+      metrics.observer.onFault(fault);
+    },
+  };
+  const files = certificateFiles();
+  const tls = await loadTls(files);
+  files.remove();
+  const shared = { roads: handler.roads, clock: systemClock, observer, readiness, metrics, address: ANY_PORT };
+  const grpc = await openGrpc({ ...shared, tls: null });
+  const connect = await openConnect({ ...shared, tls: null });
+  const grpcTls = await openGrpc({ ...shared, tls });
+  const connectTls = await openConnect({ ...shared, tls });
+  await readiness.start();
+  const close = async (): Promise<void> => {
+    readiness.drain();
+    await Promise.all([grpc, connect, grpcTls, connectTls].map((listener) => listener.close({ drainMs: 0 })));
+  };
+  return { handler, readiness, metrics, faults, grpc, connect, grpcTls, connectTls, ca: files.ca, close };
+}
+
+export function portOf({ address }: Listener): number {
+  if (address.kind !== "tcp") throw new Error("no port");
+  return address.port;
+}

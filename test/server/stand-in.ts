@@ -1,0 +1,82 @@
+import type { Answer, Call } from "../../src/authorize/call.ts";
+import { parseRequest } from "../../src/authorize/request.ts";
+import { Fault, type FaultCode } from "../../src/fault.ts";
+import type { Roads, SyncGuardCall } from "../../src/server/roads.ts";
+
+export const CREDENTIAL = "Bearer dc_agent_agent-a_k1_secret";
+
+/** A handler behind the roads: it allows what the contract allows, and does what the tool's name says. */
+export interface StandIn {
+  readonly roads: Roads;
+  /** The calls that it was given, oldest first. */
+  readonly calls: Call[];
+  readonly syncs: SyncGuardCall[];
+  /** How many calls of the tool "wait" were told that their caller is gone. */
+  aborted: number;
+  /** Lets the calls of the tool "hold" go on. */
+  release(): void;
+}
+
+export function standIn(): StandIn {
+  const held = Promise.withResolvers<void>();
+  const self: StandIn = {
+    roads: { authorize, syncGuard, source: "service" },
+    calls: [],
+    syncs: [],
+    aborted: 0,
+    release: () => held.resolve(),
+  };
+
+  async function authorize(call: Call): Promise<Answer> {
+    self.calls.push(call);
+    if (call.authorization === undefined) throw new Fault("CREDENTIAL_MISSING", "No credential.");
+    if (call.authorization !== CREDENTIAL) throw new Fault("CREDENTIAL_UNKNOWN", "An unknown credential.");
+    const request = call.readBody();
+    const question = parseRequest(request, "agent-a");
+    const [act, code] = question.tool.split(":");
+    if (act === "fault")
+      throw new Fault(code as FaultCode, "As you wish.", { retryAfterMs: 1500, cause: new Error("secret") });
+    if (act === "throw") throw new Error("secret");
+    if (act === "hold") await held.promise;
+    if (act === "wait") await aborted(call.signal as AbortSignal);
+    return answerTo(question.tool, question.idempotencyKey, request.nonce);
+  }
+
+  async function aborted(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve());
+    });
+    self.aborted++;
+  }
+
+  async function syncGuard(call: SyncGuardCall) {
+    self.syncs.push(call);
+    return {
+      $typeName: "datacrawl.authz.v1.SyncGuardResponse" as const,
+      recordedHashes: [],
+      refusedRecords: [],
+      unverifiedGrants: ["a"],
+      grantKeys: [],
+    };
+  }
+
+  return self;
+}
+
+function answerTo(tool: string, idempotencyKey: string, nonce: Uint8Array): Answer {
+  return {
+    decision: "allow",
+    reason: "RULE_ALLOWED",
+    message: 'Rule "r" allows this call.',
+    decisionId: "0195e0b2-7a3b-7c1d-8a2b-1234567890ab",
+    policyVersion: `sha256:${"ab".repeat(32)}`,
+    ruleId: "r",
+    replayed: false,
+    decidedAt: 1_700_000_000_123_456,
+    agentId: "agent-a",
+    tool,
+    idempotencyKey,
+    nonce,
+  };
+}
