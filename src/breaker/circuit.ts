@@ -26,7 +26,7 @@ export interface Generation {
  * What this process has itself seen of the outage: nothing, a call that was let through and failed, or the whole count of
  * consecutive failures.
  */
-export type Evidence = "none" | "trial" | "count";
+type Evidence = "none" | "trial" | "count";
 
 interface Outage {
   readonly openedAt: number;
@@ -39,12 +39,12 @@ interface Common {
   readonly failures: number;
 }
 
-export type Closed = Common & { readonly kind: "closed" };
-export type Open = Common & Outage & { readonly kind: "open"; readonly probeAt: number };
+type Closed = Common & { readonly kind: "closed" };
+type Open = Common & Outage & { readonly kind: "open"; readonly probeAt: number };
 /** One call is under way to find out; `until` is when it is given up. */
-export type HalfOpen = Common & Outage & { readonly kind: "half_open"; readonly until: number };
+type HalfOpen = Common & Outage & { readonly kind: "half_open"; readonly until: number };
 /** A call has succeeded; a growing share of the calls passes. */
-export type Recovering = Common &
+type Recovering = Common &
   Outage & { readonly kind: "recovering"; readonly since: number; readonly inFlight: number };
 export type Circuit = Closed | Open | HalfOpen | Recovering;
 

@@ -18,7 +18,7 @@ export interface FleetView {
   readonly recoveredAt: number | null;
 }
 
-export interface Lease {
+interface Lease {
   readonly number: number;
   readonly until: number;
 }
