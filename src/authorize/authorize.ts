@@ -249,22 +249,21 @@ function answerTo(question: Question, { claim, replayed }: Settled, joined: bool
 /** The service answers a little before the caller gives up, so that the caller learns why. */
 const ANSWER_MARGIN_MS = 50;
 
-async function beforeDeadline<T>(work: Promise<T>, call: Call, monotonic: () => number): Promise<T> {
+function beforeDeadline<T>(work: Promise<T>, call: Call, monotonic: () => number): Promise<T> {
   const left = call.deadlineAt - monotonic();
   const wait = left - Math.min(ANSWER_MARGIN_MS, left / 10);
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
       reject(new Fault("STORE_UNAVAILABLE", "The decision could not be recorded in time, so it is not answered."));
     }, wait);
+    const settle = <Outcome>(done: (outcome: Outcome) => void) => {
+      return (outcome: Outcome): void => {
+        clearTimeout(timer);
+        done(outcome);
+      };
+    };
+    work.then(settle(resolve), settle(reject));
   });
-  try {
-    return await Promise.race([work, expired]);
-  } finally {
-    clearTimeout(timer);
-    // Nobody may be left to hear of a failure that comes later; the writer has reported it.
-    work.catch(() => undefined);
-  }
 }
 
 function keyIdOf(agent: AuthenticatedAgent | null): string {

@@ -1,5 +1,4 @@
 import type { Micros } from "../clock.ts";
-import { lengthPrefixed } from "./key.ts";
 import type { Claim, ClaimCache } from "./ledger.ts";
 
 /** Claims remembered in this process: the newest `limit` of them. */
@@ -40,5 +39,6 @@ export class MemoryClaimCache implements ClaimCache {
 }
 
 function nameOf(agentId: string, idempotencyKey: string): string {
-  return lengthPrefixed(agentId, idempotencyKey).toString("latin1");
+  // Agent ids have no spaces.
+  return `${agentId} ${idempotencyKey}`;
 }

@@ -1,7 +1,7 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import type { Micros } from "../clock.ts";
 import { DECISION_OF, type Reason } from "../decision.ts";
-import { type DigestKeys, lengthPrefixed } from "./key.ts";
+import type { DigestKeys } from "./key.ts";
 import type { Claim } from "./ledger.ts";
 
 const SEAL_BYTES = 32;
@@ -47,5 +47,5 @@ export function openClaim(
 }
 
 function seal(keys: DigestKeys, agentId: string, idempotencyKey: string, body: Buffer): Buffer {
-  return createHmac("sha256", keys.cacheSeal).update(lengthPrefixed(agentId, idempotencyKey)).update(body).digest();
+  return keys.cacheSeal.digest(agentId, idempotencyKey, body);
 }
