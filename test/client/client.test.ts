@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createSecureServer } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -13,6 +14,7 @@ import {
   type Verdict,
 } from "../../src/client/index.ts";
 import { readOptions } from "../../src/client/options.ts";
+import { certificate } from "../../src/conformance/certificates.ts";
 import {
   allowing,
   API_KEY,
@@ -20,6 +22,7 @@ import {
   denied,
   fail,
   reply,
+  run as listenOn,
   serveGrpc,
   type TestService,
 } from "../guard/support/service.ts";
@@ -252,5 +255,25 @@ describe("a process", () => {
       { DATACRAWL_URL: service.url.origin },
     );
     expect(stdout).toBe("DEADLINE_EXCEEDED\n");
+  });
+
+  it.each(["grpc", "connect"])("checks certificates also where Node is told not to: %s", async (transport) => {
+    const { certPem: cert, keyPem: key } = certificate(Date.now(), {
+      name: "nobody",
+      hosts: ["127.0.0.1"],
+      usage: "server",
+    });
+    const asked: string[] = [];
+    const options = { cert, key, allowHTTP1: true };
+    const server = createSecureServer(options, (request, response) => {
+      asked.push(request.url);
+      response.end();
+    });
+    const { port, stop } = await listenOn(server, 0);
+    opened.push(stop);
+    const body = `const dc = new DataCrawl({ transport: "${transport}" }); console.log((await dc.authorize({ tool: "t" })).reason)`;
+    const env = { DATACRAWL_URL: `https://127.0.0.1:${port}`, NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+    expect((await run(body, env)).stdout).toBe("SERVICE_UNAVAILABLE\n");
+    expect(asked).toEqual([]);
   });
 });
