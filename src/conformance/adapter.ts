@@ -3,6 +3,7 @@
  * language can do that in some thirty lines.
  */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import type { Transport } from "./case.ts";
@@ -33,12 +34,14 @@ export interface AdapterAnswer {
 export interface Adapter {
   /** Rejects if the client dies, says something else, or says nothing within `timeoutMs`; it is then started anew. */
   ask(question: AdapterQuestion, timeoutMs: number): Promise<AdapterAnswer>;
-  /** How the client died since the last answer, or null: a failure that comes after its answer. */
-  death(): string | null;
+  /** Lets the client end, which a right one does when its input ends. Resolves to how it died instead, or null. */
+  finish(): Promise<string | null>;
+  /** Kills what is left of it. */
   close(): Promise<void>;
 }
 
 const START_MS = 60_000;
+const FINISH_MS = 2000;
 
 type Child = ChildProcessByStdio<Writable, Readable, null>;
 
@@ -46,12 +49,12 @@ type Child = ChildProcessByStdio<Writable, Readable, null>;
 export function startAdapter(command: string, env: NodeJS.ProcessEnv, cwd: string): Adapter {
   let child: Conversation | null = null;
   const start = async () => {
-    const started = new Conversation(
+    child = new Conversation(
       spawn(command, { shell: true, env, cwd, stdio: ["pipe", "pipe", "inherit"], detached: true }),
     );
-    const { ready } = await started.next(START_MS);
+    const { ready } = await child.next(START_MS);
     if (ready !== true) throw new Error('its first line was not {"ready":true}');
-    return started;
+    return child;
   };
   const restart = async () => {
     await child?.stop();
@@ -60,10 +63,11 @@ export function startAdapter(command: string, env: NodeJS.ProcessEnv, cwd: strin
   return {
     async ask(question, timeoutMs) {
       try {
-        if (child !== null && child.ended !== null) await restart();
-        child ??= await start();
-        child.say(question);
-        const answer = await child.next(timeoutMs);
+        // It died since its last answer, of that case or of an unhandled rejection: somebody has to be told.
+        if (child !== null && child.ended !== null) throw new Error(child.ended);
+        const client = child ?? (await start());
+        client.say(question);
+        const answer = await client.next(timeoutMs);
         if (answer["case"] !== question.case) throw new Error(`it answered about ${JSON.stringify(answer["case"])}`);
         return { decision: answer["decision"], reason: answer["reason"], elapsedMs: answer["elapsedMs"] };
       } catch (error) {
@@ -71,8 +75,8 @@ export function startAdapter(command: string, env: NodeJS.ProcessEnv, cwd: strin
         throw error;
       }
     },
-    death() {
-      return child?.ended ?? null;
+    async finish() {
+      return (await child?.finish()) ?? null;
     },
     async close() {
       await restart();
@@ -128,6 +132,14 @@ class Conversation {
       };
       this.#wake();
     });
+  }
+
+  /** A client that goes on after its input has ended is none the worse for it, and is killed later. */
+  async finish(): Promise<string | null> {
+    this.#child.stdin.end();
+    if (this.ended === null)
+      await once(this.#child, "exit", { signal: AbortSignal.timeout(FINISH_MS) }).catch(() => {});
+    return this.#child.exitCode === 0 ? null : this.ended;
   }
 
   /** Ends the shell and what it started. */

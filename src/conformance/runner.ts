@@ -43,7 +43,7 @@ export interface Result {
 /** How long after its deadline a client is given up, in milliseconds. */
 const PATIENCE_MS = 5000;
 
-export async function run(options: RunOptions, onResult: (result: Result) => void = () => {}): Promise<Result[]> {
+export async function run(options: RunOptions): Promise<Result[]> {
   const { adapter, cases, clock } = options;
   const results: Result[] = [];
   for (const [number, one] of cases.entries()) {
@@ -54,12 +54,12 @@ export async function run(options: RunOptions, onResult: (result: Result) => voi
     } catch (error) {
       heard = { problem: error instanceof Error ? error.message : String(error) };
     }
-    const judged = judge(one, heard, clock.monotonic() - startedAt, options);
-    // A client that answers and then dies of the case has failed it.
-    const result = { ...judged, problem: judged.problem ?? adapter.death() };
-    results.push(result);
-    onResult(result);
+    results.push(judge(one, heard, clock.monotonic() - startedAt, options));
   }
+  const death = await adapter.finish();
+  const last = results.at(-1);
+  // A client that dies after its last answer has failed too.
+  if (death !== null && last?.problem === null) results[results.length - 1] = { ...last, problem: death };
   return results;
 }
 

@@ -237,6 +237,18 @@ describe("what the server writes over HTTP/2", () => {
     session.destroy();
   });
 
+  test.each(["control-grpc.ping-amid", "control-grpc.settings-amid"])("a connection goes on after %s", async (name) => {
+    const session = connectHttp2(main().grpc);
+    for (const one of [name, name, "control.plain"]) {
+      const stream = session.request({ ":method": "POST", ":path": PATH, "content-type": "application/grpc" });
+      stream.end(enveloped(toBinary(AuthorizeRequestSchema, request(one))));
+      stream.resume();
+      const [trailers] = await once(stream, "trailers", { signal: AbortSignal.timeout(5000) });
+      expect(trailers).toMatchObject({ "grpc-status": "0" });
+    }
+    session.destroy();
+  });
+
   test("other methods and unknown cases are refused", async () => {
     const sync = await grpcFrames("control.plain", {}, "/datacrawl.authz.v1.AuthorizeService/SyncGuard");
     expect(trailersOf(sync)).toContain(literal("grpc-status", "12"));

@@ -2,7 +2,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { describe, expect, test } from "vitest";
+import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../src/clock.ts";
+import { type AdapterQuestion, startAdapter } from "../../src/conformance/adapter.ts";
 import { CASES } from "../../src/conformance/catalogue.ts";
 import { serveConformance } from "../../src/conformance/serve.ts";
 import { adapter, conformance, report } from "./support/command.ts";
@@ -106,6 +108,36 @@ describe("datacrawl conformance run", () => {
   test("a client that dies is started again, and only the case that killed it fails", async () => {
     const dying = inline(`if (q.case === "control.rule-denied") process.exit(7); ${say('decision: "deny"')}`);
     expect(await problemsOf(dying, ...DENIED)).toEqual(["the client ended with status 7"]);
+  });
+
+  test("a client that dies after its answer fails, in the next case or at the end", async () => {
+    const soon = inline(`${say('decision: "deny"')} if (q.case === "control.rule-denied") process.exit(7);`);
+    expect(await problemsOf(soon, ...DENIED)).toEqual(["the client ended with status 7"]);
+    const rejecting = inline(
+      `${say('decision: "deny"')} setTimeout(() => Promise.reject(new Error("expected")), 300);`,
+    );
+    expect(await problemsOf(rejecting, "--case", "control.rule-denied")).toEqual(["the client ended with status 1"]);
+  });
+
+  test("a client that died between two questions is not started again in silence", async () => {
+    const client = startAdapter(inline(`${say('decision: "deny"')} process.exit(7);`), process.env, process.cwd());
+    const question: AdapterQuestion = {
+      case: "control.rule-denied",
+      tool: "conformance.control.rule-denied",
+      payload: {},
+      idempotencyKey: "k",
+      url: "http://127.0.0.1:1",
+      transport: "grpc",
+      agentId: "a",
+      apiKey: "",
+      caFile: "",
+      deadlineMs: 1,
+    };
+    expect(await client.ask(question, 5000)).toMatchObject({ decision: "deny" });
+    await sleep(500);
+    await expect(client.ask(question, 5000)).rejects.toThrow("the client ended with status 7");
+    expect(await client.ask(question, 5000)).toMatchObject({ decision: "deny" });
+    await client.close();
   });
 
   test("a client that says nonsense, or answers about another case, fails", async () => {
