@@ -39,7 +39,7 @@ export function serveUnary(base: BaseCall, method: UnaryMethod, ports: UnaryPort
  *
  * Its own driver for unary methods makes a Writable and an EventEmitter for each call, awaits the flush of the message before
  * it sends the status, waits for a body without a deadline, and answers some mistakes of callers with INTERNAL, which would
- * count as an outage. This one costs a third less.
+ * count as an outage.
  */
 class GrpcCall implements UnaryCall {
   readonly #base: BaseCall;
@@ -93,7 +93,8 @@ class GrpcCall implements UnaryCall {
     if (this.#state !== "receiving") return;
     if (this.#message === undefined) return this.#refuse(malformed("holds no complete message"));
     this.#received();
-    void this.#work();
+    if (this.deadlineAt <= this.#ports.clock.monotonic()) this.#refuse(expired());
+    else void this.#work();
   }
 
   /** grpc-js calls this once, at the end of every call, whatever its end was. */

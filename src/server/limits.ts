@@ -7,7 +7,7 @@ export const LIMITS = {
   /** No call is worked on longer, whatever deadline its caller set: it holds memory as long. */
   maxDeadlineMs: 30_000,
   /** Streams of one HTTP/2 connection at a time. Clients wait, or open another connection, when they need more. */
-  streamsPerConnection: 256,
+  streamsPerConnection: 128,
   /** Connections of one listener; further ones are closed at once. */
   connections: 1024,
   /** Requests of one listener whose body has not arrived whole, each up to {@link messageBytes}: bounds what strangers can make it hold. */

@@ -1,0 +1,170 @@
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { status } from "@grpc/grpc-js";
+import { type Open, openRoads, portOf } from "./open.ts";
+import { frame, http2, openStream, rawGrpc } from "./raw.ts";
+import { field, text } from "./wire-bytes.ts";
+
+const MIB = 1024 * 1024;
+const VALID = Buffer.concat([field(1, text("t")), field(3, text("k"))]);
+
+let open: Open;
+let port: number;
+beforeAll(async () => {
+  open = await openRoads();
+  port = portOf(open.grpc);
+});
+afterAll(async () => open.close());
+
+/** A valid request but for an unknown field that makes it `length` bytes long. */
+function ofLength(length: number): Buffer {
+  const padding = field(99, Buffer.alloc(length - VALID.length - 6));
+  const bytes = Buffer.concat([VALID, padding]);
+  return Buffer.concat([VALID, field(99, Buffer.alloc(length - VALID.length - 6 + length - bytes.length))]);
+}
+
+describe("the gRPC road", () => {
+  test.each([
+    ["no body", Buffer.alloc(0)],
+    ["a frame cut short", frame(VALID).subarray(0, 8)],
+    ["a frame's head cut short", Buffer.from([0, 0])],
+    ["two messages", Buffer.concat([frame(VALID), frame(VALID)])],
+    ["bytes that are no message", frame(Buffer.from([0xff, 0xff, 0xff]))],
+    ["a text that is not UTF-8", frame(field(1, Buffer.from([0xff])))],
+  ])("answers %s with INVALID_ARGUMENT", async (_title, body) => {
+    expect(await rawGrpc(port, body)).toEqual({
+      http: 200,
+      status: status.INVALID_ARGUMENT,
+      reason: "REQUEST_MALFORMED",
+    });
+  });
+
+  test("takes a message of 1 MiB, in clear and compressed", async () => {
+    const headers = { "grpc-encoding": "gzip" };
+    expect(ofLength(MIB)).toHaveLength(MIB);
+    expect(await rawGrpc(port, frame(ofLength(MIB)))).toMatchObject({ status: status.OK });
+    expect(await rawGrpc(port, frame(gzipSync(ofLength(MIB)), 1), headers)).toMatchObject({ status: status.OK });
+  });
+
+  test.each([
+    ["one byte more", frame(ofLength(MIB + 1)), {}],
+    ["a frame that says 4 GiB", Buffer.from([0, 0xff, 0xff, 0xff, 0xff]), {}],
+    ["gzip that becomes one byte more", frame(gzipSync(ofLength(MIB + 1)), 1), { "grpc-encoding": "gzip" }],
+    [
+      "gzip that becomes a hundred times as much",
+      frame(gzipSync(Buffer.alloc(100 * MIB)), 1),
+      { "grpc-encoding": "gzip" },
+    ],
+  ])("answers %s with RESOURCE_EXHAUSTED", async (_title, body, headers) => {
+    expect(await rawGrpc(port, body, headers)).toEqual({
+      http: 200,
+      status: status.RESOURCE_EXHAUSTED,
+      reason: "MESSAGE_TOO_LARGE",
+    });
+  });
+
+  test("answers bytes that are no gzip with INVALID_ARGUMENT", async () => {
+    const headers = { "grpc-encoding": "gzip" };
+    for (const body of [frame(VALID, 1), frame(gzipSync(VALID).subarray(0, 12), 1)]) {
+      expect(await rawGrpc(port, body, headers)).toMatchObject({
+        status: status.INVALID_ARGUMENT,
+        reason: "REQUEST_MALFORMED",
+      });
+    }
+  });
+
+  test("answers an encoding that it does not know with UNIMPLEMENTED", async () => {
+    expect(await rawGrpc(port, frame(VALID, 1), { "grpc-encoding": "snappy" })).toMatchObject({
+      status: status.UNIMPLEMENTED,
+    });
+  });
+
+  test.each(["soon", "S", "5"])("answers the timeout %s with INVALID_ARGUMENT", async (timeout) => {
+    expect(await rawGrpc(port, frame(VALID), { "grpc-timeout": timeout })).toMatchObject({
+      status: status.INVALID_ARGUMENT,
+    });
+  });
+
+  test("does not work on a request whose deadline has passed", async () => {
+    open.handler.calls.length = 0;
+    expect(await rawGrpc(port, frame(VALID), { "grpc-timeout": "0m" })).toMatchObject({
+      status: status.DEADLINE_EXCEEDED,
+    });
+    expect(open.handler.calls).toEqual([]);
+  });
+
+  test("waits for a body no longer than for anything else", async () => {
+    const answers = await Promise.all([rawGrpc(port, undefined), rawGrpc(port, undefined, { "grpc-timeout": "200m" })]);
+    expect(answers).toEqual(
+      answers.map(() => ({ http: 200, status: status.DEADLINE_EXCEEDED, reason: "DEADLINE_EXCEEDED" })),
+    );
+  });
+
+  test("answers other content types with 415, and other methods with UNIMPLEMENTED", async () => {
+    expect(await rawGrpc(port, frame(VALID), { "content-type": "application/json" })).toMatchObject({ http: 415 });
+    for (const path of ["/datacrawl.authz.v1.AuthorizeService/Other", "/x", "/\u00e9"]) {
+      expect(await rawGrpc(port, frame(VALID), { ":path": path })).toMatchObject({ status: status.UNIMPLEMENTED });
+    }
+  });
+
+  test("does not repeat a header that it cannot read", async () => {
+    const printed: string[] = [];
+    const error = console.error;
+    console.error = (...args: unknown[]) => void printed.push(args.join(" "));
+    try {
+      await rawGrpc(port, frame(VALID), { authorization: "Bearer s\u00e9cret" });
+    } finally {
+      console.error = error;
+    }
+    expect(printed).toEqual([]);
+  });
+
+  test("takes no more requests at once than it can hold", async () => {
+    const sessions = [http2(port), http2(port), http2(port), http2(port), http2(port)];
+    const statuses: number[] = [];
+    for (const session of sessions) {
+      for (let index = 0; index < 120; index++) {
+        const stream = openStream(session);
+        stream.on("error", () => {});
+        stream.on("response", (headers) => void statuses.push(Number(headers["grpc-status"])));
+        stream.write(Buffer.from([0]));
+        stream.resume();
+      }
+    }
+    await expect.poll(() => statuses.length).toBe(600 - 512);
+    expect(new Set(statuses)).toEqual(new Set([status.RESOURCE_EXHAUSTED]));
+    for (const session of sessions) session.destroy();
+    await expect.poll(async () => (await rawGrpc(port, frame(VALID))).status).toBe(status.OK);
+  });
+
+  test("outlives thousands of streams that are opened and reset", async () => {
+    for (let connection = 0; connection < 5; connection++) {
+      const session = http2(port);
+      for (let index = 0; index < 2000 && !session.destroyed; index++) {
+        const stream = openStream(session);
+        stream.on("error", () => {});
+        stream.close(8);
+        if (index % 100 === 0) await new Promise((resolve) => void setImmediate(resolve));
+      }
+      session.destroy();
+    }
+    expect(await rawGrpc(port, frame(VALID))).toMatchObject({ status: status.OK });
+    await expect.poll(async () => await open.metrics.metrics()).toContain("datacrawl_in_flight 0");
+  });
+
+  test("ends a connection that resets streams without end", async () => {
+    const session = http2(port);
+    const ended = new Promise<number>((resolve) => void session.once("goaway", resolve));
+    for (let index = 0; index < 5000 && !session.destroyed; index++) {
+      const stream = openStream(session);
+      stream.on("error", () => {});
+      stream.write(frame(VALID));
+      await new Promise((resolve) => void setImmediate(resolve));
+      stream.close(8);
+    }
+    expect(
+      await Promise.race([ended, new Promise((resolve) => void setTimeout(resolve, 5000, "it did not"))]),
+    ).not.toBe("it did not");
+    session.destroy();
+  });
+});
