@@ -22,20 +22,17 @@ export class NotCanonical extends Error {
  * @throws NotCanonical
  */
 export function canonicalJson(value: JsonValue, path: string, maxDepth: number): string {
-  switch (typeof value) {
-    case "string":
-      return canonicalString(value, path);
-    case "number":
-      if (!Number.isFinite(value)) throw new NotCanonical(path, `must be a finite number, is ${value}`);
-      return JSON.stringify(value);
-    case "boolean":
-      return value ? "true" : "false";
-    default:
-      if (value === null) return "null";
-      if (typeof value !== "object") throw new NotCanonical(path, `must be a JSON value, is a ${typeof value}`);
-      if (maxDepth < 1) throw new NotCanonical(path, "is nested too deep");
-      return Array.isArray(value) ? canonicalArray(value, path, maxDepth) : canonicalObject(value, path, maxDepth);
+  if (typeof value === "string") return canonicalString(value, path);
+  if (typeof value === "boolean") return value ? "true" : "false";
+  if (value === null) return "null";
+  if (typeof value === "number") {
+    if (!Number.isFinite(value)) throw new NotCanonical(path, `must be a finite number, is ${value}`);
+    return JSON.stringify(value);
   }
+  // A caller in JavaScript may pass what the types forbid.
+  if (typeof value !== "object") throw new NotCanonical(path, `must be a JSON value, is a ${typeof value}`);
+  if (maxDepth < 1) throw new NotCanonical(path, "is nested too deep");
+  return Array.isArray(value) ? canonicalArray(value, path, maxDepth) : canonicalObject(value, path, maxDepth);
 }
 
 function canonicalArray(items: readonly JsonValue[], path: string, maxDepth: number): string {

@@ -57,7 +57,8 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_KEYS_DIR: "the directory of secret keys ($DATACRAWL_DATA_DIR/keys)",
   DATACRAWL_GRPC_ADDR: "where agents' gRPC listens (127.0.0.1:7440)",
   DATACRAWL_CONNECT_ADDR: "where Connect, gRPC-Web, JSON, health and metrics listen (127.0.0.1:7441)",
-  DATACRAWL_ADMIN_ADDR: "where operators' AdminService will listen (127.0.0.1:7442); this version listens on the Unix socket alone",
+  DATACRAWL_ADMIN_ADDR:
+    "where operators' AdminService will listen (127.0.0.1:7442); this version listens on the Unix socket alone",
   DATACRAWL_TLS_CERT_FILE: "PEM certificate chain for the gRPC and Connect listeners",
   DATACRAWL_TLS_KEY_FILE: "PEM private key for the gRPC and Connect listeners",
   DATACRAWL_GRPC_TLS_CERT_FILE: "as DATACRAWL_TLS_CERT_FILE, for gRPC alone",
@@ -141,7 +142,9 @@ class Reader {
     const text = this.#env[variable];
     if (text === undefined || text === "") return null;
     if (schemes.includes(URL.parse(text)?.protocol ?? "")) return text;
-    this.problems.push(`${variable} is not a URL that begins with ${schemes.map((scheme) => `${scheme}//`).join(" or ")}`);
+    this.problems.push(
+      `${variable} is not a URL that begins with ${schemes.map((scheme) => `${scheme}//`).join(" or ")}`,
+    );
     return null;
   }
 
@@ -159,7 +162,9 @@ class Reader {
     const variable = `${prefix}_ADDR`;
     const address = parseTcp(this.#env[variable] || fallback, variable);
     if (address === null) {
-      this.problems.push(`${variable} is "${this.#env[variable]}": it must be HOST:PORT, such as ${fallback} or [::1]:7440`);
+      this.problems.push(
+        `${variable} is "${this.#env[variable]}": it must be HOST:PORT, such as ${fallback} or [::1]:7440`,
+      );
       return { address: { kind: "tcp", host: "127.0.0.1", port: 0, variable }, tls: null };
     }
     const tls = this.#tls(prefix);
@@ -177,7 +182,9 @@ class Reader {
     if (existsSync(policyDir)) return { policyDir, samplePolicies: false };
     // A package that was just installed has something to try; a deployment is never decided by samples unasked.
     if (embedded && !this.#env["DATACRAWL_POLICY_DIR"]) return { policyDir: packagedPolicies(), samplePolicies: true };
-    this.problems.push(`DATACRAWL_POLICY_DIR is ${policyDir}, which does not exist: make it, with at least one rule file`);
+    this.problems.push(
+      `DATACRAWL_POLICY_DIR is ${policyDir}, which does not exist: make it, with at least one rule file`,
+    );
     return { policyDir, samplePolicies: false };
   }
 
@@ -185,7 +192,9 @@ class Reader {
   unknownVariables(): void {
     for (const name of Object.keys(this.#env)) {
       if (name.startsWith("DATACRAWL_") && !name.startsWith("DATACRAWL_TEST_") && !(name in VARIABLES)) {
-        this.problems.push(`${name} is not a variable of DataCrawl: unset it, or correct its name (\`datacrawl serve --help\` lists all)`);
+        this.problems.push(
+          `${name} is not a variable of DataCrawl: unset it, or correct its name (\`datacrawl serve --help\` lists all)`,
+        );
       }
     }
   }

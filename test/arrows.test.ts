@@ -12,7 +12,15 @@ const LAYERS: readonly (readonly string[])[] = [
   ["main.ts"],
 ];
 /** Siblings of one layer that may see each other: the guard holds a request to what the walk would refuse; commands run what they start. */
-const SIBLINGS_MAY = new Set(["guard → authorize", "sidecar → server", "sidecar → client", "cli → server", "cli → sidecar", "cli → client", "cli → conformance"]);
+const SIBLINGS_MAY = new Set([
+  "guard → authorize",
+  "sidecar → server",
+  "sidecar → client",
+  "cli → server",
+  "cli → sidecar",
+  "cli → client",
+  "cli → conformance",
+]);
 /** Who may know the generated code. */
 const MAY_IMPORT_GEN = new Set(["server", "client", "guard", "sidecar", "conformance", "cli"]);
 

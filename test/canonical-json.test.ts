@@ -13,7 +13,11 @@ const { json } = fc.letrec<{ json: JsonValue }>((tie) => ({
     fc.double({ noNaN: true, noDefaultInfinity: true }),
     text,
     fc.array(tie("json"), { maxLength: 4 }),
-    fc.dictionary(fc.oneof(text, fc.constantFrom("__proto__", "constructor", "€", "\u{1f600}", "\ufb33")), tie("json"), { maxKeys: 4 }),
+    fc.dictionary(
+      fc.oneof(text, fc.constantFrom("__proto__", "constructor", "€", "\u{1f600}", "\ufb33")),
+      tie("json"),
+      { maxKeys: 4 },
+    ),
   ),
 }));
 
@@ -41,7 +45,7 @@ describe("canonical JSON", () => {
     ["NaN", { a: Number.NaN }, "payload.a"],
     ["nesting over the limit", { a: { b: { c: [] } } }, "payload.a.b.c"],
   ])("refuses %s and says where", (_, value, path) => {
-    const problem = (): string => canonicalJson(value as JsonValue, "payload", 3);
+    const problem = (): string => canonicalJson(value, "payload", 3);
     expect(problem).toThrow(NotCanonical);
     expect(problem).toThrow(expect.objectContaining({ path }));
   });

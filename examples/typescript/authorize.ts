@@ -15,8 +15,19 @@ async function mayI(tool: string, payload: unknown, idempotencyKey: string): Pro
       body: JSON.stringify({ tool, payload, idempotencyKey }),
       signal: AbortSignal.timeout(5000),
     });
-    const answer = (await response.json()) as { decision?: string; reason?: string; message?: string; replayed?: boolean };
-    console.log(response.status, answer.decision, answer.reason, answer.replayed === true ? "(replayed)" : "", answer.message);
+    const answer = (await response.json()) as {
+      decision?: string;
+      reason?: string;
+      message?: string;
+      replayed?: boolean;
+    };
+    console.log(
+      response.status,
+      answer.decision,
+      answer.reason,
+      answer.replayed === true ? "(replayed)" : "",
+      answer.message,
+    );
     return response.status === 200 && answer.decision === "DECISION_ALLOW";
   } catch (error) {
     console.log("no answer:", error instanceof Error ? error.message : error);

@@ -27,7 +27,13 @@ export interface BypassPorts {
   readonly orders: {
     newest(agentId: string): Promise<StoredOrder | null>;
     add(order: StoredOrder, event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<boolean>;
-    listGrants(filter: { agentId: string | null; past: boolean; before: Micros; now: Micros; limit: number }): Promise<GrantView[]>;
+    listGrants(filter: {
+      agentId: string | null;
+      past: boolean;
+      before: Micros;
+      now: Micros;
+      limit: number;
+    }): Promise<GrantView[]>;
   };
   readonly agents: { find(agentId: string): Promise<{ readonly state: AgentState } | null> };
   readonly signingKey: GrantPrivateKey;
@@ -82,7 +88,8 @@ export class BypassOperations {
    */
   async clear(agentId: string, reason: string, operator: string): Promise<GrantView | null> {
     const checked = checkReason(reason);
-    if ((await this.#ports.agents.find(agentId)) === null) throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
+    if ((await this.#ports.agents.find(agentId)) === null)
+      throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
     const newest = await this.#ports.orders.newest(agentId);
     const revocation = await this.#issue("bypass.cleared", agentId, operator, checked, async (epoch, issuedAt) => {
       const expiresAt = issuedAt + MAX_ORDER_MICROS;
@@ -95,7 +102,12 @@ export class BypassOperations {
   }
 
   /** Newest first; with `past` also those that ended. */
-  async list(filter: { agentId: string | null; past: boolean; before: Micros | null; limit: number }): Promise<{ grants: GrantView[]; more: boolean }> {
+  async list(filter: {
+    agentId: string | null;
+    past: boolean;
+    before: Micros | null;
+    limit: number;
+  }): Promise<{ grants: GrantView[]; more: boolean }> {
     const now = this.#ports.now();
     const before = filter.before ?? now + MAX_ORDER_MICROS;
     const grants = await this.#ports.orders.listGrants({ ...filter, before, now, limit: filter.limit + 1 });
@@ -105,7 +117,8 @@ export class BypassOperations {
   async #mustBeActive(agentId: string): Promise<void> {
     const agent = await this.#ports.agents.find(agentId);
     if (agent === null) throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
-    if (agent.state !== "active") throw new Fault("AGENT_REVOKED", `The agent ${agentId} is ${agent.state}: it gets no bypass.`);
+    if (agent.state !== "active")
+      throw new Fault("AGENT_REVOKED", `The agent ${agentId} is ${agent.state}: it gets no bypass.`);
   }
 
   /** Signs and stores an order under the next epoch. */
@@ -133,7 +146,9 @@ export class BypassOperations {
       if (await this.#ports.orders.add(order, event)) return order;
       if (order.grantId !== null) await this.#mustBeActive(agentId);
     }
-    throw new Fault("STORE_UNAVAILABLE", "Other changes of this agent's bypass kept coming first.", { retryAfterMs: 500 });
+    throw new Fault("STORE_UNAVAILABLE", "Other changes of this agent's bypass kept coming first.", {
+      retryAfterMs: 500,
+    });
   }
 }
 
@@ -142,7 +157,8 @@ function checkTools({ tools, allTools }: BypassRequest): readonly string[] | "*"
   if (allTools) return "*";
   if (tools.length === 0 || tools.length > MAX_TOOLS) throw invalid("tools", `must name 1 to ${MAX_TOOLS} tools`);
   for (const tool of tools) {
-    const fits = tool !== "" && Buffer.byteLength(tool) <= MAX_TOOL_BYTES && !tool.includes("\0") && tool.isWellFormed();
+    const fits =
+      tool !== "" && Buffer.byteLength(tool) <= MAX_TOOL_BYTES && !tool.includes("\0") && tool.isWellFormed();
     if (!fits) throw invalid("tools", `must each be 1 to ${MAX_TOOL_BYTES} bytes of text`);
     if (tool.includes("*")) throw invalid("tools", "must be exact names: patterns are not supported");
   }

@@ -32,8 +32,17 @@ interface HashedEvent {
 
 export interface AdminPorts {
   readonly agents: {
-    create(agentId: string, key: { keyId: string; secretHash: Uint8Array }, event: HashedEvent): Promise<AgentView | null>;
-    changeState(agentId: string, from: readonly AgentState[], to: AgentState, event: HashedEvent): Promise<AgentView | null>;
+    create(
+      agentId: string,
+      key: { keyId: string; secretHash: Uint8Array },
+      event: HashedEvent,
+    ): Promise<AgentView | null>;
+    changeState(
+      agentId: string,
+      from: readonly AgentState[],
+      to: AgentState,
+      event: HashedEvent,
+    ): Promise<AgentView | null>;
     find(agentId: string): Promise<AgentView | null>;
     list(after: string, limit: number): Promise<AgentView[]>;
   };
@@ -63,7 +72,8 @@ export class AdminOperations {
     const key = { keyId: credential.keyId, secretHash: hashSecret(credential.secret) };
     const event = this.#event("agent.created", actor, agentId, { keyId: key.keyId });
     const agent = await this.#ports.agents.create(agentId, key, event);
-    if (agent === null) throw new Fault("AGENT_EXISTS", `There is, or was, an agent ${agentId}; an id is never used twice.`);
+    if (agent === null)
+      throw new Fault("AGENT_EXISTS", `There is, or was, an agent ${agentId}; an id is never used twice.`);
     await this.#ports.agentChanged();
     return { agent, key: formatCredential(credential) };
   }
@@ -76,7 +86,12 @@ export class AdminOperations {
 
   /** For good: its credentials are refused from now on. */
   async revokeAgent(agentId: string, actor: string): Promise<AgentView> {
-    return await this.#changeState(agentId, ["active", "frozen"], "revoked", this.#event("agent.revoked", actor, agentId, {}));
+    return await this.#changeState(
+      agentId,
+      ["active", "frozen"],
+      "revoked",
+      this.#event("agent.revoked", actor, agentId, {}),
+    );
   }
 
   async freezeAgent(agentId: string, reason: string, actor: string): Promise<AgentView> {
@@ -97,7 +112,12 @@ export class AdminOperations {
   }
 
   /** Doing again what is done already is no error, and no event. */
-  async #changeState(agentId: string, from: readonly AgentState[], to: AgentState, event: HashedEvent): Promise<AgentView> {
+  async #changeState(
+    agentId: string,
+    from: readonly AgentState[],
+    to: AgentState,
+    event: HashedEvent,
+  ): Promise<AgentView> {
     const changed = await this.#ports.agents.changeState(agentId, from, to, event);
     if (changed !== null) {
       await this.#ports.agentChanged();

@@ -35,7 +35,9 @@ export class Admission {
     this.#buckets.set(agentId, bucket);
     if (bucket.tokens < 1) {
       const retryAfterMs = Math.ceil(((1 - bucket.tokens) / ratePerAgent) * 1000);
-      throw new Fault("RATE_LIMITED", `The agent ${agentId} asks more often than ${ratePerAgent} times a second.`, { retryAfterMs });
+      throw new Fault("RATE_LIMITED", `The agent ${agentId} asks more often than ${ratePerAgent} times a second.`, {
+        retryAfterMs,
+      });
     }
     bucket.tokens--;
   }

@@ -79,7 +79,8 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
       ports.admit(agent.agentId);
       watch.lap("authenticate");
       failpoint("authenticated");
-      if (call.deadlineAt <= ports.monotonic()) throw new Fault("DEADLINE_EXCEEDED", "The deadline had passed already.");
+      if (call.deadlineAt <= ports.monotonic())
+        throw new Fault("DEADLINE_EXCEEDED", "The deadline had passed already.");
 
       const untrusted = call.readBody();
       const question = parseRequest(untrusted, agent.agentId);
@@ -89,7 +90,11 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
 
       const flight = flightName(question.agentId, question.idempotencyKey, requestDigest);
       const { joined, result } = flights.share(flight, call.deadlineAt, (deadline) =>
-        settle(ports, { ...question, credentialId: keyIdOf(agent), requestDigest, traceId: traceIdOf(call), deadline }, watch),
+        settle(
+          ports,
+          { ...question, credentialId: keyIdOf(agent), requestDigest, traceId: traceIdOf(call), deadline },
+          watch,
+        ),
       );
       const settled = await beforeDeadline(result, call, ports.monotonic);
 
@@ -113,7 +118,8 @@ async function settle(ports: AuthorizePorts, request: Request, watch: Stopwatch)
 
   if (remembered !== null) return await replay(ports, request, remembered);
   // No claim is made for a frozen agent, so that the key is still free when it is not frozen any more.
-  if ((await ports.directory.confirmedStateOf(request.agentId)) !== "active") return await denyFrozen(ports, request, null);
+  if ((await ports.directory.confirmedStateOf(request.agentId)) !== "active")
+    return await denyFrozen(ports, request, null);
 
   const policy = ports.policy();
   const judgement = policy.evaluate({ agentId: request.agentId, tool: request.tool, payload: request.payload });
@@ -130,7 +136,9 @@ async function settle(ports: AuthorizePorts, request: Request, watch: Stopwatch)
       return await replay(ports, request, winner);
     }
   }
-  throw new Fault("STORE_UNAVAILABLE", "The idempotency key's claim changed too often to be read.", { retryAfterMs: 100 });
+  throw new Fault("STORE_UNAVAILABLE", "The idempotency key's claim changed too often to be read.", {
+    retryAfterMs: 100,
+  });
 }
 
 /** The key was used before: the same request gets the same answer, another one a deny. */
@@ -147,7 +155,10 @@ async function replay(ports: AuthorizePorts, request: Request, first: Claim): Pr
 
 /** The key belongs to another request. The deny claims a variant of the key, so that its retries get its own id back. */
 async function denyReuse(ports: AuthorizePorts, request: Request, first: Claim): Promise<Settled> {
-  const judgement = judge("IDEMPOTENCY_KEY_REUSED", "The idempotency key was used before with another tool or payload.");
+  const judgement = judge(
+    "IDEMPOTENCY_KEY_REUSED",
+    "The idempotency key was used before with another tool or payload.",
+  );
   const claimed = { policyVersion: first.policyVersion, variant: request.requestDigest, linkedTo: first.decisionId };
   for (let attempt = 1; attempt <= CLAIM_TRIES; attempt++) {
     const recorded = await record(ports, request, judgement, claimed);
@@ -155,14 +166,20 @@ async function denyReuse(ports: AuthorizePorts, request: Request, first: Claim):
     const earlier = await ports.ledger.findClaim(request.agentId, request.idempotencyKey, request.requestDigest);
     if (earlier !== null) return { claim: earlier, replayed: true };
   }
-  throw new Fault("STORE_UNAVAILABLE", "The idempotency key's claim changed too often to be read.", { retryAfterMs: 100 });
+  throw new Fault("STORE_UNAVAILABLE", "The idempotency key's claim changed too often to be read.", {
+    retryAfterMs: 100,
+  });
 }
 
 async function denyFrozen(ports: AuthorizePorts, request: Request, first: Claim | null): Promise<Settled> {
   const known = first ?? (await ports.ledger.findClaim(request.agentId, request.idempotencyKey, FIRST));
   const linked = known === null ? {} : { linkedTo: known.decisionId };
   const judgement = judge("AGENT_FROZEN", `The agent ${request.agentId} is frozen.`);
-  const recorded = await record(ports, request, judgement, { policyVersion: ports.policy().version, variant: null, ...linked });
+  const recorded = await record(ports, request, judgement, {
+    policyVersion: ports.policy().version,
+    variant: null,
+    ...linked,
+  });
   // A row without a claim has nothing to lose a race for.
   if (recorded === null) throw new Fault("INTERNAL", "The decision could not be recorded.");
   return { claim: recorded, replayed: false };
@@ -213,7 +230,12 @@ async function record(
   failpoint("after-commit");
   // INVARIANT: from here on the row is durable. A crash loses the answer, and the retry finds the claim.
   if (written === null) return null;
-  const claim: Claim = { ...judgement, ...pick(row), policyVersion: how.policyVersion, expiresAt: written.claimExpiresAt ?? 0 };
+  const claim: Claim = {
+    ...judgement,
+    ...pick(row),
+    policyVersion: how.policyVersion,
+    expiresAt: written.claimExpiresAt ?? 0,
+  };
   failpoint("recorded");
   if (how.variant === FIRST) remember(ports, request, claim);
   failpoint("remembered");

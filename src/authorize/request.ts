@@ -54,7 +54,10 @@ function canonicalise(payload: JsonObject): string {
     throw error;
   }
   if (text.length * 3 > LIMITS.payloadBytes && Buffer.byteLength(text) > LIMITS.payloadBytes) {
-    throw invalid("payload", `must be at most ${LIMITS.payloadBytes} bytes of canonical JSON, is ${Buffer.byteLength(text)}`);
+    throw invalid(
+      "payload",
+      `must be at most ${LIMITS.payloadBytes} bytes of canonical JSON, is ${Buffer.byteLength(text)}`,
+    );
   }
   return text;
 }

@@ -13,20 +13,34 @@ import type { Io } from "./io.ts";
 const ACTOR = "socket";
 
 /** Runs `work` with AdminService: the running service's, through its socket, or else on the store itself. */
-export async function withAdmin<Result>(io: Io, work: (admin: Client<typeof AdminService>) => Promise<Result>): Promise<Result> {
+export async function withAdmin<Result>(
+  io: Io,
+  work: (admin: Client<typeof AdminService>) => Promise<Result>,
+): Promise<Result> {
   const config = loadConfig(io.env, io.cwd);
   if (await somebodyListens(config.adminSocket)) {
     const baseUrl = "http://admin.sock";
-    const overSocket = createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions: { socketPath: config.adminSocket } });
+    const overSocket = createConnectTransport({
+      baseUrl,
+      httpVersion: "1.1",
+      nodeOptions: { socketPath: config.adminSocket },
+    });
     return await work(createClient(AdminService, overSocket));
   }
   return await withOwnStore(config, io, (transport) => work(createClient(AdminService, transport)));
 }
 
-async function withOwnStore<Result>(config: Config, io: Io, work: (transport: Transport) => Promise<Result>): Promise<Result> {
+async function withOwnStore<Result>(
+  config: Config,
+  io: Io,
+  work: (transport: Transport) => Promise<Result>,
+): Promise<Result> {
   const store = await openStore(config, (error) => io.err(`datacrawl: ${error.message}\n`));
   try {
-    const service = adminService(openAdmin(store, () => systemClock.now()), ACTOR);
+    const service = adminService(
+      openAdmin(store, () => systemClock.now()),
+      ACTOR,
+    );
     return await work(createRouterTransport((router) => void router.service(AdminService, service)));
   } finally {
     await store.close();

@@ -72,7 +72,9 @@ function describe(io: Io, shown: Shown): void {
     if (value === null || value === undefined) continue;
     io.out(`${name.padEnd(20)}${printable(kind === "micros" ? isoMicros(Number(value)) : String(value))}\n`);
   }
-  io.out(`${"payload".padEnd(20)}${shown.payload === null ? "(none, or erased)" : printable(JSON.stringify(shown.payload))}\n`);
+  io.out(
+    `${"payload".padEnd(20)}${shown.payload === null ? "(none, or erased)" : printable(JSON.stringify(shown.payload))}\n`,
+  );
   io.out(`${"hash".padEnd(20)}${shown.hash} ${shown.hashMatches ? "(matches the row)" : "(DOES NOT MATCH THE ROW)"}\n`);
 }
 

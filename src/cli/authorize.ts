@@ -14,7 +14,11 @@ interface Flags {
   readonly json?: true;
 }
 
-const EXIT: Readonly<Record<Decision, ExitCode>> = { allow: ExitCode.ok, deny: ExitCode.deny, needs_review: ExitCode.needsReview };
+const EXIT: Readonly<Record<Decision, ExitCode>> = {
+  allow: ExitCode.ok,
+  deny: ExitCode.deny,
+  needs_review: ExitCode.needsReview,
+};
 
 /** `datacrawl authorize`: one question, asked as a guard asks it, so that whatever goes wrong is a deny. */
 export function authorizeCommand(io: Io): Command {
@@ -34,7 +38,10 @@ Example:
 `,
     )
     .action(async (flags: Flags) => {
-      const client = new DataCrawl({ apiKey: io.env["DATACRAWL_API_KEY"] ?? demoKey(io), url: io.env["DATACRAWL_URL"] });
+      const client = new DataCrawl({
+        apiKey: io.env["DATACRAWL_API_KEY"] ?? demoKey(io),
+        url: io.env["DATACRAWL_URL"],
+      });
       const request = { tool: flags.tool, payload: flags.payload, idempotencyKey: flags.key };
       const verdict = await client.authorize(request);
       await client.close();

@@ -28,14 +28,25 @@ export function bypassCommand(io: Io): Command {
     .option("--tool <name>", "an exact tool name; may be repeated", collect, [])
     .option("--all-tools", "every tool of the agent")
     .option("--json", "print the grant")
-    .addHelpText("after", '\nExample:\n  datacrawl bypass set billing-1 --reason "INC-42" --for 30m --tool stripe.refund\n')
+    .addHelpText(
+      "after",
+      '\nExample:\n  datacrawl bypass set billing-1 --reason "INC-42" --for 30m --tool stripe.refund\n',
+    )
     .action(async (agentId: string, flags: SetFlags) => {
       const duration = { seconds: BigInt(flags.for), nanos: 0 };
-      const change = { agentId, reason: flags.reason, duration, tools: [...flags.tool], allTools: flags.allTools === true };
+      const change = {
+        agentId,
+        reason: flags.reason,
+        duration,
+        tools: [...flags.tool],
+        allTools: flags.allTools === true,
+      };
       const { bypass } = await withAdmin(io, (admin) => admin.setCircuitBypass(change));
       if (bypass === undefined) return;
       if (flags.json) return outJson(io, jsonOf(bypass));
-      io.out(`Granted: ${toolsOf(bypass)} for ${printable(agentId)} until ${timeOf(bypass.expiresAt)}, as ${bypass.grantId}.\n`);
+      io.out(
+        `Granted: ${toolsOf(bypass)} for ${printable(agentId)} until ${timeOf(bypass.expiresAt)}, as ${bypass.grantId}.\n`,
+      );
       io.err("It acts only while the agent's own circuit is open. Guards that are in touch have it within 10 s.\n");
     });
 
@@ -49,7 +60,8 @@ export function bypassCommand(io: Io): Command {
       const { bypass } = await withAdmin(io, (admin) => admin.clearCircuitBypass({ agentId, reason: flags.reason }));
       if (flags.json) return outJson(io, bypass === undefined ? null : jsonOf(bypass));
       io.out(bypass === undefined ? "No grant was in force.\n" : `Revoked ${bypass.grantId}.\n`);
-      if (bypass !== undefined) io.err(`A guard that nothing can reach honours it until ${timeOf(bypass.expiresAt)}.\n`);
+      if (bypass !== undefined)
+        io.err(`A guard that nothing can reach honours it until ${timeOf(bypass.expiresAt)}.\n`);
     });
 
   command

@@ -18,14 +18,21 @@ export function circuitCommand(io: Io): Command {
       if (flags.json) return outJson(io, circuits.map(jsonOf));
       const rows = circuits.map(jsonOf).map((circuit) => {
         const { agentId, state, cause, consecutiveFailures, nextProbeAt, unsyncedRecords, reportedAt } = circuit;
-        return [agentId, state, cause, consecutiveFailures, nextProbeAt, unsyncedRecords, reportedAt].map((cell) => String(cell ?? ""));
+        return [agentId, state, cause, consecutiveFailures, nextProbeAt, unsyncedRecords, reportedAt].map((cell) =>
+          String(cell ?? ""),
+        );
       });
       outTable(io, ["AGENT", "STATE", "CAUSE", "FAILURES", "NEXT PROBE", "UNSYNCED", "REPORTED"], rows);
     });
   return command;
 }
 
-function jsonOf({ agentId, journalId, report, reportedAt }: GuardCircuit): Record<string, unknown> {
+function jsonOf({
+  agentId,
+  journalId,
+  report,
+  reportedAt,
+}: GuardCircuit): Record<string, string | number | readonly string[] | null> {
   return {
     agentId,
     journalId,

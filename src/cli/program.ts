@@ -1,16 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { UsageError } from "../fault.ts";
-import { agentCommand } from "./agent.ts";
-import { auditCommand } from "./audit.ts";
-import { authorizeCommand } from "./authorize.ts";
-import { bypassCommand } from "./bypass.ts";
-import { circuitCommand } from "./circuit.ts";
 import { ExitCode, type Io } from "./io.ts";
-import { keysCommand } from "./keys.ts";
-import { migrateCommand } from "./migrate.ts";
-import { policyCommand } from "./policy.ts";
-import { serveCommand } from "./serve.ts";
 
 /** Of package.json, found from src/ as well as from dist/src/. */
 const VERSION = ["../../package.json", "../../../package.json"]
@@ -18,20 +9,26 @@ const VERSION = ["../../package.json", "../../../package.json"]
   .filter((url) => existsSync(url))
   .map((url) => (JSON.parse(readFileSync(url, "utf8")) as { version: string }).version)[0] as string;
 
+/** Each command in a file of its own, loaded when it is called: most need a small part of the whole. */
+const COMMANDS: Readonly<Record<string, (io: Io) => Promise<Command>>> = {
+  serve: async (io) => (await import("./serve.ts")).serveCommand(io),
+  sidecar: async (io) => (await import("./sidecar.ts")).sidecarCommand(io),
+  agent: async (io) => (await import("./agent.ts")).agentCommand(io),
+  authorize: async (io) => (await import("./authorize.ts")).authorizeCommand(io),
+  policy: async (io) => (await import("./policy.ts")).policyCommand(io),
+  audit: async (io) => (await import("./audit.ts")).auditCommand(io),
+  bypass: async (io) => (await import("./bypass.ts")).bypassCommand(io),
+  circuit: async (io) => (await import("./circuit.ts")).circuitCommand(io),
+  conformance: async (io) => (await import("./conformance.ts")).conformanceCommand(io),
+  keys: async (io) => (await import("./keys.ts")).keysCommand(io),
+  migrate: async (io) => (await import("./migrate.ts")).migrateCommand(io),
+};
+
 /** Runs `datacrawl` with `args` (without node and script). Never throws: what went wrong is on stderr and in the status. */
 export async function run(args: readonly string[], io: Io): Promise<void> {
-  const program = new Command("datacrawl")
-    .version(VERSION)
-    .description("Fail-closed authorization for AI agents.")
-    .addCommand(serveCommand(io))
-    .addCommand(agentCommand(io))
-    .addCommand(authorizeCommand(io))
-    .addCommand(policyCommand(io))
-    .addCommand(auditCommand(io))
-    .addCommand(bypassCommand(io))
-    .addCommand(circuitCommand(io))
-    .addCommand(keysCommand(io))
-    .addCommand(migrateCommand(io));
+  const program = new Command("datacrawl").version(VERSION).description("Fail-closed authorization for AI agents.");
+  const called = COMMANDS[args[0] ?? ""];
+  for (const load of called === undefined ? Object.values(COMMANDS) : [called]) program.addCommand(await load(io));
   prepare(program, io);
   try {
     await program.parseAsync(args, { from: "user" });
@@ -39,7 +36,8 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     if (error instanceof CommanderError) {
       io.exit(error.exitCode === 0 ? ExitCode.ok : ExitCode.usage);
     } else {
-      const problems = error instanceof UsageError ? error.problems : [error instanceof Error ? error.message : String(error)];
+      const problems =
+        error instanceof UsageError ? error.problems : [error instanceof Error ? error.message : String(error)];
       for (const problem of problems) io.err(`datacrawl: ${problem}\n`);
       io.exit(ExitCode.failed);
     }

@@ -15,7 +15,11 @@ export class Flights<Result> {
    * Joins the flight named `key`, or starts it with `start`. Nothing is kept once it has landed: who comes later starts
    * anew.
    */
-  share(key: string, deadlineAt: number, start: (deadline: Deadline) => Promise<Result>): { joined: boolean; result: Promise<Result> } {
+  share(
+    key: string,
+    deadlineAt: number,
+    start: (deadline: Deadline) => Promise<Result>,
+  ): { joined: boolean; result: Promise<Result> } {
     const flight = this.#underWay.get(key);
     if (flight !== undefined) {
       flight.deadline.at = Math.max(flight.deadline.at, deadlineAt);

@@ -16,7 +16,8 @@ export class Mac {
 
   /** @param key 32 bytes or fewer, up to a block, secret and random */
   constructor(key: Uint8Array) {
-    if (key.length > BLOCK_BYTES) throw new RangeError(`the key must be at most ${BLOCK_BYTES} bytes, is ${key.length}`);
+    if (key.length > BLOCK_BYTES)
+      throw new RangeError(`the key must be at most ${BLOCK_BYTES} bytes, is ${key.length}`);
     this.#inner = Buffer.alloc(1024);
     this.#outer = Buffer.alloc(BLOCK_BYTES + DIGEST_BYTES);
     for (let index = 0; index < BLOCK_BYTES; index++) {

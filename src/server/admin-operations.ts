@@ -14,7 +14,11 @@ import type { Admin } from "./admin-service.ts";
  *
  * @param agentChanged called after an agent has changed, so that this process knows at once
  */
-export function openAdmin(store: Store, now: () => Micros, agentChanged: AdminPorts["agentChanged"] = async () => undefined): Admin {
+export function openAdmin(
+  store: Store,
+  now: () => Micros,
+  agentChanged: AdminPorts["agentChanged"] = async () => undefined,
+): Admin {
   const random = new RandomPool();
   const agents = new SqlAgentStore(store.database);
   const decisions = new SqlDecisionReader(store.database);

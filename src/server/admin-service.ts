@@ -89,7 +89,12 @@ export function adminService(admin: Admin, actor: string): ServiceImpl<typeof Ad
       return cleared === null ? {} : { bypass: bypassMessage(cleared) };
     },
     async listCircuitBypasses({ agentId, includePast, pageSize, pageToken }) {
-      const filter = { agentId: agentId || null, past: includePast, before: pageTime(pageToken), limit: pageLimit(pageSize) };
+      const filter = {
+        agentId: agentId || null,
+        past: includePast,
+        before: pageTime(pageToken),
+        limit: pageLimit(pageSize),
+      };
       const { grants, more } = await bypass.list(filter);
       return { bypasses: grants.map(bypassMessage), nextPageToken: more ? String(grants.at(-1)?.order.issuedAt) : "" };
     },
@@ -101,13 +106,14 @@ export function adminService(admin: Admin, actor: string): ServiceImpl<typeof Ad
 
 /** The same methods, whose faults become statuses. */
 function answeringFaults(methods: ServiceImpl<typeof AdminService>): ServiceImpl<typeof AdminService> {
-  const wrap = (method: (request: never, context: never) => Promise<unknown>) => async (request: never, context: never) => {
-    try {
-      return await method(request, context);
-    } catch (error) {
-      throw connectError(Fault.from(error));
-    }
-  };
+  const wrap =
+    (method: (request: never, context: never) => Promise<unknown>) => async (request: never, context: never) => {
+      try {
+        return await method(request, context);
+      } catch (error) {
+        throw connectError(Fault.from(error));
+      }
+    };
   const entries = Object.entries(methods) as [string, (request: never, context: never) => Promise<unknown>][];
   return Object.fromEntries(entries.map(([name, method]) => [name, wrap(method)])) as typeof methods;
 }

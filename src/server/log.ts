@@ -12,7 +12,15 @@ export type Log = Logger;
  */
 export function openLog(level: LogLevel): Log {
   const destination = pino.destination({ dest: 2, sync: false, minLength: 4096, periodicFlush: 200 });
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } }, destination);
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination,
+  );
 }
 
 export function logAnswer(log: Log, answer: Answer): void {

@@ -54,7 +54,8 @@ export async function serve(config: Config): Promise<Running> {
     const metrics = new Metrics();
     const service = await openService(config, store, log, metrics);
     opened.push(() => service.close());
-    const demoKeyFile = store.kind === "embedded" ? await ensureDemoAgent(service.admin.operations, config.dataDir) : null;
+    const demoKeyFile =
+      store.kind === "embedded" ? await ensureDemoAgent(service.admin.operations, config.dataDir) : null;
 
     const readiness = new Readiness(service.checks);
     const shared = { roads: service.roads, clock: systemClock, observer: metrics.observer };

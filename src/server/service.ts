@@ -143,7 +143,8 @@ export async function openService(config: Config, store: Store, log: Log, metric
       agents: () => (directory.age < 5000 ? null : "the agents' states have not been confirmed for 5 s"),
       clock: () => clock.problem,
       // The last good bundle decides meanwhile: a broken file must not take every replica out of service.
-      policy: () => (policies.problem === null ? null : { warning: `the newest policies were refused: ${policies.problem}` }),
+      policy: () =>
+        policies.problem === null ? null : { warning: `the newest policies were refused: ${policies.problem}` },
     },
     get policyVersion() {
       return policies.current.version;
@@ -152,7 +153,9 @@ export async function openService(config: Config, store: Store, log: Log, metric
     drain: () => admission.close(),
     close: async () => {
       chores.stop();
-      await recordRefusals().catch((error: unknown) => log.error({ cause: String(error) }, "refused credentials were not recorded"));
+      await recordRefusals().catch((error: unknown) =>
+        log.error({ cause: String(error) }, "refused credentials were not recorded"),
+      );
       directory.stop();
       await policies.close();
       await cache.close();

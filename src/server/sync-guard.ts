@@ -1,5 +1,9 @@
 import { create, toJsonString } from "@bufbuild/protobuf";
-import { CircuitReportSchema, type SyncGuardResponse, SyncGuardResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import {
+  CircuitReportSchema,
+  type SyncGuardResponse,
+  SyncGuardResponseSchema,
+} from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { SyncCall, SyncResult } from "../guard/receive.ts";
 import type { Roads } from "./roads.ts";
 import { timestampOf } from "./timestamp.ts";

@@ -8,7 +8,8 @@ import { Fault } from "../fault.ts";
  */
 export function traced(authorize: AuthorizeHandler): AuthorizeHandler {
   const provider = trace.getTracerProvider();
-  if (provider instanceof ProxyTracerProvider && provider.getDelegateTracer("datacrawl") === undefined) return authorize;
+  if (provider instanceof ProxyTracerProvider && provider.getDelegateTracer("datacrawl") === undefined)
+    return authorize;
   const tracer = trace.getTracer("datacrawl");
   return async (call) => {
     const carrier = call.traceparent === undefined ? {} : { traceparent: call.traceparent };

@@ -38,13 +38,22 @@ export class SqlAgentStore implements DirectoryStore {
   }
 
   /** @returns the agent, or null if there is one of that id already */
-  async create(agentId: string, key: { keyId: string; secretHash: Uint8Array }, event: HashedEvent): Promise<AgentListing | null> {
+  async create(
+    agentId: string,
+    key: { keyId: string; secretHash: Uint8Array },
+    event: HashedEvent,
+  ): Promise<AgentListing | null> {
     const rows = await this.#database.query(CREATE, [agentId, key.keyId, key.secretHash, ...eventParams(event)]);
     return rows.length === 0 ? null : await this.find(agentId);
   }
 
   /** @returns the agent, or null if there is none of that id in one of the states `from` */
-  async changeState(agentId: string, from: readonly AgentState[], to: AgentState, event: HashedEvent): Promise<AgentListing | null> {
+  async changeState(
+    agentId: string,
+    from: readonly AgentState[],
+    to: AgentState,
+    event: HashedEvent,
+  ): Promise<AgentListing | null> {
     const rows = await this.#database.query(CHANGE_STATE, [agentId, arrayLiteral(from), to, ...eventParams(event)]);
     return rows.length === 0 ? null : await this.find(agentId);
   }
@@ -56,7 +65,10 @@ export class SqlAgentStore implements DirectoryStore {
 
   /** By id, those after `after`. */
   async list(after: string, limit: number): Promise<AgentListing[]> {
-    const rows = await this.#database.query<AgentRow>(`${LIST} WHERE agent_id > $1 ORDER BY agent_id LIMIT $2`, [after, limit]);
+    const rows = await this.#database.query<AgentRow>(`${LIST} WHERE agent_id > $1 ORDER BY agent_id LIMIT $2`, [
+      after,
+      limit,
+    ]);
     return rows.map(listingOf);
   }
 }

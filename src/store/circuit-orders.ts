@@ -41,7 +41,13 @@ export class SqlCircuitOrders {
   }
 
   /** Grants, newest first: those issued before `before`, and only those in force at `now` unless `past`. */
-  async listGrants(filter: { agentId: string | null; past: boolean; before: Micros; now: Micros; limit: number }): Promise<GrantListing[]> {
+  async listGrants(filter: {
+    agentId: string | null;
+    past: boolean;
+    before: Micros;
+    now: Micros;
+    limit: number;
+  }): Promise<GrantListing[]> {
     const rows = await this.#database.query<OrderRow & EndRow>(LIST, [
       filter.agentId,
       filter.past ? "yes" : "no",

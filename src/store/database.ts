@@ -5,7 +5,11 @@ export interface Database {
    *
    * @throws SqlError
    */
-  query<Row = Record<string, unknown>>(text: string, params?: readonly SqlParam[], options?: QueryOptions): Promise<Row[]>;
+  query<Row = Record<string, unknown>>(
+    text: string,
+    params?: readonly SqlParam[],
+    options?: QueryOptions,
+  ): Promise<Row[]>;
   /** Runs a script of many statements in one transaction, under a lock that no two scripts hold at once. */
   script(text: string): Promise<void>;
   close(): Promise<void>;

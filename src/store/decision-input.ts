@@ -18,7 +18,9 @@ export function decisionInput(extras: readonly { readonly name: string; readonly
 export const DECISION_INPUT = decisionInput([]);
 
 /** The columns' values, selected from the input, as the table has them. */
-export const COLUMN_VALUES = DECISION_COLUMNS.map(({ name, kind }) => (kind === "micros" ? timestampOf(name) : name)).join(", ");
+export const COLUMN_VALUES = DECISION_COLUMNS.map(({ name, kind }) =>
+  kind === "micros" ? timestampOf(name) : name,
+).join(", ");
 
 /** One array literal for each column, and one for the hashes. */
 export function decisionParams(entries: readonly { readonly row: DecisionRow; readonly hash: Uint8Array }[]): string[] {

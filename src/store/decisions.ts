@@ -18,12 +18,14 @@ export class SqlDecisionReader {
   }
 
   async find(decisionId: string): Promise<StoredDecision | null> {
-    const [found] = await this.#database.query<Record<string, unknown>>(FIND, [decisionId]);
+    const [found] = await this.#database.query(FIND, [decisionId]);
     return found === undefined ? null : storedOf(found);
   }
 }
 
-const COLUMNS = DECISION_COLUMNS.map(({ name, kind }) => (kind === "micros" ? `${microsOf(`d.${name}`)} AS ${name}` : `d.${name}`));
+const COLUMNS = DECISION_COLUMNS.map(({ name, kind }) =>
+  kind === "micros" ? `${microsOf(`d.${name}`)} AS ${name}` : `d.${name}`,
+);
 
 const FIND = `
 SELECT ${COLUMNS.join(", ")}, d.hash, p.salt, p.canonical

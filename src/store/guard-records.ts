@@ -53,14 +53,24 @@ export class SqlGuardRecords {
 
   /** The circuits that were reported within a day, the newest reports first. */
   async circuits(agentId: string | null): Promise<CircuitListing[]> {
-    const rows = await this.#database.query<{ agent_id: string; journal_id: string; report: string; reported_at: string }>(
+    const rows = await this.#database.query<{
+      agent_id: string;
+      journal_id: string;
+      report: string;
+      reported_at: string;
+    }>(
       `SELECT agent_id, journal_id, report, ${microsOf("reported_at")} AS reported_at FROM guard_circuits
        WHERE ($1::text IS NULL OR agent_id = $1::text) AND reported_at > now() - interval '1 day'
        ORDER BY guard_circuits.reported_at DESC LIMIT 10000`,
       [agentId],
     );
     return rows.map((row) => {
-      return { agentId: row.agent_id, journalId: row.journal_id, report: row.report, reportedAt: Number(row.reported_at) };
+      return {
+        agentId: row.agent_id,
+        journalId: row.journal_id,
+        report: row.report,
+        reportedAt: Number(row.reported_at),
+      };
     });
   }
 

@@ -36,7 +36,8 @@ function loadHmacKey(directory: string): Buffer {
   try {
     text = readFileSync(path, "utf8").trim();
   } catch (error) {
-    const why = error instanceof Error && "code" in error && error.code === "ENOENT" ? "does not exist" : "cannot be read";
+    const why =
+      error instanceof Error && "code" in error && error.code === "ENOENT" ? "does not exist" : "cannot be read";
     throw new UsageError([
       `the key file ${path} ${why}: run \`datacrawl keys init\` once, and give all replicas the same files (DATACRAWL_KEYS_DIR)`,
     ]);
@@ -59,8 +60,14 @@ export async function registerKeys(database: Database, keys: ServiceKeys): Promi
   };
   const problems: string[] = [];
   for (const [name, mine] of Object.entries(ours)) {
-    await database.query("INSERT INTO service_keys (name, fingerprint) VALUES ($1, $2) ON CONFLICT DO NOTHING", [name, mine]);
-    const [row] = await database.query<{ fingerprint: string }>("SELECT fingerprint FROM service_keys WHERE name = $1", [name]);
+    await database.query("INSERT INTO service_keys (name, fingerprint) VALUES ($1, $2) ON CONFLICT DO NOTHING", [
+      name,
+      mine,
+    ]);
+    const [row] = await database.query<{ fingerprint: string }>(
+      "SELECT fingerprint FROM service_keys WHERE name = $1",
+      [name],
+    );
     if (row?.fingerprint === mine) continue;
     problems.push(
       `this replica's ${name} key has the fingerprint ${mine}, but this database's replicas use ${row?.fingerprint}: ` +

@@ -52,9 +52,14 @@ export async function makePartitions(owner: Database): Promise<void> {
 
 /** Whether the layout is the one that this software was written for: null, or what is wrong. */
 export async function layoutProblem(database: Database): Promise<string | null> {
-  const [found] = await database.query<{ present: boolean }>("SELECT to_regclass('schema_migrations') IS NOT NULL AS present");
-  if (found?.present !== true) return "the database has no DataCrawl tables: run `datacrawl migrate` with DATABASE_OWNER_URL";
-  const [row] = await database.query<{ newest: number }>("SELECT coalesce(max(id), 0)::int AS newest FROM schema_migrations");
+  const [found] = await database.query<{ present: boolean }>(
+    "SELECT to_regclass('schema_migrations') IS NOT NULL AS present",
+  );
+  if (found?.present !== true)
+    return "the database has no DataCrawl tables: run `datacrawl migrate` with DATABASE_OWNER_URL";
+  const [row] = await database.query<{ newest: number }>(
+    "SELECT coalesce(max(id), 0)::int AS newest FROM schema_migrations",
+  );
   const newest = MIGRATIONS.at(-1)?.id ?? 0;
   if (row?.newest === newest) return null;
   return `the database's layout is number ${row?.newest}, this version needs ${newest}: run \`datacrawl migrate\` with DATABASE_OWNER_URL`;

@@ -96,13 +96,18 @@ async function openPostgres(config: Config, url: string, onError: (error: Error)
 }
 
 /** Migrates with the owner's login, which is held no longer than that takes. */
-export async function migrateAs(ownerUrl: string, serviceUrl: string | null, onError: (error: Error) => void): Promise<void> {
+export async function migrateAs(
+  ownerUrl: string,
+  serviceUrl: string | null,
+  onError: (error: Error) => void,
+): Promise<void> {
   const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError });
   try {
     const login = serviceUrl === null ? null : userOf(serviceUrl);
     await migrate(owner, login === userOf(ownerUrl) ? null : login);
   } catch (error) {
-    if (error instanceof SqlError) throw new UsageError([`the migration with DATABASE_OWNER_URL failed: ${error.message}`]);
+    if (error instanceof SqlError)
+      throw new UsageError([`the migration with DATABASE_OWNER_URL failed: ${error.message}`]);
     throw error;
   } finally {
     await owner.close();
@@ -128,7 +133,8 @@ async function unsafeSettings(database: Database): Promise<string[]> {
   const problems = unsafe.map(
     (name) => `Postgres has ${name} = off, so a crash loses decisions that were answered: set ${name} = on`,
   );
-  if (Number(row?.["version"]) < 150_000) problems.push(`Postgres is version ${row?.["version"]}: 15 or newer is needed`);
+  if (Number(row?.["version"]) < 150_000)
+    problems.push(`Postgres is version ${row?.["version"]}: 15 or newer is needed`);
   return problems;
 }
 

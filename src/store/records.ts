@@ -35,7 +35,9 @@ export class SqlRecordStore implements RecordStore, Ledger {
   }
 
   async findClaim(agentId: string, idempotencyKey: string, variant: Variant): Promise<Claim | null> {
-    const [row] = await this.#database.query<ClaimRow>(FIND_CLAIM, [agentId, idempotencyKey, variant], { name: "find_claim" });
+    const [row] = await this.#database.query<ClaimRow>(FIND_CLAIM, [agentId, idempotencyKey, variant], {
+      name: "find_claim",
+    });
     return row === undefined ? null : claimOf(row);
   }
 

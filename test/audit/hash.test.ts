@@ -3,7 +3,13 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { digestPayload, encodeDecision, hashDecision, hashEvent } from "../../src/audit/hash.ts";
-import { type Column, DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "../../src/audit/record.ts";
+import {
+  type Column,
+  DECISION_COLUMNS,
+  type DecisionRow,
+  EVENT_COLUMNS,
+  type EventRow,
+} from "../../src/audit/record.ts";
 
 interface Vectors {
   payload: { salt: string; canonical: string; digest: string };
@@ -53,7 +59,9 @@ describe("the audit format", () => {
   test("different rows have different bytes", () => {
     const base = rowOf<DecisionRow>(DECISION_COLUMNS, vectors.decisions[0]?.row as Record<string, unknown>);
     const text = fc.option(fc.string({ maxLength: 4 }), { nil: null });
-    const row = fc.record({ credentialId: text, ruleId: text, traceId: text, detail: text }).map((part) => ({ ...base, ...part }));
+    const row = fc
+      .record({ credentialId: text, ruleId: text, traceId: text, detail: text })
+      .map((part) => ({ ...base, ...part }));
     fc.assert(
       fc.property(row, row, (a, b) => {
         const same = JSON.stringify(a) === JSON.stringify(b);
@@ -65,6 +73,10 @@ describe("the audit format", () => {
   test("a row larger than the scratch is encoded whole", () => {
     const base = rowOf<DecisionRow>(DECISION_COLUMNS, vectors.decisions[0]?.row as Record<string, unknown>);
     const detail = "é".repeat(100_000);
-    expect(encodeDecision({ ...base, detail }).subarray(-200_000).toString()).toBe(detail);
+    expect(
+      encodeDecision({ ...base, detail })
+        .subarray(-200_000)
+        .toString(),
+    ).toBe(detail);
   });
 });

@@ -7,7 +7,11 @@ import { entryFor } from "../support/entries.ts";
 
 /** A store that writes when it is told to, with the laws of the real one: a claim is won once, a poisoned batch fails whole. */
 class ManualStore implements RecordStore {
-  readonly batches: { readonly entries: readonly Entry[]; readonly commit: () => void; readonly fail: (error: Error) => void }[] = [];
+  readonly batches: {
+    readonly entries: readonly Entry[];
+    readonly commit: () => void;
+    readonly fail: (error: Error) => void;
+  }[] = [];
   readonly held = new Set<string>();
 
   recordBatch(entries: readonly Entry[]): Promise<ReadonlyMap<string, Written>> {
@@ -63,7 +67,9 @@ describe("group commit", () => {
 
   test("no batch makes the same claim twice, and the second to claim learns that it lost", async () => {
     const { store, writer } = setUp();
-    const results = Promise.all([entryFor("same"), entryFor("same"), entryFor("other")].map((entry) => writer.record(entry, never)));
+    const results = Promise.all(
+      [entryFor("same"), entryFor("same"), entryFor("other")].map((entry) => writer.record(entry, never)),
+    );
     await Promise.resolve();
     expect(store.batches[0]?.entries.map(({ row }) => row.idempotencyKey)).toEqual(["same", "other"]);
     await store.drain();
@@ -110,7 +116,9 @@ describe("group commit", () => {
 
   test("the queue is bounded, for all and for each agent", async () => {
     const { store, writer } = setUp();
-    const flood = Array.from({ length: 80 }, (_, index) => writer.record(entryFor(`f${index}`), never).catch((error: Fault) => error.code));
+    const flood = Array.from({ length: 80 }, (_, index) =>
+      writer.record(entryFor(`f${index}`), never).catch((error: Fault) => error.code),
+    );
     const polite = writer.record(entryFor("polite", { agentId: "other" }), never);
     await store.drain();
     const refused = (await Promise.all(flood)).filter((result) => result === "QUEUE_FULL");

@@ -23,16 +23,22 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
   afterAll(() => database.end());
 
   const rowsFor = async (key: string): Promise<number> => {
-    const { rows } = await database.query("SELECT 1 FROM audit_decisions WHERE idempotency_key = $1 AND reason <> 'IDEMPOTENCY_KEY_REUSED'", [key]);
+    const { rows } = await database.query(
+      "SELECT 1 FROM audit_decisions WHERE idempotency_key = $1 AND reason <> 'IDEMPOTENCY_KEY_REUSED'",
+      [key],
+    );
     return rows.length;
   };
 
   /** Everybody asks the same at once; all who got an answer must have the same one, and there must be one row. */
   const race = async (services: readonly ServiceProcess[], key: string, racers: number): Promise<void> => {
     const answers = await Promise.all(
-      services.flatMap((service) => Array.from({ length: racers }, () => ask(service.connectUrl, cluster.agentKey, request(key)))),
+      services.flatMap((service) =>
+        Array.from({ length: racers }, () => ask(service.connectUrl, cluster.agentKey, request(key))),
+      ),
     );
-    for (const answer of answers) expect(answer, JSON.stringify(answer)).toMatchObject({ status: 200, body: { decision: "DECISION_ALLOW" } });
+    for (const answer of answers)
+      expect(answer, JSON.stringify(answer)).toMatchObject({ status: 200, body: { decision: "DECISION_ALLOW" } });
     expect(new Set(answers.map(({ body }) => body["decisionId"])).size).toBe(1);
     expect(answers.filter(({ body }) => body["replayed"] !== true)).toHaveLength(1);
     expect(await rowsFor(key)).toBe(1);
@@ -44,7 +50,9 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
     // Two requests race for one key: one wins, all of the other kind are denied.
     const mixed = await Promise.all(
       services.flatMap((service) =>
-        Array.from({ length: 32 }, (_, index) => ask(service.connectUrl, cluster.agentKey, request("mixed", index % 2 === 0 ? "A" : "B"))),
+        Array.from({ length: 32 }, (_, index) =>
+          ask(service.connectUrl, cluster.agentKey, request("mixed", index % 2 === 0 ? "A" : "B")),
+        ),
       ),
     );
     const allowed = mixed.filter(({ body }) => body["decision"] === "DECISION_ALLOW");
@@ -71,8 +79,10 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
     });
 
     const [first, second] = [() => services[0] as ServiceProcess, () => services[1] as ServiceProcess];
-    const askFirst = (key: string, subject?: string): Promise<Asked> => ask(first().connectUrl, cluster.agentKey, request(key, subject));
-    const askSecond = (key: string, subject?: string): Promise<Asked> => ask(second().connectUrl, cluster.agentKey, request(key, subject));
+    const askFirst = (key: string, subject?: string): Promise<Asked> =>
+      ask(first().connectUrl, cluster.agentKey, request(key, subject));
+    const askSecond = (key: string, subject?: string): Promise<Asked> =>
+      ask(second().connectUrl, cluster.agentKey, request(key, subject));
     const command = async (...args: string[]): Promise<void> => {
       const { Redis } = await import("ioredis");
       const client = new Redis(redis.port);
@@ -114,7 +124,10 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
       const before = await askFirst("stall");
       process.kill(redis.pid, "SIGSTOP");
       try {
-        expect((await askSecond("stall")).body).toMatchObject({ decisionId: before.body["decisionId"], replayed: true });
+        expect((await askSecond("stall")).body).toMatchObject({
+          decisionId: before.body["decisionId"],
+          replayed: true,
+        });
         await race(services, "stalled-race", 16);
       } finally {
         process.kill(redis.pid, "SIGCONT");

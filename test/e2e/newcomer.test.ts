@@ -4,7 +4,16 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePort } from "../support/net.ts";
-import { ask, cleanEnv, demoKey, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import {
+  ask,
+  cleanEnv,
+  demoKey,
+  discard,
+  runCli,
+  type ServiceProcess,
+  startService,
+  tempDir,
+} from "../support/service.ts";
 
 const inside = { to: ["ann@example.com"], subject: "Hi", body: "Hello" };
 const outside = { to: ["eve@elsewhere.org"], subject: "Hi", body: "Hello" };
@@ -19,7 +28,8 @@ describe("from nothing to the first decisions, on the embedded default", () => {
   });
   afterAll(() => discard(service));
 
-  const authorize = (tool: string, payload: unknown, idempotencyKey: string) => ask(service.connectUrl, key, { tool, payload, idempotencyKey });
+  const authorize = (tool: string, payload: unknown, idempotencyKey: string) =>
+    ask(service.connectUrl, key, { tool, payload, idempotencyKey });
 
   test("the printed curl line works as it is pasted", () => {
     const line = service.output().out.slice(service.output().out.indexOf("curl "));
@@ -50,7 +60,11 @@ describe("from nothing to the first decisions, on the embedded default", () => {
     const first = await authorize("gmail.send_email", inside, "retry");
     const again = await authorize("gmail.send_email", inside, "retry");
     expect(first.body["replayed"]).toBeUndefined();
-    expect(again.body).toMatchObject({ decisionId: first.body["decisionId"], decision: "DECISION_ALLOW", replayed: true });
+    expect(again.body).toMatchObject({
+      decisionId: first.body["decisionId"],
+      decision: "DECISION_ALLOW",
+      replayed: true,
+    });
 
     const reused = await authorize("gmail.send_email", outside, "retry");
     expect(reused.body).toMatchObject({ decision: "DECISION_DENY", reason: "REASON_IDEMPOTENCY_KEY_REUSED" });
@@ -65,9 +79,16 @@ describe("from nothing to the first decisions, on the embedded default", () => {
     expect(status).toBe(0);
     const shown = JSON.parse(stdout) as { row: Record<string, unknown>; payload: unknown; hashMatches: boolean };
     expect(shown).toMatchObject({ hashMatches: true, payload: inside });
-    expect(shown.row).toMatchObject({ decision: "allow", agent_id: "demo", idempotency_key: "shown", source: "service" });
+    expect(shown.row).toMatchObject({
+      decision: "allow",
+      agent_id: "demo",
+      idempotency_key: "shown",
+      source: "service",
+    });
     const script = /```python\n([\s\S]*?)```/.exec(readFileSync("docs/audit-format.md", "utf8"))?.[1] as string;
-    expect(spawnSync("python3", ["-c", script], { input: stdout, encoding: "utf8" }).stdout.trim()).toBe("hash matches");
+    expect(spawnSync("python3", ["-c", script], { input: stdout, encoding: "utf8" }).stdout.trim()).toBe(
+      "hash matches",
+    );
   });
 
   test("the examples run as they are", () => {
@@ -80,7 +101,8 @@ describe("from nothing to the first decisions, on the embedded default", () => {
 
   test("authorize from the command line says by its exit status what was decided", () => {
     const env = { DATACRAWL_DATA_DIR: service.dataDir, DATACRAWL_URL: `http://127.0.0.1:${service.grpcPort}` };
-    const run = (tool: string, payload: unknown) => runCli(["authorize", "--tool", tool, "--payload", JSON.stringify(payload), "--json"], env);
+    const run = (tool: string, payload: unknown) =>
+      runCli(["authorize", "--tool", tool, "--payload", JSON.stringify(payload), "--json"], env);
     expect(run("gmail.send_email", inside).status).toBe(0);
     expect(run("no.such_tool", {}).status).toBe(2);
     expect(run("gmail.send_email", outside).status).toBe(3);
@@ -90,14 +112,23 @@ describe("from nothing to the first decisions, on the embedded default", () => {
 
   test("agents are made, listed and revoked over the socket; a revoked credential is worth nothing at once", async () => {
     const env = { DATACRAWL_DATA_DIR: service.dataDir };
-    const made = JSON.parse(runCli(["agent", "create", "billing-1", "--json"], env).stdout) as { agentId: string; key: string };
+    const made = JSON.parse(runCli(["agent", "create", "billing-1", "--json"], env).stdout) as {
+      agentId: string;
+      key: string;
+    };
     expect(made.key).toMatch(/^dc_agent_billing-1_[0-9a-f]{12}_[0-9a-f]{64}$/);
     const request = { tool: "gmail.send_email", payload: inside, idempotencyKey: "x" };
     expect((await ask(service.connectUrl, made.key, request)).status).toBe(200);
     expect(runCli(["agent", "create", "billing-1"], env).status).toBe(1);
-    expect(JSON.parse(runCli(["agent", "list", "--json"], env).stdout)).toMatchObject([{ agentId: "billing-1" }, { agentId: "demo" }]);
+    expect(JSON.parse(runCli(["agent", "list", "--json"], env).stdout)).toMatchObject([
+      { agentId: "billing-1" },
+      { agentId: "demo" },
+    ]);
     expect(runCli(["agent", "revoke", "billing-1"], env).status).toBe(0);
-    expect(await ask(service.connectUrl, made.key, request)).toMatchObject({ status: 401, body: { code: "unauthenticated" } });
+    expect(await ask(service.connectUrl, made.key, request)).toMatchObject({
+      status: 401,
+      body: { code: "unauthenticated" },
+    });
   });
 
   test("a frozen agent is denied, its earlier allow too, each deny linked to it; unfrozen, the allow is back", async () => {
@@ -108,7 +139,9 @@ describe("from nothing to the first decisions, on the embedded default", () => {
     const frozen = await ask(service.connectUrl, key, request);
     expect(frozen.body).toMatchObject({ decision: "DECISION_DENY", reason: "REASON_AGENT_FROZEN" });
     const shown = runCli(["audit", "show", String(frozen.body["decisionId"]), "--json"], env).stdout;
-    expect((JSON.parse(shown) as { row: Record<string, unknown> }).row["linked_decision_id"]).toBe(first.body["decisionId"]);
+    expect((JSON.parse(shown) as { row: Record<string, unknown> }).row["linked_decision_id"]).toBe(
+      first.body["decisionId"],
+    );
     expect(runCli(["agent", "unfreeze", "demo", "--reason", "test"], env).status).toBe(0);
     expect((await ask(service.connectUrl, key, request)).body).toMatchObject({
       decision: "DECISION_ALLOW",
@@ -136,7 +169,11 @@ describe("from nothing to the first decisions, on the embedded default", () => {
 describe("what cannot start says why, and exits 1", () => {
   test("a data directory that another process holds", async () => {
     const service = await startService();
-    const { status, stderr } = runCli(["serve"], { DATACRAWL_DATA_DIR: service.dataDir, DATACRAWL_GRPC_ADDR: "127.0.0.1:0", DATACRAWL_CONNECT_ADDR: "127.0.0.1:0" });
+    const { status, stderr } = runCli(["serve"], {
+      DATACRAWL_DATA_DIR: service.dataDir,
+      DATACRAWL_GRPC_ADDR: "127.0.0.1:0",
+      DATACRAWL_CONNECT_ADDR: "127.0.0.1:0",
+    });
     expect(status).toBe(1);
     expect(stderr).toContain(`the data directory ${service.dataDir} is in use by another process`);
     await discard(service);
@@ -145,7 +182,11 @@ describe("what cannot start says why, and exits 1", () => {
   test.each(["DATACRAWL_GRPC_ADDR", "DATACRAWL_CONNECT_ADDR"])("a taken port names %s", async (variable) => {
     const port = await freePort();
     const holder = createServer().listen(port, "127.0.0.1");
-    const addresses = { DATACRAWL_GRPC_ADDR: "127.0.0.1:0", DATACRAWL_CONNECT_ADDR: "127.0.0.1:0", [variable]: `127.0.0.1:${port}` };
+    const addresses = {
+      DATACRAWL_GRPC_ADDR: "127.0.0.1:0",
+      DATACRAWL_CONNECT_ADDR: "127.0.0.1:0",
+      [variable]: `127.0.0.1:${port}`,
+    };
     const { status, stderr } = runCli(["serve"], { DATACRAWL_DATA_DIR: tempDir(), ...addresses });
     expect(status).toBe(1);
     expect(stderr).toContain(`127.0.0.1:${port} (${variable}) is already in use`);
@@ -160,7 +201,8 @@ describe("what cannot start says why, and exits 1", () => {
       DATACRAWL_GRCP_ADDR: "127.0.0.1:2",
     });
     expect(status).toBe(1);
-    for (const name of ["DATACRAWL_GRPC_ADDR", "DATACRAWL_AGENT_RATE", "DATABASE_URL", "DATACRAWL_GRCP_ADDR"]) expect(stderr).toContain(name);
+    for (const name of ["DATACRAWL_GRPC_ADDR", "DATACRAWL_AGENT_RATE", "DATABASE_URL", "DATACRAWL_GRCP_ADDR"])
+      expect(stderr).toContain(name);
     expect(stderr).not.toContain("hunter2");
   });
 });

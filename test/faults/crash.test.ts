@@ -22,7 +22,12 @@ const request = (idempotencyKey: string) => ({
 });
 
 /** Several clients ask until the service is dead; then a new one answers every retry. */
-async function crashSchedule(start: (extra: Record<string, string>) => Promise<ServiceProcess>, keyOf: () => string, failpoint: string, seed: string): Promise<{ dead: ServiceProcess; answered: Attempt[]; keys: string[]; hits: number }> {
+async function crashSchedule(
+  start: (extra: Record<string, string>) => Promise<ServiceProcess>,
+  keyOf: () => string,
+  failpoint: string,
+  seed: string,
+): Promise<{ dead: ServiceProcess; answered: Attempt[]; keys: string[]; hits: number }> {
   const hits = randomInt(1, 60);
   const dead = await start({ DATACRAWL_TEST_FAILPOINT: `${failpoint}:${hits}` });
   const agentKey = keyOf();
@@ -57,27 +62,34 @@ describe.skipIf(inject("postgresUrl") === null)("SIGKILL of the real process at 
     await database.end();
   });
 
-  test.each(FAILPOINTS)("%s: no answer without a row, and the retry is the same decision", { timeout: 30_000 * SEEDS }, async (failpoint) => {
-    for (let seed = 0; seed < SEEDS; seed++) {
-      const name = `${failpoint}-${seed}-${randomInt(1e9)}`;
-      const start = (extra: Record<string, string>) => startService({ ...cluster.env, ...extra });
-      const { dead, answered, keys, hits } = await crashSchedule(start, () => cluster.agentKey, failpoint, name);
-      expect(await dead.kill("SIGKILL"), `${name} after ${hits} hits`).toEqual({ code: null, signal: "SIGKILL" });
-      for (const { key, answer } of answered) {
-        const { rows } = await database.query("SELECT decision_id::text AS id FROM audit_decisions WHERE idempotency_key = $1", [key]);
-        expect(rows, `${name} ${key}`).toEqual([{ id: answer.body["decisionId"] }]);
+  test.each(FAILPOINTS)(
+    "%s: no answer without a row, and the retry is the same decision",
+    { timeout: 30_000 * SEEDS },
+    async (failpoint) => {
+      for (let seed = 0; seed < SEEDS; seed++) {
+        const name = `${failpoint}-${seed}-${randomInt(1e9)}`;
+        const start = (extra: Record<string, string>) => startService({ ...cluster.env, ...extra });
+        const { dead, answered, keys, hits } = await crashSchedule(start, () => cluster.agentKey, failpoint, name);
+        expect(await dead.kill("SIGKILL"), `${name} after ${hits} hits`).toEqual({ code: null, signal: "SIGKILL" });
+        for (const { key, answer } of answered) {
+          const { rows } = await database.query(
+            "SELECT decision_id::text AS id FROM audit_decisions WHERE idempotency_key = $1",
+            [key],
+          );
+          expect(rows, `${name} ${key}`).toEqual([{ id: answer.body["decisionId"] }]);
+        }
+        for (const key of keys) {
+          const retry = await ask(survivor.connectUrl, cluster.agentKey, request(key));
+          expect(retry.body["decision"]).toBe("DECISION_ALLOW");
+          const before = answered.find((attempt) => attempt.key === key);
+          if (before !== undefined) expect(retry.body["decisionId"]).toBe(before.answer.body["decisionId"]);
+          const { rows } = await database.query("SELECT 1 FROM audit_decisions WHERE idempotency_key = $1", [key]);
+          expect(rows).toHaveLength(1);
+        }
+        await discard(dead);
       }
-      for (const key of keys) {
-        const retry = await ask(survivor.connectUrl, cluster.agentKey, request(key));
-        expect(retry.body["decision"]).toBe("DECISION_ALLOW");
-        const before = answered.find((attempt) => attempt.key === key);
-        if (before !== undefined) expect(retry.body["decisionId"]).toBe(before.answer.body["decisionId"]);
-        const { rows } = await database.query("SELECT 1 FROM audit_decisions WHERE idempotency_key = $1", [key]);
-        expect(rows).toHaveLength(1);
-      }
-      await discard(dead);
-    }
-  });
+    },
+  );
 });
 
 describe("SIGKILL of the real process at a named failpoint, on the embedded store", () => {

@@ -39,7 +39,10 @@ describe.skipIf(inject("postgresUrl") === null)("Postgres gone for a while", () 
   const residentMiB = (): number =>
     Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${service.child.pid}/status`, "utf8"))?.[1]) / 1024;
   const rowFor = async (key: string): Promise<string | undefined> => {
-    const { rows } = await database.query("SELECT decision_id::text AS id FROM audit_decisions WHERE idempotency_key = $1", [key]);
+    const { rows } = await database.query(
+      "SELECT decision_id::text AS id FROM audit_decisions WHERE idempotency_key = $1",
+      [key],
+    );
     return (rows[0] as { id: string } | undefined)?.id;
   };
 
@@ -106,8 +109,13 @@ describe.skipIf(inject("postgresUrl") === null)("Postgres gone for a while", () 
     await ask(service.connectUrl, cluster.agentKey, request("remembered-allow"));
     await proxy.setListening(false);
     await sleep(2500);
-    expect((await ask(service.connectUrl, cluster.agentKey, denied)).body).toMatchObject({ decisionId: first.body["decisionId"], replayed: true });
-    expect((await ask(service.connectUrl, cluster.agentKey, request("remembered-allow"))).body["code"]).toBe("unavailable");
+    expect((await ask(service.connectUrl, cluster.agentKey, denied)).body).toMatchObject({
+      decisionId: first.body["decisionId"],
+      replayed: true,
+    });
+    expect((await ask(service.connectUrl, cluster.agentKey, request("remembered-allow"))).body["code"]).toBe(
+      "unavailable",
+    );
     expect(await isReady(service.connectUrl)).toBe(false);
     await proxy.setListening(true);
     await waitUntil(() => isReady(service.connectUrl), 15_000, "the service did not recover");

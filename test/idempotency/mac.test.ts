@@ -3,7 +3,13 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Mac } from "../../src/idempotency/mac.ts";
 
-const parts = fc.array(fc.oneof(fc.string({ unit: "binary" }).filter((text) => text.isWellFormed()), fc.uint8Array({ maxLength: 3000 })), { maxLength: 4 });
+const parts = fc.array(
+  fc.oneof(
+    fc.string({ unit: "binary" }).filter((text) => text.isWellFormed()),
+    fc.uint8Array({ maxLength: 3000 }),
+  ),
+  { maxLength: 4 },
+);
 
 test("is HMAC-SHA-256 over each part behind its length", () => {
   fc.assert(

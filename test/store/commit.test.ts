@@ -37,9 +37,14 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
   let viaProxy: PostgresDatabase;
 
   beforeAll(async () => {
-    store = (await storeKinds().find(({ name }) => name === "Postgres")?.open()) as TestStore;
+    store = (await storeKinds()
+      .find(({ name }) => name === "Postgres")
+      ?.open()) as TestStore;
     proxy = await startTcpProxy(Number(new URL(store.serviceUrl as string).port));
-    viaProxy = new PostgresDatabase(throughPort(store.serviceUrl as string, proxy.port), { connections: 4, onError: () => undefined });
+    viaProxy = new PostgresDatabase(throughPort(store.serviceUrl as string, proxy.port), {
+      connections: 4,
+      onError: () => undefined,
+    });
     await viaProxy.query("SELECT 1");
   });
   afterAll(async () => {
@@ -55,13 +60,17 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
   const isRecord = (text: string): boolean => text.includes("INSERT INTO audit_decisions");
 
   test("failed: nothing reached Postgres, and the commit is unknown", async () => {
-    const records = new SqlRecordStore(new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "stall" : "pass")));
+    const records = new SqlRecordStore(
+      new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "stall" : "pass")),
+    );
     await expect(records.recordBatch([entryFor("failed")])).rejects.toThrow(CommitUnknown);
     expect(await exists("failed")).toBe(false);
   });
 
   test("failed but persisted: the row is read back, and counts as written", async () => {
-    const records = new SqlRecordStore(new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")));
+    const records = new SqlRecordStore(
+      new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")),
+    );
     const entry = entryFor("persisted");
     const written = await records.recordBatch([entry]);
     expect([...written]).toEqual([[entry.row.decisionId, { claimExpiresAt: null }]]);
@@ -78,7 +87,9 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
   test("a batch that lost its race and its answer is unknown: there is nothing to read back", async () => {
     await new SqlRecordStore(store.database).recordBatch([entryFor("lost")]);
     await viaProxy.query("SELECT 1");
-    const records = new SqlRecordStore(new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")));
+    const records = new SqlRecordStore(
+      new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")),
+    );
     await expect(records.recordBatch([entryFor("lost")])).rejects.toThrow(CommitUnknown);
     proxy.setMode("pass");
   });

@@ -64,14 +64,27 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
     const reader = new SqlDecisionReader(store.database);
     let n = 0;
     await fc.assert(
-      fc.asyncProperty(text, text, fc.option(text, { nil: null }), fc.option(fc.uint8Array({ maxLength: 40 }), { nil: null }), async (tool, message, ruleId, digest) => {
-        const entry = entryFor(`r${n++}`, { tool, message, ruleId, payloadDigest: digest, detail: ruleId, guardSequence: n });
-        await records.recordBatch([entry]);
-        const stored = await reader.find(entry.row.decisionId);
-        expect(Buffer.from(stored?.storedHash as Uint8Array)).toEqual(hashDecision(entry.row));
-        expect(hashDecision(stored?.row as typeof entry.row)).toEqual(hashDecision(entry.row));
-        expect(stored?.payload?.canonical).toBe(entry.payload?.canonical);
-      }),
+      fc.asyncProperty(
+        text,
+        text,
+        fc.option(text, { nil: null }),
+        fc.option(fc.uint8Array({ maxLength: 40 }), { nil: null }),
+        async (tool, message, ruleId, digest) => {
+          const entry = entryFor(`r${n++}`, {
+            tool,
+            message,
+            ruleId,
+            payloadDigest: digest,
+            detail: ruleId,
+            guardSequence: n,
+          });
+          await records.recordBatch([entry]);
+          const stored = await reader.find(entry.row.decisionId);
+          expect(Buffer.from(stored?.storedHash as Uint8Array)).toEqual(hashDecision(entry.row));
+          expect(hashDecision(stored?.row as typeof entry.row)).toEqual(hashDecision(entry.row));
+          expect(stored?.payload?.canonical).toBe(entry.payload?.canonical);
+        },
+      ),
       { numRuns: 50 },
     );
   });
@@ -84,7 +97,9 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
 
   test("expired claims are purged, others stay", async () => {
     await records.recordBatch([entryFor("gone"), entryFor("stays")]);
-    await store.database.query("UPDATE idempotency_claims SET expires_at = now() - interval '1 hour' WHERE idempotency_key = 'gone'");
+    await store.database.query(
+      "UPDATE idempotency_claims SET expires_at = now() - interval '1 hour' WHERE idempotency_key = 'gone'",
+    );
     expect(await records.purgeExpiredClaims()).toBe(1);
     expect(await records.findClaim("demo", "stays", FIRST)).not.toBeNull();
   });
@@ -108,7 +123,9 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
 
   describe("with two logins", () => {
     const partitions = async (client: pg.Client): Promise<string[]> => {
-      const found = await client.query("SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit_decisions'::regclass");
+      const found = await client.query(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit_decisions'::regclass",
+      );
       return found.rows.map((row) => (row as { name: string }).name);
     };
 
@@ -116,7 +133,12 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
       const client = new pg.Client(store.serviceUrl as string);
       await client.connect();
       for (const partition of await partitions(client)) {
-        for (const statement of [`UPDATE ${partition} SET message = ''`, `DELETE FROM ${partition}`, `TRUNCATE ${partition}`, `DROP TABLE ${partition}`]) {
+        for (const statement of [
+          `UPDATE ${partition} SET message = ''`,
+          `DELETE FROM ${partition}`,
+          `TRUNCATE ${partition}`,
+          `DROP TABLE ${partition}`,
+        ]) {
           await expect(client.query(statement), statement).rejects.toThrow(/permission denied|must be owner/);
         }
       }
@@ -136,11 +158,16 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
     });
 
     test("overlapping batches from 16 clients neither deadlock nor write a key twice", async () => {
-      const clients = Array.from({ length: 16 }, () => new PostgresDatabase(store.serviceUrl as string, { connections: 1, onError: () => undefined }));
+      const clients = Array.from(
+        { length: 16 },
+        () => new PostgresDatabase(store.serviceUrl as string, { connections: 1, onError: () => undefined }),
+      );
       const keys = Array.from({ length: 40 }, (_, index) => `race${index}`);
       const shuffled = (seed: number): string[] => keys.toSorted((a, b) => hashOf(a, seed) - hashOf(b, seed));
       const results = await Promise.all(
-        clients.map((client, seed) => new SqlRecordStore(client).recordBatch(shuffled(seed).map((key) => entryFor(key)))),
+        clients.map((client, seed) =>
+          new SqlRecordStore(client).recordBatch(shuffled(seed).map((key) => entryFor(key))),
+        ),
       );
       expect(results.reduce((sum, written) => sum + written.size, 0)).toBe(keys.length);
       for (const key of keys) expect(await countRows(key)).toBe(1);

@@ -26,7 +26,9 @@ export async function makeCluster(extra: Env = {}): Promise<Cluster | null> {
 }
 
 export function makeAgent(id: string, env: Env): string {
-  const { stdout } = must(runCli(["agent", "create", id, "--json"], { ...env, DATACRAWL_DATA_DIR: env["DATACRAWL_DATA_DIR"] ?? tempDir() }));
+  const { stdout } = must(
+    runCli(["agent", "create", id, "--json"], { ...env, DATACRAWL_DATA_DIR: env["DATACRAWL_DATA_DIR"] ?? tempDir() }),
+  );
   return (JSON.parse(stdout) as { key: string }).key;
 }
 

@@ -7,7 +7,11 @@ import { RandomPool, uuidV7 } from "../../src/ids.ts";
 export const random = new RandomPool();
 
 /** An entry as the walk would make it, claiming (agent, key). */
-export function entryFor(key: string, change: Partial<DecisionRow> = {}, variant: Uint8Array | null = new Uint8Array(0)): Entry {
+export function entryFor(
+  key: string,
+  change: Partial<DecisionRow> = {},
+  variant: Uint8Array | null = new Uint8Array(0),
+): Entry {
   const at = systemClock.now();
   const row: DecisionRow = {
     decisionId: uuidV7(at, random),

@@ -14,7 +14,11 @@ export function freePort(): Promise<number> {
 }
 
 /** Polls `condition` until it holds. @throws if it does not within `milliseconds` */
-export async function waitUntil(condition: () => Promise<boolean> | boolean, milliseconds: number, otherwise: string): Promise<void> {
+export async function waitUntil(
+  condition: () => Promise<boolean> | boolean,
+  milliseconds: number,
+  otherwise: string,
+): Promise<void> {
   const end = performance.now() + milliseconds;
   while (!(await condition())) {
     if (performance.now() > end) throw new Error(`${otherwise} (waited ${milliseconds} ms)`);

@@ -29,9 +29,16 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   if (asUser.length > 0) spawnSync("chown", ["postgres", directory]);
   const data = join(directory, "data");
   const made = spawnSync(...run("initdb", ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]), { cwd: "/" });
-  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`);
+  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr.toString()}`);
   const port = await freePort();
-  const options = ["-c", `port=${port}`, "-c", "listen_addresses=127.0.0.1", "-c", `unix_socket_directories=${directory}`];
+  const options = [
+    "-c",
+    `port=${port}`,
+    "-c",
+    "listen_addresses=127.0.0.1",
+    "-c",
+    `unix_socket_directories=${directory}`,
+  ];
   const child = spawn(...run("postgres", ["-D", data, ...options, ...settings.flatMap((setting) => ["-c", setting])]), {
     cwd: "/",
     stdio: "ignore",
@@ -52,7 +59,9 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
 }
 
 /** A database of its own for one suite, with the two logins of a careful install. */
-export async function makeDatabase(serverUrl: string): Promise<{ ownerUrl: string; serviceUrl: string; superUrl: string }> {
+export async function makeDatabase(
+  serverUrl: string,
+): Promise<{ ownerUrl: string; serviceUrl: string; superUrl: string }> {
   const name = `t${process.pid}_${Math.random().toString(36).slice(2, 10)}`;
   const admin = new pg.Client(serverUrl);
   await admin.connect();

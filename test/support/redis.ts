@@ -22,7 +22,18 @@ export async function startRedis(port?: number): Promise<RedisServer | null> {
   if (spawnSync("redis-server", ["--version"]).status !== 0) return null;
   const directory = mkdtempSync(join(tmpdir(), "datacrawl-redis-"));
   const listen = port ?? (await freePort());
-  const args = ["--port", String(listen), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", directory];
+  const args = [
+    "--port",
+    String(listen),
+    "--bind",
+    "127.0.0.1",
+    "--save",
+    "",
+    "--appendonly",
+    "no",
+    "--dir",
+    directory,
+  ];
   const child = spawn("redis-server", args, { stdio: "ignore" });
   await waitUntil(() => accepts(listen), 10_000, "Redis did not start");
   return {

@@ -68,7 +68,8 @@ export async function startService(env: Env = {}, options: { readonly ready?: bo
   if (options.ready === false) return service;
   await waitUntil(
     async () => {
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the service exited: ${printed.out}${printed.err}`);
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`the service exited: ${printed.out}${printed.err}`);
       return await isReady(connectUrl);
     },
     60_000,
@@ -89,7 +90,11 @@ export function demoKey(dataDir: string): string {
 }
 
 /** Runs a command of the CLI to its end. */
-export function runCli(args: readonly string[], env: Env = {}, input?: string): { status: number | null; stdout: string; stderr: string } {
+export function runCli(
+  args: readonly string[],
+  env: Env = {},
+  input?: string,
+): { status: number | null; stdout: string; stderr: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
     env: cleanEnv(env),
     encoding: "utf8",
@@ -104,7 +109,12 @@ export interface Asked {
 }
 
 /** One call of Authorize as JSON over HTTP; status 0 if no answer came. */
-export async function ask(connectUrl: string, key: string, request: Record<string, unknown>, headers: Env = {}): Promise<Asked> {
+export async function ask(
+  connectUrl: string,
+  key: string,
+  request: Record<string, unknown>,
+  headers: Env = {},
+): Promise<Asked> {
   try {
     const response = await fetch(`${connectUrl}/datacrawl.authz.v1.AuthorizeService/Authorize`, {
       method: "POST",
