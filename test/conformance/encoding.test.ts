@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { AuthorizeRequestSchema, AuthorizeResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { systemClock } from "../../src/clock.ts";
 import { allowing, toJson, toProto } from "../../src/conformance/answer.ts";
+import { CASES } from "../../src/conformance/catalogue.ts";
 import { certificate } from "../../src/conformance/certificates.ts";
 import { grpcTimeoutMs, type Question, readJson, readProto } from "../../src/conformance/question.ts";
 
@@ -58,6 +59,19 @@ describe("the kit's own encodings, against the generated code", () => {
         expect(fromJsonString(AuthorizeResponseSchema, toJson(answer))).toEqual(binary);
       }),
     );
+  });
+
+  test("the families truncation and bit-flip reach every byte of what the runner asks", () => {
+    const asking = {
+      tool: "conformance.truncation.lost-001",
+      idempotencyKey: "k".repeat(16),
+      agentId: "conformance",
+      nonce: new Uint8Array(16),
+    };
+    const cuts = CASES.filter(({ family }) => family === "truncation");
+    expect(toProto(allowing(questionOf(asking))).length).toBeLessThanOrEqual(cuts.length);
+    const flips = CASES.filter(({ name }) => name.startsWith("bit-flip.tool-"));
+    expect(flips).toHaveLength((2 + "conformance.bit-flip.tool-000".length) * 8);
   });
 
   test("the decision is the last field", () => {
