@@ -195,15 +195,7 @@ describe("datacrawl conformance list and serve", () => {
   test("serve prints its addresses, serves until SIGTERM, and ends with status 0", async () => {
     const child = spawn(
       process.execPath,
-      [
-        "test/conformance/support/main.ts",
-        "serve",
-        "--json",
-        "--grpc-addr",
-        "127.0.0.1:0",
-        "--connect-addr",
-        "127.0.0.1:0",
-      ],
+      ["src/main.ts", "conformance", "serve", "--json", "--grpc-addr", "127.0.0.1:0", "--connect-addr", "127.0.0.1:0"],
       {
         stdio: ["ignore", "pipe", "inherit"],
       },
