@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import { parseAuthorization, secretMatches } from "./credential.ts";
@@ -120,6 +121,9 @@ export class AgentDirectory {
    */
   async confirmedStateOf(agentId: string): Promise<AgentState> {
     if (this.age > FRESH_MS) await this.#refreshOrFault();
+    // The refresh may have been under way already, and slow: what it saw is as old as its beginning.
+    if (this.age > FRESH_MS) await this.#refreshOrFault();
+    if (this.age > FRESH_MS) throw unconfirmed("The store answers too slowly.");
     return this.stateOf(agentId);
   }
 
@@ -132,9 +136,10 @@ export class AgentDirectory {
   }
 
   async #lookAgain(keyId: string): Promise<KeyRecord | undefined> {
-    // One that is under way may have begun before the key was made: wait for it, then ask once more.
+    // What was seen last, and what is being read now, may be older than the key: wait for its turn, then ask once more.
     await this.#refreshing?.catch(() => undefined);
-    if (this.age > MISS_REFRESH_MS) await this.#refreshOrFault();
+    if (this.age <= MISS_REFRESH_MS) await sleep(MISS_REFRESH_MS - this.age);
+    await this.#refreshOrFault();
     return this.#keys.get(keyId);
   }
 
@@ -142,7 +147,7 @@ export class AgentDirectory {
     try {
       await this.refresh();
     } catch (cause) {
-      throw new Fault("STORE_UNAVAILABLE", "The agent's state cannot be confirmed.", { cause, retryAfterMs: 1000 });
+      throw unconfirmed(cause);
     }
   }
 
@@ -155,6 +160,10 @@ export class AgentDirectory {
     this.#confirmedAt = begun;
     this.#onRefresh(changes, this.#monotonic() - begun);
   }
+}
+
+function unconfirmed(cause: unknown): Fault {
+  return new Fault("STORE_UNAVAILABLE", "The agent's state cannot be confirmed.", { cause, retryAfterMs: 1000 });
 }
 
 /** One answer for every kind of wrong credential: which part was wrong is not the caller's to know. */

@@ -1,9 +1,14 @@
-import type { JsonObject } from "@bufbuild/protobuf";
 import type { FaultCode } from "../fault.ts";
 import { parseAuthorization } from "./credential.ts";
 
 /** Distinct (code, claimed agent) pairs that one report tells apart; the rest is counted together. */
 const MAX_DISTINCT = 50;
+
+/** How often a code was answered to whoever claimed to be an agent. The id is the callers' claim, `-` or `*` (many others). */
+export type Refused = { readonly code: string; readonly claimedAgentId: string; readonly count: number };
+
+/** What was refused in a period; a JSON value. */
+export type RefusalReport = { readonly refused: Refused[] };
 
 /**
  * Counts refused credentials, so that an attack is in the trail without the attacker deciding how many rows it has: one
@@ -14,13 +19,11 @@ export class Refusals {
 
   note(code: FaultCode, authorization: string | undefined): void {
     const claimed = authorization === undefined ? null : parseAuthorization(authorization);
-    const name = `${code} ${claimed?.agentId ?? "-"}`;
-    const counted = this.#counts.has(name) || this.#counts.size < MAX_DISTINCT ? name : `${code} *`;
-    this.#counts.set(counted, (this.#counts.get(counted) ?? 0) + 1);
+    this.#add(code, claimed?.agentId ?? "-", 1);
   }
 
-  /** What was counted since the last call, or null if nothing was. Agent ids in it are the callers' claims. */
-  take(): JsonObject | null {
+  /** What was counted since the last call, or null if nothing was. */
+  take(): RefusalReport | null {
     if (this.#counts.size === 0) return null;
     const refused = [...this.#counts].map(([name, count]) => {
       const [code, claimedAgentId] = name.split(" ") as [string, string];
@@ -28,5 +31,16 @@ export class Refusals {
     });
     this.#counts = new Map();
     return { refused };
+  }
+
+  /** Counts a report that could not be written down into the next one. */
+  putBack(report: RefusalReport): void {
+    for (const { code, claimedAgentId, count } of report.refused) this.#add(code, claimedAgentId, count);
+  }
+
+  #add(code: string, claimedAgentId: string, count: number): void {
+    const name = `${code} ${claimedAgentId}`;
+    const counted = this.#counts.has(name) || this.#counts.size < MAX_DISTINCT ? name : `${code} *`;
+    this.#counts.set(counted, (this.#counts.get(counted) ?? 0) + count);
   }
 }

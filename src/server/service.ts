@@ -122,9 +122,16 @@ export async function openService(config: Config, store: Store, log: Log, metric
     now,
   });
   const recordRefusals = async (): Promise<void> => {
-    const detail = refusals.take();
-    if (detail === null) return;
-    await events.append(makeEvent({ kind: "authentication.refused", actor: "service", detail }, now(), random));
+    const report = refusals.take();
+    if (report === null) return;
+    try {
+      await events.append(
+        makeEvent({ kind: "authentication.refused", actor: "service", detail: report }, now(), random),
+      );
+    } catch (error) {
+      refusals.putBack(report);
+      throw error;
+    }
   };
   const chores = new Chores((name, error) => log.error({ chore: name, cause: String(error) }, "a chore failed"));
   chores.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());

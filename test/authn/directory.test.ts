@@ -1,0 +1,175 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { AdminOperations } from "../../src/admin/operations.ts";
+import { formatCredential, newCredential, parseCredential } from "../../src/authn/credential.ts";
+import { AgentDirectory, type DirectoryChanges, type DirectoryStore } from "../../src/authn/directory.ts";
+import { systemClock } from "../../src/clock.ts";
+import { Fault } from "../../src/fault.ts";
+import { RandomPool } from "../../src/ids.ts";
+import { SqlAgentStore } from "../../src/store/agents.ts";
+import { SqlDecisionReader } from "../../src/store/decisions.ts";
+import { waitUntil } from "../support/net.ts";
+import { storeKinds, type TestStore } from "../support/stores.ts";
+
+const random = new RandomPool();
+
+/** The real store, watched: counts queries, and delays or fails them when told to. */
+class WatchedStore implements DirectoryStore {
+  queries = 0;
+  delayMs = 0;
+  down = false;
+  readonly #store: DirectoryStore;
+
+  constructor(store: DirectoryStore) {
+    this.#store = store;
+  }
+
+  async changesSince(since: number): Promise<DirectoryChanges> {
+    this.queries++;
+    if (this.down) throw new Error("the store is down");
+    const changes = await this.#store.changesSince(since);
+    // What was read is on its way while the time passes.
+    await sleep(this.delayMs);
+    return changes;
+  }
+}
+
+describe.each(storeKinds())("the directory on $name", ({ open }) => {
+  let store: TestStore;
+  /** As at another replica, of whose changes this directory is not told. */
+  let elsewhere: AdminOperations;
+  beforeAll(async () => {
+    store = await open();
+    elsewhere = new AdminOperations({
+      agents: new SqlAgentStore(store.database),
+      decisions: new SqlDecisionReader(store.database),
+      agentChanged: async () => undefined,
+      random,
+      now: () => systemClock.now(),
+    });
+  });
+  afterAll(() => store.close());
+
+  let agents = 0;
+  const makeAgent = async (): Promise<{ agentId: string; key: string }> => {
+    const agentId = `agent-${agents++}`;
+    return { agentId, key: (await elsewhere.createAgent(agentId, "test")).key };
+  };
+  const openDirectory = async (): Promise<{ directory: AgentDirectory; watched: WatchedStore; errors: unknown[] }> => {
+    const watched = new WatchedStore(new SqlAgentStore(store.database));
+    const errors: unknown[] = [];
+    const monotonic = (): number => systemClock.monotonic();
+    const onError = (error: unknown): void => void errors.push(error);
+    const directory = new AgentDirectory({ store: watched, monotonic, onRefresh: () => undefined, onError });
+    await directory.start();
+    onTestFinished(() => directory.stop());
+    return { directory, watched, errors };
+  };
+  const faultOf = async (work: Promise<unknown>): Promise<{ code: string; message: string }> => {
+    const error: unknown = await work.then(
+      () => "it was accepted",
+      (reason: unknown) => reason,
+    );
+    if (!(error instanceof Fault)) throw new Error(String(error));
+    return { code: error.code, message: error.message };
+  };
+
+  test("knows whom a credential is for", async () => {
+    const { agentId, key } = await makeAgent();
+    const { directory } = await openDirectory();
+    const keyId = parseCredential(key)?.keyId;
+    expect(await directory.authenticate(`Bearer ${key}`)).toEqual({ agentId, keyId });
+    expect(directory.stateOf(agentId)).toBe("active");
+    expect(directory.stateOf("nobody")).toBe("revoked");
+  });
+
+  test("gives every wrong credential one and the same answer, and none another", async () => {
+    const [mine, others] = [await makeAgent(), await makeAgent()];
+    const { directory } = await openDirectory();
+    const credential = parseCredential(mine.key) as NonNullable<ReturnType<typeof parseCredential>>;
+    const wrong = [
+      "sesame",
+      mine.key,
+      `Bearer ${mine.key.slice(0, -1)}`,
+      `Bearer ${formatCredential(newCredential(mine.agentId, random))}`,
+      `Bearer ${formatCredential(newCredential("nobody", random))}`,
+      `Bearer ${formatCredential({ ...credential, secret: "0".repeat(64) })}`,
+      `Bearer ${formatCredential({ ...credential, secret: parseCredential(others.key)?.secret ?? "" })}`,
+      `Bearer ${formatCredential({ ...credential, agentId: others.agentId })}`,
+    ];
+    const answers = await Promise.all(wrong.map((one) => faultOf(directory.authenticate(one))));
+    const message = "The credential is not known, or has been revoked.";
+    expect(answers).toEqual(wrong.map(() => ({ code: "CREDENTIAL_UNKNOWN", message })));
+    for (const none of [undefined, ""]) {
+      expect(await faultOf(directory.authenticate(none))).toMatchObject({ code: "CREDENTIAL_MISSING" });
+    }
+  });
+
+  test("accepts a new key at once, however lately it looked", async () => {
+    const { directory } = await openDirectory();
+    for (let round = 0; round < 5; round++) {
+      await directory.refresh();
+      const { agentId, key } = await makeAgent();
+      expect(await directory.authenticate(`Bearer ${key}`)).toMatchObject({ agentId });
+    }
+  });
+
+  test("refuses a revoked agent's key within a second, and sees a freeze as soon", async () => {
+    const [revoked, frozen] = [await makeAgent(), await makeAgent()];
+    const { directory } = await openDirectory();
+    await directory.authenticate(`Bearer ${revoked.key}`);
+    await elsewhere.revokeAgent(revoked.agentId, "test");
+    await elsewhere.freezeAgent(frozen.agentId, "test", "test");
+    await waitUntil(() => directory.stateOf(frozen.agentId) === "frozen", 1500, "the freeze is not seen");
+    expect(await faultOf(directory.authenticate(`Bearer ${revoked.key}`))).toMatchObject({
+      code: "CREDENTIAL_UNKNOWN",
+    });
+    await directory.authenticate(`Bearer ${frozen.key}`);
+    await elsewhere.unfreezeAgent(frozen.agentId, "test", "test");
+    await waitUntil(() => directory.stateOf(frozen.agentId) === "active", 1500, "the unfreeze is not seen");
+  });
+
+  test("asks the store seldom in a flood of unknown keys, and serves known ones meanwhile without", async () => {
+    const { agentId, key } = await makeAgent();
+    const { directory, watched } = await openDirectory();
+    const before = watched.queries;
+    const end = performance.now() + 600;
+    const flood: Promise<unknown>[] = [];
+    while (performance.now() < end) {
+      for (let n = 0; n < 20; n++) {
+        flood.push(faultOf(directory.authenticate(`Bearer ${formatCredential(newCredential("flood", random))}`)));
+      }
+      expect(await directory.authenticate(`Bearer ${key}`)).toMatchObject({ agentId });
+      await sleep(5);
+    }
+    await Promise.all(flood);
+    expect(flood.length).toBeGreaterThan(500);
+    expect(watched.queries - before).toBeLessThan(40);
+  });
+
+  test("confirms a state only from what the store said within the last second", async () => {
+    const { agentId } = await makeAgent();
+    const { directory, watched, errors } = await openDirectory();
+    expect(await directory.confirmedStateOf(agentId)).toBe("active");
+    watched.down = true;
+    await waitUntil(() => directory.age > 1000, 3000, "its knowledge does not age");
+    expect(await faultOf(directory.confirmedStateOf(agentId))).toMatchObject({ code: "STORE_UNAVAILABLE" });
+    const unknown = `Bearer ${formatCredential(newCredential("nobody", random))}`;
+    expect(await faultOf(directory.authenticate(unknown))).toMatchObject({ code: "STORE_UNAVAILABLE" });
+    expect(errors.length).toBeGreaterThan(0);
+    watched.down = false;
+    expect(await directory.confirmedStateOf(agentId)).toBe("active");
+  });
+
+  test("does not take an old answer for a new one because it arrives now", async () => {
+    const { agentId } = await makeAgent();
+    const { directory, watched } = await openDirectory();
+    watched.delayMs = 1300;
+    await waitUntil(() => directory.age > 1000, 3000, "its knowledge does not age");
+    // The refresh under way has read "active" before the freeze, and comes home after it, more than a second old.
+    await elsewhere.freezeAgent(agentId, "test", "test");
+    expect(await faultOf(directory.confirmedStateOf(agentId))).toMatchObject({ code: "STORE_UNAVAILABLE" });
+    watched.delayMs = 0;
+    expect(await directory.confirmedStateOf(agentId)).toBe("frozen");
+  });
+});
