@@ -73,8 +73,8 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_LOG_LEVEL: `${LOG_LEVELS.join(", ")} (info)`,
   DATACRAWL_API_KEY: "an agent's credential, for `datacrawl authorize` and `datacrawl sidecar`",
   DATACRAWL_URL: "the service's URL, for `datacrawl authorize` and `datacrawl sidecar`",
-  DATACRAWL_SIDECAR_GRPC_ADDR: "where the sidecar's gRPC listens (127.0.0.1:7443)",
-  DATACRAWL_SIDECAR_CONNECT_ADDR: "where the sidecar's Connect listens (127.0.0.1:7444)",
+  DATACRAWL_CA_FILE:
+    "PEM certificate authorities that `datacrawl sidecar` trusts; its other variables: `datacrawl sidecar --help`",
 };
 
 /** @throws UsageError with every problem */
@@ -94,7 +94,7 @@ export function loadConfig(env: Env, cwd: string): Config {
     databaseOwnerUrl: read.url("DATABASE_OWNER_URL", ["postgres:", "postgresql:"]),
     redisUrl: read.urls("REDIS_URL", ["redis:", "rediss:"]),
     agentRate,
-    agentBurst: read.count("DATACRAWL_AGENT_BURST", Math.max(1, 2 * agentRate)),
+    agentBurst: read.count("DATACRAWL_AGENT_BURST", Math.max(1, 2 * agentRate), 1),
     logLevel: read.oneOf("DATACRAWL_LOG_LEVEL", LOG_LEVELS, "info"),
   };
   read.unknownVariables();
@@ -122,11 +122,11 @@ class Reader {
     return resolve(this.#cwd, this.#env[variable] || fallback);
   }
 
-  count(variable: string, fallback: number): number {
+  count(variable: string, fallback: number, least = 0): number {
     const text = this.#env[variable];
     if (text === undefined || text === "") return fallback;
-    if (/^\d{1,9}$/.test(text)) return Number(text);
-    this.problems.push(`${variable} is "${text}": it must be a whole number from 0 to 999999999`);
+    if (/^\d{1,9}$/.test(text) && Number(text) >= least) return Number(text);
+    this.problems.push(`${variable} is "${text}": it must be a whole number from ${least} to 999999999`);
     return fallback;
   }
 
@@ -161,13 +161,13 @@ class Reader {
   listener(prefix: string, fallback: string): ListenerConfig {
     const variable = `${prefix}_ADDR`;
     const address = parseTcp(this.#env[variable] || fallback, variable);
+    const tls = this.#tls(prefix);
     if (address === null) {
       this.problems.push(
         `${variable} is "${this.#env[variable]}": it must be HOST:PORT, such as ${fallback} or [::1]:7440`,
       );
       return { address: { kind: "tcp", host: "127.0.0.1", port: 0, variable }, tls: null };
     }
-    const tls = this.#tls(prefix);
     if (tls === null && !isLoopback(address.host)) {
       this.problems.push(
         `${variable} is "${this.#env[variable]}", which other machines can reach: ` +
@@ -191,7 +191,7 @@ class Reader {
   /** A misspelt variable would be a setting that silently does not hold. */
   unknownVariables(): void {
     for (const name of Object.keys(this.#env)) {
-      if (name.startsWith("DATACRAWL_") && !name.startsWith("DATACRAWL_TEST_") && !(name in VARIABLES)) {
+      if (name.startsWith("DATACRAWL_") && !/^DATACRAWL_(TEST|SIDECAR)_/.test(name) && !(name in VARIABLES)) {
         this.problems.push(
           `${name} is not a variable of DataCrawl: unset it, or correct its name (\`datacrawl serve --help\` lists all)`,
         );

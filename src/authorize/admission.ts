@@ -7,6 +7,9 @@ export interface AdmissionLimits {
   readonly burstPerAgent: number;
 }
 
+/** Tokens are added in fractions: who waits as long as it was told must not find 0.9999999 of one. */
+const ROUNDING = 1e-6;
+
 /**
  * Who may enter, before any work is done: a token bucket for each agent, so that one in a loop is told to wait instead of
  * taking the others' turn. Each replica counts for itself.
@@ -33,8 +36,8 @@ export class Admission {
     bucket.tokens = Math.min(burstPerAgent, bucket.tokens + ((now - bucket.at) / 1000) * ratePerAgent);
     bucket.at = now;
     this.#buckets.set(agentId, bucket);
-    if (bucket.tokens < 1) {
-      const retryAfterMs = Math.ceil(((1 - bucket.tokens) / ratePerAgent) * 1000);
+    if (bucket.tokens < 1 - ROUNDING) {
+      const retryAfterMs = Math.ceil(((1 - ROUNDING / 2 - bucket.tokens) / ratePerAgent) * 1000);
       throw new Fault("RATE_LIMITED", `The agent ${agentId} asks more often than ${ratePerAgent} times a second.`, {
         retryAfterMs,
       });

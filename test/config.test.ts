@@ -1,0 +1,188 @@
+import { mkdirSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { isLoopback, loadConfig, VARIABLES } from "../src/config.ts";
+import { UsageError } from "../src/fault.ts";
+
+type Env = Readonly<Record<string, string>>;
+
+const cwd = mkdtempSync(join(tmpdir(), "datacrawl-config-"));
+mkdirSync(join(cwd, "policies"));
+const tls = { DATACRAWL_TLS_CERT_FILE: "cert.pem", DATACRAWL_TLS_KEY_FILE: "key.pem" };
+
+function problemsOf(env: Env, directory = cwd): readonly string[] {
+  try {
+    loadConfig(env, directory);
+    return [];
+  } catch (error) {
+    if (error instanceof UsageError) return error.problems;
+    throw error;
+  }
+}
+
+describe("without any variable", () => {
+  test("everything is as the documentation says", () => {
+    expect(loadConfig({}, cwd)).toEqual({
+      dataDir: join(cwd, "data"),
+      policyDir: join(cwd, "policies"),
+      samplePolicies: false,
+      keysDir: join(cwd, "data/keys"),
+      adminSocket: join(cwd, "data/admin.sock"),
+      grpc: { address: { kind: "tcp", host: "127.0.0.1", port: 7440, variable: "DATACRAWL_GRPC_ADDR" }, tls: null },
+      connect: {
+        address: { kind: "tcp", host: "127.0.0.1", port: 7441, variable: "DATACRAWL_CONNECT_ADDR" },
+        tls: null,
+      },
+      databaseUrl: null,
+      databaseOwnerUrl: null,
+      redisUrl: null,
+      agentRate: 200,
+      agentBurst: 400,
+      logLevel: "info",
+    });
+  });
+
+  test("an empty one is as good as none", () => {
+    const empty = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, ""]));
+    expect(loadConfig(empty, cwd)).toEqual(loadConfig({}, cwd));
+  });
+
+  test("it cannot be changed any more", () => {
+    expect(Object.isFrozen(loadConfig({}, cwd))).toBe(true);
+  });
+});
+
+describe("policies", () => {
+  const elsewhere = mkdtempSync(join(tmpdir(), "datacrawl-config-"));
+
+  test("are the package's samples where there are none, for trying it out", () => {
+    expect(loadConfig({}, elsewhere)).toMatchObject({ samplePolicies: true });
+  });
+
+  test.each<[string, Env]>([
+    ["with a database", { DATABASE_URL: "postgres://service@db/x" }],
+    ["when a directory was named", { DATACRAWL_POLICY_DIR: "nowhere" }],
+  ])("are never samples %s", (_, env) => {
+    expect(problemsOf(env, elsewhere)).toEqual([expect.stringContaining("DATACRAWL_POLICY_DIR is ")]);
+  });
+});
+
+test("all problems are told at once, and what may hold a password is not repeated", () => {
+  const problems = problemsOf({
+    DATACRAWL_GRPC_ADDR: "7440",
+    DATACRAWL_CONNECT_ADDR: "localhost:70000",
+    DATABASE_URL: "mysql://root:hunter2@db/x",
+    DATABASE_OWNER_URL: "hunter3",
+    REDIS_URL: "redis://a:1,http://:hunter4@b:2",
+    DATACRAWL_AGENT_RATE: "-1",
+    DATACRAWL_AGENT_BURST: "1e3",
+    DATACRAWL_LOG_LEVEL: "verbose",
+    DATACRAWL_GRCP_ADDR: "hunter5",
+    DATACRAWL_GRPC_TLS_CERT_FILE: "cert.pem",
+    DATACRAWL_POLICY_DIR: "nowhere",
+  });
+  const named = [
+    "DATACRAWL_GRPC_ADDR",
+    "DATACRAWL_CONNECT_ADDR",
+    "DATABASE_URL",
+    "DATABASE_OWNER_URL",
+    "REDIS_URL",
+    "DATACRAWL_AGENT_RATE",
+    "DATACRAWL_AGENT_BURST",
+    "DATACRAWL_LOG_LEVEL",
+    "DATACRAWL_GRCP_ADDR",
+    "DATACRAWL_GRPC_TLS_CERT_FILE",
+    "DATACRAWL_POLICY_DIR",
+  ];
+  for (const name of named)
+    expect(
+      problems.filter((problem) => problem.startsWith(name)),
+      name,
+    ).toHaveLength(1);
+  expect(problems).toHaveLength(named.length);
+  expect(problems.join("\n")).not.toContain("hunter");
+});
+
+describe("a listener", () => {
+  const prefixes = ["DATACRAWL_GRPC", "DATACRAWL_CONNECT"] as const;
+  const open = ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "db.internal:1", "[::ffff:127.0.0.1]:1", "127.0.0.1.evil.test:1"];
+
+  test.each(prefixes.flatMap((prefix) => open.map((address) => [prefix, address] as const)))(
+    "that others can reach demands TLS: %s %s",
+    (prefix, address) => {
+      const env = { [`${prefix}_ADDR`]: address };
+      expect(problemsOf(env)).toEqual([
+        expect.stringContaining(`set ${prefix}_TLS_CERT_FILE and ${prefix}_TLS_KEY_FILE`),
+      ]);
+      expect(problemsOf({ ...env, ...tls })).toEqual([]);
+      const own = { [`${prefix}_TLS_CERT_FILE`]: "cert.pem", [`${prefix}_TLS_KEY_FILE`]: "key.pem" };
+      expect(problemsOf({ ...env, ...own })).toEqual([]);
+    },
+  );
+
+  test.each(["127.0.0.1:1", "127.8.8.8:1", "localhost:1", "[::1]:1"])(
+    "of this machine alone needs none: %s",
+    (address) => {
+      expect(problemsOf({ DATACRAWL_GRPC_ADDR: address, DATACRAWL_CONNECT_ADDR: address })).toEqual([]);
+    },
+  );
+
+  test.each([
+    "7440",
+    ":7440",
+    "localhost",
+    "localhost:",
+    "::1:7440",
+    "[::1]",
+    "a b:1",
+    "localhost:65536",
+    "http://localhost:1",
+  ])("is not %s", (address) => {
+    const [problem] = problemsOf({ DATACRAWL_GRPC_ADDR: address });
+    expect(problem).toContain(`DATACRAWL_GRPC_ADDR is "${address}": it must be HOST:PORT`);
+  });
+
+  test("takes its own certificate before the common one, and half a pair is no certificate", () => {
+    const own = { DATACRAWL_GRPC_TLS_CERT_FILE: "g.pem", DATACRAWL_GRPC_TLS_KEY_FILE: "/keys/g.pem" };
+    const config = loadConfig({ ...tls, ...own }, cwd);
+    expect(config.grpc.tls).toEqual({ certFile: join(cwd, "g.pem"), keyFile: "/keys/g.pem" });
+    expect(config.connect.tls).toEqual({ certFile: join(cwd, "cert.pem"), keyFile: join(cwd, "key.pem") });
+    expect(problemsOf({ DATACRAWL_TLS_KEY_FILE: "key.pem" })).toEqual(
+      prefixes.map((prefix) => expect.stringContaining(prefix)),
+    );
+  });
+
+  test("is loopback by name or number alone", () => {
+    for (const host of ["localhost", "127.0.0.1", "127.255.255.254", "::1"]) expect(isLoopback(host)).toBe(true);
+    for (const host of ["0.0.0.0", "::", "128.0.0.1", "localhost.evil.test", "127.0.0.1.evil.test", ""]) {
+      expect(isLoopback(host)).toBe(false);
+    }
+  });
+});
+
+describe("limits", () => {
+  test("a burst is twice the rate unless it is set", () => {
+    expect(loadConfig({ DATACRAWL_AGENT_RATE: "7" }, cwd)).toMatchObject({ agentRate: 7, agentBurst: 14 });
+    expect(loadConfig({ DATACRAWL_AGENT_RATE: "7", DATACRAWL_AGENT_BURST: "70" }, cwd)).toMatchObject({
+      agentBurst: 70,
+    });
+    expect(loadConfig({ DATACRAWL_AGENT_RATE: "0" }, cwd)).toMatchObject({ agentRate: 0 });
+  });
+
+  test("a burst of nothing, which nobody could ever spend, is refused", () => {
+    expect(problemsOf({ DATACRAWL_AGENT_BURST: "0" })).toEqual([expect.stringContaining("DATACRAWL_AGENT_BURST")]);
+  });
+});
+
+test("several addresses of one Redis Cluster are separated by commas", () => {
+  const redisUrl = "redis://a:1, rediss://b:2";
+  expect(loadConfig({ REDIS_URL: redisUrl }, cwd)).toMatchObject({ redisUrl });
+  expect(problemsOf({ REDIS_URL: "redis://a:1,," })).toHaveLength(1);
+});
+
+test("an unknown variable of ours is refused, others are not looked at", () => {
+  expect(problemsOf({ DATACRAWL_POLICY_DIRECTORY: "x", PATH: "/bin", POSTGRES_URL: "x" })).toEqual([
+    expect.stringContaining("DATACRAWL_POLICY_DIRECTORY is not a variable of DataCrawl"),
+  ]);
+});
