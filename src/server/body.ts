@@ -28,11 +28,16 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * Reads the one message of a unary request in any of Connect's protocols. What is over the limit is read to its end and
  * thrown away: a client that is cut off while it sends would not see why.
  *
+ * @param signal when to stop waiting
  * @throws Fault MESSAGE_TOO_LARGE, REQUEST_MALFORMED or CANCELED; ConnectError for an encoding that is not supported
  */
-export async function readMessage(request: NodeRequest, protocol: string): Promise<RequestMessage> {
+export async function readMessage(
+  request: NodeRequest,
+  protocol: string,
+  signal: AbortSignal,
+): Promise<RequestMessage> {
   const enveloped = protocol !== "connect";
-  const body = await readWhole(request, LIMITS.messageBytes + (enveloped ? ENVELOPE_BYTES : 0));
+  const body = await readWhole(request, LIMITS.messageBytes + (enveloped ? ENVELOPE_BYTES : 0), signal);
   const encoding = String(request.headers[enveloped ? "grpc-encoding" : "content-encoding"] ?? "identity");
   const { message, compressed } = enveloped ? openEnvelope(body) : { message: body, compressed: true };
   const bytes = compressed ? await decompress(message, encoding) : message;
@@ -44,16 +49,24 @@ export function isJson(headers: IncomingHttpHeaders): boolean {
   return /json/i.test(headers["content-type"] ?? "");
 }
 
-async function readWhole(request: NodeRequest, limit: number): Promise<Buffer> {
+/** Node does not end a request's stream when its connection closes after the answer: only the signal ends the wait then. */
+async function readWhole(request: NodeRequest, limit: number, signal: AbortSignal): Promise<Buffer> {
+  const { promise: whole, resolve, reject } = Promise.withResolvers<void>();
   const chunks: Buffer[] = [];
   let length = 0;
+  const keep = (chunk: Buffer): void => {
+    length += chunk.length;
+    if (length <= limit) chunks.push(chunk);
+  };
+  const cut = (): void => reject(signal.aborted ? signal.reason : new Fault("CANCELED", "The request was cut off."));
+  request.on("data", keep).once("end", resolve).once("close", cut);
+  signal.addEventListener("abort", cut);
+  if (signal.aborted) cut();
   try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length <= limit) chunks.push(chunk);
-    }
-  } catch (cause) {
-    throw new Fault("CANCELED", "The request was cut off.", { cause });
+    await whole;
+  } finally {
+    request.off("data", keep).off("close", cut).resume();
+    signal.removeEventListener("abort", cut);
   }
   if (length > limit) throw tooLarge();
   return Buffer.concat(chunks);

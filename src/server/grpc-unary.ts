@@ -121,9 +121,9 @@ class GrpcCall implements UnaryCall {
     const deadline = Number(this.#base.getDeadline());
     const left =
       deadline === Number.POSITIVE_INFINITY ? LIMITS.defaultDeadlineMs : deadline - this.#ports.clock.now() / 1000;
-    const ours = Math.min(left, LIMITS.maxDeadlineMs);
+    const ours = Math.max(0, Math.min(left, LIMITS.maxDeadlineMs));
     this.deadlineAt = this.#ports.clock.monotonic() + ours;
-    if (ours !== left || deadline === Number.POSITIVE_INFINITY) this.#timer = setTimeout(expire, ours, this.#base);
+    if (ours < left || deadline === Number.POSITIVE_INFINITY) this.#timer = setTimeout(expire, ours, this.#base);
   }
 
   #received(): void {

@@ -54,9 +54,11 @@ export async function openGrpc(options: GrpcOptions): Promise<Listener> {
     close: async ({ drainMs }) => {
       unsubscribe();
       const closed = new Promise((resolve) => front.close(resolve));
-      const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      // Its own callback comes too early: Node marks sessions as closed before their streams have ended.
+      server.tryShutdown(nothing);
       endStreams(streams);
-      await Promise.race([drained, sleep(drainMs, undefined, { ref: false })]);
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
+      await Promise.race([closed, sleep(drainMs, undefined, { ref: false })]);
       server.forceShutdown();
       for (const socket of sockets) socket.destroy();
       await closed;
@@ -164,3 +166,5 @@ function asIs(bytes: Buffer): Buffer {
 function notReached(_call: unknown, answer: grpc.sendUnaryData<Buffer>): void {
   answer({ code: grpc.status.INTERNAL, details: "The call was not taken over." });
 }
+
+function nothing(): void {}

@@ -31,7 +31,8 @@ export async function openHttp(
     if (draining) closeAfter(response);
     handle(request, response);
   });
-  const sockets = trackSockets(server);
+  const sockets = trackSockets(server, "connection");
+  const established = tls === null ? sockets : trackSockets(server, "secureConnection");
   const bound = await listen(server, address);
 
   return {
@@ -43,7 +44,7 @@ export async function openHttp(
       draining = true;
       const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
       for (const response of open.keys()) closeAfter(response);
-      closeUnused(sockets, new Set([...open.values()].map((request) => request.socket)));
+      closeUnused(established, new Set([...open.values()].map((request) => request.socket)));
       await Promise.race([closed, sleep(drainMs, undefined, { ref: false })]);
       for (const socket of sockets) socket.destroy();
       await closed;
@@ -78,14 +79,12 @@ function track(open: Map<NodeResponse, NodeRequest>, request: NodeRequest, respo
   request.on("error", nothing);
 }
 
-function trackSockets(server: Server): ReadonlySet<Socket> {
+function trackSockets(server: Server, event: "connection" | "secureConnection"): ReadonlySet<Socket> {
   const sockets = new Set<Socket>();
-  for (const event of ["connection", "secureConnection"]) {
-    server.on(event, (socket: Socket) => {
-      sockets.add(socket);
-      socket.once("close", () => sockets.delete(socket));
-    });
-  }
+  server.on(event, (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   return sockets;
 }
 

@@ -1,5 +1,6 @@
 import type { DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
 import {
+  Code,
   ConnectError,
   createConnectRouter,
   createContextKey,
@@ -127,22 +128,33 @@ async function answer<M extends DescMethodUnary>(
   context: HandlerContext,
   ports: RpcPorts,
 ): Promise<MessageInitShape<M["output"]>> {
-  const ours = context.timeoutMs() ?? LIMITS.defaultDeadlineMs;
-  const deadline = new AbortController();
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    deadline.abort();
-    reject(expired());
-  }, ours);
+  const left = context.timeoutMs() ?? LIMITS.defaultDeadlineMs;
+  const ours = Math.max(0, Math.min(left, LIMITS.maxDeadlineMs));
+  const stop = new AbortController();
+  const { promise: stopped, reject } = Promise.withResolvers<never>();
+  stop.signal.addEventListener("abort", () => reject(Fault.from(stop.signal.reason)));
+  const timer = setTimeout(() => stop.abort(expired()), ours);
+  // Connect aborts at the caller's deadline, when the caller goes away, and also when all is done.
+  const gone = (): void => stop.abort(isLate(context.signal.reason) ? expired() : canceled());
+  context.signal.addEventListener("abort", gone);
   try {
-    const signal = AbortSignal.any([context.signal, deadline.signal]);
-    const call = { context, signal, deadlineAt: ports.clock.monotonic() + ours };
-    return await Promise.race([receiveAndHandle(handle, call, ports), late]);
+    if (context.signal.aborted) gone();
+    const call = { context, signal: stop.signal, deadlineAt: ports.clock.monotonic() + ours };
+    return await Promise.race([receiveAndHandle(handle, call, ports), stopped]);
   } catch (error) {
     throw refusal(error, ports.observer);
   } finally {
     clearTimeout(timer);
+    context.signal.removeEventListener("abort", gone);
   }
+}
+
+function isLate(reason: unknown): boolean {
+  return reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
+}
+
+function canceled(): Fault {
+  return new Fault("CANCELED", "The caller went away.");
 }
 
 async function receiveAndHandle<Result>(
@@ -150,7 +162,7 @@ async function receiveAndHandle<Result>(
   call: Pick<RpcCall, "context" | "signal" | "deadlineAt">,
   ports: RpcPorts,
 ): Promise<Result> {
-  const message = await receive(call.context, ports.bodies);
+  const message = await receive(call, ports.bodies);
   const { requestHeader } = call.context;
   const authorization = requestHeader.get("authorization") ?? undefined;
   const traceparent = requestHeader.get("traceparent") ?? undefined;
@@ -162,12 +174,15 @@ async function receiveAndHandle<Result>(
   }
 }
 
-async function receive(context: HandlerContext, bodies: IncompleteBodies): Promise<RequestMessage> {
+async function receive(
+  { context, signal }: Pick<RpcCall, "context" | "signal">,
+  bodies: IncompleteBodies,
+): Promise<RequestMessage> {
   const request = context.values.get(nodeRequestKey);
   if (request === undefined) throw new Error("The call has no request.");
   bodies.open();
   try {
-    return await readMessage(request, context.protocolName);
+    return await readMessage(request, context.protocolName, signal);
   } finally {
     bodies.close();
   }

@@ -1,0 +1,234 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fromBinary } from "@bufbuild/protobuf";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { AUTHORIZE } from "./ask.ts";
+import { type Open, openRoads, portOf } from "./open.ts";
+import { frame, http, type HttpAnswer, tcp } from "./raw.ts";
+import { CREDENTIAL } from "./stand-in.ts";
+import { field, text } from "./wire-bytes.ts";
+
+const MIB = 1024 * 1024;
+const VALID = '{"tool":"t","idempotencyKey":"k"}';
+const BINARY = Buffer.concat([field(1, text("t")), field(3, text("k"))]);
+
+let open: Open;
+let port: number;
+beforeAll(async () => {
+  open = await openRoads();
+  port = portOf(open.connect);
+});
+afterAll(async () => open.close());
+
+/** A valid JSON request of `length` bytes. */
+function ofLength(length: number): Buffer {
+  return Buffer.from(VALID.slice(0, -1) + " ".repeat(length - VALID.length) + "}");
+}
+
+interface ConnectRefusal {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+  readonly reason: string | undefined;
+}
+
+function refusalOf({ status, body }: HttpAnswer): ConnectRefusal {
+  const { code, message, details = [] } = JSON.parse(body.toString());
+  const info = details.find(({ type }: { type: string }) => type === "google.rpc.ErrorInfo");
+  const reason = info === undefined ? undefined : fromBinary(ErrorInfoSchema, Buffer.from(info.value, "base64")).reason;
+  return { status, code, message, reason };
+}
+
+describe("the Connect road", () => {
+  test.each([
+    ["no JSON", "nonsense", "REQUEST_MALFORMED", "The request is not JSON"],
+    ["nothing", "", "REQUEST_MALFORMED", "The request is not JSON"],
+    ["JSON cut short", VALID.slice(0, -1), "REQUEST_MALFORMED", "ends too early"],
+    ["JSON that is not UTF-8", Buffer.from([0x22, 0xff, 0x22]), "REQUEST_MALFORMED", "not valid UTF-8"],
+    ["a byte order mark", `\ufeff${VALID}`, "REQUEST_MALFORMED", "not JSON"],
+    ["a misspelt field", '{"tool":"t","idempotencykey":"k"}', "FIELD_INVALID", "did you mean idempotencyKey?"],
+    ["a name twice", '{"tool":"t","tool":"u","idempotencyKey":"k"}', "FIELD_INVALID", "tool occurs twice"],
+    [
+      "a name twice in the payload",
+      '{"tool":"t","payload":{"a":{"b":1,"b":1}},"idempotencyKey":"k"}',
+      "FIELD_INVALID",
+      "payload.a.b occurs twice",
+    ],
+    [
+      "a number beyond doubles",
+      '{"tool":"t","payload":{"n":[1e400]},"idempotencyKey":"k"}',
+      "FIELD_INVALID",
+      "payload.n[0]",
+    ],
+    [
+      "a lone surrogate",
+      '{"tool":"t","payload":{"a":"\\ud800"},"idempotencyKey":"k"}',
+      "FIELD_INVALID",
+      "payload.a must not contain a lone surrogate",
+    ],
+    [
+      "a lone surrogate in the tool",
+      '{"tool":"\\udfff","idempotencyKey":"k"}',
+      "FIELD_INVALID",
+      "tool must not contain a lone surrogate",
+    ],
+    [
+      "NUL in the key",
+      '{"tool":"t","idempotencyKey":"\\u0000"}',
+      "FIELD_INVALID",
+      "idempotency_key must not contain NUL",
+    ],
+    ["a field of another type", '{"tool":1,"idempotencyKey":"k"}', "FIELD_INVALID", "tool must be a string"],
+    [
+      "a hundred thousand lists",
+      `{"tool":"t","payload":{"a":${"[".repeat(100_000)}`,
+      "FIELD_INVALID",
+      "nested too deep",
+    ],
+  ])("answers %s with invalid_argument", async (_title, body, reason, message) => {
+    const refusal = refusalOf(await http(port, { body }));
+    expect(refusal).toMatchObject({ status: 400, code: "invalid_argument", reason });
+    expect(refusal.message).toContain(message);
+  });
+
+  test("answers binary that is no message with invalid_argument", async () => {
+    const headers = { "content-type": "application/proto" };
+    for (const body of [Buffer.from([0xff, 0xff, 0xff]), BINARY.subarray(0, 4), field(1, Buffer.from([0xff]))]) {
+      expect(refusalOf(await http(port, { body, headers }))).toMatchObject({
+        code: "invalid_argument",
+        reason: "REQUEST_MALFORMED",
+      });
+    }
+  });
+
+  test("keeps a payload's __proto__ as a member", async () => {
+    open.handler.calls.length = 0;
+    await http(port, { body: '{"tool":"t","payload":{"__proto__":{"admin":true}},"idempotencyKey":"k"}' });
+    expect(Object.keys(open.handler.calls[0]?.readBody().payload ?? {})).toEqual(["__proto__"]);
+  });
+
+  test("takes a message of 1 MiB, in clear and compressed", async () => {
+    expect((await http(port, { body: ofLength(MIB) })).status).toBe(200);
+    expect((await http(port, { body: gzipSync(ofLength(MIB)), headers: { "content-encoding": "gzip" } })).status).toBe(
+      200,
+    );
+    expect(
+      (await http(port, { body: brotliCompressSync(ofLength(MIB)), headers: { "content-encoding": "br" } })).status,
+    ).toBe(200);
+  });
+
+  test.each([
+    ["one byte more", ofLength(MIB + 1), {}],
+    ["one byte more, of unknown length", ofLength(MIB + 1), { "transfer-encoding": "chunked" }],
+    ["ten times as much", ofLength(10 * MIB), {}],
+    ["gzip that becomes one byte more", gzipSync(ofLength(MIB + 1)), { "content-encoding": "gzip" }],
+    [
+      "brotli that becomes a hundred times as much",
+      brotliCompressSync(Buffer.alloc(100 * MIB)),
+      { "content-encoding": "br" },
+    ],
+  ])("answers %s with resource_exhausted", async (_title, body, headers) => {
+    expect(refusalOf(await http(port, { body, headers }))).toMatchObject({
+      status: 429,
+      code: "resource_exhausted",
+      reason: "MESSAGE_TOO_LARGE",
+    });
+  });
+
+  test("answers what is not compressed as it says with invalid_argument", async () => {
+    for (const encoding of ["gzip", "br"]) {
+      const answer = await http(port, { body: VALID, headers: { "content-encoding": encoding } });
+      expect(refusalOf(answer)).toMatchObject({ code: "invalid_argument", reason: "REQUEST_MALFORMED" });
+    }
+  });
+
+  test("answers encodings that it does not know with unimplemented", async () => {
+    const answer = await http(port, { body: VALID, headers: { "content-encoding": "zstd" } });
+    expect(refusalOf(answer)).toMatchObject({ status: 501, code: "unimplemented" });
+  });
+
+  test.each([
+    ["GET", { method: "GET" }, 405],
+    ["PUT", { method: "PUT", body: VALID }, 405],
+    ["no content type", { body: VALID, headers: { "content-type": "" } }, 415],
+    ["text", { body: VALID, headers: { "content-type": "text/plain" } }, 415],
+    ["a form", { body: "a=1", headers: { "content-type": "application/x-www-form-urlencoded" } }, 415],
+    ["another charset", { body: VALID, headers: { "content-type": "application/json; charset=latin1" } }, 415],
+    ["Connect's streaming", { body: frame(BINARY), headers: { "content-type": "application/connect+proto" } }, 415],
+    [
+      "gRPC-Web in base64",
+      { body: frame(BINARY).toString("base64"), headers: { "content-type": "application/grpc-web-text" } },
+      415,
+    ],
+    ["another path", { path: "/nothing", body: VALID }, 404],
+    ["another method", { path: "/datacrawl.authz.v1.AuthorizeService/Other", body: VALID }, 404],
+    ["AdminService", { path: "/datacrawl.authz.v1.AdminService/ListAgents", body: "{}" }, 404],
+  ])("answers %s as HTTP does", async (_title, request, status) => {
+    open.handler.calls.length = 0;
+    expect((await http(port, request)).status).toBe(status);
+    expect(open.handler.calls).toEqual([]);
+  });
+
+  test("answers a timeout that is none with invalid_argument", async () => {
+    const answer = await http(port, { body: VALID, headers: { "connect-timeout-ms": "soon" } });
+    expect(refusalOf(answer)).toMatchObject({ code: "invalid_argument" });
+  });
+
+  test("does not work on a request whose deadline has passed", async () => {
+    open.handler.calls.length = 0;
+    const answer = await http(port, { body: VALID, headers: { "connect-timeout-ms": "0" } });
+    expect(refusalOf(answer)).toMatchObject({ code: "deadline_exceeded", reason: "DEADLINE_EXCEEDED" });
+    expect(open.handler.calls).toEqual([]);
+  });
+
+  test("takes a timeout of months", async () => {
+    expect((await http(port, { body: VALID, headers: { "connect-timeout-ms": "9999999999" } })).status).toBe(200);
+  });
+
+  test("answers HTTP that is broken with 400, and goes on", async () => {
+    const body = `content-type: application/json\r\ncontent-length: ${VALID.length}\r\nconnection: close\r\n\r\n${VALID}`;
+    for (const head of [
+      `POST ${AUTHORIZE} HTTP/1.1\r\n`,
+      `POST ${AUTHORIZE} HTTP/1.1\r\nhost: [\r\n`,
+      `POST ${AUTHORIZE} HTTP/1.1\r\nhost: a b\r\n`,
+    ]) {
+      expect(await tcp(port, head + body)).toMatch(/^HTTP\/1\.1 400 /);
+    }
+    expect(await tcp(port, `GET / HTTP/1.1\r\n${"x".repeat(20_000)}\r\n\r\n`)).toMatch(/^HTTP\/1\.1 4\d\d /);
+    expect((await http(port, { body: VALID })).status).toBe(200);
+  });
+
+  test("waits for a body no longer than for anything else", async () => {
+    const head = `POST ${AUTHORIZE} HTTP/1.1\r\nhost: a\r\nauthorization: ${CREDENTIAL}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n`;
+    const answers = await Promise.all([
+      tcp(port, `${head}\r\n{`),
+      tcp(port, `${head}connect-timeout-ms: 200\r\n\r\n{`),
+    ]);
+    for (const answer of answers) expect(answer).toMatch(/^HTTP\/1\.1 504 [\s\S]*"deadline_exceeded"/);
+  });
+
+  test("takes no more requests at once than it can hold", async () => {
+    const head = `POST ${AUTHORIZE} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\nconnect-timeout-ms: 3000\r\n\r\n`;
+    const waiting = Array.from({ length: 512 }, () => tcp(port, head));
+    await sleep(1500);
+    expect(refusalOf(await http(port, { body: VALID }))).toMatchObject({
+      code: "resource_exhausted",
+      reason: "QUEUE_FULL",
+    });
+    await Promise.all(waiting);
+    expect((await http(port, { body: VALID })).status).toBe(200);
+  });
+
+  test.each([
+    ["no body", Buffer.alloc(0)],
+    ["a frame cut short", frame(BINARY).subarray(0, 7)],
+    ["two messages", Buffer.concat([frame(BINARY), frame(BINARY)])],
+    ["a reserved flag", frame(BINARY, 2)],
+    ["bytes that are no message", frame(Buffer.from([0xff]))],
+  ])("answers %s over gRPC-Web with INVALID_ARGUMENT", async (_title, body) => {
+    const answer = await http(port, { body, headers: { "content-type": "application/grpc-web+proto" } });
+    expect(answer.status).toBe(200);
+    expect(answer.body.toString()).toContain("grpc-status: 3\r\n");
+  });
+});
