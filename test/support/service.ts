@@ -35,7 +35,10 @@ export function tempDir(): string {
 /** Starts a service and waits until it is ready; or, with `ready: false`, only until it has been spawned. */
 export async function startService(env: Env = {}, options: { readonly ready?: boolean } = {}): Promise<ServiceProcess> {
   const dataDir = env["DATACRAWL_DATA_DIR"] ?? tempDir();
-  const [grpcPort, connectPort] = [await freePort(), await freePort()];
+  const portOf = (address: string | undefined): number | undefined =>
+    address === undefined ? undefined : Number(address.split(":").at(-1));
+  const grpcPort = portOf(env["DATACRAWL_GRPC_ADDR"]) ?? (await freePort());
+  const connectPort = portOf(env["DATACRAWL_CONNECT_ADDR"]) ?? (await freePort());
   const child = spawn(process.execPath, [MAIN, "serve"], {
     env: cleanEnv({
       DATACRAWL_DATA_DIR: dataDir,
