@@ -27,7 +27,6 @@ export class Connection {
     });
     // Told to each of its calls, before it is told here.
     this.session.on("error", () => {});
-    this.session.on("goaway", () => this.retire());
     this.session.on("close", () => this.retire());
     this.session.once("connect", () => {
       const { alpnProtocol } = this.session;
@@ -36,6 +35,7 @@ export class Connection {
     });
   }
 
+  /** False also after GOAWAY, which closes the session to new calls. */
   get usable(): boolean {
     return !this.#retired && !this.session.closed && !this.session.destroyed;
   }

@@ -21,6 +21,7 @@ import {
   type Asked,
   denied,
   fail,
+  inReview,
   reply,
   run as listenOn,
   serveGrpc,
@@ -79,13 +80,14 @@ describe("a protected function", () => {
   it.each<[string, (asked: Asked) => void, string]>([
     ["deny", ({ stream, request }) => reply(stream, allowing(request, denied)), "RULE_DENIED"],
     ["failure", ({ stream }) => fail(stream, 13), "SERVICE_UNAVAILABLE"],
+    ["needs_review", ({ stream, request }) => reply(stream, allowing(request, inReview)), "REVIEW_PENDING"],
   ])("does not run on %s", async (_, respond, reason) => {
     const client = await clientOf(await serve(respond));
     let ran = false;
     const guarded = client.protect("mail.send", () => (ran = true));
     const error = await guarded({ to: "a" }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(DeniedError);
-    expect(error).toMatchObject({ name: "DeniedError", tool: "mail.send", verdict: { decision: "deny", reason } });
+    expect(error).toMatchObject({ name: "DeniedError", tool: "mail.send", verdict: { reason } });
     expect(ran).toBe(false);
   });
 
@@ -238,6 +240,14 @@ describe("a process", () => {
       DATACRAWL_URL: service.url.origin,
     });
     expect(stdout).toBe("allow\n");
+  });
+
+  it("ends by itself also when only the guard has talked to the service", async () => {
+    const synced: unknown[] = [];
+    const service = await serveGrpc(() => {}, { sync: (stream) => fail(stream, synced.push(stream) && 12) });
+    opened.push(() => service.stop());
+    await run("new DataCrawl(); setTimeout(() => {}, 1500)", { DATACRAWL_URL: service.url.origin });
+    expect(synced.length).toBeGreaterThan(0);
   });
 
   it("waits for the close that it awaits, with records that nobody takes", async () => {
