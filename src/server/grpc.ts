@@ -42,7 +42,12 @@ export async function openGrpc(options: GrpcOptions): Promise<Listener> {
   reflection().addToServer(server);
   // grpc-js would bind the port itself, but then limits neither connections nor TLS handshakes, and hides why it failed.
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
-  const front = createFront(options.tls, (socket) => injector.injectConnection(socket));
+  let draining = false;
+  const front = createFront(options.tls, (socket) => {
+    // A TLS handshake that was under way when the draining began.
+    if (draining) socket.destroy();
+    else injector.injectConnection(socket);
+  });
   const sockets = trackSockets(front);
   const address = await listen(front, options.address);
 
@@ -52,6 +57,7 @@ export async function openGrpc(options: GrpcOptions): Promise<Listener> {
       if (front instanceof TlsServer) front.setSecureContext(tls);
     },
     close: async ({ drainMs }) => {
+      draining = true;
       unsubscribe();
       const closed = new Promise((resolve) => front.close(resolve));
       // Its own callback comes too early: Node marks sessions as closed before their streams have ended.

@@ -33,6 +33,8 @@ export async function openHttp(
   });
   const sockets = trackSockets(server, "connection");
   const established = tls === null ? sockets : trackSockets(server, "secureConnection");
+  // A handshake that was under way when the draining began has carried nothing.
+  server.on("secureConnection", (socket: Socket) => draining && socket.destroy());
   const bound = await listen(server, address);
 
   return {
