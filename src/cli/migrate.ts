@@ -18,7 +18,11 @@ export function migrateCommand(io: Io): Command {
         const owner = config.databaseOwnerUrl ?? config.databaseUrl;
         if (owner === null) throw new UsageError(["DATABASE_URL or DATABASE_OWNER_URL is needed"]);
         await migrateAs(owner, config.databaseUrl, onError);
+        if (config.databaseUrl === null) io.err(NO_RIGHTS_GRANTED);
       }
       io.out("The database is up to date.\n");
     });
 }
+
+const NO_RIGHTS_GRANTED =
+  "datacrawl: DATABASE_URL is not set, so no service login was granted rights: set it too, unless all of them were granted before\n";

@@ -62,13 +62,16 @@ export async function layoutProblem(database: Database): Promise<string | null> 
   );
   const newest = MIGRATIONS.at(-1)?.id ?? 0;
   if (row?.newest === newest) return null;
+  if ((row?.newest ?? 0) > newest) return `${NEWER_LAYOUT}: run that version`;
   return `the database's layout is number ${row?.newest}, this version needs ${newest}: run \`datacrawl migrate\` with DATABASE_OWNER_URL`;
 }
+
+const NEWER_LAYOUT = "the database was migrated by a newer version of DataCrawl, and this version refuses to touch it";
 
 const refuseNewerLayout = `
 DO $check$ BEGIN
   IF EXISTS (SELECT FROM schema_migrations WHERE id > ${MIGRATIONS.at(-1)?.id ?? 0}) THEN
-    RAISE EXCEPTION 'the database was migrated by a newer version of DataCrawl; this version refuses to touch it';
+    RAISE EXCEPTION '${NEWER_LAYOUT}';
   END IF;
 END $check$;`;
 

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
 import { UsageError } from "../fault.ts";
-import { tryLock } from "../file-lock.ts";
+import { type FileLock, tryLock } from "../file-lock.ts";
 import { type Database, SqlError } from "./database.ts";
 import { EmbeddedDatabase } from "./embedded.ts";
 import { initKeys, loadKeys, registerKeys, type ServiceKeys } from "./keys.ts";
@@ -43,28 +43,37 @@ async function openEmbedded(config: Config, onError: (error: Error) => void): Pr
       `the data directory ${config.dataDir} is in use by another process: stop it, or set DATACRAWL_DATA_DIR to another directory`,
     ]);
   }
-  const database = await EmbeddedDatabase.open(join(config.dataDir, "db"), onError).catch((error: unknown) => {
+  try {
+    return await openLocked(config, lock, onError);
+  } catch (error) {
     lock.release();
     throw error;
-  });
-  await migrate(database, null);
-  await initKeys(config.keysDir);
-  const keys = await loadKeys(config.keysDir);
-  await registerKeys(database, keys);
-  return {
-    kind: "embedded",
-    database,
-    keys,
-    warnings: [
-      "the embedded database does not fsync (a killed process loses nothing, a power cut may), has no separate logins, and " +
-        "serves one process: set DATABASE_URL for production",
-    ],
-    makePartitions: () => makePartitions(database),
-    close: async () => {
-      await database.close();
-      lock.release();
-    },
-  };
+  }
+}
+
+async function openLocked(config: Config, lock: FileLock, onError: (error: Error) => void): Promise<Store> {
+  const database = await EmbeddedDatabase.open(join(config.dataDir, "db"), onError);
+  try {
+    await migrate(database, null);
+    await initKeys(config.keysDir);
+    const keys = await loadKeys(config.keysDir);
+    await registerKeys(database, keys);
+    return {
+      kind: "embedded",
+      database,
+      keys,
+      warnings: [NOT_DURABLE],
+      makePartitions: () => makePartitions(database),
+      close: async () => {
+        await database.close();
+        lock.release();
+      },
+    };
+  } catch (error) {
+    // Its thread would keep the process alive.
+    await database.close();
+    throw error;
+  }
 }
 
 async function openPostgres(config: Config, url: string, onError: (error: Error) => void): Promise<Store> {
@@ -72,8 +81,8 @@ async function openPostgres(config: Config, url: string, onError: (error: Error)
   const keys = await loadKeys(config.keysDir);
   const database = new PostgresDatabase(url, { connections: CONNECTIONS, onError });
   try {
-    const ownsTables = await mayOwnTables(database);
-    const owner = config.databaseOwnerUrl ?? (ownsTables ? url : null);
+    const mayMigrate = await mayOwnTables(database);
+    const owner = config.databaseOwnerUrl ?? (mayMigrate ? url : null);
     if (owner !== null) await migrateAs(owner, url, onError);
     const problems = await unsafeSettings(database);
     const layout = await layoutProblem(database);
@@ -84,7 +93,7 @@ async function openPostgres(config: Config, url: string, onError: (error: Error)
       kind: "postgres",
       database,
       keys,
-      warnings: ownsTables ? [ONE_LOGIN] : [],
+      warnings: (await mayOwnTables(database)) ? [ONE_LOGIN] : [],
       makePartitions: () => (owner === null ? Promise.resolve() : partitionsAs(owner, onError)),
       close: () => database.close(),
     };
@@ -146,6 +155,10 @@ async function mayOwnTables(database: Database): Promise<boolean> {
   );
   return row?.may === true;
 }
+
+const NOT_DURABLE =
+  "the embedded database does not fsync (a killed process loses nothing, a power cut may), has no separate logins, and " +
+  "serves one process: set DATABASE_URL for production";
 
 const ONE_LOGIN =
   "DATABASE_URL's login owns the audit tables, so whoever takes over the service can disable their guards: " +
