@@ -12,9 +12,9 @@ npm init -y >/dev/null
 # The project's own Node, which the machine may not have.
 PATH="$root/node_modules/.bin:$PATH"
 npm install --no-save ./datacrawl-*.tgz >/dev/null
-npx datacrawl --version
-npx datacrawl policy test node_modules/datacrawl/policies
-DATACRAWL_GRPC_ADDR=127.0.0.1:0 DATACRAWL_CONNECT_ADDR=127.0.0.1:0 npx datacrawl serve >out 2>err &
+./node_modules/.bin/datacrawl --version
+./node_modules/.bin/datacrawl policy test node_modules/datacrawl/policies
+DATACRAWL_GRPC_ADDR=127.0.0.1:0 DATACRAWL_CONNECT_ADDR=127.0.0.1:0 ./node_modules/.bin/datacrawl serve >out 2>err &
 service=$!
 for _ in $(seq 300); do grep -q '^curl' out && break; sleep 0.2; done
 answer=$(bash -c "$(sed -n '/^curl/,$p' out)")
