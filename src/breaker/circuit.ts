@@ -44,8 +44,7 @@ type Open = Common & Outage & { readonly kind: "open"; readonly probeAt: number 
 /** One call is under way to find out; `until` is when it is given up. */
 type HalfOpen = Common & Outage & { readonly kind: "half_open"; readonly until: number };
 /** A call has succeeded; a growing share of the calls passes. */
-type Recovering = Common &
-  Outage & { readonly kind: "recovering"; readonly since: number; readonly inFlight: number };
+type Recovering = Common & Outage & { readonly kind: "recovering"; readonly since: number; readonly inFlight: number };
 export type Circuit = Closed | Open | HalfOpen | Recovering;
 
 export type Outcome = "success" | "failure" | "ignored";

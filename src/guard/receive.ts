@@ -60,7 +60,11 @@ export interface SyncPorts {
     confirmedStateOf(agentId: string): Promise<AgentState>;
   };
   readonly trail: {
-    known(agentId: string, journalId: string, records: readonly { hash: Uint8Array; sequence: number; decisionId: string }[]): Promise<Known>;
+    known(
+      agentId: string,
+      journalId: string,
+      records: readonly { hash: Uint8Array; sequence: number; decisionId: string }[],
+    ): Promise<Known>;
     /** Writes the entries whose record hash is not recorded yet, in one transaction. */
     recordGuardBatch(entries: readonly GuardEntry[]): Promise<void>;
   };
@@ -107,12 +111,17 @@ function checkCall({ journalId, records }: SyncCall): void {
   const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
   if (!uuid.test(journalId)) throw new Fault("FIELD_INVALID", "journal_id must be a UUID.", { field: "journal_id" });
   if (records.length > MAX_UPLOAD) {
-    throw new Fault("FIELD_INVALID", `records must be at most ${MAX_UPLOAD}, are ${records.length}.`, { field: "records" });
+    throw new Fault("FIELD_INVALID", `records must be at most ${MAX_UPLOAD}, are ${records.length}.`, {
+      field: "records",
+    });
   }
 }
 
 /** Each record stands alone: one that is broken is refused for good, and keeps nobody else out. */
-function verifyRecords(call: SyncCall, agentId: string): { claims: VerifiedClaim[]; refused: { hash: Uint8Array; problem: string }[] } {
+function verifyRecords(
+  call: SyncCall,
+  agentId: string,
+): { claims: VerifiedClaim[]; refused: { hash: Uint8Array; problem: string }[] } {
   const claims = new Map<string, VerifiedClaim>();
   const refused: { hash: Uint8Array; problem: string }[] = [];
   for (const unverified of call.records) {
@@ -123,7 +132,12 @@ function verifyRecords(call: SyncCall, agentId: string): { claims: VerifiedClaim
   return { claims: [...claims.values()], refused };
 }
 
-async function recordClaims(ports: SyncPorts, call: SyncCall, agentId: string, claims: readonly VerifiedClaim[]): Promise<void> {
+async function recordClaims(
+  ports: SyncPorts,
+  call: SyncCall,
+  agentId: string,
+  claims: readonly VerifiedClaim[],
+): Promise<void> {
   if (claims.length === 0) return;
   const wanted = claims.map(({ record, hash }) => ({ hash, sequence: record.sequence, decisionId: record.decisionId }));
   const known = await ports.trail.known(agentId, call.journalId, wanted);
@@ -135,17 +149,19 @@ async function recordClaims(ports: SyncPorts, call: SyncCall, agentId: string, c
 }
 
 /** A guard's record as a row. What is suspicious about it is kept and flagged, not refused: it is evidence. */
-function entryOf(ports: SyncPorts, { record, hash }: VerifiedClaim, known: Known, batch: readonly VerifiedClaim[]): GuardEntry {
+function entryOf(
+  ports: SyncPorts,
+  { record, hash }: VerifiedClaim,
+  known: Known,
+  batch: readonly VerifiedClaim[],
+): GuardEntry {
   const at = ports.now();
   const others = batch.filter((other) => other.hash !== hash);
   const taken =
     known.decisionIds.has(record.decisionId) || others.some((other) => other.record.decisionId === record.decisionId);
   const forked =
     known.sequences.has(record.sequence) || others.some((other) => other.record.sequence === record.sequence);
-  const flags = [
-    ...(forked ? ["sequence_used_twice"] : []),
-    ...(taken ? ["decision_id_used_twice"] : []),
-  ];
+  const flags = [...(forked ? ["sequence_used_twice"] : []), ...(taken ? ["decision_id_used_twice"] : [])];
   const row: DecisionRow = {
     ...judge(record.reason, record.message),
     decisionId: taken ? uuidV7(at, ports.random) : record.decisionId,

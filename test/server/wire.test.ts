@@ -5,7 +5,7 @@ import { type AuthorizeRequest, AuthorizeRequestSchema } from "../../gen/datacra
 import type { UnverifiedRequest } from "../../src/authorize/call.ts";
 import { Fault } from "../../src/fault.ts";
 import { decodeAuthorizeRequest } from "../../src/server/wire.ts";
-import { doubleValue, field, fixed64, list, nested, struct, text, varint, varintField } from "./wire-bytes.ts";
+import { doubleValue, field, fixed64, list, struct, text, varint, varintField } from "./wire-bytes.ts";
 
 const name = fc.oneof(
   fc.string({ unit: "grapheme" }),
@@ -40,7 +40,7 @@ describe("decodeAuthorizeRequest", () => {
   });
 
   test("keeps a member named __proto__ as a member", () => {
-    const { payload: decoded } = decodeAuthorizeRequest(field(2, struct([["__proto__", nested(3, text("x"))]])));
+    const { payload: decoded } = decodeAuthorizeRequest(field(2, struct([["__proto__", field(3, text("x"))]])));
     expect(Object.keys(decoded)).toEqual(["__proto__"]);
     expect(Object.getPrototypeOf(decoded)).toBe(Object.prototype);
   });
@@ -109,12 +109,12 @@ describe("decodeAuthorizeRequest", () => {
       field(92, text("x")),
       Buffer.from([0xed, 0x05, 1, 2, 3, 4]),
     ]);
-    const value = Buffer.concat([unknown, nested(3, text("v")), unknown]);
-    const member = Buffer.concat([unknown, nested(1, text("a")), nested(2, value), unknown]);
+    const value = Buffer.concat([unknown, field(3, text("v")), unknown]);
+    const member = Buffer.concat([unknown, field(1, text("a")), field(2, value), unknown]);
     const bytes = Buffer.concat([
       unknown,
       field(1, text("t")),
-      field(2, Buffer.concat([unknown, nested(1, member), unknown])),
+      field(2, Buffer.concat([unknown, field(1, member), unknown])),
       unknown,
     ]);
     expect(decodeAuthorizeRequest(bytes)).toMatchObject({ tool: "t", payload: { a: "v" } });
@@ -150,10 +150,10 @@ describe("decodeAuthorizeRequest", () => {
     ["two nonces", Buffer.concat([field(5, text("a")), field(5, text("a"))]), "REQUEST_MALFORMED", "nonce"],
     ["a tool that is not UTF-8", field(1, Buffer.from([0xff])), "REQUEST_MALFORMED", "tool"],
     ["an overlong encoding", field(3, Buffer.from([0xc0, 0x80])), "REQUEST_MALFORMED", "idempotency_key"],
-    ["a surrogate in UTF-8", value(nested(3, Buffer.from([0xed, 0xa0, 0x80]))), "REQUEST_MALFORMED", "payload.a"],
+    ["a surrogate in UTF-8", value(field(3, Buffer.from([0xed, 0xa0, 0x80]))), "REQUEST_MALFORMED", "payload.a"],
     [
       "a name that is not UTF-8",
-      field(2, struct([[Buffer.from([0xc3]), nested(3, text("x"))]])),
+      field(2, struct([[Buffer.from([0xc3]), field(3, text("x"))]])),
       "REQUEST_MALFORMED",
       "payload",
     ],
@@ -162,8 +162,8 @@ describe("decodeAuthorizeRequest", () => {
       field(
         2,
         struct([
-          ["a", nested(3, text("x"))],
-          ["a", nested(3, text("x"))],
+          ["a", field(3, text("x"))],
+          ["a", field(3, text("x"))],
         ]),
       ),
       "FIELD_INVALID",
@@ -174,8 +174,8 @@ describe("decodeAuthorizeRequest", () => {
       field(
         2,
         struct([
-          ["__proto__", nested(3, text("x"))],
-          ["__proto__", nested(3, text("y"))],
+          ["__proto__", field(3, text("x"))],
+          ["__proto__", field(3, text("y"))],
         ]),
       ),
       "FIELD_INVALID",
@@ -183,21 +183,21 @@ describe("decodeAuthorizeRequest", () => {
     ],
     [
       "a member with two names",
-      field(2, nested(1, Buffer.concat([nested(1, text("a")), nested(1, text("b"))]))),
+      field(2, field(1, Buffer.concat([field(1, text("a")), field(1, text("b"))]))),
       "REQUEST_MALFORMED",
       "payload",
     ],
-    ["a member without a value", field(2, nested(1, nested(1, text("a")))), "FIELD_INVALID", "payload.a"],
+    ["a member without a value", field(2, field(1, field(1, text("a")))), "FIELD_INVALID", "payload.a"],
     ["a value of no kind", value(Buffer.alloc(0)), "FIELD_INVALID", "payload.a"],
     [
       "a value of two kinds",
-      value(Buffer.concat([nested(3, text("x")), varintField(4, 1)])),
+      value(Buffer.concat([field(3, text("x")), varintField(4, 1)])),
       "REQUEST_MALFORMED",
       "payload.a",
     ],
     [
       "a text twice",
-      value(Buffer.concat([nested(3, text("x")), nested(3, text("x"))])),
+      value(Buffer.concat([field(3, text("x")), field(3, text("x"))])),
       "REQUEST_MALFORMED",
       "payload.a",
     ],
@@ -205,7 +205,7 @@ describe("decodeAuthorizeRequest", () => {
     ["NaN", value(doubleValue(Number.NaN)), "FIELD_INVALID", "payload.a"],
     [
       "an infinity",
-      value(nested(6, list([doubleValue(1), doubleValue(Number.NEGATIVE_INFINITY)]))),
+      value(field(6, list([doubleValue(1), doubleValue(Number.NEGATIVE_INFINITY)]))),
       "FIELD_INVALID",
       "payload.a[1]",
     ],
@@ -218,7 +218,7 @@ describe("decodeAuthorizeRequest", () => {
       "payload.a",
     ],
     ["a null that is 1", value(varintField(1, 1)), "REQUEST_MALFORMED", "payload.a"],
-    ["an item of no kind", value(nested(6, list([Buffer.alloc(0)]))), "FIELD_INVALID", "payload.a[0]"],
+    ["an item of no kind", value(field(6, list([Buffer.alloc(0)]))), "FIELD_INVALID", "payload.a[0]"],
     ["65 lists in one another", value(deepList(65)), "FIELD_INVALID", `payload.a${"[0]".repeat(63)}`],
     [
       "a hundred thousand lists in one another",
@@ -273,7 +273,7 @@ function empty(key: string): unknown {
 
 /** A value of `depth` lists, each in the other. Built from its heads, for appending copies would take minutes. */
 function deepList(depth: number): Buffer {
-  const core = nested(3, text("x"));
+  const core = field(3, text("x"));
   const heads: Buffer[] = [];
   let length = core.length;
   const wrap = (number: number): void => {
