@@ -28,11 +28,17 @@ export function logAnswer(log: Log, answer: Answer): void {
   log.info({ decisionId, agentId, decision, reason, ruleId, replayed }, "decided");
 }
 
+/** The request's fields, which are ours to name: a path below them, or a field unknown to us, is the caller's text. */
+const FIELD = /^(?:tool|payload|idempotency_key|agent_id|nonce)\b/;
+
 /** Faults that are the service's own come with their cause; the callers' are worth no more than a line when debugging. */
 export function logFault(log: Log, fault: Fault, agentId: string | null): void {
-  const own = fault.status === "internal" || fault.status === "unavailable";
-  const cause = fault.cause instanceof Error ? { cause: fault.cause.message } : {};
-  const line = { code: fault.code, agentId, field: fault.field, ...cause };
-  if (own) log.error(line, fault.message);
-  else log.debug(line, fault.message);
+  const { code } = fault;
+  if (fault.status === "internal" || fault.status === "unavailable") {
+    const cause = fault.cause instanceof Error ? { cause: fault.cause.message } : {};
+    log.error({ code, agentId, ...cause }, fault.message);
+    return;
+  }
+  // Their messages name members of payloads.
+  log.debug({ code, agentId, field: FIELD.exec(fault.field ?? "")?.[0] }, "refused");
 }
