@@ -4,11 +4,12 @@
  * module and by function. The sampling itself slows the service, by a tenth or so.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { LoadResult } from "./load.ts";
 import { answersPerSecond, load, newPrefix } from "./measure.ts";
 import { startDatacrawl } from "./peers/datacrawl.ts";
 import { freePort } from "./support/child.ts";
 import { type CpuProfile, profileProcess } from "./support/inspector.ts";
-import { stopOnSignals } from "./support/signals.ts";
+import { interruptible, runMain } from "./support/signals.ts";
 import { startPostgres, startRedis, temporaryDirectory } from "./support/stores.ts";
 
 const WARMUP_MS = 4_000;
@@ -19,7 +20,19 @@ const FUNCTIONS_SHOWN = 60;
 async function main(): Promise<void> {
   const sampleMs = Number(process.argv[2] ?? 8) * 1000;
   await using stack = new AsyncDisposableStack();
-  stopOnSignals(stack);
+  const { profile, result } = await interruptible(profileUnderLoad(stack, sampleMs));
+  if (result.failed > 0) throw new Error(`not all answers were as expected: ${result.firstFailure}`);
+  const decisions = (answersPerSecond(result) * (profile.endTime - profile.startTime)) / 1e6;
+
+  print("CPU per decision by process", toMicroseconds(result.cpuSeconds, result.answered));
+  print("The service's main thread by module", selfTime(profile, decisions, moduleOf));
+  print("The service's main thread by function", selfTime(profile, decisions, functionOf).slice(0, FUNCTIONS_SHOWN));
+}
+
+async function profileUnderLoad(
+  stack: AsyncDisposableStack,
+  sampleMs: number,
+): Promise<{ profile: CpuProfile; result: LoadResult }> {
   const directory = temporaryDirectory(stack);
   const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack, directory) };
   const inspectorPort = await freePort();
@@ -37,13 +50,7 @@ async function main(): Promise<void> {
   });
   await sleep(WARMUP_MS + 1_000);
   const profile = await profileProcess(inspectorPort, sampleMs);
-  const result = await loading;
-  if (result.failed > 0) throw new Error(`not all answers were as expected: ${result.firstFailure}`);
-  const decisions = (answersPerSecond(result) * (profile.endTime - profile.startTime)) / 1e6;
-
-  print("CPU per decision by process", toMicroseconds(result.cpuSeconds, result.answered));
-  print("The service's main thread by module", selfTime(profile, decisions, moduleOf));
-  print("The service's main thread by function", selfTime(profile, decisions, functionOf).slice(0, FUNCTIONS_SHOWN));
+  return { profile, result: await loading };
 }
 
 type Line = readonly [name: string, microseconds: number];
@@ -85,4 +92,4 @@ function print(title: string, lines: readonly Line[]): void {
   for (const [name, us] of lines) if (us >= 0.1) process.stdout.write(`${us.toFixed(1).padStart(8)}  ${name}\n`);
 }
 
-await main();
+await runMain(main);

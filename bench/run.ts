@@ -15,7 +15,7 @@ import { figures, markdown, type Results } from "./report.ts";
 import { logTails } from "./support/child.ts";
 import { commit, describeMachine } from "./support/machine.ts";
 import { peakMemoryMiB } from "./support/procfs.ts";
-import { stopOnSignals } from "./support/signals.ts";
+import { Interrupted, interruptible, runMain } from "./support/signals.ts";
 import { startPostgres, startRedis, temporaryDirectory } from "./support/stores.ts";
 
 const USAGE = `Usage: npm run bench -- [--quick] [--json] [--write]
@@ -52,12 +52,11 @@ async function main(): Promise<void> {
 
 async function bench(pace: Pace): Promise<Results> {
   await using stack = new AsyncDisposableStack();
-  stopOnSignals(stack);
   const directory = temporaryDirectory(stack);
   try {
-    return await measureAll(stack, directory, pace);
+    return await interruptible(measureAll(stack, directory, pace));
   } catch (error) {
-    progress(`failed; the logs end with:\n${logTails(directory)}`);
+    if (!(error instanceof Interrupted)) progress(`failed; the logs end with:\n${logTails(directory)}`);
     throw error;
   }
 }
@@ -67,7 +66,7 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
   const machine = await describeMachine();
 
   progress("starting embedded, twice");
-  const startSeconds = await startTimes(join(directory, "embedded"));
+  const startSeconds = await startTimes(stack, join(directory, "embedded"));
 
   progress("starting Postgres, Redis and the peers");
   const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack, directory) };
@@ -127,4 +126,4 @@ function progress(line: string): void {
   process.stderr.write(`bench: ${line}\n`);
 }
 
-await main();
+await runMain(main);

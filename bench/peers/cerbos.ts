@@ -19,7 +19,7 @@ export async function startCerbos(stack: AsyncDisposableStack, directory: string
   const port = await freePort();
   const configuration = writeConfiguration(join(directory, "cerbos"), port, await freePort(), rules);
   const args = ["server", "--config", configuration, "--log-level", "warn"];
-  const server = stack.use(start({ name: "Cerbos", file: BINARY, args }, join(directory, "cerbos.log")));
+  const server = start(stack, { name: "Cerbos", file: BINARY, args }, join(directory, "cerbos.log"));
   const peer: Peer = {
     name: "cerbos",
     port,

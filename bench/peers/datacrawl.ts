@@ -45,10 +45,13 @@ export async function startDatacrawl(
 }
 
 /** Seconds from the command to ready on the embedded store: on an empty data directory, and on the same one again. */
-export async function startTimes(directory: string): Promise<{ readonly first: number; readonly second: number }> {
+export async function startTimes(
+  outer: AsyncDisposableStack,
+  directory: string,
+): Promise<{ readonly first: number; readonly second: number }> {
   const { environment, connectPort } = await configure(directory, 10);
   const toReady = async (): Promise<number> => {
-    await using stack = new AsyncDisposableStack();
+    await using stack = outer.use(new AsyncDisposableStack());
     const startedAt = performance.now();
     const server = serve(stack, environment, [], `${directory}.log`);
     await server.untilReady(() => answersHttp(`http://127.0.0.1:${connectPort}/readyz`));
@@ -64,7 +67,7 @@ function serve(
   logFile: string,
 ): Child {
   const args = [...nodeArguments, MAIN, "serve"];
-  return stack.use(start({ name: "datacrawl serve", file: process.execPath, args, env }, logFile));
+  return start(stack, { name: "datacrawl serve", file: process.execPath, args, env }, logFile);
 }
 
 function datacrawl(args: readonly string[], env: Record<string, string>): Promise<string> {

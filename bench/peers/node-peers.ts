@@ -38,7 +38,7 @@ async function startNodePeer(
 ): Promise<Peer> {
   const port = await freePort();
   const command = { name, file: process.execPath, args: [fileURLToPath(script), String(port), ...args] };
-  const server = stack.use(start(command, join(directory, `${name}.log`)));
+  const server = start(stack, command, join(directory, `${name}.log`));
   const peer: Peer = {
     name,
     port,

@@ -26,8 +26,17 @@ export interface Child extends AsyncDisposable {
   untilReady(isReady: () => Promise<boolean>): Promise<void>;
 }
 
-/** Starts `command`; what it prints goes to `logFile`, since reading it would take CPU time from what is measured. */
-export function start({ name, file, args, env = {}, stopSignal = "SIGTERM" }: Command, logFile: string): Child {
+/**
+ * Starts `command` until `stack` is disposed of. What it prints goes to `logFile`: reading it would take CPU time from what is
+ * measured.
+ */
+export function start(stack: AsyncDisposableStack, command: Command, logFile: string): Child {
+  // Asked before the process is made: nobody would stop it.
+  if (stack.disposed) throw new Error("the bench is being stopped");
+  return stack.use(spawnLogged(command, logFile));
+}
+
+function spawnLogged({ name, file, args, env = {}, stopSignal = "SIGTERM" }: Command, logFile: string): Child {
   const log = openSync(logFile, "a");
   const child = spawn(file, args, { env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", log, log] });
   closeSync(log);

@@ -37,15 +37,14 @@ export async function startPostgres(stack: AsyncDisposableStack, directory: stri
   const port = await freePort();
   const initdb = ["-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"];
   await run({ name: "initdb", ...asUser(join(bin, "initdb"), initdb) });
-  const server = stack.use(
-    start(
-      {
-        name: "Postgres",
-        ...asUser(join(bin, "postgres"), ["-D", data, "-h", "127.0.0.1", "-p", String(port), "-k", data]),
-        stopSignal: "SIGINT", // "fast" shutdown: does not wait for clients
-      },
-      join(directory, "postgres.log"),
-    ),
+  const server = start(
+    stack,
+    {
+      name: "Postgres",
+      ...asUser(join(bin, "postgres"), ["-D", data, "-h", "127.0.0.1", "-p", String(port), "-k", data]),
+      stopSignal: "SIGINT", // "fast" shutdown: does not wait for clients
+    },
+    join(directory, "postgres.log"),
   );
   const url = (role: string, database: string) => `postgres://${role}@127.0.0.1:${port}/${database}`;
   const execute = async (statement: string): Promise<void> => {
@@ -79,8 +78,10 @@ export async function startPostgres(stack: AsyncDisposableStack, directory: stri
 export async function startRedis(stack: AsyncDisposableStack, directory: string): Promise<Redis> {
   const port = await freePort();
   const args = ["--bind", "127.0.0.1", "--port", String(port), "--save", "", "--appendonly", "no"];
-  const server: Child = stack.use(
-    start({ name: "redis-server", file: "redis-server", args }, join(directory, "redis.log")),
+  const server: Child = start(
+    stack,
+    { name: "redis-server", file: "redis-server", args },
+    join(directory, "redis.log"),
   );
   await server.untilReady(() => accepts(port));
   return { pid: server.pid, url: `redis://127.0.0.1:${port}` };
