@@ -35,6 +35,8 @@ export interface GuardCall {
 export interface Guard {
   /** Never rejects, and never outlives the call's deadline. Whatever goes wrong is a deny. */
   authorize(request: GuardRequest, call: GuardCall): Promise<Verdict>;
+  /** The same for a question that has been parsed: of this guard's agent, and within the contract's limits. */
+  decide(question: Question, call: GuardCall): Promise<Verdict>;
 }
 
 /** A deadline speaks against the service only if it left as much time, in milliseconds. */
@@ -42,15 +44,16 @@ const FAIR_MS = 1000;
 
 export function createGuard(parts: GuardParts): Guard {
   const denials = new Denials();
+  const decide = async (read: () => Question, call: GuardCall): Promise<Verdict> => {
+    try {
+      return await new Case(parts, denials, read()).decide(call);
+    } catch (error) {
+      return invalid(parts, error);
+    }
+  };
   return {
-    async authorize(request, call) {
-      try {
-        const question = readQuestion(request, parts.agentId);
-        return await new Case(parts, denials, question).decide(call);
-      } catch (error) {
-        return invalid(parts, error);
-      }
-    },
+    authorize: (request, call) => decide(() => readQuestion(request, parts.agentId), call),
+    decide: (question, call) => decide(() => question, call),
   };
 }
 

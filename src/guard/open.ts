@@ -1,3 +1,4 @@
+import type { Question } from "../authorize/request.ts";
 import { type Breaker, type BreakerConfig, createBreaker, type SharedCircuit } from "../breaker/breaker.ts";
 import { RedisLink } from "../breaker/redis-link.ts";
 import { openSharedCircuit } from "../breaker/shared-redis.ts";
@@ -124,11 +125,19 @@ class AssembledGuard implements OpenGuard {
     };
   }
 
-  async authorize(request: GuardRequest, call: GuardCall): Promise<Verdict> {
-    if (this.#core !== null) return this.#core.guard.authorize(request, call);
+  authorize(request: GuardRequest, call: GuardCall): Promise<Verdict> {
+    return this.#whenOpen(call, (guard) => guard.authorize(request, call));
+  }
+
+  decide(question: Question, call: GuardCall): Promise<Verdict> {
+    return this.#whenOpen(call, (guard) => guard.decide(question, call));
+  }
+
+  async #whenOpen(call: GuardCall, ask: (guard: Guard) => Promise<Verdict>): Promise<Verdict> {
+    if (this.#core !== null) return ask(this.#core.guard);
     using limit = new Limit(this.#settings.clock, call.deadlineAt, call.signal);
     const opened = await limit.within(this.#opening);
-    if ("value" in opened) return opened.value.guard.authorize(request, call);
+    if ("value" in opened) return await ask(opened.value.guard);
     return guardVerdict(this.#settings, "DEADLINE_EXCEEDED", "The journal was not open in time.", "");
   }
 

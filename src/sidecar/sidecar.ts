@@ -65,7 +65,8 @@ export async function runSidecar(config: SidecarConfig): Promise<Sidecar> {
       clock,
       answered(answer, tookMs) {
         metrics.answered(answer, tookMs);
-        logAnswer(log, answer);
+        // Denies by the thousand are in the journal and the metrics; a line for each would be all that the log holds.
+        if (answer.reason !== "CIRCUIT_OPEN") logAnswer(log, answer);
       },
     });
     const shared = { roads, clock, observer, readiness, tls: null };
