@@ -19,6 +19,8 @@ export class PostgresDatabase implements Database {
       application_name: "datacrawl",
     });
     this.#pool.on("error", options.onError);
+    // The pool listens to idle connections alone: one that is lost in mid-statement would end the process.
+    this.#pool.on("connect", (client) => client.on("error", options.onError));
   }
 
   async query<Row>(text: string, params: readonly SqlParam[] = [], options: QueryOptions = {}): Promise<Row[]> {
