@@ -250,8 +250,8 @@ describe("what the server writes over HTTP/2", () => {
   });
 
   test("other methods and unknown cases are refused", async () => {
-    const sync = await grpcFrames("control.plain", {}, "/datacrawl.authz.v1.AuthorizeService/SyncGuard");
-    expect(trailersOf(sync)).toContain(literal("grpc-status", "12"));
+    const other = await grpcFrames("control.plain", {}, "/datacrawl.authz.v1.AuthorizeService/Other");
+    expect(trailersOf(other)).toContain(literal("grpc-status", "12"));
     expect(trailersOf(await grpcFrames("no.such-case"))).toContain(literal("grpc-status", "3"));
     expect(trailersOf(await grpcFrames("json-value.decision-null"))).toContain(literal("grpc-status", "3"));
   });
