@@ -1,6 +1,5 @@
-import { createServer as createPlainServer, type Server as NetServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createServer as createTlsServer, type SecureContextOptions, Server as TlsServer } from "node:tls";
+import type { SecureContextOptions } from "node:tls";
 import { type DescMethod, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
@@ -12,10 +11,11 @@ import {
 import type { Address } from "../config.ts";
 import { encodeAnswer } from "./answer.ts";
 import { IncompleteBodies } from "./bodies.ts";
+import { openFront } from "./front.ts";
 import { serveUnary, type UnaryMethod, type UnaryPorts } from "./grpc-unary.ts";
 import type { Readiness } from "./health.ts";
 import { LIMITS } from "./limits.ts";
-import { type Listener, listen } from "./listen.ts";
+import type { Listener } from "./listen.ts";
 import { decodeBinary } from "./messages.ts";
 import { reflection } from "./reflection.ts";
 import type { ListenerPorts, Roads } from "./roads.ts";
@@ -42,32 +42,20 @@ export async function openGrpc(options: GrpcOptions): Promise<Listener> {
   reflection().addToServer(server);
   // grpc-js would bind the port itself, but then limits neither connections nor TLS handshakes, and hides why it failed.
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
-  let draining = false;
-  const front = createFront(options.tls, (socket) => {
-    // A TLS handshake that was under way when the draining began.
-    if (draining) socket.destroy();
-    else injector.injectConnection(socket);
-  });
-  const sockets = trackSockets(front);
-  const address = await listen(front, options.address);
-
+  const front = await openFront(options.address, options.tls, (socket) => injector.injectConnection(socket));
   return {
-    address,
-    setTls: (tls) => {
-      if (front instanceof TlsServer) front.setSecureContext(tls);
-    },
+    address: front.address,
+    setTls: front.setTls,
     close: async ({ drainMs }) => {
-      draining = true;
       unsubscribe();
-      const closed = new Promise((resolve) => front.close(resolve));
+      const ended = front.stop();
       // Its own callback comes too early: Node marks sessions as closed before their streams have ended.
       server.tryShutdown(nothing);
       endStreams(streams);
-      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
-      await Promise.race([closed, sleep(drainMs, undefined, { ref: false })]);
+      await Promise.race([ended, sleep(drainMs, undefined, { ref: false })]);
       server.forceShutdown();
-      for (const socket of sockets) socket.destroy();
-      await closed;
+      front.cut();
+      await ended;
     },
   };
 }
@@ -145,24 +133,6 @@ function serveHealth(server: grpc.Server, readiness: Readiness): () => void {
   return readiness.subscribe((ready) => {
     for (const service of ["", AuthorizeService.typeName]) health.setStatus(service, ready ? "SERVING" : "NOT_SERVING");
   });
-}
-
-function createFront(tls: SecureContextOptions | null, accept: (socket: Socket) => void): NetServer {
-  const front =
-    tls === null
-      ? createPlainServer(accept)
-      : createTlsServer({ ...tls, ALPNProtocols: ["h2"], handshakeTimeout: LIMITS.handshakeMs }, accept);
-  front.maxConnections = LIMITS.connections;
-  return front;
-}
-
-function trackSockets(front: NetServer): ReadonlySet<Socket> {
-  const sockets = new Set<Socket>();
-  front.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-  });
-  return sockets;
 }
 
 function asIs(bytes: Buffer): Buffer {

@@ -19,71 +19,31 @@ const ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 export class Metrics {
   readonly registry = new Registry();
   readonly contentType = this.registry.contentType;
-  readonly #steps: ReadonlyMap<Step, Histogram.Internal<"step">>;
-  readonly #decisions: ReadonlyMap<string, Counter.Internal>;
-  readonly #refusals: ReadonlyMap<string, Counter.Internal>;
-  readonly #authenticationFailures: Counter<"code">;
-  readonly #replays: Counter;
-  readonly #batchRows: Histogram;
-  readonly #batchSeconds: Histogram;
-  readonly #storeErrors: Counter;
+  readonly #steps = boundSteps(this.registry);
+  readonly #decisions = boundDecisions(this.registry);
+  readonly #refusals = boundCodes(
+    this.registry,
+    "datacrawl_refused_total",
+    "Requests answered with a fault, by its code.",
+  );
+  readonly #authenticationFailures = boundCodes(
+    this.registry,
+    "datacrawl_authentication_failures_total",
+    "Requests without a valid credential.",
+  );
+  readonly #replays = counter(this.registry, "datacrawl_replays_total", "Answers that repeat an earlier decision.");
+  readonly #storeErrors = counter(this.registry, "datacrawl_store_errors_total", "Failures of the database.");
+  readonly #batchRows = histogram(
+    this.registry,
+    "datacrawl_batch_rows",
+    "Decisions that were committed together.",
+    ROWS,
+  );
+  readonly #batchSeconds = histogram(this.registry, "datacrawl_batch_seconds", "How long a commit took.", SECONDS);
   #inFlight = 0;
 
   constructor() {
-    const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
-    const steps = new Histogram({
-      name: "datacrawl_step_seconds",
-      help: "How long each step of a decision took.",
-      labelNames: ["step"],
-      buckets: SECONDS,
-      registers,
-    });
-    this.#steps = new Map(STEPS.map((step) => [step, steps.labels(step)]));
-    const decisions = new Counter({
-      name: "datacrawl_decisions_total",
-      help: "Answered decisions, replays included.",
-      labelNames: ["decision", "reason"],
-      registers,
-    });
-    this.#decisions = new Map(
-      Object.entries(DECISION_OF).map(([reason, decision]) => [reason, decisions.labels(decision, reason)]),
-    );
-    const refusals = new Counter({
-      name: "datacrawl_refused_total",
-      help: "Requests that were answered with a fault, by its code.",
-      labelNames: ["code"],
-      registers,
-    });
-    this.#refusals = new Map(Object.keys(STATUS_OF).map((code) => [code, refusals.labels(code)]));
-    this.#authenticationFailures = new Counter({
-      name: "datacrawl_authentication_failures_total",
-      help: "Requests without a valid credential.",
-      labelNames: ["code"],
-      registers,
-    });
-    this.#replays = new Counter({
-      name: "datacrawl_replays_total",
-      help: "Answers that repeat an earlier decision.",
-      registers,
-    });
-    this.#batchRows = new Histogram({
-      name: "datacrawl_batch_rows",
-      help: "Decisions that were committed together.",
-      buckets: ROWS,
-      registers,
-    });
-    this.#batchSeconds = new Histogram({
-      name: "datacrawl_batch_seconds",
-      help: "How long a commit took.",
-      buckets: SECONDS,
-      registers,
-    });
-    this.#storeErrors = new Counter({
-      name: "datacrawl_store_errors_total",
-      help: "Failures of the database.",
-      registers,
-    });
     this.#watch("datacrawl_in_flight", "Requests that are being worked on.", () => this.#inFlight);
   }
 
@@ -109,7 +69,7 @@ export class Metrics {
   }
 
   authenticationFailed(code: FaultCode): void {
-    this.#authenticationFailures.inc({ code });
+    this.#authenticationFailures.get(code)?.inc();
   }
 
   batch(rows: number, milliseconds: number): void {
@@ -132,4 +92,40 @@ export class Metrics {
     };
     this.registry.registerMetric(new Gauge({ name, help, registers: [], collect }));
   }
+}
+
+type Bound<Name, Child> = ReadonlyMap<Name, Child>;
+
+function boundSteps(registry: Registry): Bound<Step, Histogram.Internal<"step">> {
+  const steps = new Histogram({
+    name: "datacrawl_step_seconds",
+    help: "How long each step of a decision took.",
+    labelNames: ["step"],
+    buckets: SECONDS,
+    registers: [registry],
+  });
+  return new Map(STEPS.map((step) => [step, steps.labels(step)]));
+}
+
+function boundDecisions(registry: Registry): Bound<string, Counter.Internal> {
+  const decisions = new Counter({
+    name: "datacrawl_decisions_total",
+    help: "Answered decisions, replays included.",
+    labelNames: ["decision", "reason"],
+    registers: [registry],
+  });
+  return new Map(Object.entries(DECISION_OF).map(([reason, decision]) => [reason, decisions.labels(decision, reason)]));
+}
+
+function boundCodes(registry: Registry, name: string, help: string): Bound<string, Counter.Internal> {
+  const codes = new Counter({ name, help, labelNames: ["code"], registers: [registry] });
+  return new Map(Object.keys(STATUS_OF).map((code) => [code, codes.labels(code)]));
+}
+
+function counter(registry: Registry, name: string, help: string): Counter {
+  return new Counter({ name, help, registers: [registry] });
+}
+
+function histogram(registry: Registry, name: string, help: string, buckets: number[]): Histogram {
+  return new Histogram({ name, help, buckets, registers: [registry] });
 }
