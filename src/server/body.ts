@@ -41,7 +41,6 @@ export async function readMessage(
   const encoding = String(request.headers[enveloped ? "grpc-encoding" : "content-encoding"] ?? "identity");
   const { message, compressed } = enveloped ? openEnvelope(body) : { message: body, compressed: true };
   const bytes = compressed ? await decompress(message, encoding) : message;
-  if (bytes.length > LIMITS.messageBytes) throw tooLarge();
   return isJson(request.headers) ? { format: "json", text: decodeUtf8(bytes) } : { format: "binary", bytes };
 }
 

@@ -182,8 +182,17 @@ describe("the Connect road", () => {
     expect(open.handler.calls).toEqual([]);
   });
 
-  test("takes a timeout of months", async () => {
-    expect((await http(port, { body: VALID, headers: { "connect-timeout-ms": "9999999999" } })).status).toBe(200);
+  test.each([
+    ["connect-timeout-ms", "9999999999", "application/json", VALID.replace('"t"', '"hold"')],
+    ["grpc-timeout", "99999999H", "application/grpc-web+json", frame(Buffer.from(VALID.replace('"t"', '"hold"')))],
+  ])("takes a %s of months for the longest that it allows", async (header, value, type, body) => {
+    open.handler.calls.length = 0;
+    const asking = http(port, { body, headers: { [header]: value, "content-type": type } });
+    await expect.poll(() => open.handler.calls.length).toBe(1);
+    await sleep(300);
+    expect(open.handler.calls[0]?.signal?.aborted).toBe(false);
+    open.handler.release();
+    expect((await asking).status).toBe(200);
   });
 
   test("answers HTTP that is broken with 400, and goes on", async () => {

@@ -135,13 +135,11 @@ describe("every road", () => {
     for (const { ask } of roads) expect(JSON.stringify(await ask({ ...VALID, tool: "throw" }))).not.toContain("secret");
   });
 
-  test("sends long and odd field names as far as headers can carry them", async () => {
-    const name = `\ud800${"é".repeat(5000)}`.toWellFormed();
-    const field = `payload.${name}`;
-    await onEveryRoad(
-      { ...VALID, payload: { [name]: { a: "\0" } } },
-      { code: "InvalidArgument", field: `${field.slice(0, 200)}…`.toWellFormed() },
-    );
+  test.each(["é", "😀"])("sends long field names of %s as far as headers can carry them", async (character) => {
+    // Cut between the halves of a surrogate pair, a text could not be sent.
+    const name = `x${character.repeat(5000)}`;
+    const field = `${`payload.${name}`.slice(0, 200)}…`.toWellFormed();
+    await onEveryRoad({ ...VALID, payload: { [name]: { a: "\0" } } }, { code: "InvalidArgument", field });
   });
 
   test("answers by the caller's deadline, and tells the handler", async () => {

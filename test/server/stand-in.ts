@@ -18,13 +18,16 @@ export interface StandIn {
 }
 
 export function standIn(): StandIn {
-  const held = Promise.withResolvers<void>();
+  let held = Promise.withResolvers<void>();
   const self: StandIn = {
     roads: { authorize, syncGuard, source: "service" },
     calls: [],
     syncs: [],
     aborted: 0,
-    release: () => held.resolve(),
+    release: () => {
+      held.resolve();
+      held = Promise.withResolvers<void>();
+    },
   };
 
   async function authorize(call: Call): Promise<Answer> {
