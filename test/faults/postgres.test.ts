@@ -68,7 +68,8 @@ describe.skipIf(inject("postgresUrl") === null)("Postgres gone for a while", () 
     ["answering into the void", "mute"],
   ] as const) {
     test(`${how} for 10 s and back: no restart, no answer without a row, no growth`, async () => {
-      await ask(service.connectUrl, cluster.agentKey, request(`warm-${how}`));
+      // Node's heap grows to its usual size under any load; what is looked for here grows on.
+      await flood(`warm-${how}`, 3000);
       const before = residentMiB();
       const flooding = flood(how, 12_000);
       await sleep(1000);
@@ -94,7 +95,7 @@ describe.skipIf(inject("postgresUrl") === null)("Postgres gone for a while", () 
       await waitUntil(() => isReady(service.connectUrl), 15_000, "the service did not recover");
       const after = await ask(service.connectUrl, cluster.agentKey, request(`after-${how}`));
       expect(after.body["decision"]).toBe("DECISION_ALLOW");
-      expect(residentMiB() - before).toBeLessThan(150);
+      expect(residentMiB() - before).toBeLessThan(250);
       // What failed is asked again, and is decided once.
       for (const { key } of refused.slice(0, 20)) {
         const retry = await ask(service.connectUrl, cluster.agentKey, request(key));
