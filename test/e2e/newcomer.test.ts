@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -182,6 +183,7 @@ describe("what cannot start says why, and exits 1", () => {
   test.each(["DATACRAWL_GRPC_ADDR", "DATACRAWL_CONNECT_ADDR"])("a taken port names %s", async (variable) => {
     const port = await freePort();
     const holder = createServer().listen(port, "127.0.0.1");
+    await once(holder, "listening");
     const addresses = {
       DATACRAWL_GRPC_ADDR: "127.0.0.1:0",
       DATACRAWL_CONNECT_ADDR: "127.0.0.1:0",

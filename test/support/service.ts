@@ -101,6 +101,9 @@ export function runCli(
   const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
     env: cleanEnv(env),
     encoding: "utf8",
+    // A command that does not end must fail its test, which cannot be timed out while it waits here.
+    timeout: 60_000,
+    killSignal: "SIGKILL",
     ...(input === undefined ? {} : { input }),
   });
   return { status, stdout, stderr };
