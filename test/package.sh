@@ -6,7 +6,7 @@ work=$(mktemp -d)
 service=""
 trap '[ -z "$service" ] || kill "$service" 2>/dev/null || true; rm -rf "$work"' EXIT
 
-(cd "$root" && npx publint --strict && npm pack --silent --pack-destination "$work")
+(cd "$root" && npm run --silent build && npx publint --strict && npm pack --silent --pack-destination "$work")
 cd "$work"
 npm init -y >/dev/null
 # The project's own Node, which the machine may not have.
