@@ -10,6 +10,7 @@ import type { Report } from "../conformance/report.ts";
 import type { Directory, HostileServer } from "../conformance/serve.ts";
 import { UsageError } from "../fault.ts";
 import { ExitCode, type Io } from "./io.ts";
+import { untilStopped } from "./process.ts";
 import { outJson, outTable } from "./output.ts";
 
 /** `datacrawl conformance serve|list|run`. The kit is loaded by the command that needs it: no other pays for it. */
@@ -40,12 +41,6 @@ function serveCommand(io: Io): Command {
       await stopped;
       await server.close();
     });
-}
-
-function untilStopped(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());
-  });
 }
 
 interface Selection {

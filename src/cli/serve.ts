@@ -1,8 +1,9 @@
 import { relative } from "node:path";
 import { Command } from "commander";
-import { type Address, type Config, loadConfig, VARIABLES } from "../config.ts";
+import { type Config, loadConfig, VARIABLES } from "../config.ts";
 import type { Running } from "../server/serve.ts";
 import { ExitCode, type Io } from "./io.ts";
+import { shownAddress, untilStopped } from "./process.ts";
 
 /** `datacrawl serve`. */
 export function serveCommand(io: Io): Command {
@@ -25,17 +26,11 @@ export function serveCommand(io: Io): Command {
     });
 }
 
-function untilStopped(): Promise<string> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
-  });
-}
-
 function banner(config: Config, running: Running, cwd: string): string {
   const lines = [
     "DataCrawl decides. Only an explicit allow lets an agent act.",
     "",
-    `  gRPC      ${hostPort(running.grpc)}${config.grpc.tls === null ? "" : " (TLS)"}`,
+    `  gRPC      ${shownAddress(running.grpc)}${config.grpc.tls === null ? "" : " (TLS)"}`,
     `  Connect   ${connectUrl(config, running)}   also gRPC-Web, JSON, /healthz, /readyz, /metrics`,
     `  Admin     ${running.adminSocket}`,
     `  Store     ${running.store === "embedded" ? `embedded, in ${config.dataDir}` : "Postgres"}${config.redisUrl === null ? "" : ", Redis"}`,
@@ -63,12 +58,7 @@ function curlLine(url: string, keyFile: string): string {
 }
 
 function connectUrl(config: Config, running: Running): string {
-  return `${config.connect.tls === null ? "http" : "https"}://${hostPort(running.connect)}`;
-}
-
-function hostPort(address: Address): string {
-  if (address.kind === "unix") return address.path;
-  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
+  return `${config.connect.tls === null ? "http" : "https"}://${shownAddress(running.connect)}`;
 }
 
 function variablesHelp(): string {

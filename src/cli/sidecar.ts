@@ -1,7 +1,7 @@
 import { Command } from "commander";
-import type { Address } from "../config.ts";
 import { loadSidecarConfig, SIDECAR_VARIABLES } from "../sidecar/config.ts";
 import { ExitCode, type Io } from "./io.ts";
+import { shownAddress, untilStopped } from "./process.ts";
 
 /** `datacrawl sidecar`. */
 export function sidecarCommand(io: Io): Command {
@@ -17,8 +17,8 @@ export function sidecarCommand(io: Io): Command {
       io.out(
         [
           `Guarding agent ${sidecar.agentId}; the service is at ${config.endpoint.url.origin}.`,
-          `  gRPC      ${shown(sidecar.grpc)}`,
-          `  Connect   ${shown(sidecar.connect)}   also JSON, /healthz, /readyz, /metrics`,
+          `  gRPC      ${shownAddress(sidecar.grpc)}`,
+          `  Connect   ${shownAddress(sidecar.connect)}   also JSON, /healthz, /readyz, /metrics`,
           `  Journal   ${config.journalDir}`,
           "",
         ].join("\n"),
@@ -27,17 +27,6 @@ export function sidecarCommand(io: Io): Command {
       await sidecar.stop();
       io.exit(ExitCode.ok);
     });
-}
-
-function untilStopped(): Promise<string> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
-  });
-}
-
-function shown(address: Address): string {
-  if (address.kind === "unix") return `unix:${address.path}`;
-  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
 }
 
 function variablesHelp(): string {
