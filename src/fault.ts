@@ -23,6 +23,7 @@ export const STATUS_OF = {
   CREDENTIAL_MISSING: "unauthenticated",
   CREDENTIAL_UNKNOWN: "unauthenticated",
   AGENT_MISMATCH: "permission_denied",
+  NOT_PERMITTED: "permission_denied",
   REQUEST_MALFORMED: "invalid_argument",
   FIELD_INVALID: "invalid_argument",
   AGENT_UNKNOWN: "not_found",

@@ -3,14 +3,11 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { createConnection } from "node:net";
 import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { type Config, loadConfig } from "../config.ts";
-import { adminService } from "../server/admin-service.ts";
+import { adminService, identifySocket } from "../server/admin/service.ts";
 import { systemClock } from "../clock.ts";
-import { openAdmin } from "../server/admin-operations.ts";
+import { openAdmin } from "../server/admin/operations.ts";
 import { openStore } from "../store/open.ts";
 import type { Io } from "./io.ts";
-
-/** Who the trail says acted, for whatever comes over the socket or from this machine: nobody has authenticated. */
-const ACTOR = "socket";
 
 /** Runs `work` with AdminService: the running service's, through its socket, or else on the store itself. */
 export async function withAdmin<Result>(
@@ -39,7 +36,7 @@ async function withOwnStore<Result>(
   try {
     const service = adminService(
       openAdmin(store, () => systemClock.now()),
-      ACTOR,
+      identifySocket,
     );
     return await work(createRouterTransport((router) => void router.service(AdminService, service)));
   } finally {

@@ -1,7 +1,7 @@
 import type { Address, Config } from "../config.ts";
 import { systemClock } from "../clock.ts";
 import { openStore } from "../store/open.ts";
-import { adminService } from "./admin-service.ts";
+import { adminService, identifySocket } from "./admin/service.ts";
 import { openAdminListener, openConnect } from "./connect.ts";
 import { ensureDemoAgent } from "./demo.ts";
 import { openGrpc } from "./grpc.ts";
@@ -70,7 +70,7 @@ export async function serve(config: Config): Promise<Running> {
     const connect = closing(
       await openConnect({ ...shared, address: config.connect.address, tls: tls.connect, readiness, metrics }),
     );
-    const admin = adminService(service.admin, "socket");
+    const admin = adminService(service.admin, identifySocket);
     closing(await openAdminListener(config.adminSocket, admin));
     await readiness.start();
 

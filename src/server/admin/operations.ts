@@ -1,13 +1,13 @@
-import { BypassOperations } from "../admin/bypass.ts";
-import { AdminOperations, type AdminPorts } from "../admin/operations.ts";
-import type { Micros } from "../clock.ts";
-import { RandomPool } from "../ids.ts";
-import { SqlAgentStore } from "../store/agents.ts";
-import { SqlCircuitOrders } from "../store/circuit-orders.ts";
-import { SqlDecisionReader } from "../store/decisions.ts";
-import { SqlGuardRecords } from "../store/guard-records.ts";
-import type { Store } from "../store/open.ts";
-import type { Admin } from "./admin-service.ts";
+import { BypassOperations } from "../../admin/bypass.ts";
+import { AdminOperations, type AdminPorts } from "../../admin/operations.ts";
+import type { Micros } from "../../clock.ts";
+import { RandomPool } from "../../ids.ts";
+import { SqlAgentStore } from "../../store/agents.ts";
+import { SqlCircuitOrders } from "../../store/circuit-orders.ts";
+import { SqlDecisionReader } from "../../store/decisions.ts";
+import { SqlGuardRecords } from "../../store/guard-records.ts";
+import type { Store } from "../../store/open.ts";
+import type { Admin } from "./service.ts";
 
 /**
  * The operators' operations on `store`.

@@ -1,0 +1,29 @@
+import type { Micros } from "../clock.ts";
+
+/** What an operator may do; each role may also do what the ones before it may. */
+export const ROLES = ["viewer", "reviewer", "operator"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Who calls AdminService, as far as that has been proven. */
+export type Caller =
+  /** Whoever can open the admin socket: a way in, not an identity. */
+  | { readonly kind: "socket" }
+  /** A named human or machine whose sign-in or token has been verified. */
+  | {
+      readonly kind: "operator";
+      readonly name: string;
+      readonly role: Role;
+      /** When the human proved who they are; null for a machine's token, which says nothing of that. */
+      readonly signedInAt: Micros | null;
+      /** How (RFC 8176 `amr`); empty for a machine's token. */
+      readonly methods: readonly string[];
+    };
+
+/** How the audit trail names a caller. */
+export function actorOf(caller: Caller): string {
+  return caller.kind === "socket" ? "socket" : `operator:${caller.name}`;
+}
+
+export function hasRole(role: Role, least: Role): boolean {
+  return ROLES.indexOf(role) >= ROLES.indexOf(least);
+}

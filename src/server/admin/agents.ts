@@ -1,0 +1,43 @@
+import { create } from "@bufbuild/protobuf";
+import { type Agent, AgentSchema, AgentState } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { BypassOperations } from "../../admin/bypass.ts";
+import type { AdminOperations, AgentView } from "../../admin/operations.ts";
+import { timestampOf } from "../timestamp.ts";
+import type { AdminMethods } from "./methods.ts";
+import { pageLimit } from "./paging.ts";
+
+type AgentMethods = Pick<AdminMethods, "createAgent" | "listAgents" | "revokeAgent" | "freezeAgent" | "unfreezeAgent">;
+
+export function agentMethods(operations: AdminOperations, bypass: BypassOperations): AgentMethods {
+  return {
+    async createAgent({ agentId }, { actor }) {
+      const { agent, key } = await operations.createAgent(agentId, actor);
+      return { agent: agentMessage(agent), key };
+    },
+    async listAgents({ pageSize, pageToken }) {
+      const { agents, more } = await operations.listAgents(pageToken, pageLimit(pageSize));
+      return { agents: agents.map(agentMessage), nextPageToken: more ? (agents.at(-1)?.agentId ?? "") : "" };
+    },
+    async revokeAgent({ agentId }, { actor }) {
+      const agent = await operations.revokeAgent(agentId, actor);
+      await bypass.clear(agentId, "the agent is revoked", actor);
+      return { agent: agentMessage(agent) };
+    },
+    async freezeAgent({ agentId, reason }, { actor }) {
+      const agent = await operations.freezeAgent(agentId, reason, actor);
+      // A crash in between leaves a grant to a frozen agent; SyncGuard revokes it before a guard hears of it again.
+      await bypass.clear(agentId, `frozen: ${reason}`.slice(0, 500), actor);
+      return { agent: agentMessage(agent) };
+    },
+    async unfreezeAgent({ agentId, reason }, { actor }) {
+      return { agent: agentMessage(await operations.unfreezeAgent(agentId, reason, actor)) };
+    },
+  };
+}
+
+const AGENT_STATE = { active: AgentState.ACTIVE, frozen: AgentState.FROZEN, revoked: AgentState.REVOKED } as const;
+
+function agentMessage({ agentId, state, createdAt, keyIds }: AgentView): Agent {
+  const fields = { agentId, state: AGENT_STATE[state], createdAt: timestampOf(createdAt), keyIds: [...keyIds] };
+  return create(AgentSchema, fields);
+}

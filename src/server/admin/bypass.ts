@@ -1,0 +1,49 @@
+import { create } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { type CircuitBypass, CircuitBypassSchema } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { BypassOperations, GrantView } from "../../admin/bypass.ts";
+import { timestampOf } from "../timestamp.ts";
+import type { AdminMethods } from "./methods.ts";
+import { pageLimit, pageTime } from "./paging.ts";
+
+type BypassMethods = Pick<AdminMethods, "setCircuitBypass" | "clearCircuitBypass" | "listCircuitBypasses">;
+
+export function bypassMethods(bypass: BypassOperations): BypassMethods {
+  return {
+    async setCircuitBypass({ agentId, tools, allTools, reason, duration }, { actor }) {
+      const durationMicros = duration === undefined ? null : Math.round(durationMs(duration) * 1000);
+      return { bypass: bypassMessage(await bypass.set({ agentId, tools, allTools, reason, durationMicros }, actor)) };
+    },
+    async clearCircuitBypass({ agentId, reason }, { actor }) {
+      const cleared = await bypass.clear(agentId, reason, actor);
+      return cleared === null ? {} : { bypass: bypassMessage(cleared) };
+    },
+    async listCircuitBypasses({ agentId, includePast, pageSize, pageToken }) {
+      const filter = {
+        agentId: agentId || null,
+        past: includePast,
+        before: pageTime(pageToken),
+        limit: pageLimit(pageSize),
+      };
+      const { grants, more } = await bypass.list(filter);
+      return { bypasses: grants.map(bypassMessage), nextPageToken: more ? String(grants.at(-1)?.order.issuedAt) : "" };
+    },
+  };
+}
+
+function bypassMessage({ order, endedAt, endedBy, endedBecause }: GrantView): CircuitBypass {
+  return create(CircuitBypassSchema, {
+    grantId: order.grantId ?? "",
+    agentId: order.agentId,
+    tools: order.tools === "*" ? [] : [...order.tools],
+    allTools: order.tools === "*",
+    reason: order.reason,
+    operator: order.operator,
+    issuedAt: timestampOf(order.issuedAt),
+    expiresAt: timestampOf(order.expiresAt),
+    epoch: BigInt(order.epoch),
+    ...(endedAt === null ? {} : { revokedAt: timestampOf(endedAt) }),
+    revokedBy: endedBy ?? "",
+    revokedReason: endedBecause ?? "",
+  });
+}

@@ -1,0 +1,23 @@
+import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import type { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { Caller } from "../../admin/caller.ts";
+import type { AdminMethod } from "./access.ts";
+
+/** A call whose caller is known and may make it. */
+export interface AdminCall {
+  readonly caller: Caller;
+  /** The caller, as the audit trail names it. */
+  readonly actor: string;
+  readonly context: HandlerContext;
+}
+
+type Methods = typeof AdminService.method;
+
+/** What answers each method; rejects with Faults. */
+export type AdminMethods = {
+  readonly [M in AdminMethod]: (
+    request: MessageShape<Methods[M]["input"]>,
+    call: AdminCall,
+  ) => Promise<MessageInitShape<Methods[M]["output"]>>;
+};
