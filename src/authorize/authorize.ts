@@ -1,5 +1,3 @@
-import { digestPayload, hashDecision } from "../audit/hash.ts";
-import type { DecisionRow } from "../audit/record.ts";
 import type { Entry, Written } from "../audit/writer.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../clock.ts";
@@ -8,11 +6,20 @@ import { failpoint } from "../failpoint.ts";
 import { Fault } from "../fault.ts";
 import { type Deadline, Flights } from "../idempotency/flights.ts";
 import { type DigestKeys, digestRequest, flightName, sameDigest } from "../idempotency/key.ts";
-import { type Claim, type ClaimCache, FIRST, type Ledger, type Variant } from "../idempotency/ledger.ts";
-import { type RandomPool, uuidV7 } from "../ids.ts";
+import {
+  type Claim,
+  type ClaimCache,
+  type ClaimSlot,
+  FIRST,
+  type Ledger,
+  type Variant,
+} from "../idempotency/ledger.ts";
+import type { RandomPool } from "../ids.ts";
 import type { PolicyInput } from "../policy/bundle.ts";
 import type { Answer, AuthorizeHandler, Call } from "./call.ts";
+import { type Asked, claimOf, makeEntry, type Terms } from "./entry.ts";
 import { parseRequest, type Question } from "./request.ts";
+import { type StepObserver, Stopwatch } from "./stopwatch.ts";
 
 /** Everything that a decision needs from the rest of the house. */
 export interface AuthorizePorts {
@@ -36,11 +43,8 @@ export interface AuthorizePorts {
   readonly observe: AuthorizeObserver;
 }
 
-export type Step = "authenticate" | "parse" | "replay" | "evaluate" | "record" | "remember";
-
 /** Told about each request; called synchronously, so it must be cheap. */
-export interface AuthorizeObserver {
-  step(step: Step, milliseconds: number): void;
+export interface AuthorizeObserver extends StepObserver {
   answered(answer: Answer): void;
   refused(fault: Fault, agentId: string | null, call: Call): void;
 }
@@ -52,10 +56,9 @@ interface Settled {
 }
 
 /** A question with all that is derived from it before anything is decided. */
-interface Request extends Question {
-  readonly credentialId: string;
-  readonly requestDigest: Buffer;
-  readonly traceId: string | null;
+interface Request extends Asked {
+  /** Where its key's first claim is remembered. */
+  readonly slot: ClaimSlot;
   /** Grows while others join in asking. */
   readonly deadline: Deadline;
 }
@@ -74,7 +77,7 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
   return async function authorize(call: Call): Promise<Answer> {
     let agent: AuthenticatedAgent | null = null;
     try {
-      const watch = new Stopwatch(ports);
+      const watch = new Stopwatch(ports.monotonic, ports.observe);
       agent = await ports.directory.authenticate(call.authorization);
       ports.admit(agent.agentId);
       watch.lap("authenticate");
@@ -89,13 +92,11 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
       failpoint("parsed");
 
       const flight = flightName(question.agentId, question.idempotencyKey, requestDigest);
-      const { joined, result } = flights.share(flight, call.deadlineAt, (deadline) =>
-        settle(
-          ports,
-          { ...question, credentialId: keyIdOf(agent), requestDigest, traceId: traceIdOf(call), deadline },
-          watch,
-        ),
-      );
+      const asked = { ...question, credentialId: agent.keyId, requestDigest, traceId: traceIdOf(call) };
+      const { joined, result } = flights.share(flight, call.deadlineAt, (deadline) => {
+        const slot = ports.cache.at(question.agentId, question.idempotencyKey);
+        return settle(ports, { ...asked, slot, deadline }, watch);
+      });
       const settled = await beforeDeadline(result, call, ports.monotonic);
 
       const answer = answerTo(question, settled, joined, untrusted.nonce);
@@ -112,7 +113,7 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
 
 /** `replay? → evaluate → record → remember`, once for all who ask the same at the same time. */
 async function settle(ports: AuthorizePorts, request: Request, watch: Stopwatch): Promise<Settled> {
-  const remembered = await ports.cache.get(request.agentId, request.idempotencyKey);
+  const remembered = await request.slot.get();
   watch.lap("replay");
   failpoint("looked-up");
 
@@ -126,19 +127,17 @@ async function settle(ports: AuthorizePorts, request: Request, watch: Stopwatch)
   watch.lap("evaluate");
   failpoint("evaluated");
 
-  for (let attempt = 1; attempt <= CLAIM_TRIES; attempt++) {
-    const recorded = await record(ports, request, judgement, { policyVersion: policy.version, variant: FIRST });
-    watch.lap("record");
-    if (recorded !== null) return { claim: recorded, replayed: false };
-    const winner = await ports.ledger.findClaim(request.agentId, request.idempotencyKey, FIRST);
-    if (winner !== null) {
-      remember(ports, request, winner);
-      return await replay(ports, request, winner);
-    }
-  }
-  throw new Fault("STORE_UNAVAILABLE", "The idempotency key's claim changed too often to be read.", {
-    retryAfterMs: 100,
+  const { claim, replayed } = await claimOnce(ports, request, judgement, {
+    policyVersion: policy.version,
+    variant: FIRST,
   });
+  watch.lap("record");
+  failpoint("recorded");
+
+  remember(request.slot, claim);
+  watch.lap("remember");
+  failpoint("remembered");
+  return replayed ? await replay(ports, request, claim) : { claim, replayed };
 }
 
 /** The key was used before: the same request gets the same answer, another one a deny. */
@@ -159,15 +158,10 @@ async function denyReuse(ports: AuthorizePorts, request: Request, first: Claim):
     "IDEMPOTENCY_KEY_REUSED",
     "The idempotency key was used before with another tool or payload.",
   );
-  const claimed = { policyVersion: first.policyVersion, variant: request.requestDigest, linkedTo: first.decisionId };
-  for (let attempt = 1; attempt <= CLAIM_TRIES; attempt++) {
-    const recorded = await record(ports, request, judgement, claimed);
-    if (recorded !== null) return { claim: recorded, replayed: false };
-    const earlier = await ports.ledger.findClaim(request.agentId, request.idempotencyKey, request.requestDigest);
-    if (earlier !== null) return { claim: earlier, replayed: true };
-  }
-  throw new Fault("STORE_UNAVAILABLE", "The idempotency key's claim changed too often to be read.", {
-    retryAfterMs: 100,
+  return await claimOnce(ports, request, judgement, {
+    policyVersion: first.policyVersion,
+    variant: request.requestDigest,
+    linkedTo: first.decisionId,
   });
 }
 
@@ -185,70 +179,42 @@ async function denyFrozen(ports: AuthorizePorts, request: Request, first: Claim 
   return { claim: recorded, replayed: false };
 }
 
-/**
- * Writes the decision's row and resolves when it is committed; null if another decision holds the claim. A decision that
- * made the key's first claim is remembered.
- */
+/** Records a judgement that claims a variant of the key, or finds the claim of the decision that did so before. */
+async function claimOnce(
+  ports: AuthorizePorts,
+  request: Request,
+  judgement: Judgement,
+  terms: Terms & { readonly variant: Variant },
+): Promise<{ readonly claim: Claim; readonly replayed: boolean }> {
+  for (let attempt = 1; attempt <= CLAIM_TRIES; attempt++) {
+    const recorded = await record(ports, request, judgement, terms);
+    if (recorded !== null) return { claim: recorded, replayed: false };
+    const earlier = await ports.ledger.findClaim(request.agentId, request.idempotencyKey, terms.variant);
+    if (earlier !== null) return { claim: earlier, replayed: true };
+  }
+  throw new Fault("STORE_UNAVAILABLE", "The idempotency key's claim changed too often to be read.", {
+    retryAfterMs: 100,
+  });
+}
+
+/** Writes the judgement's row and resolves when it is committed; null if another decision holds the claim. */
 async function record(
   ports: AuthorizePorts,
   request: Request,
   judgement: Judgement,
-  how: { readonly policyVersion: string; readonly variant: Variant | null; readonly linkedTo?: string },
+  terms: Terms,
 ): Promise<Claim | null> {
-  const salt = ports.random.take(16);
-  const at = ports.now();
-  const row: DecisionRow = {
-    decisionId: uuidV7(at, ports.random),
-    recordedAt: at,
-    source: "service",
-    agentId: request.agentId,
-    credentialId: request.credentialId,
-    tool: request.tool,
-    idempotencyKey: request.idempotencyKey,
-    ...judgement,
-    policyVersion: how.policyVersion,
-    requestDigest: request.requestDigest,
-    payloadDigest: digestPayload(salt, request.canonicalPayload),
-    decidedAt: at,
-    linkedDecisionId: how.linkedTo ?? null,
-    reviewId: null,
-    grantId: null,
-    guardJournalId: null,
-    guardSequence: null,
-    guardRecordHash: null,
-    traceId: request.traceId,
-    detail: null,
-  };
-  const entry: Entry = {
-    row,
-    hash: hashDecision(row),
-    payload: { salt, canonical: request.canonicalPayload },
-    claim: how.variant === null ? null : { variant: how.variant },
-  };
+  const entry = makeEntry(request, judgement, terms, ports);
   failpoint("before-commit");
   const written = await ports.writer.record(entry, request.deadline);
   failpoint("after-commit");
   // INVARIANT: from here on the row is durable. A crash loses the answer, and the retry finds the claim.
-  if (written === null) return null;
-  const claim: Claim = {
-    ...judgement,
-    ...pick(row),
-    policyVersion: how.policyVersion,
-    expiresAt: written.claimExpiresAt ?? 0,
-  };
-  failpoint("recorded");
-  if (how.variant === FIRST) remember(ports, request, claim);
-  failpoint("remembered");
-  return claim;
-}
-
-function pick(row: DecisionRow): { decisionId: string; decidedAt: Micros; requestDigest: Uint8Array } {
-  return { decisionId: row.decisionId, decidedAt: row.decidedAt, requestDigest: row.requestDigest as Uint8Array };
+  return written === null ? null : claimOf(entry, written);
 }
 
 /** Only policy outcomes that cannot change any more are remembered: a review will be resolved. */
-function remember(ports: AuthorizePorts, request: Request, claim: Claim): void {
-  if (DECISION_OF[claim.reason] !== "needs_review") ports.cache.set(request.agentId, request.idempotencyKey, claim);
+function remember(slot: ClaimSlot, claim: Claim): void {
+  if (DECISION_OF[claim.reason] !== "needs_review") slot.set(claim);
 }
 
 function answerTo(question: Question, { claim, replayed }: Settled, joined: boolean, nonce: Uint8Array): Answer {
@@ -288,28 +254,7 @@ function beforeDeadline<T>(work: Promise<T>, call: Call, monotonic: () => number
   });
 }
 
-function keyIdOf(agent: AuthenticatedAgent | null): string {
-  return agent?.keyId ?? "";
-}
-
 /** The trace id of a W3C `traceparent`, or null if there is none that is well-formed. */
 function traceIdOf(call: Call): string | null {
   return /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(call.traceparent ?? "")?.[1] ?? null;
-}
-
-/** Measures one request's steps, one after the other. */
-class Stopwatch {
-  readonly #ports: Pick<AuthorizePorts, "monotonic" | "observe">;
-  #last: number;
-
-  constructor(ports: Pick<AuthorizePorts, "monotonic" | "observe">) {
-    this.#ports = ports;
-    this.#last = ports.monotonic();
-  }
-
-  lap(step: Step): void {
-    const now = this.#ports.monotonic();
-    this.#ports.observe.step(step, now - this.#last);
-    this.#last = now;
-  }
 }

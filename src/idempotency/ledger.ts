@@ -31,9 +31,14 @@ export interface Ledger {
 
 /** Remembers claims outside the database. Losing it, or its lying, must never turn a deny into an allow. */
 export interface ClaimCache {
-  /** The remembered first claim on (agent, key), verified, or null. Never rejects; null when it does not know. */
-  get(agentId: string, idempotencyKey: string): Promise<Claim | null>;
-  /** Remembers a claim until it expires. Never waits, never throws. */
-  set(agentId: string, idempotencyKey: string, claim: Claim): void;
+  /** Where the first claim on (agent, key) is remembered. */
+  at(agentId: string, idempotencyKey: string): ClaimSlot;
   close(): Promise<void>;
+}
+
+export interface ClaimSlot {
+  /** The remembered claim, verified, or null. Never rejects; null when the cache does not know. */
+  get(): Promise<Claim | null>;
+  /** Remembers a claim until it expires. Never waits, never throws. */
+  set(claim: Claim): void;
 }

@@ -1,5 +1,5 @@
 import type { Micros } from "../clock.ts";
-import type { Claim, ClaimCache } from "./ledger.ts";
+import type { Claim, ClaimCache, ClaimSlot } from "./ledger.ts";
 
 /** Claims remembered in this process: the newest `limit` of them. */
 export class MemoryClaimCache implements ClaimCache {
@@ -13,8 +13,13 @@ export class MemoryClaimCache implements ClaimCache {
     this.#limit = limit;
   }
 
-  async get(agentId: string, idempotencyKey: string): Promise<Claim | null> {
-    const name = nameOf(agentId, idempotencyKey);
+  at(agentId: string, idempotencyKey: string): ClaimSlot {
+    // Agent ids have no spaces.
+    const name = `${agentId} ${idempotencyKey}`;
+    return { get: async () => this.#get(name), set: (claim) => this.#set(name, claim) };
+  }
+
+  #get(name: string): Claim | null {
     const claim = this.#claims.get(name);
     if (claim === undefined) return null;
     if (claim.expiresAt <= this.#now()) {
@@ -24,8 +29,7 @@ export class MemoryClaimCache implements ClaimCache {
     return claim;
   }
 
-  set(agentId: string, idempotencyKey: string, claim: Claim): void {
-    const name = nameOf(agentId, idempotencyKey);
+  #set(name: string, claim: Claim): void {
     this.#claims.delete(name);
     this.#claims.set(name, claim);
     if (this.#claims.size <= this.#limit) return;
@@ -36,9 +40,4 @@ export class MemoryClaimCache implements ClaimCache {
   async close(): Promise<void> {
     this.#claims.clear();
   }
-}
-
-function nameOf(agentId: string, idempotencyKey: string): string {
-  // Agent ids have no spaces.
-  return `${agentId} ${idempotencyKey}`;
 }

@@ -1,7 +1,7 @@
 import { Cluster, type Redis } from "ioredis";
 import type { Micros } from "../clock.ts";
 import { cacheName, type DigestKeys } from "./key.ts";
-import type { Claim, ClaimCache } from "./ledger.ts";
+import type { Claim, ClaimCache, ClaimSlot } from "./ledger.ts";
 import { openClaim, sealClaim } from "./sealed-claim.ts";
 
 /** Commands that may await an answer; beyond it claims are neither looked up nor remembered. */
@@ -16,10 +16,13 @@ const REMEMBER = {
   lua: `for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[2 * i - 1], 'PX', ARGV[2 * i]) end`,
 } as const;
 
-interface Lookup {
+interface Place {
   readonly name: string;
   readonly agentId: string;
   readonly idempotencyKey: string;
+}
+
+interface Lookup extends Place {
   readonly resolve: (claim: Claim | null) => void;
 }
 
@@ -53,24 +56,28 @@ export class RedisClaimCache implements ClaimCache {
     redis.defineCommand(REMEMBER.name, { lua: REMEMBER.lua });
   }
 
-  get(agentId: string, idempotencyKey: string): Promise<Claim | null> {
-    if (this.#skipped()) return Promise.resolve(null);
-    return new Promise((resolve) => {
-      this.#lookups.push({ name: this.#nameOf(agentId, idempotencyKey), agentId, idempotencyKey, resolve });
-      this.#schedule();
-    });
-  }
-
-  set(agentId: string, idempotencyKey: string, claim: Claim): void {
-    const ttlMs = Math.floor((claim.expiresAt - this.#now()) / 1000);
-    if (ttlMs <= 0 || this.#skipped()) return;
-    const value = sealClaim(this.#keys, agentId, idempotencyKey, claim);
-    this.#notes.push({ name: this.#nameOf(agentId, idempotencyKey), value, ttlMs });
-    this.#schedule();
+  at(agentId: string, idempotencyKey: string): ClaimSlot {
+    const place = { name: this.#nameOf(agentId, idempotencyKey), agentId, idempotencyKey };
+    return { get: () => this.#get(place), set: (claim) => this.#set(place, claim) };
   }
 
   async close(): Promise<void> {
     this.#redis.disconnect();
+  }
+
+  #get(place: Place): Promise<Claim | null> {
+    if (this.#skipped()) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      this.#lookups.push({ ...place, resolve });
+      this.#schedule();
+    });
+  }
+
+  #set({ name, agentId, idempotencyKey }: Place, claim: Claim): void {
+    const ttlMs = Math.floor((claim.expiresAt - this.#now()) / 1000);
+    if (ttlMs <= 0 || this.#skipped()) return;
+    this.#notes.push({ name, value: sealClaim(this.#keys, agentId, idempotencyKey, claim), ttlMs });
+    this.#schedule();
   }
 
   #skipped(): boolean {

@@ -47,7 +47,7 @@ const kinds = [
 async function remembered(cache: ClaimCache, agentId: string, key: string): Promise<Claim> {
   let claim: Claim | null = null;
   await waitUntil(
-    async () => (claim = await cache.get(agentId, key)) !== null,
+    async () => (claim = await cache.at(agentId, key).get()) !== null,
     5000,
     `${agentId} ${key} is not remembered`,
   );
@@ -63,21 +63,21 @@ describe.each(kinds)("claims remembered in $name", ({ open }) => {
 
   test("come back whole", async () => {
     const claim = claimOf({ ruleId: null, message: 'Said "no" to 🦊.', reason: "RULE_DENIED" });
-    subject.cache.set("demo", "whole", claim);
+    subject.cache.at("demo", "whole").set(claim);
     expect(await remembered(subject.cache, "demo", "whole")).toEqual(claim);
   });
 
   test("are null if nothing was remembered", async () => {
-    expect(await subject.cache.get("demo", "never")).toBeNull();
+    expect(await subject.cache.at("demo", "never").get()).toBeNull();
   });
 
   test("are replaced by a newer one", async () => {
     const [older, newer] = [claimOf(), claimOf()];
-    subject.cache.set("demo", "replaced", older);
+    subject.cache.at("demo", "replaced").set(older);
     await remembered(subject.cache, "demo", "replaced");
-    subject.cache.set("demo", "replaced", newer);
+    subject.cache.at("demo", "replaced").set(newer);
     const isNewer = async (): Promise<boolean> =>
-      (await subject.cache.get("demo", "replaced"))?.decisionId === newer.decisionId;
+      (await subject.cache.at("demo", "replaced").get())?.decisionId === newer.decisionId;
     await waitUntil(isNewer, 5000, "the older claim stayed");
   });
 
@@ -100,13 +100,13 @@ describe.each(kinds)("claims remembered in $name", ({ open }) => {
         // The last one stays unknown.
         pairs
           .slice(0, -1)
-          .forEach(([agent, key], index) => subject.cache.set(agent, `${key}${round}`, claims[index] as Claim));
+          .forEach(([agent, key], index) => subject.cache.at(agent, `${key}${round}`).set(claims[index] as Claim));
         for (const [index, [agent, key]] of pairs.slice(0, -1).entries()) {
           const found = await remembered(subject.cache, agent, `${key}${round}`);
           expect(found.decisionId).toBe(claims[index]?.decisionId);
         }
         const [agent, key] = pairs.at(-1) as [string, string];
-        expect(await subject.cache.get(agent, `${key}${round}`)).toBeNull();
+        expect(await subject.cache.at(agent, `${key}${round}`).get()).toBeNull();
       }),
       { numRuns: 20 },
     );
@@ -114,23 +114,25 @@ describe.each(kinds)("claims remembered in $name", ({ open }) => {
 
   test("are forgotten when they expire, and not remembered after", async () => {
     const claim = claimOf();
-    subject.cache.set("demo", "expiring", claim);
+    subject.cache.at("demo", "expiring").set(claim);
     await remembered(subject.cache, "demo", "expiring");
     subject.later(2 * MINUTE);
-    expect(await subject.cache.get("demo", "expiring")).toBeNull();
-    subject.cache.set("demo", "expired", claim);
+    expect(await subject.cache.at("demo", "expiring").get()).toBeNull();
+    subject.cache.at("demo", "expired").set(claim);
     await sleep(50);
-    expect(await subject.cache.get("demo", "expired")).toBeNull();
+    expect(await subject.cache.at("demo", "expired").get()).toBeNull();
   });
 });
 
 test("this process remembers the newest claims, as many as it may", async () => {
   const cache = new MemoryClaimCache(() => 0, 3);
-  for (const key of ["a", "b", "c"]) cache.set("demo", key, claimOf());
+  for (const key of ["a", "b", "c"]) cache.at("demo", key).set(claimOf());
   // Remembered anew, "a" is not the oldest any more.
-  cache.set("demo", "a", claimOf());
-  cache.set("demo", "d", claimOf());
-  const known = await Promise.all(["a", "b", "c", "d"].map(async (key) => (await cache.get("demo", key)) !== null));
+  cache.at("demo", "a").set(claimOf());
+  cache.at("demo", "d").set(claimOf());
+  const known = await Promise.all(
+    ["a", "b", "c", "d"].map(async (key) => (await cache.at("demo", key).get()) !== null),
+  );
   expect(known).toEqual([true, false, true, true]);
 });
 
@@ -150,8 +152,8 @@ describe.skipIf(redisUrl === null)("a Redis that fails", () => {
   });
 
   const works = async (): Promise<boolean> => {
-    subject.cache.set("demo", "works", claimOf());
-    return (await subject.cache.get("demo", "works")) !== null;
+    subject.cache.at("demo", "works").set(claimOf());
+    return (await subject.cache.at("demo", "works").get()) !== null;
   };
   const keysStored = async (): Promise<number> => {
     const client = openRedis(redis.url, () => undefined);
@@ -168,8 +170,8 @@ describe.skipIf(redisUrl === null)("a Redis that fails", () => {
     const lookups: Promise<Claim | null>[] = [];
     // Within the second after which the connection is given up, and with it all that was written to it.
     for (let sets = 0; sets < 10_000; sets += 100) {
-      for (let n = 0; n < 100; n++) subject.cache.set("demo", `stall-${sets + n}`, claimOf());
-      lookups.push(subject.cache.get("demo", "works"));
+      for (let n = 0; n < 100; n++) subject.cache.at("demo", `stall-${sets + n}`).set(claimOf());
+      lookups.push(subject.cache.at("demo", "works").get());
       await nextTick();
     }
     const stopped = performance.now();
@@ -186,9 +188,9 @@ describe.skipIf(redisUrl === null)("a Redis that fails", () => {
     const end = performance.now() + 1500;
     let slowest = 0;
     while (performance.now() < end) {
-      subject.cache.set("demo", "down", claimOf());
+      subject.cache.at("demo", "down").set(claimOf());
       const asked = performance.now();
-      expect(await subject.cache.get("demo", "works")).toBeNull();
+      expect(await subject.cache.at("demo", "works").get()).toBeNull();
       slowest = Math.max(slowest, performance.now() - asked);
       await sleep(5);
     }
@@ -200,7 +202,7 @@ describe.skipIf(redisUrl === null)("a Redis that fails", () => {
 
   test("a lookup of very many at once is answered, and so is each of them", async () => {
     await waitUntil(works, 10_000, "Redis does not work");
-    const found = await Promise.all(Array.from({ length: 5000 }, () => subject.cache.get("demo", "works")));
+    const found = await Promise.all(Array.from({ length: 5000 }, () => subject.cache.at("demo", "works").get()));
     expect(found).toHaveLength(5000);
     expect(found.filter((claim) => claim !== null).length).toBeGreaterThan(0);
   });

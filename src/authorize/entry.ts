@@ -1,0 +1,77 @@
+import { digestPayload, hashDecision } from "../audit/hash.ts";
+import type { DecisionRow } from "../audit/record.ts";
+import type { Entry, Written } from "../audit/writer.ts";
+import type { Micros } from "../clock.ts";
+import type { Judgement } from "../decision.ts";
+import type { Claim, Variant } from "../idempotency/ledger.ts";
+import { type RandomPool, uuidV7 } from "../ids.ts";
+import type { Question } from "./request.ts";
+
+/** A question with what its row tells of it besides. */
+export interface Asked extends Question {
+  readonly credentialId: string;
+  readonly requestDigest: Buffer;
+  readonly traceId: string | null;
+}
+
+/** Under which terms a judgement is recorded. */
+export interface Terms {
+  readonly policyVersion: string;
+  /** What it claims of the idempotency key; null for a row that claims nothing. */
+  readonly variant: Variant | null;
+  /** The decision that it follows on. */
+  readonly linkedTo?: string;
+}
+
+/** A judgement as a row of the trail, with an id and a time of its own. */
+export function makeEntry(
+  asked: Asked,
+  judgement: Judgement,
+  terms: Terms,
+  { now, random }: { readonly now: () => Micros; readonly random: RandomPool },
+): Entry {
+  const salt = random.take(16);
+  const at = now();
+  const row: DecisionRow = {
+    decisionId: uuidV7(at, random),
+    recordedAt: at,
+    source: "service",
+    agentId: asked.agentId,
+    credentialId: asked.credentialId,
+    tool: asked.tool,
+    idempotencyKey: asked.idempotencyKey,
+    ...judgement,
+    policyVersion: terms.policyVersion,
+    requestDigest: asked.requestDigest,
+    payloadDigest: digestPayload(salt, asked.canonicalPayload),
+    decidedAt: at,
+    linkedDecisionId: terms.linkedTo ?? null,
+    reviewId: null,
+    grantId: null,
+    guardJournalId: null,
+    guardSequence: null,
+    guardRecordHash: null,
+    traceId: asked.traceId,
+    detail: null,
+  };
+  return {
+    row,
+    hash: hashDecision(row),
+    payload: { salt, canonical: asked.canonicalPayload },
+    claim: terms.variant === null ? null : { variant: terms.variant },
+  };
+}
+
+/** What a replay of the entry, which is written, answers. */
+export function claimOf({ row }: Entry, { claimExpiresAt }: Written): Claim {
+  return {
+    decisionId: row.decisionId,
+    reason: row.reason,
+    message: row.message,
+    ruleId: row.ruleId,
+    policyVersion: row.policyVersion ?? "",
+    decidedAt: row.decidedAt,
+    expiresAt: claimExpiresAt ?? 0,
+    requestDigest: row.requestDigest as Uint8Array,
+  };
+}
