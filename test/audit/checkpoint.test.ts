@@ -1,6 +1,13 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CheckpointError, epochLine, epochOf, formatCheckpoint, parseCheckpoint } from "../../src/audit/checkpoint.ts";
+import {
+  CheckpointError,
+  epochLine,
+  epochOf,
+  formatCheckpoint,
+  originOf,
+  parseCheckpoint,
+} from "../../src/audit/checkpoint.ts";
 
 const ROOT = "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=";
 
@@ -58,6 +65,8 @@ describe("a checkpoint", () => {
   });
 
   test("names its epoch in one line, or is not ours", () => {
+    const ours = { origin: originOf("0193"), size: 1, root: Buffer.alloc(32), extensions: [epochLine(7)] };
+    expect(formatCheckpoint(ours).split("\n").with(2, "")).toEqual(["datacrawl/0193", "1", "", "epoch 7", ""]);
     const withLines = (...extensions: string[]) => ({ origin: "log", size: 1, root: Buffer.alloc(32), extensions });
     expect(epochOf(withLines("other", epochLine(7)))).toBe(7);
     for (const lines of [[], ["epoch 1", "epoch 2"], ["epoch 01"], ["epoch"], ["epoch 9007199254740993"]]) {
