@@ -30,3 +30,8 @@ export function tooLarge(): Fault {
 export function expired(): Fault {
   return new Fault("DEADLINE_EXCEEDED", "The deadline passed before there was an answer.");
 }
+
+/** Why a call is given up whose caller went away. Nobody is told. */
+export function canceled(): Fault {
+  return new Fault("CANCELED", "The caller went away.");
+}

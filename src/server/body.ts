@@ -25,20 +25,16 @@ const ENVELOPE_BYTES = 5;
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Reads the one message of a unary request in any of Connect's protocols. What is over the limit is read to its end and
+ * Reads the one message of a request in any of Connect's protocols. What is over the limit is read to its end and
  * thrown away: a client that is cut off while it sends would not see why.
  *
  * @param signal when to stop waiting
  * @throws Fault MESSAGE_TOO_LARGE, REQUEST_MALFORMED or CANCELED; ConnectError for an encoding that is not supported
  */
-export async function readMessage(
-  request: NodeRequest,
-  protocol: string,
-  signal: AbortSignal,
-): Promise<RequestMessage> {
-  const enveloped = protocol !== "connect";
+export async function readMessage(request: NodeRequest, signal: AbortSignal): Promise<RequestMessage> {
+  const enveloped = isEnveloped(request.headers);
   const body = await readWhole(request, LIMITS.messageBytes + (enveloped ? ENVELOPE_BYTES : 0), signal);
-  const encoding = String(request.headers[enveloped ? "grpc-encoding" : "content-encoding"] ?? "identity");
+  const encoding = String(request.headers[encodingHeader(request.headers)] ?? "identity");
   const { message, compressed } = enveloped ? openEnvelope(body) : { message: body, compressed: true };
   const bytes = compressed ? await decompress(message, encoding) : message;
   return isJson(request.headers) ? { format: "json", text: decodeUtf8(bytes) } : { format: "binary", bytes };
@@ -46,6 +42,16 @@ export async function readMessage(
 
 export function isJson(headers: IncomingHttpHeaders): boolean {
   return /json/i.test(headers["content-type"] ?? "");
+}
+
+/** Whether messages come in frames: in gRPC and gRPC-Web always, in Connect's own protocol where one side streams. */
+export function isEnveloped(headers: IncomingHttpHeaders): boolean {
+  return /^application\/(?:grpc|connect\+)/i.test(headers["content-type"] ?? "");
+}
+
+function encodingHeader(headers: IncomingHttpHeaders): string {
+  if (!isEnveloped(headers)) return "content-encoding";
+  return /^application\/connect/i.test(headers["content-type"] ?? "") ? "connect-content-encoding" : "grpc-encoding";
 }
 
 /** Node does not end a request's stream when its connection closes after the answer: only the signal ends the wait then. */

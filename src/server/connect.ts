@@ -1,5 +1,5 @@
 import type { SecureContextOptions } from "node:tls";
-import { createServiceImplSpec, type ServiceImpl } from "@connectrpc/connect";
+import { createServiceImplSpec, type MethodImplSpec, type ServiceImpl } from "@connectrpc/connect";
 import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { AuthorizeService, SyncGuardRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { UnverifiedRequest } from "../authorize/call.ts";
@@ -17,6 +17,7 @@ import { pathOf, respond } from "./node-http.ts";
 import { createPages, type MetricsPage } from "./pages.ts";
 import type { ListenerPorts, Observer, Roads } from "./roads.ts";
 import { createRpcHandler, type RpcMethod } from "./rpc.ts";
+import { OpenStreams } from "./streams.ts";
 import { decodeAuthorizeRequest } from "./wire.ts";
 
 const UNOBSERVED: Observer = { onStart: nothing, onEnd: nothing, onFault: nothing };
@@ -35,12 +36,22 @@ export interface ConnectOptions extends ListenerPorts {
  */
 export async function openConnect(options: ConnectOptions): Promise<Listener> {
   const { address, tls, roads, clock, observer, readiness, metrics } = options;
-  const rpc = createRpcHandler(methodsOf(roads), { clock, observer, bodies: new IncompleteBodies() });
+  const streams = new OpenStreams();
+  const rpc = createRpcHandler(methodsOf(roads), { clock, observer, bodies: new IncompleteBodies(), streams });
   const page = createPages(readiness, metrics);
-  return openHttp(address, tls, (request, response) => {
+  const listener = await openHttp(address, tls, (request, response) => {
     if (rpc(request, response) || page(pathOf(request), request, response)) return;
     respond(response, 404);
   });
+  return endingStreams(listener, streams);
+}
+
+function endingStreams(listener: Listener, streams: OpenStreams): Listener {
+  const close: Listener["close"] = (options) => {
+    streams.end();
+    return listener.close(options);
+  };
+  return { ...listener, close };
 }
 
 /**
@@ -54,19 +65,31 @@ export async function openAdminListener(
   service: ServiceImpl<typeof AdminService>,
   ports: Pick<ListenerPorts, "clock" | "observer"> = { clock: systemClock, observer: UNOBSERVED },
 ): Promise<Listener> {
-  const rpc = createRpcHandler(adminMethods(service), { ...ports, bodies: new IncompleteBodies() });
-  return openHttp({ kind: "unix", path, variable: "DATACRAWL_DATA_DIR" }, null, (request, response) => {
+  const streams = new OpenStreams();
+  const rpc = createRpcHandler(adminMethods(service), { ...ports, bodies: new IncompleteBodies(), streams });
+  const address = { kind: "unix", path, variable: "DATACRAWL_DATA_DIR" } as const;
+  const listener = await openHttp(address, null, (request, response) => {
     if (!rpc(request, response)) respond(response, 404);
   });
+  return endingStreams(listener, streams);
 }
 
 function adminMethods(service: ServiceImpl<typeof AdminService>): RpcMethod[] {
-  const { methods } = createServiceImplSpec<typeof AdminService>(AdminService, service);
-  return Object.values(methods).flatMap((spec) => {
-    if (spec.kind !== "unary") return [];
+  return Object.values(createServiceImplSpec<typeof AdminService>(AdminService, service).methods).map(rpcOf);
+}
+
+/** @param spec of a unary or a server-streaming method: AdminService has no others */
+function rpcOf(spec: MethodImplSpec): RpcMethod {
+  if (spec.kind === "unary") {
     const { method, impl } = spec;
     return { method, handle: async ({ message, context }) => impl(decodeMessage(method.input, message), context) };
-  });
+  }
+  if (spec.kind !== "server_streaming") throw new Error(`${spec.method.name} takes a stream of requests`);
+  const { method, impl } = spec;
+  return {
+    method,
+    stream: ({ message, context, signal }) => impl(decodeMessage(method.input, message), { ...context, signal }),
+  };
 }
 
 function methodsOf(roads: Roads): RpcMethod[] {

@@ -2,16 +2,17 @@ import { Metadata, type ServerInterceptor, status as GrpcStatusCode } from "@grp
 import type { Call } from "../authorize/call.ts";
 import type { Clock } from "../clock.ts";
 import { Fault } from "../fault.ts";
-import { expired, type IncompleteBodies, tooLarge } from "./bodies.ts";
+import { canceled, expired, type IncompleteBodies, tooLarge } from "./bodies.ts";
 import { LIMITS } from "./limits.ts";
 import type { Observer } from "./roads.ts";
 import { grpcStatus } from "./status.ts";
+import { type OpenStreams, settledUntil, yieldUntil } from "./streams.ts";
 import { decodeAuthorizeRequest } from "./wire.ts";
 
 type BaseCall = Parameters<ServerInterceptor>[1];
 type Status = Parameters<BaseCall["sendStatus"]>[0];
 
-/** A unary call whose request has arrived whole, as bytes. */
+/** A call whose request has arrived whole, as bytes. */
 export interface UnaryCall extends Call {
   readonly request: Buffer;
   readonly signal: AbortSignal;
@@ -20,22 +21,30 @@ export interface UnaryCall extends Call {
 /** Answers with an encoded response, or rejects with a Fault. */
 export type UnaryMethod = (call: UnaryCall) => Promise<Buffer>;
 
+/** Answers with many encoded responses. Whatever it waits for must end with the call's signal. */
+export interface StreamMethod {
+  readonly stream: (call: UnaryCall) => AsyncIterable<Buffer>;
+}
+
+export type GrpcMethod = UnaryMethod | StreamMethod;
+
 export interface UnaryPorts {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly bodies: IncompleteBodies;
+  readonly streams: OpenStreams;
 }
 
 const NO_METADATA = new Metadata();
 const OK: Status = { code: GrpcStatusCode.OK, details: "OK", metadata: null };
 
-/** Takes over a unary call from grpc-js, from its headers on. */
-export function serveUnary(base: BaseCall, method: UnaryMethod, ports: UnaryPorts): void {
+/** Takes over a call with one request from grpc-js, from its headers on. */
+export function serveUnary(base: BaseCall, method: GrpcMethod, ports: UnaryPorts): void {
   new GrpcCall(base, method, ports).start();
 }
 
 /**
- * One unary call, driven through the interface that grpc-js gives to interceptors.
+ * One call, driven through the interface that grpc-js gives to interceptors.
  *
  * Its own driver for unary methods makes a Writable and an EventEmitter for each call, awaits the flush of the message before
  * it sends the status, waits for a body without a deadline, and answers some mistakes of callers with INTERNAL, which would
@@ -43,7 +52,7 @@ export function serveUnary(base: BaseCall, method: UnaryMethod, ports: UnaryPort
  */
 class GrpcCall implements UnaryCall {
   readonly #base: BaseCall;
-  readonly #method: UnaryMethod;
+  readonly #method: GrpcMethod;
   readonly #ports: UnaryPorts;
   /** Expired: the caller has been told so, the handler may not know yet. */
   #state: "receiving" | "working" | "answered" | "expired" = "receiving";
@@ -56,7 +65,7 @@ class GrpcCall implements UnaryCall {
   deadlineAt = 0;
   readonly readBody = () => decodeAuthorizeRequest(this.request);
 
-  constructor(base: BaseCall, method: UnaryMethod, ports: UnaryPorts) {
+  constructor(base: BaseCall, method: GrpcMethod, ports: UnaryPorts) {
     this.#base = base;
     this.#method = method;
     this.#ports = ports;
@@ -94,7 +103,8 @@ class GrpcCall implements UnaryCall {
     if (this.#message === undefined) return this.#refuse(malformed("holds no complete message"));
     this.#received();
     if (this.deadlineAt <= this.#ports.clock.monotonic()) this.#refuse(expired());
-    else void this.#work();
+    else if (typeof this.#method === "function") void this.#work(this.#method);
+    else void this.#stream(this.#method);
   }
 
   /** grpc-js calls this once, at the end of every call, whatever its end was. */
@@ -102,7 +112,7 @@ class GrpcCall implements UnaryCall {
     clearTimeout(this.#timer);
     if (this.#state === "receiving") this.#received();
     this.#gone = this.#state !== "answered";
-    if (this.#gone) this.#abort?.abort();
+    if (this.#gone) this.#abort?.abort(canceled());
   }
 
   get request(): Buffer {
@@ -112,16 +122,15 @@ class GrpcCall implements UnaryCall {
   /** Made when somebody asks: most calls end before anybody does. */
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
-    if (this.#gone) this.#abort.abort();
+    if (this.#gone) this.#abort.abort(canceled());
     return this.#abort.signal;
   }
 
   /** grpc-js has a timer for the caller's deadline; the service's own is for callers without one, or with a distant one. */
-  #setDeadline(): void {
+  #setDeadline(defaultMs: number = LIMITS.defaultDeadlineMs, maxMs: number = LIMITS.maxDeadlineMs): void {
     const deadline = Number(this.#base.getDeadline());
-    const left =
-      deadline === Number.POSITIVE_INFINITY ? LIMITS.defaultDeadlineMs : deadline - this.#ports.clock.now() / 1000;
-    const ours = Math.max(0, Math.min(left, LIMITS.maxDeadlineMs));
+    const left = deadline === Number.POSITIVE_INFINITY ? defaultMs : deadline - this.#ports.clock.now() / 1000;
+    const ours = Math.max(0, Math.min(left, maxMs));
     this.deadlineAt = this.#ports.clock.monotonic() + ours;
     if (ours < left || deadline === Number.POSITIVE_INFINITY) this.#timer = setTimeout(expire, ours, this.#base);
   }
@@ -131,15 +140,41 @@ class GrpcCall implements UnaryCall {
     this.#ports.bodies.close();
   }
 
-  async #work(): Promise<void> {
+  async #work(method: UnaryMethod): Promise<void> {
     const { observer } = this.#ports;
     observer.onStart();
     try {
-      this.#answer(await this.#method(this));
+      this.#answer(await method(this));
     } catch (error) {
       this.#refuse(Fault.from(error));
     } finally {
       observer.onEnd();
+    }
+  }
+
+  /** A stream may last long; its request had to arrive as soon as any other. */
+  async #stream({ stream }: StreamMethod): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#setDeadline(LIMITS.maxStreamMs, LIMITS.maxStreamMs);
+    const abort = (this.#abort ??= new AbortController());
+    try {
+      this.#ports.streams.add(abort);
+      let isFirst = true;
+      for await (const response of yieldUntil(stream(this), abort.signal)) {
+        if (isFirst) this.#base.sendMetadata(NO_METADATA);
+        isFirst = false;
+        const { promise: sent, resolve } = Promise.withResolvers<void>();
+        this.#base.sendMessage(response, resolve);
+        // A caller that reads slowly is waited for, so that no more than one message of each stream waits here.
+        await settledUntil(sent, abort.signal);
+      }
+      if (this.#state !== "working") return;
+      this.#state = "answered";
+      this.#base.sendStatus(OK);
+    } catch (error) {
+      this.#refuse(Fault.from(error));
+    } finally {
+      abort.abort();
     }
   }
 

@@ -12,13 +12,14 @@ import type { Address } from "../config.ts";
 import { encodeAnswer } from "./answer.ts";
 import { IncompleteBodies } from "./bodies.ts";
 import { openFront } from "./front.ts";
-import { serveUnary, type UnaryMethod, type UnaryPorts } from "./grpc-unary.ts";
+import { type GrpcMethod, serveUnary, type UnaryPorts } from "./grpc-unary.ts";
 import type { Readiness } from "./health.ts";
 import { LIMITS } from "./limits.ts";
 import type { Listener } from "./listen.ts";
 import { decodeBinary } from "./messages.ts";
 import { reflection } from "./reflection.ts";
 import type { ListenerPorts, Roads } from "./roads.ts";
+import { OpenStreams } from "./streams.ts";
 
 export interface GrpcOptions extends ListenerPorts {
   readonly address: Address;
@@ -33,11 +34,21 @@ type BaseCall = Parameters<grpc.ServerInterceptor>[1];
  *
  * @throws UsageError if the address cannot be listened on
  */
-export async function openGrpc(options: GrpcOptions): Promise<Listener> {
+export function openGrpc({ roads, clock, observer, ...where }: GrpcOptions): Promise<Listener> {
+  const ports = { clock, observer, bodies: new IncompleteBodies(), streams: new OpenStreams() };
+  return openGrpcMethods(methodsOf(roads), ports, where);
+}
+
+/** The same for other methods, by path. @throws UsageError */
+export async function openGrpcMethods(
+  methods: ReadonlyMap<string, GrpcMethod>,
+  ports: UnaryPorts,
+  options: Pick<GrpcOptions, "address" | "tls" | "readiness">,
+): Promise<Listener> {
   // It would log headers that it cannot parse, with their values: credentials among them.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
-  const streams = new Set<BaseCall>();
-  const server = createServer(options, streams);
+  const watchers = new Set<BaseCall>();
+  const server = createServer(methods, ports, watchers);
   const unsubscribe = serveHealth(server, options.readiness);
   reflection().addToServer(server);
   // grpc-js would bind the port itself, but then limits neither connections nor TLS handshakes, and hides why it failed.
@@ -51,7 +62,8 @@ export async function openGrpc(options: GrpcOptions): Promise<Listener> {
       const ended = front.stop();
       // Its own callback comes too early: Node marks sessions as closed before their streams have ended.
       server.tryShutdown(nothing);
-      endStreams(streams);
+      ports.streams.end();
+      endWatchers(watchers);
       await Promise.race([ended, sleep(drainMs, undefined, { ref: false })]);
       server.forceShutdown();
       front.cut();
@@ -60,9 +72,11 @@ export async function openGrpc(options: GrpcOptions): Promise<Listener> {
   };
 }
 
-function createServer(options: GrpcOptions, streams: Set<BaseCall>): grpc.Server {
-  const methods = methodsOf(options.roads);
-  const ports: UnaryPorts = { clock: options.clock, observer: options.observer, bodies: new IncompleteBodies() };
+function createServer(
+  methods: ReadonlyMap<string, GrpcMethod>,
+  ports: UnaryPorts,
+  watchers: Set<BaseCall>,
+): grpc.Server {
   const server = new grpc.Server({
     "grpc.max_receive_message_length": LIMITS.messageBytes,
     "grpc.max_concurrent_streams": LIMITS.streamsPerConnection,
@@ -70,17 +84,20 @@ function createServer(options: GrpcOptions, streams: Set<BaseCall>): grpc.Server
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.enable_channelz": 0,
-    interceptors: [takeOver(methods, ports, streams)],
+    interceptors: [takeOver(methods, ports, watchers)],
   });
   // grpc-js looks a method up before it runs interceptors; the handlers given here are never reached.
-  for (const path of methods.keys()) server.register(path, notReached, asIs, asIs, "unary");
+  for (const [path, method] of methods) {
+    if (typeof method === "function") server.register(path, notReached, asIs, asIs, "unary");
+    else server.register(path, notReachedEither, asIs, asIs, "serverStream");
+  }
   return server;
 }
 
 /** AuthorizeService by path, on bytes: so that bytes that are no message are the caller's fault, and found by our decoder. */
-function methodsOf(roads: Roads): ReadonlyMap<string, UnaryMethod> {
+function methodsOf(roads: Roads): ReadonlyMap<string, GrpcMethod> {
   const { authorize, syncGuard } = AuthorizeService.method;
-  return new Map<string, UnaryMethod>([
+  return new Map<string, GrpcMethod>([
     [pathOf(authorize), async (call) => encodeAnswer(await roads.authorize(call), roads.source)],
     [
       pathOf(syncGuard),
@@ -99,13 +116,13 @@ function pathOf(method: DescMethod): string {
 
 /** Our own methods are driven by {@link serveUnary}; the streams of health and reflection are kept, to be ended at close. */
 function takeOver(
-  methods: ReadonlyMap<string, UnaryMethod>,
+  methods: ReadonlyMap<string, GrpcMethod>,
   ports: UnaryPorts,
-  streams: Set<BaseCall>,
+  watchers: Set<BaseCall>,
 ): grpc.ServerInterceptor {
   return ({ path }, call) => {
     const method = methods.get(path);
-    if (method === undefined) return trackStream(call, streams);
+    if (method === undefined) return trackWatcher(call, watchers);
     serveUnary(call, method, ports);
     return new grpc.ServerInterceptingCall(call, TAKEN);
   };
@@ -114,16 +131,16 @@ function takeOver(
 /** Given to grpc-js' own driver in place of a call that was taken over: it waits for a start that never comes. */
 const TAKEN: grpc.Responder = { start() {} };
 
-function trackStream(call: BaseCall, streams: Set<BaseCall>): grpc.ServerInterceptingCall {
-  streams.add(call);
+function trackWatcher(call: BaseCall, watchers: Set<BaseCall>): grpc.ServerInterceptingCall {
+  watchers.add(call);
   return new grpc.ServerInterceptingCall(call, {
-    start: (next) => next({ onCancel: () => void streams.delete(call) }),
+    start: (next) => next({ onCancel: () => void watchers.delete(call) }),
   });
 }
 
 /** Watchers of health would otherwise hold their connections for the whole time of draining. */
-function endStreams(streams: Iterable<BaseCall>): void {
-  for (const call of streams)
+function endWatchers(watchers: Iterable<BaseCall>): void {
+  for (const call of watchers)
     call.sendStatus({ code: grpc.status.UNAVAILABLE, details: "The service is shutting down." });
 }
 
@@ -141,6 +158,10 @@ function asIs(bytes: Buffer): Buffer {
 
 function notReached(_call: unknown, answer: grpc.sendUnaryData<Buffer>): void {
   answer({ code: grpc.status.INTERNAL, details: "The call was not taken over." });
+}
+
+function notReachedEither(call: grpc.ServerWritableStream<Buffer, Buffer>): void {
+  call.emit("error", { code: grpc.status.INTERNAL, details: "The call was not taken over." });
 }
 
 function nothing(): void {}

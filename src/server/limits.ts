@@ -12,6 +12,12 @@ export const LIMITS = {
   connections: 1024,
   /** Requests of one listener whose body has not arrived whole, each up to {@link messageBytes}: bounds what strangers can make it hold. */
   incompleteBodies: 512,
+  /** No stream lasts longer: its caller begins another, on whatever replica has room, and shows its credential anew. */
+  maxStreamMs: 3_600_000,
+  /** Streams of one listener. */
+  streams: 512,
+  /** How long after the end of a stream its caller may take to read what was sent. */
+  streamEndMs: 5_000,
   /** How long a TLS handshake or the headers of a request may take. */
   handshakeMs: 10_000,
 } as const;

@@ -1,4 +1,4 @@
-import type { DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
+import type { DescMethodServerStreaming, DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -16,14 +16,15 @@ import {
 } from "@connectrpc/connect-node";
 import type { Clock } from "../clock.ts";
 import { Fault } from "../fault.ts";
-import { expired, type IncompleteBodies } from "./bodies.ts";
-import { isJson, readMessage, type RequestMessage } from "./body.ts";
+import { canceled, expired, type IncompleteBodies } from "./bodies.ts";
+import { isEnveloped, isJson, readMessage, type RequestMessage } from "./body.ts";
 import { LIMITS } from "./limits.ts";
 import { closeAfter, destroy, type NodeRequest, type NodeResponse, pathOf, respond } from "./node-http.ts";
 import type { Observer } from "./roads.ts";
 import { connectError } from "./status.ts";
+import { type OpenStreams, settledUntil, yieldUntil } from "./streams.ts";
 
-/** A unary call whose request has arrived whole, as it came. */
+/** A call whose request has arrived whole, as it came. */
 export interface RpcCall {
   readonly authorization: string | undefined;
   readonly traceparent: string | undefined;
@@ -34,21 +35,38 @@ export interface RpcCall {
 }
 
 /** A method and what answers it, or rejects with a Fault. */
-export interface RpcMethod<M extends DescMethodUnary = DescMethodUnary> {
+export interface RpcUnary<M extends DescMethodUnary = DescMethodUnary> {
   readonly method: M;
   readonly handle: (call: RpcCall) => Promise<MessageInitShape<M["output"]>>;
 }
+
+/**
+ * A method that answers with many messages. Its headers go out with the first one, so that should come soon. Whatever it waits
+ * for must end with the call's signal, which also aborts when the listener closes.
+ */
+export interface RpcStream<M extends DescMethodServerStreaming = DescMethodServerStreaming> {
+  readonly method: M;
+  readonly stream: (call: RpcCall) => AsyncIterable<MessageInitShape<M["output"]>>;
+}
+
+export type RpcMethod = RpcUnary | RpcStream;
 
 export interface RpcPorts {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly bodies: IncompleteBodies;
+  readonly streams: OpenStreams;
 }
 
 /** Answers a request if its path is one of a method; tells whether it is. */
 export type RpcHandler = (request: NodeRequest, response: NodeResponse) => boolean;
 
-const nodeRequestKey = createContextKey<NodeRequest | undefined>(undefined);
+interface Exchange {
+  readonly request: NodeRequest;
+  readonly response: NodeResponse;
+}
+
+const exchangeKey = createContextKey<Exchange | undefined>(undefined);
 
 /**
  * Serves `methods` over Connect, gRPC-Web and gRPC, in JSON and binary.
@@ -59,13 +77,17 @@ const nodeRequestKey = createContextKey<NodeRequest | undefined>(undefined);
  */
 export function createRpcHandler(methods: readonly RpcMethod[], ports: RpcPorts): RpcHandler {
   const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli] });
-  for (const method of methods) router.rpc(method.method, (_empty, context) => answer(method, context, ports));
+  for (const rpc of methods) {
+    if ("handle" in rpc) router.rpc(rpc.method, (_empty, context) => answer(rpc, context, ports));
+    else router.rpc(rpc.method, (_empty, context) => answerMany(rpc, context, ports));
+  }
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
   return (request, response) => {
     const handler = handlers.get(pathOf(request));
     if (handler === undefined) return false;
-    const universal = emptied(request, response);
+    const maxMs = handler.method.methodKind === "unary" ? LIMITS.maxDeadlineMs : LIMITS.maxStreamMs;
+    const universal = emptied({ request, response }, maxMs);
     if (universal === undefined) respond(response, 400);
     else {
       handler(universal)
@@ -80,13 +102,16 @@ export function createRpcHandler(methods: readonly RpcMethod[], ports: RpcPorts)
   };
 }
 
+const OF_THE_BODY = ["content-encoding", "content-length", "connect-content-encoding", "grpc-encoding"];
+
 /** The request without its body, which stays with Node's; undefined if its URL or Host is none. */
-function emptied(request: NodeRequest, response: NodeResponse): UniversalServerRequest | undefined {
+function emptied(exchange: Exchange, maxMs: number): UniversalServerRequest | undefined {
+  const { request, response } = exchange;
   try {
-    const values = createContextValues().set(nodeRequestKey, request);
+    const values = createContextValues().set(exchangeKey, exchange);
     const universal = universalRequestFromNodeRequest(request, response, undefined, values);
-    for (const name of ["content-encoding", "content-length", "grpc-encoding"]) universal.header.delete(name);
-    clampTimeout(universal.header);
+    for (const name of OF_THE_BODY) universal.header.delete(name);
+    clampTimeout(universal.header, maxMs);
     return { ...universal, body: emptyMessage(request) };
   } catch {
     return undefined;
@@ -95,8 +120,7 @@ function emptied(request: NodeRequest, response: NodeResponse): UniversalServerR
 
 async function* emptyMessage({ headers }: NodeRequest): AsyncGenerator<Uint8Array> {
   const message = isJson(headers) ? "{}" : "";
-  const enveloped = headers["content-type"]?.startsWith("application/grpc") === true;
-  yield Buffer.from(enveloped ? `\0\0\0\0${String.fromCharCode(message.length)}${message}` : message);
+  yield Buffer.from(isEnveloped(headers) ? `\0\0\0\0${String.fromCharCode(message.length)}${message}` : message);
 }
 
 const MILLISECONDS: ReadonlyMap<string, number> = new Map([
@@ -108,14 +132,11 @@ const MILLISECONDS: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** Node fires timers of more than 24 days at once, and the library sets one for what the caller asks. */
-function clampTimeout(headers: Headers): void {
-  if (Number(headers.get("connect-timeout-ms")) > LIMITS.maxDeadlineMs) {
-    headers.set("connect-timeout-ms", String(LIMITS.maxDeadlineMs));
-  }
+function clampTimeout(headers: Headers, maxMs: number): void {
+  if (Number(headers.get("connect-timeout-ms")) > maxMs) headers.set("connect-timeout-ms", String(maxMs));
   const timeout = headers.get("grpc-timeout") ?? "";
   const unit = MILLISECONDS.get(timeout.slice(-1)) ?? 0;
-  if (Number(timeout.slice(0, -1)) * unit > LIMITS.maxDeadlineMs)
-    headers.set("grpc-timeout", `${LIMITS.maxDeadlineMs}m`);
+  if (Number(timeout.slice(0, -1)) * unit > maxMs) headers.set("grpc-timeout", `${maxMs}m`);
 }
 
 /** What is left of a body that was refused unread must not be taken for the next request, nor be waited for. */
@@ -124,37 +145,87 @@ function closeAfterUnread(request: NodeRequest, response: NodeResponse): void {
 }
 
 async function answer<M extends DescMethodUnary>(
-  { handle }: RpcMethod<M>,
+  { handle }: RpcUnary<M>,
   context: HandlerContext,
   ports: RpcPorts,
 ): Promise<MessageInitShape<M["output"]>> {
-  const left = context.timeoutMs() ?? LIMITS.defaultDeadlineMs;
-  const ours = Math.max(0, Math.min(left, LIMITS.maxDeadlineMs));
-  const stop = new AbortController();
-  const { promise: stopped, reject } = Promise.withResolvers<never>();
-  stop.signal.addEventListener("abort", () => reject(Fault.from(stop.signal.reason)));
-  const timer = setTimeout(() => stop.abort(expired()), ours);
-  // Connect aborts at the caller's deadline, when the caller goes away, and also when all is done.
-  const gone = (): void => stop.abort(isLate(context.signal.reason) ? expired() : canceled());
-  context.signal.addEventListener("abort", gone);
+  using limit = new Limit(context, LIMITS.defaultDeadlineMs, LIMITS.maxDeadlineMs);
   try {
-    if (context.signal.aborted) gone();
-    const call = { context, signal: stop.signal, deadlineAt: ports.clock.monotonic() + ours };
-    return await Promise.race([receiveAndHandle(handle, call, ports), stopped]);
+    const call = { context, signal: limit.signal, deadlineAt: ports.clock.monotonic() + limit.leftMs };
+    return await settledUntil(receiveAndHandle(handle, call, ports), limit.signal);
+  } catch (error) {
+    throw refusal(error, ports.observer);
+  }
+}
+
+async function* answerMany<M extends DescMethodServerStreaming>(
+  { stream }: RpcStream<M>,
+  context: HandlerContext,
+  ports: RpcPorts,
+): AsyncGenerator<MessageInitShape<M["output"]>, void, undefined> {
+  using limit = new Limit(context, LIMITS.maxStreamMs, LIMITS.maxStreamMs);
+  try {
+    const message = await receiveSoon(context, limit.signal, ports.bodies);
+    ports.streams.add(limit.stop);
+    limit.signal.addEventListener("abort", () => cutWhenUnread(context), { once: true });
+    const call = { context, signal: limit.signal, deadlineAt: ports.clock.monotonic() + limit.leftMs, message };
+    yield* yieldUntil(stream({ ...call, ...headersOf(context) }), limit.signal);
   } catch (error) {
     throw refusal(error, ports.observer);
   } finally {
-    clearTimeout(timer);
-    context.signal.removeEventListener("abort", gone);
+    limit.stop.abort();
   }
+}
+
+/** A stream may last long, but its request may not take so long to arrive. */
+async function receiveSoon(
+  context: HandlerContext,
+  signal: AbortSignal,
+  bodies: IncompleteBodies,
+): Promise<RequestMessage> {
+  using soon = new Limit(context, LIMITS.defaultDeadlineMs, LIMITS.defaultDeadlineMs);
+  return await settledUntil(receive({ context, signal: soon.signal }, bodies), signal);
+}
+
+/** A caller that reads nothing would hold the response, and what waits in it, for as long as its connection lasts. */
+function cutWhenUnread(context: HandlerContext): void {
+  const { response } = exchangeOf(context);
+  const timer = setTimeout(() => destroy(response), LIMITS.streamEndMs).unref();
+  response.once("close", () => clearTimeout(timer));
+}
+
+/** Aborts at the caller's deadline or ours, and when the caller goes away. */
+class Limit {
+  readonly stop = new AbortController();
+  readonly leftMs: number;
+  readonly #timer: NodeJS.Timeout;
+  readonly #context: HandlerContext;
+
+  constructor(context: HandlerContext, defaultMs: number, maxMs: number) {
+    this.#context = context;
+    this.leftMs = Math.max(0, Math.min(context.timeoutMs() ?? defaultMs, maxMs));
+    this.#timer = setTimeout(() => this.stop.abort(expired()), this.leftMs);
+    // Connect aborts at the caller's deadline, when the caller goes away, and also when all is done.
+    context.signal.addEventListener("abort", this.#gone);
+    if (context.signal.aborted) this.#gone();
+  }
+
+  get signal(): AbortSignal {
+    return this.stop.signal;
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+    this.#context.signal.removeEventListener("abort", this.#gone);
+  }
+
+  readonly #gone = (): void => {
+    this.stop.abort(isLate(this.#context.signal.reason) ? expired() : canceled());
+  };
 }
 
 function isLate(reason: unknown): boolean {
   return reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
-}
-
-function canceled(): Fault {
-  return new Fault("CANCELED", "The caller went away.");
 }
 
 async function receiveAndHandle<Result>(
@@ -163,29 +234,37 @@ async function receiveAndHandle<Result>(
   ports: RpcPorts,
 ): Promise<Result> {
   const message = await receive(call, ports.bodies);
-  const { requestHeader } = call.context;
-  const authorization = requestHeader.get("authorization") ?? undefined;
-  const traceparent = requestHeader.get("traceparent") ?? undefined;
   ports.observer.onStart();
   try {
-    return await handle({ ...call, message, authorization, traceparent });
+    return await handle({ ...call, message, ...headersOf(call.context) });
   } finally {
     ports.observer.onEnd();
   }
+}
+
+function headersOf({ requestHeader }: HandlerContext): Pick<RpcCall, "authorization" | "traceparent"> {
+  return {
+    authorization: requestHeader.get("authorization") ?? undefined,
+    traceparent: requestHeader.get("traceparent") ?? undefined,
+  };
 }
 
 async function receive(
   { context, signal }: Pick<RpcCall, "context" | "signal">,
   bodies: IncompleteBodies,
 ): Promise<RequestMessage> {
-  const request = context.values.get(nodeRequestKey);
-  if (request === undefined) throw new Error("The call has no request.");
   bodies.open();
   try {
-    return await readMessage(request, context.protocolName, signal);
+    return await readMessage(exchangeOf(context).request, signal);
   } finally {
     bodies.close();
   }
+}
+
+function exchangeOf({ values }: HandlerContext): Exchange {
+  const exchange = values.get(exchangeKey);
+  if (exchange === undefined) throw new Error("The call has no request.");
+  return exchange;
 }
 
 function refusal(error: unknown, observer: Observer): ConnectError {
