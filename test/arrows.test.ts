@@ -4,7 +4,18 @@ import { describe, expect, test } from "vitest";
 
 /** The parts of src/, lowest first. A part may import from lower layers, from itself, and where it says so from siblings. */
 const LAYERS: readonly (readonly string[])[] = [
-  ["decision.ts", "fault.ts", "clock.ts", "canonical-json.ts", "ids.ts", "failpoint.ts", "config.ts", "file-lock.ts"],
+  [
+    "decision.ts",
+    "fault.ts",
+    "clock.ts",
+    "canonical-json.ts",
+    "ids.ts",
+    "failpoint.ts",
+    "config.ts",
+    "file-lock.ts",
+    "key-chain.ts",
+    "key-files.ts",
+  ],
   ["policy", "idempotency", "audit", "breaker", "bypass", "review", "authn"],
   ["authorize", "guard", "admin"],
   ["store"],

@@ -2,11 +2,11 @@ import { makeEvent } from "../audit/event.ts";
 import type { EventRow } from "../audit/record.ts";
 import type { AgentState } from "../authn/directory.ts";
 import { MAX_ORDER_MICROS, signOrder } from "../bypass/grant.ts";
-import type { GrantPrivateKey } from "../bypass/keys.ts";
 import type { StoredOrder } from "../bypass/orders.ts";
 import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
+import type { SigningKey } from "../key-chain.ts";
 import { checkReason, invalid } from "./checks.ts";
 
 const DEFAULT_MICROS: Micros = 4 * 60 * 60 * 1_000_000;
@@ -36,7 +36,7 @@ export interface BypassPorts {
     }): Promise<GrantView[]>;
   };
   readonly agents: { find(agentId: string): Promise<{ readonly state: AgentState } | null> };
-  readonly signingKey: GrantPrivateKey;
+  readonly signingKey: SigningKey;
   readonly random: RandomPool;
   readonly now: () => Micros;
 }

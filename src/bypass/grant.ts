@@ -1,7 +1,7 @@
 import { CompactSign, compactVerify } from "jose";
 import { z } from "zod";
 import type { Micros } from "../clock.ts";
-import { type GrantPrivateKey, publicKeyObject } from "./keys.ts";
+import { publicKeyObject, type SigningKey } from "../key-chain.ts";
 
 /**
  * Circuit-bypass orders as they travel: compact JWS that the service signs and a guard verifies offline. The layout and what
@@ -58,7 +58,7 @@ const ENCODED_HEADER = Buffer.from(JSON.stringify(HEADER)).toString("base64url")
  *
  * @throws RangeError if the order breaks a bound that {@link verifyOrder} holds, or is too large
  */
-export async function signOrder(order: Order, key: GrantPrivateKey): Promise<string> {
+export async function signOrder(order: Order, key: SigningKey): Promise<string> {
   const claims = claimsShape.safeParse(claimsOf(order));
   if (!claims.success) throw new RangeError(`not an order: ${z.prettifyError(claims.error)}`);
   const payload = Buffer.from(JSON.stringify(claims.data));

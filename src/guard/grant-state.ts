@@ -1,11 +1,12 @@
 import type { GrantClaims, Order } from "../bypass/grant.ts";
-import { followChain, type GrantKeyLink } from "../bypass/keys.ts";
+import { GRANT_KEYS } from "../bypass/keys.ts";
+import { followChain, type KeyLink } from "../key-chain.ts";
 import { type Micros, isoMicros } from "../clock.ts";
 
 /** What a guard knows of its agent's grants, and what follows from it. Pure. */
 export interface GrantState {
   /** The grant keys as followed, oldest first; the last is the pinned one. Empty: nothing is pinned. */
-  readonly keys: readonly GrantKeyLink[];
+  readonly keys: readonly KeyLink[];
   /** The service has shown keys that do not continue the pinned one, so one of the two is not what it seems. */
   readonly isContested: boolean;
   /** The highest epoch seen. INVARIANT: never falls. */
@@ -39,10 +40,10 @@ export function pinnedKey({ keys }: GrantState): Uint8Array | null {
 /** `state` after a chain of keys that it may trust as far as it continues the pinned one, or any if nothing is pinned. */
 export function withKeys(
   state: GrantState,
-  unverifiedChain: readonly GrantKeyLink[],
+  unverifiedChain: readonly KeyLink[],
 ): { readonly state: GrantState; readonly problem: string | null } {
   const pinned = pinnedKey(state);
-  const followed = followChain(pinned, unverifiedChain);
+  const followed = followChain(GRANT_KEYS, pinned, unverifiedChain);
   if ("problem" in followed) return { state, problem: followed.problem };
   if (pinned !== null && Buffer.compare(pinned, followed.newest) === 0) return { state, problem: null };
   // What the old key signed ends with it: a key is changed because it may be in other hands.

@@ -1,13 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import type { GrantKeyLink } from "../bypass/keys.ts";
+import type { KeyLink } from "../key-chain.ts";
 import type { Micros } from "../clock.ts";
 import { replaceFile } from "./durable.ts";
 
 /** What a guard keeps of grants between its processes. Of what was read, nothing has been verified. */
 export interface GrantFiles {
-  readonly keys: readonly GrantKeyLink[];
+  readonly keys: readonly KeyLink[];
   readonly isContested: boolean;
   readonly epoch: number;
   /** The highest service time seen, and the time that passed since. */

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AGENT_ID } from "../authn/credential.ts";
 import { type GrantClaims, verifyOrder } from "../bypass/grant.ts";
-import { fingerprint, type GrantKeyLink } from "../bypass/keys.ts";
+import { fingerprint, type KeyLink } from "../key-chain.ts";
 import type { Clock, Micros } from "../clock.ts";
 import { makeDirectory } from "./durable.ts";
 import { type FileLock, tryLock } from "../file-lock.ts";
@@ -16,7 +16,7 @@ export type GrantOffer =
       readonly fromService: true;
       readonly unverifiedGrants: readonly string[];
       /** Oldest first. */
-      readonly grantKeys: readonly GrantKeyLink[];
+      readonly grantKeys: readonly KeyLink[];
       readonly serviceTime: Micros;
     };
 
@@ -127,7 +127,7 @@ class Keeper implements GrantKeeper {
     this.#problems = problems;
   }
 
-  #hearService(grantKeys: readonly GrantKeyLink[], serviceTime: Micros, problems: string[]): void {
+  #hearService(grantKeys: readonly KeyLink[], serviceTime: Micros, problems: string[]): void {
     if (Number.isSafeInteger(serviceTime)) this.#raiseFloor(serviceTime);
     const { state, problem } = withKeys(this.#state, grantKeys);
     if (problem !== null) problems.push(problem);
@@ -211,10 +211,10 @@ function needsWriting(known: GrantFiles, onDisk: GrantFiles | null): boolean {
   );
 }
 
-function isSameChain(left: readonly GrantKeyLink[], right: readonly GrantKeyLink[]): boolean {
+function isSameChain(left: readonly KeyLink[], right: readonly KeyLink[]): boolean {
   return publicKeys(left).equals(publicKeys(right));
 }
 
-function publicKeys(chain: readonly GrantKeyLink[]): Buffer {
+function publicKeys(chain: readonly KeyLink[]): Buffer {
   return Buffer.concat(chain.map(({ publicKey }) => publicKey));
 }

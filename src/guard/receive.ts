@@ -1,7 +1,7 @@
 import { hashDecision } from "../audit/hash.ts";
 import type { DecisionRow } from "../audit/record.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
-import type { GrantKeyLink } from "../bypass/keys.ts";
+import type { KeyLink } from "../key-chain.ts";
 import type { StoredOrder } from "../bypass/orders.ts";
 import { canonicalJson } from "../canonical-json.ts";
 import type { Micros } from "../clock.ts";
@@ -34,7 +34,7 @@ export interface SyncResult {
   readonly refused: readonly { readonly hash: Uint8Array; readonly problem: string }[];
   /** Signed orders for the agent that have not expired. */
   readonly orders: readonly string[];
-  readonly grantKeys: readonly GrantKeyLink[];
+  readonly grantKeys: readonly KeyLink[];
   readonly serviceTime: Micros;
 }
 
@@ -72,7 +72,7 @@ export interface SyncPorts {
   readonly orders: { newest(agentId: string): Promise<StoredOrder | null> };
   /** Revokes a grant that outlived its agent's freeze. */
   readonly revoke: (agentId: string, reason: string) => Promise<unknown>;
-  readonly grantKeys: readonly GrantKeyLink[];
+  readonly grantKeys: readonly KeyLink[];
   readonly random: RandomPool;
   readonly now: () => Micros;
 }

@@ -1,9 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { type GrantKeys, openGrantKeys, openOrMakeGrantKeys } from "../bypass/key-files.ts";
-import { fingerprint } from "../bypass/keys.ts";
+import { AUDIT_KEYS } from "../audit/keys.ts";
+import { GRANT_KEYS } from "../bypass/keys.ts";
 import { UsageError } from "../fault.ts";
+import { fingerprint } from "../key-chain.ts";
+import { openOrMakeSigningKeys, openSigningKeys, type SigningKeys } from "../key-files.ts";
 import type { Database } from "./database.ts";
 
 /** Secrets that all replicas share and the database never holds. */
@@ -11,7 +13,9 @@ export interface ServiceKeys {
   /** 32 random bytes, from which all HMAC keys are derived. */
   readonly hmac: Buffer;
   /** What circuit-bypass orders are signed with. */
-  readonly grants: GrantKeys;
+  readonly grants: SigningKeys;
+  /** What checkpoints of the audit trail are signed with. */
+  readonly audit: SigningKeys;
 }
 
 const HMAC_FILE = "hmac.key";
@@ -21,13 +25,18 @@ export async function initKeys(directory: string): Promise<string[]> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const before = new Set(readdirSync(directory));
   writeNew(join(directory, HMAC_FILE), `${randomBytes(32).toString("hex")}\n`);
-  await openOrMakeGrantKeys(directory);
+  await openOrMakeSigningKeys(directory, GRANT_KEYS);
+  await openOrMakeSigningKeys(directory, AUDIT_KEYS);
   return readdirSync(directory).filter((name) => !before.has(name));
 }
 
 /** @throws UsageError if a key is missing or is not one */
 export async function loadKeys(directory: string): Promise<ServiceKeys> {
-  return { hmac: loadHmacKey(directory), grants: await openGrantKeys(directory) };
+  return {
+    hmac: loadHmacKey(directory),
+    grants: await openSigningKeys(directory, GRANT_KEYS),
+    audit: await openSigningKeys(directory, AUDIT_KEYS),
+  };
 }
 
 function loadHmacKey(directory: string): Buffer {
@@ -55,8 +64,9 @@ function loadHmacKey(directory: string): Buffer {
 export async function registerKeys(database: Database, keys: ServiceKeys): Promise<void> {
   const ours = {
     hmac: createHash("sha256").update("datacrawl.fingerprint.v1").update(keys.hmac).digest("hex").slice(0, 32),
-    // The first of the chain: rotation adds to it, and signs each new key with the one before.
+    // The first of a chain: rotation adds to it, and signs each new key with the one before.
     grant: fingerprint(keys.grants.chain[0]?.publicKey ?? new Uint8Array()),
+    audit: fingerprint(keys.audit.chain[0]?.publicKey ?? new Uint8Array()),
   };
   const problems: string[] = [];
   for (const [name, mine] of Object.entries(ours)) {

@@ -3,9 +3,9 @@ import * as fc from "fast-check";
 import { CompactSign } from "jose";
 import { describe, expect, test } from "vitest";
 import { type GrantClaims, MAX_ORDER_MICROS, type Order, signOrder, verifyOrder } from "../../src/bypass/grant.ts";
-import { makeGrantKey } from "../../src/bypass/keys.ts";
+import { makeSigningKey } from "../../src/key-chain.ts";
 
-const key = makeGrantKey();
+const key = makeSigningKey();
 const trusted = [key.publicKey];
 const hour = 3_600_000_000;
 const issuedAt = 1_770_000_000_000_001;
@@ -83,7 +83,7 @@ describe("a signed order", () => {
   });
 
   test("is accepted only with the key that signed it, wherever that stands among the trusted", async () => {
-    const [other, third] = [makeGrantKey(), makeGrantKey()];
+    const [other, third] = [makeSigningKey(), makeSigningKey()];
     const token = await signOrder(grant(), key);
     expect(await verifyOrder(token, [other.publicKey, key.publicKey])).toEqual(grant());
     expect(await verifyOrder(token, [other.publicKey, third.publicKey])).toEqual({

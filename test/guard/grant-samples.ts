@@ -1,5 +1,6 @@
 import { type GrantClaims, type Order, signOrder } from "../../src/bypass/grant.ts";
-import { firstLink, type GrantKeyLink, type GrantPrivateKey, makeGrantKey, nextLink } from "../../src/bypass/keys.ts";
+import { GRANT_KEYS } from "../../src/bypass/keys.ts";
+import { firstLink, type KeyLink, type SigningKey, makeSigningKey, nextLink } from "../../src/key-chain.ts";
 import type { Clock, Micros } from "../../src/clock.ts";
 import type { GrantOffer } from "../../src/guard/grants.ts";
 
@@ -29,9 +30,9 @@ export class HandClock implements Clock {
 
 /** What the service does about grants: it signs with its newest key and answers with its chain and clock. */
 export class SigningService {
-  readonly chain: GrantKeyLink[];
+  readonly chain: KeyLink[];
   readonly #clock: HandClock;
-  #key: GrantPrivateKey = makeGrantKey();
+  #key: SigningKey = makeSigningKey();
 
   constructor(clock: HandClock) {
     this.#clock = clock;
@@ -39,8 +40,8 @@ export class SigningService {
   }
 
   rotate(): void {
-    const next = makeGrantKey();
-    this.chain.push(nextLink(this.#key, next));
+    const next = makeSigningKey();
+    this.chain.push(nextLink(GRANT_KEYS, this.#key, next));
     this.#key = next;
   }
 

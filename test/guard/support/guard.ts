@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Breaker, createBreaker } from "../../../src/breaker/breaker.ts";
 import { type Order, signOrder } from "../../../src/bypass/grant.ts";
-import { firstLink, type GrantPrivateKey, makeGrantKey } from "../../../src/bypass/keys.ts";
+import { firstLink, makeSigningKey, type SigningKey } from "../../../src/key-chain.ts";
 import { type Clock, systemClock } from "../../../src/clock.ts";
 import { unframeConnect } from "../../../src/guard/framing-connect.ts";
 import { unframeGrpc } from "../../../src/guard/framing-grpc.ts";
@@ -75,7 +75,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     clock,
     random: new RandomPool(),
   });
-  const key = makeGrantKey();
+  const key = makeSigningKey();
   return {
     breaker,
     journal,
@@ -124,7 +124,7 @@ function grantClaims(clock: Clock) {
   };
 }
 
-async function offer(grants: GrantKeeper, key: GrantPrivateKey, clock: Clock, order: Order): Promise<void> {
+async function offer(grants: GrantKeeper, key: SigningKey, clock: Clock, order: Order): Promise<void> {
   const unverifiedGrants = [await signOrder(order, key)];
   await grants.offer({ fromService: true, unverifiedGrants, grantKeys: [firstLink(key)], serviceTime: clock.now() });
 }

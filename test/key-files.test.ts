@@ -3,13 +3,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generateKeyPairSync } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { openGrantKeys, openOrMakeGrantKeys, rotateGrantKeys } from "../../src/bypass/key-files.ts";
-import type { GrantKeyLink } from "../../src/bypass/keys.ts";
-import { fingerprint, firstLink, followChain, grantKeyFromJwk, makeGrantKey, nextLink } from "../../src/bypass/keys.ts";
-import { UsageError } from "../../src/fault.ts";
+import { UsageError } from "../src/fault.ts";
+import { fingerprint, firstLink, makeSigningKey, signingKeyFromJwk } from "../src/key-chain.ts";
+import * as chains from "../src/key-chain.ts";
+import type { KeyLink, SigningKey } from "../src/key-chain.ts";
+import { type KeyFilesUse, openOrMakeSigningKeys, openSigningKeys, rotateSigningKeys } from "../src/key-files.ts";
 
-describe("a chain of grant keys", () => {
-  const [first, second, third, stranger] = [makeGrantKey(), makeGrantKey(), makeGrantKey(), makeGrantKey()];
+const USE: KeyFilesUse = { label: "grant key", linkDomain: "datacrawl.grantkey.v1", filePrefix: "grant-key" };
+const OTHER: KeyFilesUse = { label: "audit key", linkDomain: "datacrawl.auditkey.v1", filePrefix: "audit-key" };
+const nextLink = (previous: SigningKey, next: SigningKey, use = USE): KeyLink => chains.nextLink(use, previous, next);
+const followChain = (pinned: Uint8Array | null, chain: readonly KeyLink[]) => chains.followChain(USE, pinned, chain);
+
+describe("a chain of keys", () => {
+  const [first, second, third, stranger] = [makeSigningKey(), makeSigningKey(), makeSigningKey(), makeSigningKey()];
   const links = { first: firstLink(first), second: nextLink(first, second), third: nextLink(second, third) };
   const chain = [links.first, links.second, links.third];
 
@@ -19,11 +25,12 @@ describe("a chain of grant keys", () => {
     }
   });
 
-  test.each<[string, GrantKeyLink[]]>([
+  test.each<[string, KeyLink[]]>([
     ["empty", []],
     ["with a link that nobody signed", [firstLink(first), firstLink(second)]],
     ["with a link signed by a stranger", [firstLink(first), nextLink(stranger, second)]],
     ["with a link signed by a key further back", [links.first, links.second, nextLink(first, third)]],
+    ["with a link that was signed for another use", [firstLink(first), nextLink(first, second, OTHER)]],
     ["with a link signed by itself", [firstLink(first), nextLink(second, second)]],
     [
       "with a signature cut short",
@@ -47,7 +54,7 @@ describe("a chain of grant keys", () => {
 
   test("is made of Ed25519 keys alone", () => {
     const { privateKey } = generateKeyPairSync("x25519");
-    expect(() => grantKeyFromJwk(privateKey.export({ format: "jwk" }))).toThrow("not an Ed25519 key");
+    expect(() => signingKeyFromJwk(privateKey.export({ format: "jwk" }))).toThrow("not an Ed25519 key");
   });
 
   test("names its keys by fingerprint", () => {
@@ -57,7 +64,7 @@ describe("a chain of grant keys", () => {
   });
 });
 
-describe("grant keys in a directory", () => {
+describe("keys in a directory", () => {
   let dir: string;
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), "datacrawl-keys-"));
@@ -65,57 +72,65 @@ describe("grant keys in a directory", () => {
   afterEach(() => rm(dir, { recursive: true }));
 
   test("are made once, for their owner alone, and found again", async () => {
-    const made = await openOrMakeGrantKeys(join(dir, "keys"));
-    const again = await openOrMakeGrantKeys(join(dir, "keys"));
+    const made = await openOrMakeSigningKeys(join(dir, "keys"), USE);
+    const again = await openOrMakeSigningKeys(join(dir, "keys"), USE);
     expect(again.signing.publicKey).toEqual(made.signing.publicKey);
     expect(again.chain).toEqual(made.chain);
     expect(await readdir(join(dir, "keys"))).toEqual(["grant-key-1.json"]);
     expect((await stat(join(dir, "keys", "grant-key-1.json"))).mode & 0o777).toBe(0o600);
   });
 
+  test("for two uses are two chains", async () => {
+    const [one, other] = [await openOrMakeSigningKeys(dir, USE), await openOrMakeSigningKeys(dir, OTHER)];
+    expect(other.signing.publicKey).not.toEqual(one.signing.publicKey);
+    await rotateSigningKeys(dir, OTHER);
+    expect((await openSigningKeys(dir, USE)).chain).toEqual(one.chain);
+    expect((await readdir(dir)).toSorted()).toEqual(["audit-key-1.json", "audit-key-2.json", "grant-key-1.json"]);
+  });
+
   test("are the same for all who race to make them", async () => {
-    const keys = await Promise.all(Array.from({ length: 8 }, () => openOrMakeGrantKeys(dir)));
+    const keys = await Promise.all(Array.from({ length: 8 }, () => openOrMakeSigningKeys(dir, USE)));
     expect(new Set(keys.map(({ signing }) => fingerprint(signing.publicKey))).size).toBe(1);
     expect(await readdir(dir)).toEqual(["grant-key-1.json"]);
   });
 
   test("are rotated into a chain that guards can follow; of two rotations at once one says that it lost", async () => {
-    const first = await openOrMakeGrantKeys(dir);
-    const second = await rotateGrantKeys(dir);
+    const first = await openOrMakeSigningKeys(dir, USE);
+    const second = await rotateSigningKeys(dir, USE);
     expect(followChain(first.signing.publicKey, second.chain)).toEqual({ newest: second.signing.publicKey });
     expect(second.signing.publicKey).not.toEqual(first.signing.publicKey);
-    const raced = await Promise.allSettled([rotateGrantKeys(dir), rotateGrantKeys(dir)]);
+    const raced = await Promise.allSettled([rotateSigningKeys(dir, USE), rotateSigningKeys(dir, USE)]);
     const lost = raced.filter(({ status }) => status === "rejected").length;
-    expect((await openGrantKeys(dir)).chain).toHaveLength(2 + 2 - lost);
-    expect(followChain(first.signing.publicKey, (await openGrantKeys(dir)).chain)).toHaveProperty("newest");
+    expect((await openSigningKeys(dir, USE)).chain).toHaveLength(2 + 2 - lost);
+    expect(followChain(first.signing.publicKey, (await openSigningKeys(dir, USE)).chain)).toHaveProperty("newest");
   });
 
   test("must be there, sound, complete and kept from others", async () => {
-    await expect(openGrantKeys(dir)).rejects.toThrow(UsageError);
-    await openOrMakeGrantKeys(dir);
-    await rotateGrantKeys(dir);
+    await expect(openSigningKeys(dir, USE)).rejects.toThrow(UsageError);
+    await openOrMakeSigningKeys(dir, USE);
+    await rotateSigningKeys(dir, USE);
     const path = join(dir, "grant-key-1.json");
     const content = await readFile(path, "utf8");
 
     await chmod(path, 0o604);
-    await expect(openGrantKeys(dir)).rejects.toThrow(/readable by others/);
+    await expect(openSigningKeys(dir, USE)).rejects.toThrow(/readable by others/);
     await chmod(path, 0o640);
-    await expect(openGrantKeys(dir)).resolves.toHaveProperty("signing");
+    await expect(openSigningKeys(dir, USE)).resolves.toHaveProperty("signing");
 
     for (const broken of ["", "{}", content.slice(0, -20), content.replace("Ed25519", "X25519")]) {
       await writeFile(path, broken);
       const secret = /"d":"([^"]+)"/.exec(content)?.[1] ?? content;
-      const error: unknown = await openGrantKeys(dir).catch((thrown: unknown) => thrown);
+      const error: unknown = await openSigningKeys(dir, USE).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(UsageError);
       expect(String(error)).not.toContain(secret.slice(0, 8));
     }
 
     await writeFile(
       path,
-      JSON.stringify({ ...JSON.parse(content), private_key: makeGrantKey().privateKey.export({ format: "jwk" }) }),
+      JSON.stringify({ ...JSON.parse(content), private_key: makeSigningKey().privateKey.export({ format: "jwk" }) }),
     );
-    await expect(openGrantKeys(dir)).rejects.toThrow(/not signed by the key before it/);
+    await expect(openSigningKeys(dir, USE)).rejects.toThrow(/not signed by the key before it/);
     await rm(path);
-    await expect(openGrantKeys(dir)).rejects.toThrow(UsageError);
+    await expect(openSigningKeys(dir, USE)).rejects.toThrow(UsageError);
   });
 });
