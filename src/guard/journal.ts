@@ -88,6 +88,9 @@ interface Waiting {
 /** Records per write and fsync. Bounds how long encoding blocks the process to about a millisecond. */
 const BATCH = 32;
 const MAX_WAITING_DENIES = 4096;
+/** How long a deny may wait for others that are written with it: a write of its own costs more than all else about it. */
+const GATHER_MS = 50;
+const FULL = new Error("the journal is full");
 /** How long a disk that failed is spared denies. */
 const REST_MS = 1000;
 
@@ -97,15 +100,20 @@ class BufferedJournal implements Journal {
   /** The store's users, one behind the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #isWriting = false;
+  /** A bypass has come since the writing began: whoever writes goes on until it is written. */
+  #isUrgent = false;
   #isClosed = false;
   #last = { sequence: 0, hash: NO_HASH };
   #coalescedDenies = 0;
   /** Of those, how many no record tells of yet. */
   #untold = 0;
   #restUntil = Number.NEGATIVE_INFINITY;
+  #isFull: boolean;
+  #gathering: NodeJS.Timeout | undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#isFull = parts.store.bytes >= parts.maxBytes;
   }
 
   get id(): string {
@@ -122,15 +130,22 @@ class BufferedJournal implements Journal {
 
   recordDeny(record: DenyRecord): void {
     const isResting = this.#parts.clock.monotonic() < this.#restUntil;
-    if (this.#isClosed || isResting || this.#waiting.length >= MAX_WAITING_DENIES) this.#coalesce(1);
-    else this.#enqueue({ record, resolve: () => {}, reject: () => this.#coalesce(1) });
+    if (this.#isClosed || this.#isFull || isResting || this.#waiting.length >= MAX_WAITING_DENIES) {
+      return this.#coalesce(1);
+    }
+    this.#waiting.push({ record, resolve: () => {}, reject: () => this.#coalesce(1) });
+    this.#gather();
   }
 
   recordBypass(record: BypassRecord): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) reject(new Error("the journal is closed"));
       else if (!this.#parts.store.isDurable) reject(new Error("there is no journal directory"));
-      else this.#enqueue({ record, resolve, reject });
+      else {
+        this.#waiting.push({ record, resolve, reject });
+        this.#isUrgent = true;
+        if (!this.#isWriting) void this.#writeAll();
+      }
     });
   }
 
@@ -151,6 +166,7 @@ class BufferedJournal implements Journal {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#stopGathering();
     while (this.#waiting.length > 0) await this.#inTurn(() => this.#writeBatch());
     await this.#inTurn(() => this.#parts.store.close());
   }
@@ -160,15 +176,25 @@ class BufferedJournal implements Journal {
     this.#untold += denies;
   }
 
-  #enqueue(waiting: Waiting): void {
-    this.#waiting.push(waiting);
-    if (!this.#isWriting) void this.#writeAll();
+  /** The timer holds the process: one that ends by itself has its denies written. */
+  #gather(): void {
+    if (!this.#isWriting) this.#gathering ??= setTimeout(() => void this.#writeAll(), GATHER_MS);
   }
 
   async #writeAll(): Promise<void> {
+    this.#stopGathering();
     this.#isWriting = true;
-    while (this.#waiting.length > 0) await this.#inTurn(() => this.#writeBatch());
+    do {
+      this.#isUrgent = false;
+      for (let left = this.#waiting.length; left > 0; left -= BATCH) await this.#inTurn(() => this.#writeBatch());
+    } while (this.#isUrgent);
     this.#isWriting = false;
+    if (this.#waiting.length > 0 && !this.#isClosed) this.#gather();
+  }
+
+  #stopGathering(): void {
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
   }
 
   /** Writes the oldest waiting records at one stroke: bypasses that wait together share an fsync. Never rejects. */
@@ -200,8 +226,11 @@ class BufferedJournal implements Journal {
     let coalesced = 0;
     let { bytes } = this.#parts.store;
     for (const waiting of batch) {
+      if (waiting.record.kind === "deny" && bytes >= this.#parts.maxBytes) {
+        waiting.reject(FULL);
+        continue;
+      }
       try {
-        if (waiting.record.kind === "deny" && bytes >= this.#parts.maxBytes) throw new Error("the journal is full");
         const untold = this.#untold - coalesced;
         const entry = encodeEntry(
           waiting.record,
@@ -222,7 +251,13 @@ class BufferedJournal implements Journal {
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(work);
-    this.#turn = result.catch(() => {});
+    this.#turn = this.#after(result);
     return result;
+  }
+
+  async #after(work: Promise<unknown>): Promise<void> {
+    // Whoever asked for it is told how it went.
+    await work.catch(() => {});
+    this.#isFull = this.#parts.store.bytes >= this.#parts.maxBytes;
   }
 }

@@ -1,6 +1,6 @@
 // A process that keeps a journal, for tests that kill it or take its disk away.
 // Arguments: directory, how many bypasses (each after the one before), how many denies before each. Prints a line for each
-// outcome. Stays alive at the end, with its journal open, unless told to "close".
+// outcome. Stays alive at the end, with its journal open, unless told to "close", or to "deny and end" without closing.
 import { systemClock } from "../../src/clock.ts";
 import { openJournal } from "../../src/guard/journal.ts";
 import { agentId, bypass, deny } from "./journal-samples.ts";
@@ -16,6 +16,11 @@ for (let made = 0; made < Number(bypasses); made++) {
     (error: unknown) => process.stdout.write(`failed ${record.decisionId} ${String(error)}\n`),
   );
 }
+if (ending === "deny and end") {
+  const record = deny();
+  journal.recordDeny(record);
+  process.stdout.write(`denied ${record.decisionId}\n`);
+}
 process.stdout.write(`counts ${JSON.stringify(journal.counts)}\n`);
 if (ending === "close") await journal.close();
-else setInterval(() => {}, 1000);
+else if (ending === "stay") setInterval(() => {}, 1000);

@@ -5,7 +5,7 @@ import { mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { type JournalEntry, readBody } from "../../src/guard/journal-format.ts";
 import { type Journal, openJournal } from "../../src/guard/journal.ts";
@@ -166,6 +166,9 @@ describe("a journal", () => {
     const { coalescedDenies } = journal.counts;
     expect(coalescedDenies).toBeGreaterThan(30);
     for (let made = 0; made < 20; made++) await journal.recordBypass(bypass());
+    // From now on they are only counted.
+    journal.recordDeny(deny());
+    expect(journal.counts).toEqual({ unsynced: 100 - coalescedDenies + 21, coalescedDenies: coalescedDenies + 1 });
     const kept = await uploadAll(journal);
     expect(kept).toHaveLength(100 - coalescedDenies + 21);
     const told = kept
@@ -173,8 +176,32 @@ describe("a journal", () => {
       .reduce((sum, record) => sum + ("coalesced" in record ? record.coalesced : 0), 0);
     expect(told).toBe(coalescedDenies);
     journal.recordDeny(deny());
-    expect(await uploadAll(journal)).toHaveLength(1);
-    expect(journal.counts.coalescedDenies).toBe(coalescedDenies);
+    const [next] = await uploadAll(journal);
+    expect(readBody(next?.body ?? Buffer.alloc(0))).toMatchObject({ coalesced: 1 });
+    expect(journal.counts.coalescedDenies).toBe(coalescedDenies + 1);
+  });
+
+  test("writes denies that come one by one together, soon, and not behind a bypass", async () => {
+    const journal = await open();
+    const lines = async () => (await readFile(await pathOf(".log"), "utf8").catch(() => "")).split("\n").length - 1;
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    for (let made = 0; made < 20; made++) {
+      journal.recordDeny(deny());
+      expect(await files()).toEqual([]);
+    }
+    vi.advanceTimersByTime(50);
+    vi.useRealTimers();
+    await expect.poll(lines, { timeout: 10_000 }).toBe(20);
+    journal.recordDeny(deny());
+    await journal.recordBypass(bypass());
+    expect(await lines()).toBe(22);
+  });
+
+  test("has its denies written when the process ends by itself, without close", async () => {
+    const writer = startWriter(["0", "0", "deny and end"]);
+    await writer.finished;
+    expect(decisionIds(await uploadAll(await open()))).toEqual(idsAfter("denied", writer.lines));
   });
 
   test("does not hold an endless burst of denies in memory", async () => {

@@ -1,13 +1,18 @@
 import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
-import { CircuitState, SyncGuardResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import {
+  CircuitState,
+  SyncGuardRequestSchema,
+  SyncGuardResponseSchema,
+} from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { SyncGuardRequest, SyncGuardResponse } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { RedisLink } from "../../src/breaker/redis-link.ts";
 import { systemClock } from "../../src/clock.ts";
@@ -15,6 +20,7 @@ import { type GrantKeeper, openGrantKeeper } from "../../src/guard/grants.ts";
 import { redisGrants, type SharedGrants } from "../../src/guard/grants-redis.ts";
 import { type Journal, openJournal } from "../../src/guard/journal.ts";
 import { hex, readBody } from "../../src/guard/journal-format.ts";
+import { LIMITS } from "../../src/server/limits.ts";
 import { delayAfter, startSync, TIMEOUT_MS, type Sync, type SyncOptions } from "../../src/guard/sync.ts";
 import { HandClock, hour, SigningService } from "./grant-samples.ts";
 import { agentId, bypass, deny } from "./journal-samples.ts";
@@ -227,11 +233,17 @@ describe("one round", () => {
       expect(circuit === undefined || journalId === journal.id).toBe(true);
   });
 
-  test("sends at most 500 records and half a mebibyte", async () => {
+  test("sends at most 500 records and what the service takes in one message, also of the largest records", async () => {
     // In memory, where no file ends a batch.
     journal = await openJournal({ dir: null, agentId, clock: systemClock });
     const [tool, idempotencyKey] = ["\u0001".repeat(256), "\u0002".repeat(256)];
-    for (let made = 0; made < 700; made++) journal.recordDeny(deny({ tool, idempotencyKey, message: '"'.repeat(512) }));
+    const largest = deny({
+      tool,
+      idempotencyKey,
+      message: '"'.repeat(512),
+      errors: Array.from({ length: 5 }, () => "\\".repeat(200)),
+    });
+    for (let made = 0; made < 700; made++) journal.recordDeny({ ...largest, decisionId: randomUUID() });
     for (let made = 0; made < 600; made++) journal.recordDeny(deny());
     const service = new Service();
     const started = sync(service);
@@ -240,6 +252,13 @@ describe("one round", () => {
       expect(records.length).toBeLessThanOrEqual(500);
       expect(records.reduce((sum, { body }) => sum + body.length, 0)).toBeLessThanOrEqual(512 * 1024);
     }
+    const uploads = service.requests.filter(({ records }) => records.length > 0);
+    expect(Math.max(...uploads.flatMap(({ records }) => records.map(({ body }) => body.length)))).toBeGreaterThan(6000);
+    const sizes = uploads.map((request) => toBinary(SyncGuardRequestSchema, request).length);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(LIMITS.messageBytes);
+    // Few large ones, and as many small ones as are allowed.
+    expect(Math.min(...uploads.map(({ records }) => records.length))).toBeLessThan(100);
+    expect(Math.max(...uploads.map(({ records }) => records.length))).toBe(500);
   });
 
   test("asked for many times at once is one, or one more", async () => {
