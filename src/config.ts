@@ -27,7 +27,7 @@ export interface ListenerConfig {
   readonly tls: TlsFiles | null;
 }
 
-/** What `datacrawl serve` and the commands on its data need. Checked whole; frozen. */
+/** What `datacrawl serve` needs. Checked whole; frozen. */
 export interface Config {
   readonly dataDir: string;
   readonly policyDir: string;
@@ -46,6 +46,9 @@ export interface Config {
   readonly agentBurst: number;
   readonly logLevel: LogLevel;
 }
+
+/** What the commands on a service's data need of it. */
+export type DataConfig = Omit<Config, "policyDir" | "samplePolicies">;
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -77,15 +80,32 @@ export const VARIABLES: Readonly<Record<string, string>> = {
     "PEM certificate authorities that `datacrawl sidecar` trusts; its other variables: `datacrawl sidecar --help`",
 };
 
-/** @throws UsageError with every problem */
+/**
+ * For `datacrawl serve`.
+ *
+ * @throws UsageError with every problem
+ */
 export function loadConfig(env: Env, cwd: string): Config {
+  return readConfig(env, cwd, "needed");
+}
+
+/**
+ * For the commands on a service's data, which run also where there are no policies.
+ *
+ * @throws UsageError with every problem
+ */
+export function loadDataConfig(env: Env, cwd: string): DataConfig {
+  return readConfig(env, cwd, "unused");
+}
+
+function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Config {
   const read = new Reader(env, cwd);
   const dataDir = read.path("DATACRAWL_DATA_DIR", "data");
   const databaseUrl = read.url("DATABASE_URL", ["postgres:", "postgresql:"]);
   const agentRate = read.count("DATACRAWL_AGENT_RATE", 200);
   const config: Config = {
     dataDir,
-    ...read.policies(databaseUrl === null),
+    ...read.policies(policies === "needed", databaseUrl === null),
     keysDir: read.path("DATACRAWL_KEYS_DIR", resolve(dataDir, "keys")),
     adminSocket: resolve(dataDir, "admin.sock"),
     grpc: read.listener("DATACRAWL_GRPC", "127.0.0.1:7440"),
@@ -177,9 +197,9 @@ class Reader {
     return { address, tls };
   }
 
-  policies(embedded: boolean): { policyDir: string; samplePolicies: boolean } {
+  policies(needed: boolean, embedded: boolean): { policyDir: string; samplePolicies: boolean } {
     const policyDir = this.path("DATACRAWL_POLICY_DIR", "policies");
-    if (existsSync(policyDir)) return { policyDir, samplePolicies: false };
+    if (!needed || existsSync(policyDir)) return { policyDir, samplePolicies: false };
     // A package that was just installed has something to try; a deployment is never decided by samples unasked.
     if (embedded && !this.#env["DATACRAWL_POLICY_DIR"]) return { policyDir: packagedPolicies(), samplePolicies: true };
     this.problems.push(

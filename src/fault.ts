@@ -36,6 +36,8 @@ export const STATUS_OF = {
   STORE_UNAVAILABLE: "unavailable",
   COMMIT_UNKNOWN: "unavailable",
   SHUTTING_DOWN: "unavailable",
+  METHOD_NOT_SERVED: "unimplemented",
+  ENCODING_UNSUPPORTED: "unimplemented",
   DEADLINE_EXCEEDED: "deadline_exceeded",
   CANCELED: "canceled",
   INTERNAL: "internal",
@@ -75,6 +77,13 @@ export class Fault extends Error {
     if (error instanceof Fault) return error;
     return new Fault("INTERNAL", "The service failed; the request was not decided.", { cause: error });
   }
+}
+
+/** What went wrong, for a log or in a sentence of ours. */
+export function messageOf(error: unknown): string {
+  // Refused connections to several addresses come as an AggregateError, whose own message is empty.
+  if (error instanceof AggregateError && error.errors.length > 0) return error.errors.map(messageOf).join("; ");
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** A mistake in what an operator wrote (configuration, flags, policies): every problem at once, for people to read. */

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { isLoopback, loadConfig, VARIABLES } from "../src/config.ts";
+import { isLoopback, loadConfig, loadDataConfig, VARIABLES } from "../src/config.ts";
 import { UsageError } from "../src/fault.ts";
 
 type Env = Readonly<Record<string, string>>;
@@ -58,6 +58,12 @@ describe("policies", () => {
 
   test("are the package's samples where there are none, for trying it out", () => {
     expect(loadConfig({}, elsewhere)).toMatchObject({ samplePolicies: true });
+  });
+
+  test("are not asked for by commands on the data", () => {
+    const env = { DATABASE_URL: "postgres://service@db/x" };
+    expect(loadDataConfig(env, elsewhere)).toMatchObject({ databaseUrl: env.DATABASE_URL });
+    expect(() => loadDataConfig({ ...env, DATACRAWL_GRPC_ADDR: "nonsense" }, elsewhere)).toThrow("DATACRAWL_GRPC_ADDR");
   });
 
   test.each<[string, Env]>([

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { Redis } from "ioredis";
+import { messageOf } from "../fault.ts";
 
 /** How long a connection may take to be of use, and then each exchange; then it is dropped, with all that waits on it. */
 const CONNECT_MS = 1_000;
@@ -186,10 +187,6 @@ function elsewhere(url: string, host: string, port: string): string {
 /** Like setTimeout, but a process that wants to end does not wait for it. */
 function after(milliseconds: number, then: () => void): NodeJS.Timeout {
   return setTimeout(then, milliseconds).unref();
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function ignore(): void {}

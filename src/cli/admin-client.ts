@@ -2,7 +2,7 @@ import { type Client, createClient, createRouterTransport, type Transport } from
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { createConnection } from "node:net";
 import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { type Config, loadConfig } from "../config.ts";
+import { type DataConfig, loadDataConfig } from "../config.ts";
 import { adminService, identifySocket } from "../server/admin/service.ts";
 import { systemClock } from "../clock.ts";
 import { openAdmin } from "../server/admin/operations.ts";
@@ -14,7 +14,7 @@ export async function withAdmin<Result>(
   io: Io,
   work: (admin: Client<typeof AdminService>) => Promise<Result>,
 ): Promise<Result> {
-  const config = loadConfig(io.env, io.cwd);
+  const config = loadDataConfig(io.env, io.cwd);
   if (await somebodyListens(config.adminSocket)) {
     const baseUrl = "http://admin.sock";
     const overSocket = createConnectTransport({
@@ -28,7 +28,7 @@ export async function withAdmin<Result>(
 }
 
 async function withOwnStore<Result>(
-  config: Config,
+  config: DataConfig,
   io: Io,
   work: (transport: Transport) => Promise<Result>,
 ): Promise<Result> {

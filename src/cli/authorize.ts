@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { DataCrawl, type Decision, type Verdict } from "../client/index.ts";
-import { loadConfig } from "../config.ts";
+import { loadDataConfig } from "../config.ts";
 import { UsageError } from "../fault.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable } from "./output.ts";
@@ -69,7 +69,7 @@ function parsePayload(text: string): Record<string, unknown> {
 }
 
 function demoKey(io: Io): string {
-  const path = join(loadConfig(io.env, io.cwd).dataDir, "demo-agent.key");
+  const path = join(loadDataConfig(io.env, io.cwd).dataDir, "demo-agent.key");
   try {
     return readFileSync(path, "utf8").trim();
   } catch {

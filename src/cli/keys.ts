@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { loadConfig } from "../config.ts";
+import { loadDataConfig } from "../config.ts";
 import { initKeys } from "../store/keys.ts";
 import type { Io } from "./io.ts";
 import { outJson } from "./output.ts";
@@ -12,7 +12,7 @@ export function keysCommand(io: Io): Command {
     .description("Make the keys that are missing in DATACRAWL_KEYS_DIR. Existing keys are never changed.")
     .option("--json", 'print {"directory", "made"}')
     .action(async (flags: { readonly json?: true }) => {
-      const { keysDir } = loadConfig(io.env, io.cwd);
+      const { keysDir } = loadDataConfig(io.env, io.cwd);
       const made = await initKeys(keysDir);
       if (flags.json) return outJson(io, { directory: keysDir, made });
       io.out(made.length === 0 ? `All keys are in ${keysDir} already.\n` : `Made ${made.join(", ")} in ${keysDir}.\n`);

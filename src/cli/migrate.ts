@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { loadConfig } from "../config.ts";
+import { loadDataConfig } from "../config.ts";
 import { UsageError } from "../fault.ts";
 import { migrateAs, openStore } from "../store/open.ts";
 import type { Io } from "./io.ts";
@@ -9,7 +9,7 @@ export function migrateCommand(io: Io): Command {
   return new Command("migrate")
     .description("Bring the database to this version's layout and make the partitions that are due, then exit.")
     .action(async () => {
-      const config = loadConfig(io.env, io.cwd);
+      const config = loadDataConfig(io.env, io.cwd);
       const onError = (error: Error): void => io.err(`datacrawl: ${error.message}\n`);
       if (config.databaseUrl === null && config.databaseOwnerUrl === null) {
         // The embedded database is migrated by opening it.

@@ -26,6 +26,14 @@ export function tooLarge(): Fault {
   );
 }
 
+/** What a compressed message gets that cannot be opened here, on either road. */
+export function unsupportedEncoding(supported: readonly string[]): Fault {
+  return new Fault(
+    "ENCODING_UNSUPPORTED",
+    `The request's encoding is not supported; supported are ${supported.join(", ")}.`,
+  );
+}
+
 /** What a call gets that had no answer by its deadline, on either road. */
 export function expired(): Fault {
   return new Fault("DEADLINE_EXCEEDED", "The deadline passed before there was an answer.");

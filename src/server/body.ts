@@ -1,9 +1,8 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip } from "node:zlib";
-import { Code, ConnectError } from "@connectrpc/connect";
 import { Fault } from "../fault.ts";
-import { tooLarge } from "./bodies.ts";
+import { tooLarge, unsupportedEncoding } from "./bodies.ts";
 import { codeOf } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import type { NodeRequest } from "./node-http.ts";
@@ -29,7 +28,7 @@ const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * thrown away: a client that is cut off while it sends would not see why.
  *
  * @param signal when to stop waiting
- * @throws Fault MESSAGE_TOO_LARGE, REQUEST_MALFORMED or CANCELED; ConnectError for an encoding that is not supported
+ * @throws Fault MESSAGE_TOO_LARGE, ENCODING_UNSUPPORTED, REQUEST_MALFORMED or CANCELED
  */
 export async function readMessage(request: NodeRequest, signal: AbortSignal): Promise<RequestMessage> {
   const enveloped = isEnveloped(request.headers);
@@ -89,10 +88,7 @@ function openEnvelope(body: Buffer): { message: Buffer; compressed: boolean } {
 async function decompress(bytes: Buffer, encoding: string): Promise<Buffer> {
   if (encoding === "identity") return bytes;
   const decompressor = DECOMPRESSORS.get(encoding);
-  if (decompressor === undefined) {
-    const known = [...DECOMPRESSORS.keys()].join(", ");
-    throw new ConnectError(`The request's encoding is not supported; supported are ${known}.`, Code.Unimplemented);
-  }
+  if (decompressor === undefined) throw unsupportedEncoding([...DECOMPRESSORS.keys()]);
   try {
     return await decompressor(bytes, { maxOutputLength: LIMITS.messageBytes });
   } catch (cause) {

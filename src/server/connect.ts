@@ -57,7 +57,7 @@ function endingStreams(listener: Listener, streams: OpenStreams): Listener {
 /**
  * Serves AdminService on a Unix socket that is open to its owner alone: whoever can open the file is an operator.
  *
- * @param service rejects with Faults or ConnectErrors
+ * @param service rejects with Faults, or ConnectErrors that they have become
  * @throws UsageError if the socket cannot be listened on
  */
 export async function openAdminListener(

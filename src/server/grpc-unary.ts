@@ -2,7 +2,7 @@ import { Metadata, type ServerInterceptor, status as GrpcStatusCode } from "@grp
 import type { Call } from "../authorize/call.ts";
 import type { Clock } from "../clock.ts";
 import { Fault } from "../fault.ts";
-import { canceled, expired, type IncompleteBodies, tooLarge } from "./bodies.ts";
+import { canceled, expired, type IncompleteBodies, tooLarge, unsupportedEncoding } from "./bodies.ts";
 import { LIMITS } from "./limits.ts";
 import type { Observer } from "./roads.ts";
 import { grpcStatus } from "./status.ts";
@@ -39,8 +39,14 @@ const NO_METADATA = new Metadata();
 const OK: Status = { code: GrpcStatusCode.OK, details: "OK", metadata: null };
 
 /** Takes over a call with one request from grpc-js, from its headers on. */
-export function serveUnary(base: BaseCall, method: GrpcMethod, ports: UnaryPorts): void {
-  new GrpcCall(base, method, ports).start();
+export function serveUnary(base: BaseCall, called: Called, ports: UnaryPorts): void {
+  new GrpcCall(base, called, ports).start();
+}
+
+interface Called {
+  /** Such as `/package.Service/Method`. */
+  readonly path: string;
+  readonly method: GrpcMethod;
 }
 
 /**
@@ -52,6 +58,7 @@ export function serveUnary(base: BaseCall, method: GrpcMethod, ports: UnaryPorts
  */
 class GrpcCall implements UnaryCall {
   readonly #base: BaseCall;
+  readonly #path: string;
   readonly #method: GrpcMethod;
   readonly #ports: UnaryPorts;
   /** Expired: the caller has been told so, the handler may not know yet. */
@@ -65,8 +72,9 @@ class GrpcCall implements UnaryCall {
   deadlineAt = 0;
   readonly readBody = () => decodeAuthorizeRequest(this.request);
 
-  constructor(base: BaseCall, method: GrpcMethod, ports: UnaryPorts) {
+  constructor(base: BaseCall, { path, method }: Called, ports: UnaryPorts) {
     this.#base = base;
+    this.#path = path;
     this.#method = method;
     this.#ports = ports;
   }
@@ -190,7 +198,7 @@ class GrpcCall implements UnaryCall {
     if (this.#state === "receiving") this.#received();
     if (this.#state !== "working") return;
     this.#state = "answered";
-    this.#ports.observer.onFault(fault);
+    this.#ports.observer.onFault(fault, this.#path.slice(this.#path.lastIndexOf("/") + 1));
     this.#base.sendStatus(grpcStatus(fault));
   }
 
@@ -201,15 +209,16 @@ class GrpcCall implements UnaryCall {
     this.#state = status.code === GrpcStatusCode.DEADLINE_EXCEEDED ? "expired" : "answered";
     const fault = faultOf(status, receiving);
     if (fault === undefined) return status;
-    this.#ports.observer.onFault(fault);
+    this.#ports.observer.onFault(fault, this.#path.slice(this.#path.lastIndexOf("/") + 1));
     return grpcStatus(fault);
   }
 }
 
-/** @returns undefined for what stays as it is: an encoding that is not supported is UNIMPLEMENTED in gRPC's own words */
+/** @returns undefined for what stays as it is */
 function faultOf(status: Status, receiving: boolean): Fault | undefined {
   if (status.code === GrpcStatusCode.DEADLINE_EXCEEDED) return expired();
   if (status.code === GrpcStatusCode.RESOURCE_EXHAUSTED) return tooLarge();
+  if (status.code === GrpcStatusCode.UNIMPLEMENTED && receiving) return unsupportedEncoding(["gzip", "deflate"]);
   const isTheirs = status.code === GrpcStatusCode.INTERNAL && receiving;
   return isTheirs ? malformed("cannot be decompressed, or has no valid grpc-timeout") : undefined;
 }

@@ -123,7 +123,7 @@ function takeOver(
   return ({ path }, call) => {
     const method = methods.get(path);
     if (method === undefined) return trackWatcher(call, watchers);
-    serveUnary(call, method, ports);
+    serveUnary(call, { path, method }, ports);
     return new grpc.ServerInterceptingCall(call, TAKEN);
   };
 }

@@ -2,8 +2,8 @@ import { lstat, unlink } from "node:fs/promises";
 import { connect, type Server } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import type { Address } from "../config.ts";
-import { UsageError } from "../fault.ts";
-import { codeOf, messageOf } from "./errors.ts";
+import { messageOf, UsageError } from "../fault.ts";
+import { codeOf } from "./errors.ts";
 
 /** A port or socket that is being served. */
 export interface Listener {

@@ -1,7 +1,6 @@
 import { type DescMessage, fromBinary, fromJson, type MessageShape } from "@bufbuild/protobuf";
-import { Fault } from "../fault.ts";
+import { Fault, messageOf } from "../fault.ts";
 import type { RequestMessage } from "./body.ts";
-import { messageOf } from "./errors.ts";
 import { parseJsonText } from "./json-text.ts";
 import { type Path, undecodableFault } from "./undecodable.ts";
 

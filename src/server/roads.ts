@@ -29,8 +29,11 @@ export interface Observer {
   readonly onStart: () => void;
   /** The handler is done with it. Once for each `onStart`. */
   readonly onEnd: () => void;
-  /** It is answered with a fault; also where it never arrived whole. Faults of code INTERNAL are ours: log their cause. */
-  readonly onFault: (fault: Fault) => void;
+  /**
+   * It is answered with a fault; also where it never arrived whole. Faults of code INTERNAL are ours: log their cause.
+   * `method` is the RPC's name, such as `SyncGuard`.
+   */
+  readonly onFault: (fault: Fault, method: string) => void;
 }
 
 /** What a listener needs besides its address. */

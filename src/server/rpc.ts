@@ -145,7 +145,7 @@ function closeAfterUnread(request: NodeRequest, response: NodeResponse): void {
 }
 
 async function answer<M extends DescMethodUnary>(
-  { handle }: RpcUnary<M>,
+  { method, handle }: RpcUnary<M>,
   context: HandlerContext,
   ports: RpcPorts,
 ): Promise<MessageInitShape<M["output"]>> {
@@ -154,12 +154,12 @@ async function answer<M extends DescMethodUnary>(
     const call = { context, signal: limit.signal, deadlineAt: ports.clock.monotonic() + limit.leftMs };
     return await settledUntil(receiveAndHandle(handle, call, ports), limit.signal);
   } catch (error) {
-    throw refusal(error, ports.observer);
+    throw refusal(error, method.name, ports.observer);
   }
 }
 
 async function* answerMany<M extends DescMethodServerStreaming>(
-  { stream }: RpcStream<M>,
+  { method, stream }: RpcStream<M>,
   context: HandlerContext,
   ports: RpcPorts,
 ): AsyncGenerator<MessageInitShape<M["output"]>, void, undefined> {
@@ -171,7 +171,7 @@ async function* answerMany<M extends DescMethodServerStreaming>(
     const call = { context, signal: limit.signal, deadlineAt: ports.clock.monotonic() + limit.leftMs, message };
     yield* yieldUntil(stream({ ...call, ...headersOf(context) }), limit.signal);
   } catch (error) {
-    throw refusal(error, ports.observer);
+    throw refusal(error, method.name, ports.observer);
   } finally {
     limit.stop.abort();
   }
@@ -267,9 +267,8 @@ function exchangeOf({ values }: HandlerContext): Exchange {
   return exchange;
 }
 
-function refusal(error: unknown, observer: Observer): ConnectError {
-  if (error instanceof ConnectError) return error;
-  const fault = Fault.from(error);
-  observer.onFault(fault);
-  return connectError(fault);
+function refusal(error: unknown, method: string, observer: Observer): ConnectError {
+  const refused = error instanceof ConnectError ? error : connectError(Fault.from(error));
+  if (refused.cause instanceof Fault) observer.onFault(refused.cause, method);
+  return refused;
 }

@@ -7,8 +7,9 @@ import { ensureDemoAgent } from "./demo.ts";
 import { openGrpc } from "./grpc.ts";
 import { Readiness } from "./health.ts";
 import type { Listener } from "./listen.ts";
-import { openLog } from "./log.ts";
+import { logFault, openLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
+import type { Observer } from "./roads.ts";
 import { openService } from "./service.ts";
 import { loadTls } from "./tls.ts";
 
@@ -58,7 +59,14 @@ export async function serve(config: Config): Promise<Running> {
       store.kind === "embedded" ? await ensureDemoAgent(service.admin.operations, config.dataDir) : null;
 
     const readiness = new Readiness(service.checks);
-    const shared = { roads: service.roads, clock: systemClock, observer: metrics.observer };
+    const observer: Observer = {
+      ...metrics.observer,
+      onFault(fault, method) {
+        metrics.observer.onFault(fault, method);
+        logFault(log, fault, { method });
+      },
+    };
+    const shared = { roads: service.roads, clock: systemClock, observer };
     const listeners: Listener[] = [];
     const closing = (listener: Listener): Listener => {
       listeners.push(listener);
@@ -71,7 +79,7 @@ export async function serve(config: Config): Promise<Running> {
       await openConnect({ ...shared, address: config.connect.address, tls: tls.connect, readiness, metrics }),
     );
     const admin = adminService(service.admin, identifySocket);
-    closing(await openAdminListener(config.adminSocket, admin));
+    closing(await openAdminListener(config.adminSocket, admin, { clock: systemClock, observer }));
     await readiness.start();
 
     return {

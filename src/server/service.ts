@@ -107,7 +107,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
           refusals.note(fault.code, call.authorization);
           metrics.authenticationFailed(fault.code);
         }
-        logFault(log, fault, agentId);
+        logFault(log, fault, { method: "Authorize", agentId });
       },
     },
   });

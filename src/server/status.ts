@@ -56,9 +56,9 @@ export function grpcStatus(fault: Fault): GrpcStatus {
   return { code, details: message, metadata };
 }
 
-/** `fault` for Connect, with the same details. Its cause stays here. */
+/** `fault` for Connect, with the same details. It is the error's cause, which stays here, for whoever logs it. */
 export function connectError(fault: Fault): ConnectError {
-  return new ConnectError(messageOf(fault), CODES[fault.status], undefined, detailsOf(fault));
+  return new ConnectError(messageOf(fault), CODES[fault.status], undefined, detailsOf(fault), fault);
 }
 
 function detailsOf(fault: Fault): Detail[] {

@@ -1,9 +1,11 @@
 import { create, toJsonString } from "@bufbuild/protobuf";
 import {
+  type CircuitReport,
   CircuitReportSchema,
   type SyncGuardResponse,
   SyncGuardResponseSchema,
 } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { Fault, messageOf } from "../fault.ts";
 import type { SyncCall, SyncResult } from "../guard/receive.ts";
 import type { Roads } from "./roads.ts";
 import { timestampOf } from "./timestamp.ts";
@@ -13,9 +15,18 @@ export function syncGuardRoad(syncGuard: (call: SyncCall) => Promise<SyncResult>
   return async ({ authorization, request }) => {
     const { journalId, circuit } = request;
     const records = request.records.map((record) => ({ ...record, sequence: Number(record.sequence) }));
-    const report = circuit === undefined ? null : toJsonString(CircuitReportSchema, circuit);
+    const report = circuit === undefined ? null : reportOf(circuit);
     return responseOf(await syncGuard({ authorization, journalId, records, circuit: report }));
   };
+}
+
+/** As JSON, which has no word for a time outside of the years 1 to 9999. */
+function reportOf(circuit: CircuitReport): string {
+  try {
+    return toJsonString(CircuitReportSchema, circuit);
+  } catch (cause) {
+    throw new Fault("FIELD_INVALID", `circuit is none: ${messageOf(cause)}.`, { field: "circuit", cause });
+  }
 }
 
 function responseOf(result: SyncResult): SyncGuardResponse {

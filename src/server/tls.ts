@@ -1,8 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { TlsFiles } from "../config.ts";
-import { UsageError } from "../fault.ts";
-import { messageOf } from "./errors.ts";
+import { messageOf, UsageError } from "../fault.ts";
 
 /**
  * The certificate chain and key of a listener, read and found to belong together.

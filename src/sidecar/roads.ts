@@ -23,7 +23,7 @@ export function sidecarRoads(options: SidecarRoadsOptions): Roads {
   return {
     authorize: authorizeWith(options),
     syncGuard: async () => {
-      throw new Fault("REQUEST_MALFORMED", "A sidecar syncs with the service by itself.");
+      throw new Fault("METHOD_NOT_SERVED", "A sidecar syncs with the service by itself.");
     },
     // Each answer says for itself who decided.
     source: "guard",

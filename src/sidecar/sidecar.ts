@@ -53,9 +53,9 @@ export async function runSidecar(config: SidecarConfig): Promise<Sidecar> {
     const observer: Observer = {
       onStart() {},
       onEnd() {},
-      onFault(fault) {
+      onFault(fault, method) {
         metrics.refused(fault.code);
-        logFault(log, fault, agentId);
+        logFault(log, fault, { method, agentId });
       },
     };
     const roads = sidecarRoads({

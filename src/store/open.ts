@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Config } from "../config.ts";
+import type { DataConfig } from "../config.ts";
 import { UsageError } from "../fault.ts";
 import { type FileLock, tryLock } from "../file-lock.ts";
 import { type Database, SqlError } from "./database.ts";
@@ -29,13 +29,13 @@ const CONNECTIONS = 8;
  *
  * @throws UsageError if it is not to be had, in words for the operator
  */
-export async function openStore(config: Config, onError: (error: Error) => void): Promise<Store> {
+export async function openStore(config: DataConfig, onError: (error: Error) => void): Promise<Store> {
   return config.databaseUrl === null
     ? await openEmbedded(config, onError)
     : await openPostgres(config, config.databaseUrl, onError);
 }
 
-async function openEmbedded(config: Config, onError: (error: Error) => void): Promise<Store> {
+async function openEmbedded(config: DataConfig, onError: (error: Error) => void): Promise<Store> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const lock = tryLock(join(config.dataDir, "lock"));
   if (lock === null) {
@@ -51,7 +51,7 @@ async function openEmbedded(config: Config, onError: (error: Error) => void): Pr
   }
 }
 
-async function openLocked(config: Config, lock: FileLock, onError: (error: Error) => void): Promise<Store> {
+async function openLocked(config: DataConfig, lock: FileLock, onError: (error: Error) => void): Promise<Store> {
   const database = await EmbeddedDatabase.open(join(config.dataDir, "db"), onError);
   try {
     await migrate(database, null);
@@ -76,7 +76,7 @@ async function openLocked(config: Config, lock: FileLock, onError: (error: Error
   }
 }
 
-async function openPostgres(config: Config, url: string, onError: (error: Error) => void): Promise<Store> {
+async function openPostgres(config: DataConfig, url: string, onError: (error: Error) => void): Promise<Store> {
   // Before anything else: a replica without the keys must not touch the database.
   const keys = await loadKeys(config.keysDir);
   const database = new PostgresDatabase(url, { connections: CONNECTIONS, onError });

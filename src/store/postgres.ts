@@ -1,4 +1,5 @@
 import pg from "pg";
+import { messageOf } from "../fault.ts";
 import { type Database, type QueryOptions, SqlError, type SqlParam } from "./database.ts";
 
 const DEFAULT_TIMEOUT_MS = 2000;
@@ -99,10 +100,4 @@ async function withTimeout<T>(work: Promise<T>, milliseconds: number): Promise<T
     // The query of a connection that is thrown away fails later, with nobody left to hear it.
     work.catch(() => undefined);
   }
-}
-
-function messageOf(error: unknown): string {
-  // Refused connections to several addresses come as an AggregateError, whose own message is empty.
-  if (error instanceof AggregateError) return error.errors.map(messageOf).join("; ");
-  return error instanceof Error ? error.message : String(error);
 }

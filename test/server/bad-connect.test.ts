@@ -145,7 +145,12 @@ describe("the Connect road", () => {
 
   test("answers encodings that it does not know with unimplemented", async () => {
     const answer = await http(port, { body: VALID, headers: { "content-encoding": "zstd" } });
-    expect(refusalOf(answer)).toMatchObject({ status: 501, code: "unimplemented" });
+    expect(refusalOf(answer)).toMatchObject({
+      status: 501,
+      code: "unimplemented",
+      reason: "ENCODING_UNSUPPORTED",
+    });
+    expect(open.faultedMethods.at(-1)).toBe("Authorize");
   });
 
   test.each([

@@ -76,7 +76,17 @@ describe("the gRPC road", () => {
   test("answers an encoding that it does not know with UNIMPLEMENTED", async () => {
     expect(await rawGrpc(port, frame(VALID, 1), { "grpc-encoding": "snappy" })).toMatchObject({
       status: status.UNIMPLEMENTED,
+      reason: "ENCODING_UNSUPPORTED",
     });
+    expect(open.faultedMethods.at(-1)).toBe("Authorize");
+  });
+
+  test("tells of a fault which method had it, with its cause", async () => {
+    const path = "/datacrawl.authz.v1.AuthorizeService/SyncGuard";
+    const headers = { ":path": path, authorization: "Bearer broken" };
+    expect(await rawGrpc(port, frame(Buffer.alloc(0)), headers)).toMatchObject({ status: status.INTERNAL });
+    expect(open.faultedMethods.at(-1)).toBe("SyncGuard");
+    expect(open.faults.at(-1)).toMatchObject({ code: "INTERNAL", cause: { message: "secret" } });
   });
 
   test.each(["soon", "S", "5"])("answers the timeout %s with INVALID_ARGUMENT", async (timeout) => {

@@ -5,7 +5,7 @@ import { connect as connectTcp, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
-import { Code, ConnectError, createClient, type ServiceImpl } from "@connectrpc/connect";
+import { Code, createClient, type ServiceImpl } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
 import { service as healthDefinition } from "grpc-health-check";
@@ -15,6 +15,7 @@ import { systemClock } from "../../src/clock.ts";
 import { Fault, UsageError } from "../../src/fault.ts";
 import { openAdminListener, openConnect } from "../../src/server/connect.ts";
 import { openGrpc } from "../../src/server/grpc.ts";
+import { connectError } from "../../src/server/status.ts";
 import { loadTls } from "../../src/server/tls.ts";
 import { type Road, roadsTo, VALID } from "./ask.ts";
 import { ANY_PORT, certificateFiles, type Open, openRoads, portOf } from "./open.ts";
@@ -182,7 +183,11 @@ describe("TLS", () => {
 describe("the admin socket", () => {
   test("serves AdminService, strictly, and says faults as statuses", async () => {
     const path = join(dir, "admin.sock");
-    const listener = await openAdminListener(path, adminStandIn);
+    const faults: string[] = [];
+    const listener = await openAdminListener(path, adminStandIn, {
+      clock: systemClock,
+      observer: { onStart() {}, onEnd() {}, onFault: (fault, method) => void faults.push(`${method} ${fault.code}`) },
+    });
     const transport = { baseUrl: "http://admin", httpVersion: "1.1", nodeOptions: { socketPath: path } } as const;
     for (const useBinaryFormat of [true, false]) {
       const client = createClient(AdminService, createConnectTransport({ ...transport, useBinaryFormat }));
@@ -200,6 +205,14 @@ describe("the admin socket", () => {
     expect(await postTo(path, "CreateAgent", '{"agentId":"a","agentId":"b"}')).toMatchObject({
       code: "invalid_argument",
     });
+    expect(new Set(faults)).toEqual(
+      new Set([
+        "RevokeAgent AGENT_REVOKED",
+        "CreateAgent REQUEST_MALFORMED",
+        "CreateAgent FIELD_INVALID",
+        "FreezeAgent NOT_PERMITTED",
+      ]),
+    );
     await listener.close({ drainMs: 1000 });
   });
 });
@@ -210,7 +223,7 @@ const adminStandIn = {
     throw new Fault("AGENT_REVOKED", "It is revoked.");
   },
   freezeAgent: async () => {
-    throw new ConnectError("No.", Code.PermissionDenied);
+    throw connectError(new Fault("NOT_PERMITTED", "No."));
   },
 } as Partial<ServiceImpl<typeof AdminService>> as ServiceImpl<typeof AdminService>;
 

@@ -21,6 +21,8 @@ export interface Open {
   readonly readiness: Readiness;
   readonly metrics: Metrics;
   readonly faults: Fault[];
+  /** Of each of the faults, in their order. */
+  readonly faultedMethods: string[];
   readonly grpc: Listener;
   readonly connect: Listener;
   readonly grpcTls: Listener;
@@ -49,11 +51,13 @@ export async function openRoads(): Promise<Open> {
   const readiness = new Readiness({ store: () => null });
   const metrics = new Metrics();
   const faults: Fault[] = [];
+  const faultedMethods: string[] = [];
   const observer = {
     ...metrics.observer,
-    onFault: (fault: Fault) => {
+    onFault: (fault: Fault, method: string) => {
       faults.push(fault);
-      metrics.observer.onFault(fault);
+      faultedMethods.push(method);
+      metrics.observer.onFault(fault, method);
     },
   };
   const files = certificateFiles();
@@ -69,7 +73,19 @@ export async function openRoads(): Promise<Open> {
     readiness.drain();
     await Promise.all([grpc, connect, grpcTls, connectTls].map((listener) => listener.close({ drainMs: 0 })));
   };
-  return { handler, readiness, metrics, faults, grpc, connect, grpcTls, connectTls, ca: files.ca, close };
+  return {
+    handler,
+    readiness,
+    metrics,
+    faults,
+    faultedMethods,
+    grpc,
+    connect,
+    grpcTls,
+    connectTls,
+    ca: files.ca,
+    close,
+  };
 }
 
 export function portOf({ address }: Listener): number {

@@ -55,6 +55,7 @@ export function standIn(): StandIn {
 
   async function syncGuard(call: SyncGuardCall) {
     self.syncs.push(call);
+    if (call.authorization === "Bearer broken") throw new Error("secret");
     return {
       $typeName: "datacrawl.authz.v1.SyncGuardResponse" as const,
       recordedHashes: [],

@@ -132,6 +132,18 @@ describe("a bare stub behind the sidecar", () => {
   });
 });
 
+it("does not serve SyncGuard, and says so", async () => {
+  const { sidecar } = await start(yes);
+  const { connect } = sidecar;
+  const origin = `http://127.0.0.1:${connect.kind === "tcp" ? connect.port : 0}`;
+  const response = await fetch(`${origin}/datacrawl.authz.v1.AuthorizeService/SyncGuard`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: "{}",
+  });
+  expect([response.status, await response.json()]).toMatchObject([501, { code: "unimplemented" }]);
+});
+
 it("speaks JSON over Connect, with health, readiness and metrics", async () => {
   const { sidecar } = await start(yes);
   const { connect } = sidecar;
