@@ -37,6 +37,8 @@ export interface Config {
   readonly adminSocket: string;
   readonly grpc: ListenerConfig;
   readonly connect: ListenerConfig;
+  /** Operators' port; they also come over the socket. */
+  readonly admin: ListenerConfig;
   /** Null means the embedded database. */
   readonly databaseUrl: string | null;
   /** The tables' owner; null if only the service's login is known. */
@@ -60,14 +62,15 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_KEYS_DIR: "the directory of secret keys ($DATACRAWL_DATA_DIR/keys)",
   DATACRAWL_GRPC_ADDR: "where agents' gRPC listens (127.0.0.1:7440)",
   DATACRAWL_CONNECT_ADDR: "where Connect, gRPC-Web, JSON, health and metrics listen (127.0.0.1:7441)",
-  DATACRAWL_ADMIN_ADDR:
-    "where operators' AdminService will listen (127.0.0.1:7442); this version listens on the Unix socket alone",
-  DATACRAWL_TLS_CERT_FILE: "PEM certificate chain for the gRPC and Connect listeners",
-  DATACRAWL_TLS_KEY_FILE: "PEM private key for the gRPC and Connect listeners",
+  DATACRAWL_ADMIN_ADDR: "where operators' AdminService listens, beside the Unix socket (127.0.0.1:7442)",
+  DATACRAWL_TLS_CERT_FILE: "PEM certificate chain for all listeners",
+  DATACRAWL_TLS_KEY_FILE: "PEM private key for all listeners",
   DATACRAWL_GRPC_TLS_CERT_FILE: "as DATACRAWL_TLS_CERT_FILE, for gRPC alone",
   DATACRAWL_GRPC_TLS_KEY_FILE: "as DATACRAWL_TLS_KEY_FILE, for gRPC alone",
   DATACRAWL_CONNECT_TLS_CERT_FILE: "as DATACRAWL_TLS_CERT_FILE, for Connect alone",
   DATACRAWL_CONNECT_TLS_KEY_FILE: "as DATACRAWL_TLS_KEY_FILE, for Connect alone",
+  DATACRAWL_ADMIN_TLS_CERT_FILE: "as DATACRAWL_TLS_CERT_FILE, for operators alone",
+  DATACRAWL_ADMIN_TLS_KEY_FILE: "as DATACRAWL_TLS_KEY_FILE, for operators alone",
   DATABASE_URL: "postgres:// URL of the service's login; without it the database is embedded",
   DATABASE_OWNER_URL: "postgres:// URL of the tables' owner, for migrations and partitions",
   REDIS_URL: "redis:// or rediss:// URL, several separated by commas for a Cluster; without it the cache is in-process",
@@ -110,6 +113,7 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
     adminSocket: resolve(dataDir, "admin.sock"),
     grpc: read.listener("DATACRAWL_GRPC", "127.0.0.1:7440"),
     connect: read.listener("DATACRAWL_CONNECT", "127.0.0.1:7441"),
+    admin: read.listener("DATACRAWL_ADMIN", "127.0.0.1:7442"),
     databaseUrl,
     databaseOwnerUrl: read.url("DATABASE_OWNER_URL", ["postgres:", "postgresql:"]),
     redisUrl: read.urls("REDIS_URL", ["redis:", "rediss:"]),

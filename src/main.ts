@@ -1,9 +1,12 @@
 import type { Io } from "./cli/io.ts";
 import { run } from "./cli/program.ts";
+import { askSecret, readInput } from "./cli/terminal.ts";
 
 const io: Io = {
   env: process.env,
   cwd: process.cwd(),
+  readInput,
+  askSecret,
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
   exit: (code) => {

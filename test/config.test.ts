@@ -34,6 +34,7 @@ describe("without any variable", () => {
         address: { kind: "tcp", host: "127.0.0.1", port: 7441, variable: "DATACRAWL_CONNECT_ADDR" },
         tls: null,
       },
+      admin: { address: { kind: "tcp", host: "127.0.0.1", port: 7442, variable: "DATACRAWL_ADMIN_ADDR" }, tls: null },
       databaseUrl: null,
       databaseOwnerUrl: null,
       redisUrl: null,
@@ -111,7 +112,7 @@ test("all problems are told at once, and what may hold a password is not repeate
 });
 
 describe("a listener", () => {
-  const prefixes = ["DATACRAWL_GRPC", "DATACRAWL_CONNECT"] as const;
+  const prefixes = ["DATACRAWL_GRPC", "DATACRAWL_CONNECT", "DATACRAWL_ADMIN"] as const;
   const open = ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "db.internal:1", "[::ffff:127.0.0.1]:1", "127.0.0.1.evil.test:1"];
 
   test.each(prefixes.flatMap((prefix) => open.map((address) => [prefix, address] as const)))(

@@ -1,5 +1,6 @@
 import type { FaultCode } from "../fault.ts";
 import { parseAuthorization } from "./credential.ts";
+import { Tally } from "./tally.ts";
 
 /** Distinct (code, claimed agent) pairs that one report tells apart; the rest is counted together. */
 const MAX_DISTINCT = 50;
@@ -15,7 +16,7 @@ export type RefusalReport = { readonly refused: Refused[] };
  * bounded report for each period in which there was any.
  */
 export class Refusals {
-  #counts = new Map<string, number>();
+  readonly #tally = new Tally(MAX_DISTINCT);
 
   note(code: FaultCode, authorization: string | undefined): void {
     const claimed = authorization === undefined ? null : parseAuthorization(authorization);
@@ -24,13 +25,11 @@ export class Refusals {
 
   /** What was counted since the last call, or null if nothing was. */
   take(): RefusalReport | null {
-    if (this.#counts.size === 0) return null;
-    const refused = [...this.#counts].map(([name, count]) => {
+    const refused = this.#tally.take().map(([name, count]) => {
       const [code, claimedAgentId] = name.split(" ") as [string, string];
       return { code, claimedAgentId, count };
     });
-    this.#counts = new Map();
-    return { refused };
+    return refused.length === 0 ? null : { refused };
   }
 
   /** Counts a report that could not be written down into the next one. */
@@ -39,8 +38,6 @@ export class Refusals {
   }
 
   #add(code: string, claimedAgentId: string, count: number): void {
-    const name = `${code} ${claimedAgentId}`;
-    const counted = this.#counts.has(name) || this.#counts.size < MAX_DISTINCT ? name : `${code} *`;
-    this.#counts.set(counted, (this.#counts.get(counted) ?? 0) + count);
+    this.#tally.add(`${code} ${claimedAgentId}`, `${code} *`, count);
   }
 }

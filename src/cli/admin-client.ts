@@ -3,7 +3,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { createConnection } from "node:net";
 import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { type DataConfig, loadDataConfig } from "../config.ts";
-import { adminService, identifySocket } from "../server/admin/service.ts";
+import { adminRpcs } from "../server/admin/service.ts";
 import { systemClock } from "../clock.ts";
 import { openAdmin } from "../server/admin/operations.ts";
 import { openStore } from "../store/open.ts";
@@ -34,11 +34,13 @@ async function withOwnStore<Result>(
 ): Promise<Result> {
   const store = await openStore(config, (error) => io.err(`datacrawl: ${error.message}\n`));
   try {
-    const service = adminService(
-      openAdmin(store, () => systemClock.now()),
-      identifySocket,
-    );
-    return await work(createRouterTransport((router) => void router.service(AdminService, service)));
+    const admin = openAdmin(store, () => systemClock.now());
+    const transport = createRouterTransport((router) => {
+      for (const { method, handle } of adminRpcs(admin, { kind: "socket" })) {
+        router.rpc(method, (request, context) => handle(() => request, context));
+      }
+    });
+    return await work(transport);
   } finally {
     await store.close();
   }

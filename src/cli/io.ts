@@ -2,6 +2,10 @@
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** All of standard input, as text. */
+  readInput(): Promise<string>;
+  /** Asks at the terminal without showing what is typed. @throws UsageError if there is no terminal */
+  askSecret(question: string): Promise<string>;
   /** Results. With `--json`, exactly one JSON value in all. */
   out(text: string): void;
   /** Everything else: progress, warnings, errors. */

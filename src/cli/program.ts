@@ -13,6 +13,7 @@ const VERSION = ["../../package.json", "../../../package.json"]
 const COMMANDS: Readonly<Record<string, (io: Io) => Promise<Command>>> = {
   serve: async (io) => (await import("./serve.ts")).serveCommand(io),
   sidecar: async (io) => (await import("./sidecar.ts")).sidecarCommand(io),
+  operator: async (io) => (await import("./operator.ts")).operatorCommand(io),
   agent: async (io) => (await import("./agent.ts")).agentCommand(io),
   authorize: async (io) => (await import("./authorize.ts")).authorizeCommand(io),
   policy: async (io) => (await import("./policy.ts")).policyCommand(io),

@@ -32,7 +32,7 @@ function banner(config: Config, running: Running, cwd: string): string {
     "",
     `  gRPC      ${shownAddress(running.grpc)}${config.grpc.tls === null ? "" : " (TLS)"}`,
     `  Connect   ${connectUrl(config, running)}   also gRPC-Web, JSON, /healthz, /readyz, /metrics`,
-    `  Admin     ${running.adminSocket}`,
+    `  Admin     ${config.admin.tls === null ? "http" : "https"}://${shownAddress(running.admin)}, and ${running.adminSocket}`,
     `  Store     ${running.store === "embedded" ? `embedded, in ${config.dataDir}` : "Postgres"}${config.redisUrl === null ? "" : ", Redis"}`,
     `  Policies  ${config.policyDir}${config.samplePolicies ? " (samples of the package)" : ""}, ${running.policyVersion}`,
     ...running.warnings.map((warning) => `  Warning   ${warning}`),

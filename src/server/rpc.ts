@@ -68,6 +68,11 @@ interface Exchange {
 
 const exchangeKey = createContextKey<Exchange | undefined>(undefined);
 
+/** The request as Node has it; undefined for a call that came over no network. */
+export function nodeRequestOf({ values }: HandlerContext): NodeRequest | undefined {
+  return values.get(exchangeKey)?.request;
+}
+
 /**
  * Serves `methods` over Connect, gRPC-Web and gRPC, in JSON and binary.
  *

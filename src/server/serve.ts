@@ -1,8 +1,9 @@
 import type { Address, Config } from "../config.ts";
 import { systemClock } from "../clock.ts";
 import { openStore } from "../store/open.ts";
-import { adminService, identifySocket } from "./admin/service.ts";
-import { openAdminListener, openConnect } from "./connect.ts";
+import { openAdminPort, openAdminSocket } from "./admin/listener.ts";
+import { adminRpcs } from "./admin/service.ts";
+import { openConnect } from "./connect.ts";
 import { ensureDemoAgent } from "./demo.ts";
 import { openGrpc } from "./grpc.ts";
 import { Readiness } from "./health.ts";
@@ -20,6 +21,7 @@ const DRAIN_MS = 10_000;
 export interface Running {
   readonly grpc: Address;
   readonly connect: Address;
+  readonly admin: Address;
   readonly adminSocket: string;
   readonly store: "embedded" | "postgres";
   readonly policyVersion: string;
@@ -49,6 +51,7 @@ export async function serve(config: Config): Promise<Running> {
     const tls = {
       grpc: config.grpc.tls === null ? null : await loadTls(config.grpc.tls),
       connect: config.connect.tls === null ? null : await loadTls(config.connect.tls),
+      admin: config.admin.tls === null ? null : await loadTls(config.admin.tls),
     };
     const store = await openStore(config, (error) => log.error({ cause: error.message }, "the store failed"));
     opened.push(() => store.close());
@@ -78,13 +81,16 @@ export async function serve(config: Config): Promise<Running> {
     const connect = closing(
       await openConnect({ ...shared, address: config.connect.address, tls: tls.connect, readiness, metrics }),
     );
-    const admin = adminService(service.admin, identifySocket);
-    closing(await openAdminListener(config.adminSocket, admin, { clock: systemClock, observer }));
+    const ports = { clock: systemClock, observer };
+    const rpcs = adminRpcs(service.admin, { kind: "network", tls: tls.admin !== null });
+    const admin = closing(await openAdminPort({ address: config.admin.address, tls: tls.admin, rpcs }, ports));
+    closing(await openAdminSocket(config.adminSocket, adminRpcs(service.admin, { kind: "socket" }), ports));
     await readiness.start();
 
     return {
       grpc: grpc.address,
       connect: connect.address,
+      admin: admin.address,
       adminSocket: config.adminSocket,
       store: store.kind,
       policyVersion: service.policyVersion,
@@ -94,6 +100,7 @@ export async function serve(config: Config): Promise<Running> {
         await service.reloadPolicies();
         if (config.grpc.tls !== null) grpc.setTls(await loadTls(config.grpc.tls));
         if (config.connect.tls !== null) connect.setTls(await loadTls(config.connect.tls));
+        if (config.admin.tls !== null) admin.setTls(await loadTls(config.admin.tls));
       },
       stop: async () => {
         readiness.drain();

@@ -4,6 +4,7 @@ import { AgentDirectory } from "../authn/directory.ts";
 import { Refusals } from "../authn/refusals.ts";
 import { Admission } from "../authorize/admission.ts";
 import { createAuthorize } from "../authorize/authorize.ts";
+import { SESSION_LIFETIME } from "../admin/sessions.ts";
 import { createSyncGuard } from "../guard/receive.ts";
 import { systemClock } from "../clock.ts";
 import type { Config } from "../config.ts";
@@ -22,6 +23,7 @@ import { SqlGuardRecords } from "../store/guard-records.ts";
 import type { Store } from "../store/open.ts";
 import { SqlRecordStore } from "../store/records.ts";
 import { openRedis } from "../store/redis.ts";
+import { SqlSessionStore } from "../store/sessions.ts";
 import { openAdmin } from "./admin/operations.ts";
 import type { Admin } from "./admin/service.ts";
 import { Chores } from "./chores.ts";
@@ -83,6 +85,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const refusals = new Refusals();
   const events = new SqlEventStore(database);
   const guards = new SqlGuardRecords(database);
+  const sessions = new SqlSessionStore(database);
   const admin = openAdmin(store, now, () => directory.refresh());
 
   const authorize = createAuthorize({
@@ -136,6 +139,8 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const chores = new Chores((name, error) => log.error({ chore: name, cause: String(error) }, "a chore failed"));
   chores.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());
   chores.every(60_000, "record refused credentials", recordRefusals);
+  chores.every(60_000, "record refused operators", () => admin.trail.report());
+  chores.every(3_600_000, "purge ended sessions", () => sessions.purge(SESSION_LIFETIME));
   chores.every(3_600_000, "make partitions", () => store.makePartitions());
   chores.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
 
@@ -160,9 +165,11 @@ export async function openService(config: Config, store: Store, log: Log, metric
     drain: () => admission.close(),
     close: async () => {
       chores.stop();
-      await recordRefusals().catch((error: unknown) =>
-        log.error({ cause: String(error) }, "refused credentials were not recorded"),
-      );
+      for (const record of [recordRefusals, () => admin.trail.report()]) {
+        await record().catch((error: unknown) =>
+          log.error({ cause: String(error) }, "refused credentials were not recorded"),
+        );
+      }
       directory.stop();
       await policies.close();
       await cache.close();

@@ -1,5 +1,6 @@
 import { Fault } from "../fault.ts";
 import { LIMITS } from "./limits.ts";
+import type { Listener } from "./listen.ts";
 
 /** The streams of a listener that are open: bounded, and ended together when it closes. */
 export class OpenStreams {
@@ -25,6 +26,15 @@ export class OpenStreams {
     this.#closing = true;
     for (const stream of this.#open) stream.abort(shuttingDown());
   }
+}
+
+/** `listener`, whose streams end when it closes. */
+export function endingStreams(listener: Listener, streams: OpenStreams): Listener {
+  const close: Listener["close"] = (options) => {
+    streams.end();
+    return listener.close(options);
+  };
+  return { ...listener, close };
 }
 
 function shuttingDown(): Fault {

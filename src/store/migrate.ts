@@ -14,6 +14,8 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
   guard_records: "SELECT, INSERT",
   circuit_orders: "SELECT, INSERT",
   guard_circuits: "SELECT, INSERT, UPDATE, DELETE",
+  operators: "SELECT, INSERT, UPDATE",
+  operator_sessions: "SELECT, INSERT, UPDATE, DELETE",
   schema_migrations: "SELECT",
 };
 

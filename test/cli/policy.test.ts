@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { ExitCode, Io } from "../../src/cli/io.ts";
 import { run } from "../../src/cli/program.ts";
 import { policyDir } from "../policy/support.ts";
+import { NO_TERMINAL } from "../support/io.ts";
 
 interface Result {
   readonly out: string;
@@ -16,6 +17,7 @@ async function datacrawl(args: readonly string[], env: Io["env"] = {}, cwd = pro
   await run(args, {
     env,
     cwd,
+    ...NO_TERMINAL,
     out: (text) => {
       out += text;
     },

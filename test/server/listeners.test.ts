@@ -5,6 +5,7 @@ import { connect as connectTcp, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import type { Message } from "@bufbuild/protobuf";
 import { Code, createClient, type ServiceImpl } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
@@ -13,7 +14,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { AdminService, AgentState } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { systemClock } from "../../src/clock.ts";
 import { Fault, UsageError } from "../../src/fault.ts";
-import { openAdminListener, openConnect } from "../../src/server/connect.ts";
+import { openAdminSocket } from "../../src/server/admin/listener.ts";
+import type { AdminRpc } from "../../src/server/admin/service.ts";
+import { openConnect } from "../../src/server/connect.ts";
 import { openGrpc } from "../../src/server/grpc.ts";
 import { connectError } from "../../src/server/status.ts";
 import { loadTls } from "../../src/server/tls.ts";
@@ -128,12 +131,12 @@ describe("listening", () => {
   test("replaces the socket of a dead server, and neither a living one's nor another file", async () => {
     const path = join(dir, "admin.sock");
     await leaveDeadSocket(path);
-    const first = await openAdminListener(path, adminStandIn);
-    await expect(openAdminListener(path, adminStandIn)).rejects.toThrow(UsageError);
-    await expect(openAdminListener(path, adminStandIn)).rejects.toThrow("is already in use");
+    const first = await openAdminSocket(path, standIn);
+    await expect(openAdminSocket(path, standIn)).rejects.toThrow(UsageError);
+    await expect(openAdminSocket(path, standIn)).rejects.toThrow("is already in use");
     await first.close({ drainMs: 0 });
     writeFileSync(path, "mine");
-    await expect(openAdminListener(path, adminStandIn)).rejects.toThrow("is already in use");
+    await expect(openAdminSocket(path, standIn)).rejects.toThrow("is already in use");
   });
 });
 
@@ -184,7 +187,7 @@ describe("the admin socket", () => {
   test("serves AdminService, strictly, and says faults as statuses", async () => {
     const path = join(dir, "admin.sock");
     const faults: string[] = [];
-    const listener = await openAdminListener(path, adminStandIn, {
+    const listener = await openAdminSocket(path, standIn, {
       clock: systemClock,
       observer: { onStart() {}, onEnd() {}, onFault: (fault, method) => void faults.push(`${method} ${fault.code}`) },
     });
@@ -217,7 +220,7 @@ describe("the admin socket", () => {
   });
 });
 
-const adminStandIn = {
+const adminStandIn: Partial<ServiceImpl<typeof AdminService>> = {
   createAgent: async ({ agentId }) => ({ agent: { agentId, state: AgentState.ACTIVE }, key: "k" }),
   revokeAgent: async () => {
     throw new Fault("AGENT_REVOKED", "It is revoked.");
@@ -225,7 +228,13 @@ const adminStandIn = {
   freezeAgent: async () => {
     throw connectError(new Fault("NOT_PERMITTED", "No."));
   },
-} as Partial<ServiceImpl<typeof AdminService>> as ServiceImpl<typeof AdminService>;
+};
+const standIn: AdminRpc[] = Object.values(AdminService.method).flatMap((method) => {
+  const handle = adminStandIn[method.localName as keyof typeof adminStandIn] as
+    | ((request: Message) => Promise<Message>)
+    | undefined;
+  return handle === undefined ? [] : [{ method, handle: async (read) => handle(read()) }];
+});
 
 function postTo(socketPath: string, method: string, body: string): Promise<unknown> {
   const path = `/datacrawl.authz.v1.AdminService/${method}`;

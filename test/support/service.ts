@@ -15,6 +15,7 @@ export interface ServiceProcess {
   readonly grpcPort: number;
   readonly connectPort: number;
   readonly connectUrl: string;
+  readonly adminUrl: string;
   /** What it has printed so far. */
   readonly output: () => { out: string; err: string };
   readonly kill: (signal: NodeJS.Signals) => Promise<{ code: number | null; signal: string | null }>;
@@ -39,11 +40,13 @@ export async function startService(env: Env = {}, options: { readonly ready?: bo
     address === undefined ? undefined : Number(address.split(":").at(-1));
   const grpcPort = portOf(env["DATACRAWL_GRPC_ADDR"]) ?? (await freePort());
   const connectPort = portOf(env["DATACRAWL_CONNECT_ADDR"]) ?? (await freePort());
+  const adminPort = portOf(env["DATACRAWL_ADMIN_ADDR"]) ?? (await freePort());
   const child = spawn(process.execPath, [MAIN, "serve"], {
     env: cleanEnv({
       DATACRAWL_DATA_DIR: dataDir,
       DATACRAWL_GRPC_ADDR: `127.0.0.1:${grpcPort}`,
       DATACRAWL_CONNECT_ADDR: `127.0.0.1:${connectPort}`,
+      DATACRAWL_ADMIN_ADDR: `127.0.0.1:${adminPort}`,
       DATACRAWL_AGENT_RATE: "0",
       ...env,
     }),
@@ -62,6 +65,7 @@ export async function startService(env: Env = {}, options: { readonly ready?: bo
     grpcPort,
     connectPort,
     connectUrl,
+    adminUrl: `http://127.0.0.1:${adminPort}`,
     output: () => ({ ...printed }),
     kill: (signal) => {
       child.kill(signal);

@@ -1,18 +1,23 @@
 import type { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { type Caller, hasRole, type Role } from "../../admin/caller.ts";
+import type { Micros } from "../../clock.ts";
 import { Fault } from "../../fault.ts";
 
 export type AdminMethod = keyof typeof AdminService.method;
 
 interface Access {
-  /** The least role that may call it. */
-  readonly role: Role;
+  /** The least role that may call it; null if no operator may. */
+  readonly role: Role | null;
   /** Whether the socket may, where nobody has authenticated. */
   readonly socket: boolean;
+  /** Whether a human must have proven who they are within {@link FRESH}. */
+  readonly fresh?: true;
 }
 
 const READ: Access = { role: "viewer", socket: true };
 const CHANGE: Access = { role: "operator", socket: true };
+/** Accounts are the host's: a stolen session must not make itself another one, nor one person two. */
+const ACCOUNTS: Access = { role: null, socket: true };
 
 /** Who may call what. A method without a line here does not compile. */
 export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
@@ -26,15 +31,41 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   clearCircuitBypass: CHANGE,
   listCircuitBypasses: READ,
   listCircuits: READ,
+  createOperator: ACCOUNTS,
+  listOperators: READ,
+  removeOperator: ACCOUNTS,
+  setOperatorRole: ACCOUNTS,
+  setOperatorPassword: ACCOUNTS,
+  enableOperatorTotp: ACCOUNTS,
+  disableOperatorTotp: ACCOUNTS,
 };
 
-/** @throws Fault NOT_PERMITTED */
-export function checkAccess(method: AdminMethod, caller: Caller): void {
-  const { role, socket } = ACCESS[method];
+/** How long a sign-in is good for what needs a fresh one. */
+const FRESH: Micros = 5 * 60 * 1_000_000;
+/** How far ahead an issuer's clock may be. */
+const CLOCK_SKEW: Micros = 60 * 1_000_000;
+
+/** @throws Fault NOT_PERMITTED, SIGN_IN_NOT_FRESH */
+export function checkAccess(method: AdminMethod, caller: Caller, now: Micros): void {
+  const { role, socket, fresh } = ACCESS[method];
   if (caller.kind === "socket") {
     if (socket) return;
-    throw new Fault("NOT_PERMITTED", `${method} needs a named operator: over the socket nobody has authenticated.`);
+    throw new Fault(
+      "NOT_PERMITTED",
+      `${method} needs a named operator: over the socket nobody has authenticated (on the command line: --as NAME).`,
+    );
   }
-  if (hasRole(caller.role, role)) return;
-  throw new Fault("NOT_PERMITTED", `${method} needs the role ${role}; ${caller.name} has ${caller.role}.`);
+  if (role === null) {
+    throw new Fault("NOT_PERMITTED", `${method} is for the service's host alone, over its socket.`);
+  }
+  if (!hasRole(caller.role, role)) {
+    throw new Fault("NOT_PERMITTED", `${method} needs the role ${role}; ${caller.name} has ${caller.role}.`);
+  }
+  if (fresh && !isFresh(caller, now)) {
+    throw new Fault("SIGN_IN_NOT_FRESH", `${method} needs a human who has signed in within the last 5 minutes.`);
+  }
+}
+
+function isFresh({ signedInAt, methods }: Extract<Caller, { kind: "operator" }>, now: Micros): boolean {
+  return signedInAt !== null && methods.length > 0 && signedInAt > now - FRESH && signedInAt < now + CLOCK_SKEW;
 }

@@ -1,12 +1,21 @@
+import { AccountOperations } from "../../admin/accounts.ts";
 import { BypassOperations } from "../../admin/bypass.ts";
+import { CallTrail } from "../../admin/call-trail.ts";
 import { AdminOperations, type AdminPorts } from "../../admin/operations.ts";
-import type { Micros } from "../../clock.ts";
+import { Sessions } from "../../admin/sessions.ts";
+import { Passwords } from "../../authn/password.ts";
+import { SignInLimit } from "../../authn/sign-in-limit.ts";
+import { TotpSeal } from "../../authn/totp.ts";
+import { type Micros, systemClock } from "../../clock.ts";
 import { RandomPool } from "../../ids.ts";
 import { SqlAgentStore } from "../../store/agents.ts";
 import { SqlCircuitOrders } from "../../store/circuit-orders.ts";
 import { SqlDecisionReader } from "../../store/decisions.ts";
+import { SqlEventStore } from "../../store/events.ts";
 import { SqlGuardRecords } from "../../store/guard-records.ts";
 import type { Store } from "../../store/open.ts";
+import { SqlOperatorStore } from "../../store/operators.ts";
+import { SqlSessionStore } from "../../store/sessions.ts";
 import type { Admin } from "./service.ts";
 
 /**
@@ -19,14 +28,25 @@ export function openAdmin(
   now: () => Micros,
   agentChanged: AdminPorts["agentChanged"] = async () => undefined,
 ): Admin {
+  const { database } = store;
   const random = new RandomPool();
-  const agents = new SqlAgentStore(store.database);
-  const decisions = new SqlDecisionReader(store.database);
-  const guards = new SqlGuardRecords(store.database);
-  const orders = new SqlCircuitOrders(store.database);
+  const monotonic = (): number => systemClock.monotonic();
+  const agents = new SqlAgentStore(database);
+  const decisions = new SqlDecisionReader(database);
+  const guards = new SqlGuardRecords(database);
+  const orders = new SqlCircuitOrders(database);
+  const events = new SqlEventStore(database);
+  const accounts = new SqlOperatorStore(database);
+  const sessions = new SqlSessionStore(database);
+  const shared = { random, now };
+  const secrets = { passwords: new Passwords(), totpSeal: new TotpSeal(store.keys.hmac) };
   return {
-    operations: new AdminOperations({ agents, decisions, agentChanged, random, now }),
-    bypass: new BypassOperations({ orders, agents, signingKey: store.keys.grants.signing, random, now }),
+    operations: new AdminOperations({ agents, decisions, agentChanged, ...shared }),
+    bypass: new BypassOperations({ orders, agents, signingKey: store.keys.grants.signing, ...shared }),
     circuits: (agentId) => guards.circuits(agentId),
+    accounts: new AccountOperations({ accounts, ...secrets, ...shared }),
+    sessions: new Sessions({ sessions, limit: new SignInLimit(monotonic), ...secrets, ...shared }),
+    trail: new CallTrail({ append: (event) => events.append(event), monotonic, ...shared }),
+    now,
   };
 }

@@ -1,8 +1,14 @@
-import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { SessionService } from "../../../gen/datacrawl/authz/v1/session_service_pb.ts";
+import type { AccountOperations } from "../../admin/accounts.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";
-import { actorOf, type Caller } from "../../admin/caller.ts";
+import type { CallFacts, CallTrail } from "../../admin/call-trail.ts";
+import { actorOf } from "../../admin/caller.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
+import type { Sessions } from "../../admin/sessions.ts";
+import type { Micros } from "../../clock.ts";
 import { Fault } from "../../fault.ts";
 import { connectError } from "../status.ts";
 import { type AdminMethod, checkAccess } from "./access.ts";
@@ -10,39 +16,103 @@ import { agentMethods } from "./agents.ts";
 import { bypassMethods } from "./bypass.ts";
 import { circuitMethods, type ListCircuits } from "./circuits.ts";
 import { decisionMethods } from "./decisions.ts";
-import type { AdminCall, AdminMethods } from "./methods.ts";
+import { type Door, fromOf, identify, refuseCrossSite } from "./door.ts";
+import type { AdminMethods } from "./methods.ts";
+import { operatorMethods } from "./operators.ts";
+import { type SessionMethods, sessionMethods } from "./sessions.ts";
 
 /** Everything that operators can do. */
 export interface Admin {
   readonly operations: AdminOperations;
   readonly bypass: BypassOperations;
   readonly circuits: ListCircuits;
+  readonly accounts: AccountOperations;
+  readonly sessions: Sessions;
+  readonly trail: CallTrail;
+  readonly now: () => Micros;
 }
 
-/** Finds out who calls. @throws Fault if that cannot be proven */
-export type Identify = (context: HandlerContext) => Promise<Caller>;
+/** A method and what answers it; rejects with ConnectErrors. The request is read when it is known who calls. */
+export interface AdminRpc<M extends DescMethodUnary = DescMethodUnary> {
+  readonly method: M;
+  readonly handle: (
+    read: () => MessageShape<M["input"]>,
+    context: HandlerContext,
+  ) => Promise<MessageInitShape<M["output"]>>;
+}
 
-/** Whoever comes over the socket. */
-export const identifySocket: Identify = async () => ({ kind: "socket" });
-
-/** AdminService over the operations: `identify → may they? → do`, for every method alike. */
-export function adminService(admin: Admin, identify: Identify): ServiceImpl<typeof AdminService> {
+/** AdminService and SessionService as one door serves them. */
+export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
   const methods: AdminMethods = {
     ...agentMethods(admin.operations, admin.bypass),
     ...bypassMethods(admin.bypass),
     ...circuitMethods(admin.circuits),
     ...decisionMethods(admin.operations),
+    ...operatorMethods(admin.accounts),
   };
-  const guarded = (name: AdminMethod) => async (request: never, context: HandlerContext) => {
-    try {
-      const caller = await identify(context);
-      checkAccess(name, caller);
-      const call: AdminCall = { caller, actor: actorOf(caller), context };
-      return await methods[name](request, call);
-    } catch (error) {
-      throw connectError(Fault.from(error));
-    }
+  const sessions = sessionMethods(admin.sessions, door);
+  return [
+    ...Object.values(AdminService.method).map((method) => operatorRpc(method, methods, admin, door)),
+    ...Object.values(SessionService.method).map((method) => sessionRpc(method, sessions, admin, door)),
+  ];
+}
+
+/** `identify → may they? → do`, for every method alike. */
+function operatorRpc(method: DescMethodUnary, methods: AdminMethods, admin: Admin, door: Door): AdminRpc {
+  const name = method.localName as AdminMethod;
+  return recorded(method, admin, door, async (read, context, tell) => {
+    const caller = await identify(context, door, admin.sessions);
+    const actor = actorOf(caller);
+    tell({ actor });
+    refuseCrossSite(context, door);
+    const request = read();
+    tell({ subject: subjectOf(request) });
+    checkAccess(name, caller, admin.now());
+    return await methods[name](request as never, { caller, actor, context });
+  });
+}
+
+/** For whoever it may be: these methods find out. */
+function sessionRpc(method: DescMethodUnary, methods: SessionMethods, admin: Admin, door: Door): AdminRpc {
+  const name = method.localName as keyof SessionMethods;
+  return recorded(method, admin, door, async (read, context, tell) => {
+    refuseCrossSite(context, door);
+    return await methods[name](read() as never, { context, tell });
+  });
+}
+
+type Tell = (facts: Partial<Pick<CallFacts, "actor" | "subject">>) => void;
+type Work<M extends DescMethodUnary> = (
+  read: () => MessageShape<M["input"]>,
+  context: HandlerContext,
+  tell: Tell,
+) => Promise<MessageInitShape<M["output"]>>;
+
+/** INVARIANT: whatever comes of the call, it is in the trail before it is answered, or it fails. */
+function recorded<M extends DescMethodUnary>(method: M, admin: Admin, door: Door, work: Work<M>): AdminRpc<M> {
+  const name = `${method.parent.name}.${method.name}`;
+  return {
+    method,
+    handle: async (read, context) => {
+      let facts: Omit<CallFacts, "outcome"> = { method: name, from: fromOf(context, door), actor: null, subject: null };
+      try {
+        const [result] = await Promise.allSettled([work(read, context, (more) => (facts = { ...facts, ...more }))]);
+        const outcome = result.status === "fulfilled" ? "ok" : Fault.from(result.reason).code;
+        await admin.trail.record({ ...facts, outcome });
+        if (result.status === "fulfilled") return result.value;
+        throw result.reason;
+      } catch (error) {
+        throw connectError(Fault.from(error));
+      }
+    },
   };
-  const names = Object.keys(methods) as AdminMethod[];
-  return Object.fromEntries(names.map((name) => [name, guarded(name)])) as unknown as ServiceImpl<typeof AdminService>;
+}
+
+/** What a request is about: the first of its ids. */
+const SUBJECTS = ["agentId", "decisionId", "reviewId", "name"] as const;
+
+function subjectOf(request: object): string | null {
+  const fields = request as Readonly<Record<string, unknown>>;
+  const subject = SUBJECTS.map((field) => fields[field]).find((value) => typeof value === "string" && value !== "");
+  return typeof subject === "string" ? subject : null;
 }

@@ -1,5 +1,6 @@
 import { foundation } from "./0001-foundation.ts";
 import { guards } from "./0002-guards.ts";
+import { operators } from "./0003-operators.ts";
 
 export interface Migration {
   readonly id: number;
@@ -11,4 +12,5 @@ export interface Migration {
 export const MIGRATIONS: readonly Migration[] = [
   { id: 1, name: "foundation", sql: foundation },
   { id: 2, name: "guards", sql: guards },
+  { id: 3, name: "operators", sql: operators },
 ];

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { conformanceCommand } from "../../../src/cli/conformance.ts";
 import type { ExitCode, Io } from "../../../src/cli/io.ts";
 import type { Report } from "../../../src/conformance/report.ts";
+import { NO_TERMINAL } from "../../support/io.ts";
 
 /** `datacrawl conformance …`, in this process. Rejects as the command does. */
 export async function conformance(...args: readonly string[]): Promise<{ out: string; exit: ExitCode }> {
@@ -10,6 +11,7 @@ export async function conformance(...args: readonly string[]): Promise<{ out: st
   const io: Io = {
     env: process.env,
     cwd: process.cwd(),
+    ...NO_TERMINAL,
     out: (text) => {
       out += text;
     },

@@ -1,0 +1,123 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import { makeEvent } from "../audit/event.ts";
+import type { EventRow } from "../audit/record.ts";
+import { type Passwords, passwordProblem } from "../authn/password.ts";
+import { newTotpSecret, type TotpSeal, totpUri } from "../authn/totp.ts";
+import type { Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import type { RandomPool } from "../ids.ts";
+import type { Role } from "./caller.ts";
+import { invalid } from "./checks.ts";
+
+/** What a local account's name may be. */
+export const OPERATOR_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+
+/** A local account, as operators see it. */
+export interface OperatorView {
+  readonly name: string;
+  readonly role: Role;
+  readonly totp: boolean;
+  readonly createdAt: Micros;
+}
+
+/** What changes of an account: what is absent stays. Changes of the password and the codes end its sessions. */
+export type AccountChange =
+  | { readonly role: Role }
+  | { readonly passwordHash: string }
+  /** Sealed; null for none. */
+  | { readonly totpSecret: Uint8Array | null }
+  | { readonly removed: true };
+
+interface HashedEvent {
+  readonly row: EventRow;
+  readonly hash: Uint8Array;
+}
+
+export interface AccountPorts {
+  readonly accounts: {
+    /** Null if there is, or was, one of that name. */
+    create(name: string, role: Role, passwordHash: string, event: HashedEvent): Promise<OperatorView | null>;
+    /** The account as it is now, or was before it was removed; null if there is none. */
+    change(name: string, change: AccountChange, event: HashedEvent): Promise<OperatorView | null>;
+    list(after: string, limit: number): Promise<OperatorView[]>;
+  };
+  readonly passwords: Passwords;
+  readonly totpSeal: TotpSeal;
+  readonly random: RandomPool;
+  readonly now: () => Micros;
+}
+
+/** Local accounts. Each change is committed with the event that tells of it, which never holds a secret. */
+export class AccountOperations {
+  readonly #ports: AccountPorts;
+
+  constructor(ports: AccountPorts) {
+    this.#ports = ports;
+  }
+
+  /** @throws Fault FIELD_INVALID, OPERATOR_EXISTS */
+  async create(name: string, role: Role, password: string, actor: string): Promise<OperatorView> {
+    if (!OPERATOR_NAME.test(name)) {
+      throw invalid(
+        "name",
+        "must be 1 to 63 of a-z, 0-9, dot, hyphen and underscore, and begin with a letter or digit",
+      );
+    }
+    const passwordHash = await this.#hash(password);
+    const event = this.#event("operator.added", actor, name, { role });
+    const made = await this.#ports.accounts.create(name, role, passwordHash, event);
+    if (made === null) {
+      throw new Fault("OPERATOR_EXISTS", `There is, or was, an operator ${name}; a name is never used twice.`);
+    }
+    return made;
+  }
+
+  /** By name, those after `after`, and whether there are more. */
+  async list(after: string, limit: number): Promise<{ operators: OperatorView[]; more: boolean }> {
+    const operators = await this.#ports.accounts.list(after, limit + 1);
+    return { operators: operators.slice(0, limit), more: operators.length > limit };
+  }
+
+  async remove(name: string, actor: string): Promise<OperatorView> {
+    return await this.#change(name, { removed: true }, this.#event("operator.removed", actor, name, {}));
+  }
+
+  async setRole(name: string, role: Role, actor: string): Promise<OperatorView> {
+    return await this.#change(name, { role }, this.#event("operator.role_set", actor, name, { role }));
+  }
+
+  async setPassword(name: string, password: string, actor: string): Promise<OperatorView> {
+    const passwordHash = await this.#hash(password);
+    return await this.#change(name, { passwordHash }, this.#event("operator.password_set", actor, name, {}));
+  }
+
+  /** @returns also the secret, as a URI that nobody can show again */
+  async enableTotp(name: string, actor: string): Promise<{ operator: OperatorView; uri: string }> {
+    const secret = newTotpSecret();
+    const change = { totpSecret: this.#ports.totpSeal.seal(name, secret) };
+    const operator = await this.#change(name, change, this.#event("operator.totp_enabled", actor, name, {}));
+    return { operator, uri: totpUri(name, secret) };
+  }
+
+  async disableTotp(name: string, actor: string): Promise<OperatorView> {
+    return await this.#change(name, { totpSecret: null }, this.#event("operator.totp_disabled", actor, name, {}));
+  }
+
+  async #hash(password: string): Promise<string> {
+    const problem = passwordProblem(password);
+    if (problem !== null) throw invalid("password", problem);
+    return await this.#ports.passwords.hash(password);
+  }
+
+  async #change(name: string, change: AccountChange, event: HashedEvent): Promise<OperatorView> {
+    const changed = await this.#ports.accounts.change(name, change, event);
+    if (changed === null) throw new Fault("OPERATOR_UNKNOWN", `There is no operator of the name ${name.slice(0, 63)}.`);
+    return changed;
+  }
+
+  #event(kind: string, actor: string, subject: string, detail: JsonObject): HashedEvent {
+    // What is no name is no account's, and its event is never written; it need not even be text.
+    const named = OPERATOR_NAME.test(subject) ? subject : "-";
+    return makeEvent({ kind, actor, subject: named, detail }, this.#ports.now(), this.#ports.random);
+  }
+}

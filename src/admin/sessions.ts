@@ -1,0 +1,168 @@
+import { makeEvent } from "../audit/event.ts";
+import type { EventRow } from "../audit/record.ts";
+import { hashSecret } from "../authn/credential.ts";
+import type { Passwords } from "../authn/password.ts";
+import type { SignInLimit } from "../authn/sign-in-limit.ts";
+import { matchTotp, type TotpSeal } from "../authn/totp.ts";
+import type { Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import type { RandomPool } from "../ids.ts";
+import { OPERATOR_NAME } from "./accounts.ts";
+import type { Caller, Role } from "./caller.ts";
+
+/** A session ends so long after its last use, … */
+export const SESSION_IDLE: Micros = 30 * 60 * 1_000_000;
+/** … and so long after it began. */
+export const SESSION_LIFETIME: Micros = 12 * 60 * 60 * 1_000_000;
+
+const TOKEN = /^[\w-]{43}$/;
+
+/** What is known of an account when somebody claims it. */
+export interface StoredAccount {
+  readonly name: string;
+  readonly role: Role;
+  readonly passwordHash: string;
+  /** Sealed; null where no code is needed. */
+  readonly totpSecret: Uint8Array | null;
+  readonly generation: number;
+}
+
+export interface StoredSession {
+  readonly name: string;
+  readonly role: Role;
+  readonly signedInAt: Micros;
+  readonly methods: readonly string[];
+}
+
+interface HashedEvent {
+  readonly row: EventRow;
+  readonly hash: Uint8Array;
+}
+
+export interface SessionPorts {
+  readonly sessions: {
+    /** Null if there is none, or it is removed. */
+    account(name: string): Promise<StoredAccount | null>;
+    /**
+     * Null if the account has changed since it was read, or `totpStep` is not later than the last one used: then nothing was
+     * done.
+     */
+    start(
+      session: {
+        readonly tokenHash: Uint8Array;
+        readonly account: StoredAccount;
+        readonly totpStep: number | null;
+        readonly methods: readonly string[];
+        /** The hash of an older session's token, which ends. */
+        readonly replaces: Uint8Array | null;
+      },
+      event: HashedEvent,
+    ): Promise<StoredSession | null>;
+    /** Null if it is not known or has ended. Counts as a use. */
+    use(tokenHash: Uint8Array, idle: Micros, lifetime: Micros): Promise<StoredSession | null>;
+    /** @returns whether there was one to end */
+    end(tokenHash: Uint8Array, event: HashedEvent): Promise<boolean>;
+  };
+  readonly passwords: Passwords;
+  readonly totpSeal: TotpSeal;
+  readonly limit: SignInLimit;
+  readonly random: RandomPool;
+  readonly now: () => Micros;
+}
+
+export interface SignIn {
+  readonly name: string;
+  readonly password: string;
+  /** Empty if none was given. */
+  readonly totpCode: string;
+  /** An IP address, or how else the caller came. */
+  readonly from: string;
+  /** The token of a session that this one replaces. */
+  readonly replaces: string | null;
+}
+
+/** A human whose session has been verified. */
+export type Human = Extract<Caller, { kind: "operator" }>;
+
+/** Sessions of operators with local accounts. They are in the store, so that they hold on every replica. */
+export class Sessions {
+  readonly #ports: SessionPorts;
+
+  constructor(ports: SessionPorts) {
+    this.#ports = ports;
+  }
+
+  /** @throws Fault SIGN_IN_FAILED, which does not say why; SIGN_IN_LIMITED; QUEUE_FULL */
+  async signIn(request: SignIn): Promise<{ caller: Human; token: string }> {
+    const attempt = this.#ports.limit.begin(claimedName(request.name), request.from);
+    try {
+      const signedIn = await this.#verifyAndStart(request);
+      attempt.succeeded();
+      return signedIn;
+    } catch (error) {
+      if (!(error instanceof Fault && error.code === "SIGN_IN_FAILED")) attempt.abandoned();
+      throw error;
+    }
+  }
+
+  /** @throws Fault SESSION_ENDED */
+  async verify(token: string): Promise<Human> {
+    const known = TOKEN.test(token) ? hashSecret(token) : null;
+    const session = known === null ? null : await this.#ports.sessions.use(known, SESSION_IDLE, SESSION_LIFETIME);
+    if (session === null) throw new Fault("SESSION_ENDED", "The session has ended, or never was. Sign in again.");
+    return humanOf(session);
+  }
+
+  /** From now on the token is worth nothing on any replica. */
+  async signOut(token: string, human: Human): Promise<void> {
+    const event = this.#event("operator.signed_out", human.name);
+    await this.#ports.sessions.end(hashSecret(token), event);
+  }
+
+  async #verifyAndStart(request: SignIn): Promise<{ caller: Human; token: string }> {
+    const { sessions, passwords } = this.#ports;
+    const account = OPERATOR_NAME.test(request.name) ? await sessions.account(request.name) : null;
+    if (!(await passwords.matches(request.password, account?.passwordHash ?? null)) || account === null) throw wrong();
+    const totpStep = account.totpSecret === null ? null : this.#totpStep(account.name, account.totpSecret, request);
+    const token = this.#ports.random.take(32).toString("base64url");
+    const session = await sessions.start(
+      {
+        tokenHash: hashSecret(token),
+        account,
+        totpStep,
+        methods: totpStep === null ? ["pwd"] : ["pwd", "otp"],
+        replaces: request.replaces === null ? null : hashSecret(request.replaces),
+      },
+      this.#event("operator.signed_in", account.name, request.from),
+    );
+    if (session === null) throw wrong();
+    return { caller: humanOf(session), token };
+  }
+
+  #totpStep(name: string, sealed: Uint8Array, request: SignIn): number {
+    const secret = this.#ports.totpSeal.open(name, sealed);
+    if (secret === null) throw new Error(`The secret of ${name}'s one-time codes was sealed under another hmac.key.`);
+    const step = matchTotp(secret, request.totpCode, this.#ports.now());
+    if (step === null) throw wrong();
+    return step;
+  }
+
+  #event(kind: string, name: string, from?: string): HashedEvent {
+    const facts = { kind, actor: `operator:${name}`, subject: name, detail: from === undefined ? {} : { from } };
+    return makeEvent(facts, this.#ports.now(), this.#ports.random);
+  }
+}
+
+/** A name for counting and for the trail: what cannot be one is `-`. */
+export function claimedName(name: string): string {
+  return OPERATOR_NAME.test(name) ? name : "-";
+}
+
+function humanOf({ name, role, signedInAt, methods }: StoredSession): Human {
+  return { kind: "operator", name, role, signedInAt, methods };
+}
+
+/** One answer for a wrong name, password and code: which it was is not the caller's to know. */
+function wrong(): Fault {
+  return new Fault("SIGN_IN_FAILED", "The name, the password or the one-time code is wrong.");
+}

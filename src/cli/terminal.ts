@@ -1,0 +1,44 @@
+import { text } from "node:stream/consumers";
+import { UsageError } from "../fault.ts";
+
+export async function readInput(): Promise<string> {
+  return await text(process.stdin);
+}
+
+const CTRL_C = "\u0003";
+const CTRL_D = "\u0004";
+const ERASE = /^[\b\u007f]$/;
+
+/** Asks at the terminal without showing what is typed. @throws UsageError if there is no terminal */
+export async function askSecret(question: string): Promise<string> {
+  const { stdin } = process;
+  if (!stdin.isTTY) throw new UsageError([`there is no terminal to ask at: ${question.trim()} Use --password-stdin.`]);
+  process.stderr.write(question);
+  stdin.setRawMode(true);
+  stdin.setEncoding("utf8");
+  try {
+    return await readLine(stdin);
+  } finally {
+    stdin.setRawMode(false);
+    stdin.pause();
+    process.stderr.write("\n");
+  }
+}
+
+function readLine(stdin: NodeJS.ReadStream): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let typed = "";
+    const end = (settle: () => void): void => {
+      stdin.off("data", take);
+      settle();
+    };
+    const take = (chunk: string): void => {
+      for (const char of chunk) {
+        if (char === CTRL_C || char === CTRL_D) return end(() => reject(new UsageError(["given up"])));
+        if (char === "\r" || char === "\n") return end(() => resolve(typed));
+        typed = ERASE.test(char) ? [...typed].slice(0, -1).join("") : typed + char;
+      }
+    };
+    stdin.on("data", take).resume();
+  });
+}

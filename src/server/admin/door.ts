@@ -1,0 +1,78 @@
+import type { HandlerContext } from "@connectrpc/connect";
+import type { Caller } from "../../admin/caller.ts";
+import type { Human, Sessions } from "../../admin/sessions.ts";
+import { Fault } from "../../fault.ts";
+import { nodeRequestOf } from "../rpc.ts";
+import { clearCookie, sessionCookie, sessionToken } from "./cookie.ts";
+
+/** Where a call came in. */
+export type Door =
+  /** The Unix socket, or this very process: a way in, not an identity. */
+  { readonly kind: "socket" } | { readonly kind: "network"; readonly tls: boolean };
+
+/**
+ * Finds out who calls: the bearer of a token, the human of a session, or, without either, the socket.
+ *
+ * @throws Fault if that cannot be proven
+ */
+export async function identify(context: HandlerContext, door: Door, sessions: Sessions): Promise<Caller> {
+  if (context.requestHeader.has("authorization")) {
+    throw new Fault("CREDENTIAL_UNKNOWN", "The bearer token is none of an operator's.");
+  }
+  const token = sessionToken(context.requestHeader, isSecure(door));
+  if (token !== null) return await sessions.verify(token);
+  if (door.kind === "socket") return { kind: "socket" };
+  throw new Fault("CREDENTIAL_MISSING", "Nobody has signed in: send the cookie of a session, or a bearer token.");
+}
+
+/** An IP address, or `socket`. */
+export function fromOf(context: HandlerContext, door: Door): string {
+  if (door.kind === "socket") return "socket";
+  return nodeRequestOf(context)?.socket.remoteAddress ?? "unknown";
+}
+
+/**
+ * Refuses what another site makes a browser send, whatever credential goes with it. Browsers say where a request comes from; who
+ * sends neither header is no browser, and has no cookie that was not given to it.
+ *
+ * @throws Fault CROSS_SITE
+ */
+export function refuseCrossSite(context: HandlerContext, door: Door): void {
+  if (door.kind === "socket") return;
+  const site = context.requestHeader.get("sec-fetch-site");
+  const origin = context.requestHeader.get("origin");
+  const headers = nodeRequestOf(context)?.headers ?? {};
+  const host = headers.host ?? headers[":authority"];
+  const foreignOrigin = origin !== null && (host === undefined || URL.parse(origin)?.host !== host);
+  if ((site !== null && site !== "same-origin") || foreignOrigin) {
+    throw new Fault("CROSS_SITE", "Requests from other sites are refused.");
+  }
+}
+
+export function giveSession(context: HandlerContext, door: Door, token: string): void {
+  context.responseHeader.append("set-cookie", sessionCookie(token, isSecure(door)));
+}
+
+export function takeSession(context: HandlerContext, door: Door): void {
+  context.responseHeader.append("set-cookie", clearCookie(isSecure(door)));
+}
+
+/** The session that the request names, and its human; null if it names none, or one that has ended. */
+export async function sessionOf(
+  context: HandlerContext,
+  door: Door,
+  sessions: Sessions,
+): Promise<{ token: string; human: Human } | null> {
+  const token = sessionToken(context.requestHeader, isSecure(door));
+  if (token === null) return null;
+  try {
+    return { token, human: await sessions.verify(token) };
+  } catch (error) {
+    if (error instanceof Fault && error.code === "SESSION_ENDED") return null;
+    throw error;
+  }
+}
+
+function isSecure(door: Door): boolean {
+  return door.kind === "network" && door.tls;
+}

@@ -1,0 +1,87 @@
+import type { SecureContextOptions } from "node:tls";
+import { systemClock } from "../../clock.ts";
+import type { Address } from "../../config.ts";
+import { IncompleteBodies } from "../bodies.ts";
+import { openHttp } from "../http.ts";
+import type { Listener } from "../listen.ts";
+import { decodeMessage } from "../messages.ts";
+import { type NodeRequest, type NodeResponse, respond } from "../node-http.ts";
+import type { ListenerPorts } from "../roads.ts";
+import { createRpcHandler, type RpcMethod } from "../rpc.ts";
+import { endingStreams, OpenStreams } from "../streams.ts";
+import type { AdminRpc } from "./service.ts";
+
+/** Answers a request that is no RPC, such as one for a page; tells whether it did. */
+export type Pages = (request: NodeRequest, response: NodeResponse) => boolean;
+
+type AdminListenerPorts = Pick<ListenerPorts, "clock" | "observer">;
+
+const UNOBSERVED: AdminListenerPorts = {
+  clock: systemClock,
+  observer: { onStart: nothing, onEnd: nothing, onFault: nothing },
+};
+
+/**
+ * Serves operators on a Unix socket that is open to its owner alone.
+ *
+ * @throws UsageError if the socket cannot be listened on
+ */
+export async function openAdminSocket(
+  path: string,
+  rpcs: readonly AdminRpc[],
+  ports: AdminListenerPorts = UNOBSERVED,
+): Promise<Listener> {
+  const streams = new OpenStreams();
+  const rpc = createRpcHandler(methodsOf(rpcs), { ...ports, bodies: new IncompleteBodies(), streams });
+  const address = { kind: "unix", path, variable: "DATACRAWL_DATA_DIR" } as const;
+  const listener = await openHttp(address, null, (request, response) => {
+    if (!rpc(request, response)) respond(response, 404);
+  });
+  return endingStreams(listener, streams);
+}
+
+export interface AdminPortOptions {
+  readonly address: Address;
+  readonly tls: SecureContextOptions | null;
+  readonly rpcs: readonly AdminRpc[];
+  readonly pages?: Pages;
+}
+
+/**
+ * Serves operators on a port, over Connect, gRPC-Web and gRPC, in JSON and binary; what is no RPC goes to `pages`. Pages of other
+ * sites get nothing: there are no CORS headers, so browsers show them no answer and send none of their JSON.
+ *
+ * @throws UsageError if the address cannot be listened on
+ */
+export async function openAdminPort(
+  { address, tls, rpcs, pages }: AdminPortOptions,
+  ports: AdminListenerPorts = UNOBSERVED,
+): Promise<Listener> {
+  const streams = new OpenStreams();
+  const rpc = createRpcHandler(methodsOf(rpcs), { ...ports, bodies: new IncompleteBodies(), streams });
+  const listener = await openHttp(address, tls, (request, response) => {
+    for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+    if (rpc(request, response) || pages?.(request, response)) return;
+    respond(response, 404);
+  });
+  return endingStreams(listener, streams);
+}
+
+/** For every answer; pages set their own content-security-policy. */
+const HEADERS = {
+  "cache-control": "no-store",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+} as const;
+
+function methodsOf(rpcs: readonly AdminRpc[]): RpcMethod[] {
+  return rpcs.map(({ method, handle }) => ({
+    method,
+    handle: ({ message, context }) => handle(() => decodeMessage(method.input, message), context),
+  }));
+}
+
+function nothing(): void {}

@@ -1,0 +1,64 @@
+import { create } from "@bufbuild/protobuf";
+import { type Operator, OperatorRole, OperatorSchema } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
+import type { AccountOperations, OperatorView } from "../../admin/accounts.ts";
+import type { Role } from "../../admin/caller.ts";
+import { invalid } from "../../admin/checks.ts";
+import { timestampOf } from "../timestamp.ts";
+import type { AdminMethods } from "./methods.ts";
+import { pageLimit } from "./paging.ts";
+
+type OperatorMethods = Pick<
+  AdminMethods,
+  | "createOperator"
+  | "listOperators"
+  | "removeOperator"
+  | "setOperatorRole"
+  | "setOperatorPassword"
+  | "enableOperatorTotp"
+  | "disableOperatorTotp"
+>;
+
+export function operatorMethods(accounts: AccountOperations): OperatorMethods {
+  return {
+    async createOperator({ name, role, password }, { actor }) {
+      return { operator: operatorMessage(await accounts.create(name, roleOf(role), password, actor)) };
+    },
+    async listOperators({ pageSize, pageToken }) {
+      const { operators, more } = await accounts.list(pageToken, pageLimit(pageSize));
+      return { operators: operators.map(operatorMessage), nextPageToken: more ? (operators.at(-1)?.name ?? "") : "" };
+    },
+    async removeOperator({ name }, { actor }) {
+      return { operator: operatorMessage(await accounts.remove(name, actor)) };
+    },
+    async setOperatorRole({ name, role }, { actor }) {
+      return { operator: operatorMessage(await accounts.setRole(name, roleOf(role), actor)) };
+    },
+    async setOperatorPassword({ name, password }, { actor }) {
+      return { operator: operatorMessage(await accounts.setPassword(name, password, actor)) };
+    },
+    async enableOperatorTotp({ name }, { actor }) {
+      const { operator, uri } = await accounts.enableTotp(name, actor);
+      return { operator: operatorMessage(operator), uri };
+    },
+    async disableOperatorTotp({ name }, { actor }) {
+      return { operator: operatorMessage(await accounts.disableTotp(name, actor)) };
+    },
+  };
+}
+
+export const ROLE_MESSAGE = {
+  viewer: OperatorRole.VIEWER,
+  reviewer: OperatorRole.REVIEWER,
+  operator: OperatorRole.OPERATOR,
+} as const;
+
+function roleOf(message: OperatorRole): Role {
+  const roles = Object.keys(ROLE_MESSAGE) as Role[];
+  const role = roles.find((candidate) => ROLE_MESSAGE[candidate] === message);
+  if (role === undefined) throw invalid("role", "must be viewer, reviewer or operator");
+  return role;
+}
+
+function operatorMessage({ name, role, totp, createdAt }: OperatorView): Operator {
+  return create(OperatorSchema, { name, role: ROLE_MESSAGE[role], totp, createdAt: timestampOf(createdAt) });
+}

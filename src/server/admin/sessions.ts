@@ -1,0 +1,73 @@
+import { create, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import {
+  type Session,
+  SessionSchema,
+  type SessionService,
+} from "../../../gen/datacrawl/authz/v1/session_service_pb.ts";
+import { actorOf } from "../../admin/caller.ts";
+import { claimedName, type Human, type Sessions } from "../../admin/sessions.ts";
+import { Fault } from "../../fault.ts";
+import { timestampOf } from "../timestamp.ts";
+import { type Door, fromOf, giveSession, identify, sessionOf, takeSession } from "./door.ts";
+import { ROLE_MESSAGE } from "./operators.ts";
+
+type Methods = typeof SessionService.method;
+
+/** A call of whoever it may be. */
+export interface SessionCall {
+  readonly context: HandlerContext;
+  /** Says, for the trail, who it turned out to be, or whose name was claimed. */
+  readonly tell: (facts: { readonly actor?: string; readonly subject?: string }) => void;
+}
+
+/** What answers each method; rejects with Faults. */
+export type SessionMethods = {
+  readonly [M in keyof Methods]: (
+    request: MessageShape<Methods[M]["input"]>,
+    call: SessionCall,
+  ) => Promise<MessageInitShape<Methods[M]["output"]>>;
+};
+
+export function sessionMethods(sessions: Sessions, door: Door): SessionMethods {
+  return {
+    async signIn({ name, password, totpCode }, { context, tell }) {
+      tell({ subject: claimedName(name) });
+      const older = await sessionOf(context, door, sessions);
+      const from = fromOf(context, door);
+      const { caller, token } = await sessions.signIn({
+        name,
+        password,
+        totpCode,
+        from,
+        replaces: older?.token ?? null,
+      });
+      tell({ actor: actorOf(caller) });
+      giveSession(context, door, token);
+      return { session: sessionMessage(caller) };
+    },
+    async signOut(_request, { context, tell }) {
+      const session = await sessionOf(context, door, sessions);
+      takeSession(context, door);
+      if (session === null) return {};
+      tell({ actor: actorOf(session.human) });
+      await sessions.signOut(session.token, session.human);
+      return {};
+    },
+    async getSession(_request, { context, tell }) {
+      const caller = await identify(context, door, sessions);
+      tell({ actor: actorOf(caller) });
+      if (caller.kind === "socket") throw new Fault("CREDENTIAL_MISSING", "Over the socket nobody has signed in.");
+      return { session: sessionMessage(caller) };
+    },
+  };
+}
+
+function sessionMessage({ name, role, signedInAt, methods }: Human): Session {
+  return create(SessionSchema, {
+    name,
+    role: ROLE_MESSAGE[role],
+    methods: [...methods],
+    ...(signedInAt === null ? {} : { signedInAt: timestampOf(signedInAt) }),
+  });
+}

@@ -1,0 +1,112 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Role } from "../../../src/admin/caller.ts";
+import { systemClock } from "../../../src/clock.ts";
+import { loadConfig } from "../../../src/config.ts";
+import { openAdminPort, openAdminSocket } from "../../../src/server/admin/listener.ts";
+import { openAdmin } from "../../../src/server/admin/operations.ts";
+import { type Admin, adminRpcs } from "../../../src/server/admin/service.ts";
+import type { Listener } from "../../../src/server/listen.ts";
+import { loadTls } from "../../../src/server/tls.ts";
+import { openStore, type Store } from "../../../src/store/open.ts";
+import { certificateFiles, portOf } from "../open.ts";
+
+export const PASSWORD = "correct horse battery";
+
+/** AdminService and SessionService on an embedded store, behind both doors, in this process. */
+export interface House {
+  readonly store: Store;
+  readonly admin: Admin;
+  readonly url: string;
+  readonly socketPath: string;
+  /** The service's clock, for tests to move. Not the database's. */
+  readonly clock: { ahead: number };
+  readonly close: () => Promise<void>;
+}
+
+export async function openHouse(options: { readonly tls?: boolean } = {}): Promise<House & { readonly ca: Buffer }> {
+  const directory = mkdtempSync(join(tmpdir(), "datacrawl-admin-"));
+  const config = loadConfig({ DATACRAWL_DATA_DIR: directory }, process.cwd());
+  const store = await openStore(config, (error) => console.error("store:", error.message));
+  const clock = { ahead: 0 };
+  const admin = openAdmin(store, () => systemClock.now() + clock.ahead);
+  const certificate = certificateFiles();
+  const tls = options.tls ? await loadTls(certificate) : null;
+  const address = { kind: "tcp", host: "127.0.0.1", port: 0, variable: "TEST" } as const;
+  const listeners: Listener[] = [
+    await openAdminPort({ address, tls, rpcs: adminRpcs(admin, { kind: "network", tls: tls !== null }) }),
+    await openAdminSocket(config.adminSocket, adminRpcs(admin, { kind: "socket" })),
+  ];
+  return {
+    store,
+    admin,
+    url: `${tls === null ? "http" : "https"}://127.0.0.1:${portOf(listeners[0] as Listener)}`,
+    socketPath: config.adminSocket,
+    clock,
+    ca: readFileSync(certificate.certFile),
+    close: async () => {
+      await Promise.all(listeners.map((listener) => listener.close({ drainMs: 1000 })));
+      await store.close();
+      certificate.remove();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+  readonly headers: Headers;
+}
+
+/** One call over the port as JSON, such as `AdminService/ListAgents`. */
+export async function call(
+  url: string,
+  method: string,
+  request: object = {},
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Reply> {
+  const response = await fetch(`${url}/datacrawl.authz.v1.${method}`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify(request),
+  });
+  const text = await response.text();
+  const body = text.startsWith("{") ? (JSON.parse(text) as Record<string, unknown>) : { text };
+  return { status: response.status, body, headers: response.headers };
+}
+
+/** Why a call was refused: ErrorInfo's reason. */
+export function reasonOf({ body }: Reply): string | undefined {
+  const details = (body["details"] ?? []) as { type: string; debug?: { reason?: string } }[];
+  return details.find(({ type }) => type === "google.rpc.ErrorInfo")?.debug?.reason;
+}
+
+/** The `cookie` header that a sign-in gives. */
+export function cookieOf({ headers }: Reply): string {
+  return (headers.getSetCookie()[0] ?? "").split(";")[0] ?? "";
+}
+
+export async function signIn(url: string, name: string, further: object = {}): Promise<Reply> {
+  return await call(url, "SessionService/SignIn", { name, password: PASSWORD, ...further });
+}
+
+export async function addOperator({ admin }: House, name: string, role: Role): Promise<void> {
+  await admin.accounts.create(name, role, PASSWORD, "test");
+}
+
+export interface TrailEvent {
+  readonly kind: string;
+  readonly actor: string;
+  readonly subject: string | null;
+  readonly detail: Record<string, unknown>;
+}
+
+/** The trail's events, oldest first. */
+export async function eventsOf({ store }: House): Promise<TrailEvent[]> {
+  const rows = await store.database.query<Omit<TrailEvent, "detail"> & { detail: string }>(
+    "SELECT kind, actor, subject, detail FROM audit_events ORDER BY event_id",
+  );
+  return rows.map((row) => ({ ...row, detail: JSON.parse(row.detail) as Record<string, unknown> }));
+}
