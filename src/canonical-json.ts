@@ -1,13 +1,14 @@
 import type { JsonValue } from "@bufbuild/protobuf";
+import type { Path } from "./fault.ts";
 
-/** What keeps a value from having a canonical text, with the path of the offending part, such as `payload.to[2]`. */
+/** What keeps a value from having a canonical text, with the path of the offending part. */
 export class NotCanonical extends Error {
   override readonly name = "NotCanonical";
-  readonly path: string;
+  readonly path: Readonly<Path>;
 
-  constructor(path: string, problem: string) {
+  constructor(path: Readonly<Path>, problem: string) {
     super(problem);
-    this.path = path;
+    this.path = [...path];
   }
 }
 
@@ -18,10 +19,15 @@ export class NotCanonical extends Error {
  * Written here rather than taken from a library because one walk must also hold the contract's limits and name what breaks
  * them: nesting over `maxDepth` (the root is 1), NUL and lone surrogates in strings and names, numbers that are not finite.
  *
- * @param path how errors name `value`
+ * @param name how errors name `value`
  * @throws NotCanonical
  */
-export function canonicalJson(value: JsonValue, path: string, maxDepth: number): string {
+export function canonicalJson(value: JsonValue, name: string, maxDepth: number): string {
+  return canonicalValue(value, [name], maxDepth);
+}
+
+/** @param path leads to `value`; the same array for all parts, as a text for each would be made for nothing */
+function canonicalValue(value: JsonValue, path: Path, maxDepth: number): string {
   if (typeof value === "string") return canonicalString(value, path);
   if (typeof value === "boolean") return value ? "true" : "false";
   if (value === null) return "null";
@@ -35,27 +41,32 @@ export function canonicalJson(value: JsonValue, path: string, maxDepth: number):
   return Array.isArray(value) ? canonicalArray(value, path, maxDepth) : canonicalObject(value, path, maxDepth);
 }
 
-function canonicalArray(items: readonly JsonValue[], path: string, maxDepth: number): string {
+function canonicalArray(items: readonly JsonValue[], path: Path, maxDepth: number): string {
   let text = "[";
   for (let index = 0; index < items.length; index++) {
     if (index > 0) text += ",";
-    text += canonicalJson(items[index] as JsonValue, `${path}[${index}]`, maxDepth - 1);
+    path.push(index);
+    text += canonicalValue(items[index] as JsonValue, path, maxDepth - 1);
+    path.pop();
   }
   return `${text}]`;
 }
 
-function canonicalObject(object: { readonly [name: string]: JsonValue }, path: string, maxDepth: number): string {
+function canonicalObject(object: { readonly [name: string]: JsonValue }, path: Path, maxDepth: number): string {
   const names = Object.keys(object).sort();
   let text = "{";
   for (let index = 0; index < names.length; index++) {
     const name = names[index] as string;
     if (index > 0) text += ",";
-    text += `${canonicalString(name, path)}:${canonicalJson(object[name] as JsonValue, `${path}.${name}`, maxDepth - 1)}`;
+    text += `${canonicalString(name, path)}:`;
+    path.push(name);
+    text += canonicalValue(object[name] as JsonValue, path, maxDepth - 1);
+    path.pop();
   }
   return `${text}}`;
 }
 
-function canonicalString(text: string, path: string): string {
+function canonicalString(text: string, path: Path): string {
   if (text.includes("\0")) throw new NotCanonical(path, "must not contain NUL");
   if (!text.isWellFormed()) throw new NotCanonical(path, "must not contain a lone surrogate");
   return JSON.stringify(text);

@@ -52,9 +52,24 @@ export const STATUS_OF = {
 
 export type FaultCode = keyof typeof STATUS_OF;
 
+/** The way to a part of a request: the field's name, then names of members and indices of items. */
+export type Path = (string | number)[];
+
+/** Such as `payload.to[2]`. */
+export function pathText(path: Readonly<Path>): string {
+  let text = "";
+  for (const [index, part] of path.entries()) {
+    if (typeof part === "number") text += `[${part}]`;
+    else text += index === 0 ? part : `.${part}`;
+  }
+  return text;
+}
+
 export interface FaultOptions {
-  /** The request's field at fault, as a path such as `payload.to[2]`. */
+  /** The request's field at fault, as a path such as `payload.to[2]`; the message begins with it. */
   readonly field?: string;
+  /** The same, part by part, where it may lead into the payload. */
+  readonly path?: Readonly<Path>;
   /** How long to wait before a retry, in milliseconds, where waiting helps. */
   readonly retryAfterMs?: number;
   /** The underlying error: goes to the log, never on the wire. */
@@ -66,12 +81,14 @@ export class Fault extends Error {
   override readonly name = "Fault";
   readonly code: FaultCode;
   readonly field: string | undefined;
+  readonly path: Readonly<Path> | undefined;
   readonly retryAfterMs: number | undefined;
 
   constructor(code: FaultCode, message: string, options: FaultOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.field = options.field;
+    this.path = options.path;
     this.retryAfterMs = options.retryAfterMs;
   }
 

@@ -16,6 +16,7 @@ import {
 } from "../idempotency/ledger.ts";
 import type { RandomPool } from "../ids.ts";
 import type { PolicyInput } from "../policy/bundle.ts";
+import type { Redaction } from "../policy/redaction.ts";
 import type { Answer, AuthorizeHandler, Call } from "./call.ts";
 import { type Asked, claimOf, makeEntry, type Terms } from "./entry.ts";
 import { parseRequest, type Question } from "./request.ts";
@@ -33,7 +34,11 @@ export interface AuthorizePorts {
   readonly admit: (agentId: string) => void;
   readonly cache: ClaimCache;
   readonly ledger: Ledger;
-  readonly policy: () => { readonly version: string; evaluate(input: PolicyInput): Judgement };
+  readonly policy: () => {
+    readonly version: string;
+    readonly redaction: Redaction;
+    evaluate(input: PolicyInput): Judgement;
+  };
   readonly writer: { record(entry: Entry, deadline: Deadline): Promise<Written | null> };
   readonly keys: DigestKeys;
   readonly random: RandomPool;
@@ -104,7 +109,7 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
       failpoint("before-answer");
       return answer;
     } catch (error) {
-      const fault = Fault.from(error);
+      const fault = ports.policy().redaction.discreet(Fault.from(error));
       ports.observe.refused(fault, agent?.agentId ?? null, call);
       throw fault;
     }
@@ -129,6 +134,7 @@ async function settle(ports: AuthorizePorts, request: Request, watch: Stopwatch)
 
   const { claim, replayed } = await claimOnce(ports, request, judgement, {
     policyVersion: policy.version,
+    redaction: policy.redaction,
     variant: FIRST,
   });
   watch.lap("record");
@@ -160,6 +166,7 @@ async function denyReuse(ports: AuthorizePorts, request: Request, first: Claim):
   );
   return await claimOnce(ports, request, judgement, {
     policyVersion: first.policyVersion,
+    redaction: ports.policy().redaction,
     variant: request.requestDigest,
     linkedTo: first.decisionId,
   });
@@ -169,8 +176,10 @@ async function denyFrozen(ports: AuthorizePorts, request: Request, first: Claim 
   const known = first ?? (await ports.ledger.findClaim(request.agentId, request.idempotencyKey, FIRST));
   const linked = known === null ? {} : { linkedTo: known.decisionId };
   const judgement = judge("AGENT_FROZEN", `The agent ${request.agentId} is frozen.`);
+  const policy = ports.policy();
   const recorded = await record(ports, request, judgement, {
-    policyVersion: ports.policy().version,
+    policyVersion: policy.version,
+    redaction: policy.redaction,
     variant: null,
     ...linked,
   });

@@ -3,8 +3,10 @@ import type { DecisionRow } from "../audit/record.ts";
 import type { Entry, Written } from "../audit/writer.ts";
 import type { Micros } from "../clock.ts";
 import type { Judgement } from "../decision.ts";
+import { type DigestKeys, digestRedacted } from "../idempotency/key.ts";
 import type { Claim, Variant } from "../idempotency/ledger.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
+import type { Redaction } from "../policy/redaction.ts";
 import type { Question } from "./request.ts";
 
 /** A question with what its row tells of it besides. */
@@ -17,20 +19,30 @@ export interface Asked extends Question {
 /** Under which terms a judgement is recorded. */
 export interface Terms {
   readonly policyVersion: string;
+  /** What of the payload must not be stored, by the policy that is in force now. */
+  readonly redaction: Redaction;
   /** What it claims of the idempotency key; null for a row that claims nothing. */
   readonly variant: Variant | null;
   /** The decision that it follows on. */
   readonly linkedTo?: string;
 }
 
-/** A judgement as a row of the trail, with an id and a time of its own. */
+/**
+ * A judgement as a row of the trail, with an id and a time of its own.
+ *
+ * @throws Fault FIELD_INVALID if more of the payload is redacted than may be
+ */
 export function makeEntry(
   asked: Asked,
   judgement: Judgement,
   terms: Terms,
-  { now, random }: { readonly now: () => Micros; readonly random: RandomPool },
+  { now, random, keys }: { readonly now: () => Micros; readonly random: RandomPool; readonly keys: DigestKeys },
 ): Entry {
   const salt = random.take(16);
+  // INVARIANT: nothing behind this line sees the payload as it was sent.
+  const stored = terms.redaction.storable(asked.tool, asked.payload, asked.canonicalPayload, (value) =>
+    digestRedacted(keys, asked.agentId, value),
+  );
   const at = now();
   const row: DecisionRow = {
     decisionId: uuidV7(at, random),
@@ -43,7 +55,7 @@ export function makeEntry(
     ...judgement,
     policyVersion: terms.policyVersion,
     requestDigest: asked.requestDigest,
-    payloadDigest: digestPayload(salt, asked.canonicalPayload),
+    payloadDigest: digestPayload(salt, stored),
     decidedAt: at,
     linkedDecisionId: terms.linkedTo ?? null,
     reviewId: null,
@@ -57,7 +69,7 @@ export function makeEntry(
   return {
     row,
     hash: hashDecision(row),
-    payload: { salt, canonical: asked.canonicalPayload },
+    payload: { salt, canonical: stored },
     claim: terms.variant === null ? null : { variant: terms.variant },
   };
 }

@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { canonicalJson, NotCanonical } from "../canonical-json.ts";
-import { Fault } from "../fault.ts";
+import { Fault, type Path, pathText } from "../fault.ts";
 import type { UnverifiedRequest } from "./call.ts";
 
 /** Limits of the contract. Bytes are of UTF-8. */
@@ -50,7 +50,7 @@ function canonicalise(payload: JsonObject): string {
   try {
     text = canonicalJson(payload, "payload", LIMITS.payloadDepth);
   } catch (error) {
-    if (error instanceof NotCanonical) throw invalid(error.path, error.message);
+    if (error instanceof NotCanonical) throw invalid(pathText(error.path), error.message, error.path);
     throw error;
   }
   if (text.length * 3 > LIMITS.payloadBytes && Buffer.byteLength(text) > LIMITS.payloadBytes) {
@@ -62,8 +62,8 @@ function canonicalise(payload: JsonObject): string {
   return text;
 }
 
-function invalid(field: string, problem: string): Fault {
-  return new Fault("FIELD_INVALID", `${excerpt(field)} ${problem}.`, { field: excerpt(field) });
+function invalid(field: string, problem: string, path: Readonly<Path> = [field]): Fault {
+  return new Fault("FIELD_INVALID", `${excerpt(field)} ${problem}.`, { field: excerpt(field), path });
 }
 
 /** A path names payload members, so it is the caller's text: kept short. */

@@ -114,8 +114,9 @@ async function explain(io: Io, options: ExplainOptions): Promise<void> {
   }
   const bundle = await loadBundle(directory(io, options.policyDir));
   const explanation = bundle.explain({ agentId: options.agent, tool: options.tool, payload });
-  if (options.json) printJson(io, explanationJson(explanation));
-  else io.out(explanationText(explanation, bundle.rules.length));
+  const redacted = bundle.redaction.pathsOf(options.tool);
+  if (options.json) printJson(io, { ...explanationJson(explanation), redacted });
+  else io.out(explanationText(explanation, bundle.rules.length, redacted));
   io.exit(EXIT_OF[explanation.judgement.decision]);
 }
 
@@ -155,7 +156,11 @@ function explanationJson({ judgement, version, findings }: Explanation): object 
   };
 }
 
-function explanationText({ judgement, version, findings }: Explanation, ruleCount: number): string {
+function explanationText(
+  { judgement, version, findings }: Explanation,
+  ruleCount: number,
+  redacted: readonly string[],
+): string {
   const lines = findings.flatMap(({ rule, outcome }) => [
     `${rule.effect.padEnd(12)}  ${rule.id}  (${rule.file}:${rule.line})`,
     `  when ${rule.condition.source.trim().replaceAll("\n", "\n       ")}`,
@@ -165,6 +170,7 @@ function explanationText({ judgement, version, findings }: Explanation, ruleCoun
   return [
     ...lines,
     `${others} of ${ruleCount} rules are about other tools`,
+    ...(redacted.length === 0 ? [] : [`stored as digests: ${redacted.join(", ")}`]),
     "",
     `${judgement.decision.toUpperCase()}  ${judgement.reason}: ${judgement.message}`,
     `policy ${version}`,

@@ -7,6 +7,7 @@ export interface DigestKeys {
   readonly request: Mac;
   readonly cacheName: Buffer;
   readonly cacheSeal: Mac;
+  readonly redaction: Mac;
 }
 
 /** @param hmacKey at least 32 secret random bytes, shared by all replicas */
@@ -16,12 +17,25 @@ export function deriveDigestKeys(hmacKey: Uint8Array): DigestKeys {
     request: new Mac(derive("datacrawl.request-digest.v1")),
     cacheName: derive("datacrawl.cache-name.v1"),
     cacheSeal: new Mac(derive("datacrawl.cache-seal.v1")),
+    redaction: new Mac(derive("datacrawl.redaction.v1")),
   };
 }
 
 /** Keyed digest of what is asked: 32 bytes, equal only for the same agent, tool and canonical payload. */
 export function digestRequest(keys: DigestKeys, agentId: string, tool: string, canonicalPayload: string): Buffer {
   return keys.request.digest(agentId, tool, canonicalPayload);
+}
+
+/** Bytes of a redacted value's digest: half of HMAC-SHA-256, which is still beyond finding two values for. */
+const REDACTED_BYTES = 16;
+
+/**
+ * What stands for a redacted value, such as `hmac-sha256-128:` and 32 hex digits. Equal values of one agent look alike; those of
+ * two agents do not, so that nobody learns another agent's values by sending guesses.
+ */
+export function digestRedacted(keys: DigestKeys, agentId: string, canonicalValue: string): string {
+  const digest = keys.redaction.digest(agentId, canonicalValue).subarray(0, REDACTED_BYTES);
+  return `hmac-sha256-${8 * REDACTED_BYTES}:${digest.toString("hex")}`;
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Judgement } from "../decision.ts";
 import { UsageError } from "../fault.ts";
 import type { Subject } from "./cel/evaluation.ts";
 import { Engine, type Finding } from "./engine.ts";
+import { type RedactRule, Redaction } from "./redaction.ts";
 import { type Rule, readRules } from "./rule.ts";
 import { formatProblem, type Problem } from "./yaml.ts";
 
@@ -18,9 +19,11 @@ export interface PolicyInput {
 
 /** A directory of rules, checked and compiled whole. Immutable. */
 export interface Bundle {
-  /** `sha256:` and 64 hex digits: the digest of what the rules say, so that comments and line breaks do not change it. */
+  /** `sha256:` and 64 hex digits: the digest of what rules and redactions say, so that comments and line breaks do not change it. */
   readonly version: string;
   readonly rules: readonly Rule[];
+  /** What of a payload must not be stored. */
+  readonly redaction: Redaction;
   /** Never throws: what cannot be decided is denied. */
   evaluate(input: PolicyInput): Judgement;
   /** The same judgement, with every rule about the tool and what its condition came to. */
@@ -58,10 +61,13 @@ export async function inspectPolicies(dir: string): Promise<Inspection> {
   const problems = [...listing];
   const warnings = [...ignored];
   const rules: Rule[] = [];
+  const redact: RedactRule[] = [];
   for (const path of files.filter((file) => !isTestFile(file))) {
     const text = await readText(path);
-    const read = typeof text === "string" ? readRules(path, text) : { rules: [], problems: [text], warnings: [] };
+    const read =
+      typeof text === "string" ? readRules(path, text) : { rules: [], redact: [], problems: [text], warnings: [] };
     rules.push(...read.rules);
+    redact.push(...read.redact);
     problems.push(...read.problems);
     warnings.push(...read.warnings);
   }
@@ -71,17 +77,19 @@ export async function inspectPolicies(dir: string): Promise<Inspection> {
       problemOf(dir, "there are no rules here, so every call would be denied; write a file such as rules.yaml"),
     );
   }
-  return { bundle: problems.length === 0 ? new RuleBundle(rules) : null, problems, warnings };
+  return { bundle: problems.length === 0 ? new RuleBundle(rules, redact) : null, problems, warnings };
 }
 
 class RuleBundle implements Bundle {
   readonly version: string;
   readonly rules: readonly Rule[];
+  readonly redaction: Redaction;
   readonly #engine: Engine;
 
-  constructor(rules: readonly Rule[]) {
-    this.version = versionOf(rules);
+  constructor(rules: readonly Rule[], redact: readonly RedactRule[]) {
+    this.version = versionOf(rules, redact);
     this.rules = rules;
+    this.redaction = new Redaction(redact);
     this.#engine = new Engine(rules);
   }
 
@@ -100,7 +108,7 @@ function subjectOf({ agentId, tool, payload }: PolicyInput): Subject {
   return { agentId, tool, payload };
 }
 
-function versionOf(rules: readonly Rule[]): string {
+function versionOf(rules: readonly Rule[], redact: readonly RedactRule[]): string {
   const content = rules.map((rule) => [
     rule.id,
     rule.effect,
@@ -109,8 +117,9 @@ function versionOf(rules: readonly Rule[]): string {
     rule.condition.source,
     rule.description,
   ]);
+  const redacted = redact.map(({ tools, paths }) => [tools, paths.map(({ source }) => source)]);
   return `sha256:${createHash("sha256")
-    .update(JSON.stringify(["datacrawl.policy.v1", content]))
+    .update(JSON.stringify(["datacrawl.policy.v1", content, ...(redact.length === 0 ? [] : [redacted])]))
     .digest("hex")}`;
 }
 

@@ -1,6 +1,8 @@
 import type { Node } from "yaml";
 import { compileCondition, type Condition } from "./condition.ts";
 import { agentPatternProblem, toolPatternProblem } from "./pattern.ts";
+import { readRedactRules } from "./redact-rule.ts";
+import type { RedactRule } from "./redaction.ts";
 import { type Entry, type Problem, YamlFile } from "./yaml.ts";
 
 export type Effect = "allow" | "deny" | "needs_review";
@@ -21,13 +23,15 @@ export interface Rule {
   readonly line: number;
 }
 
-/** What a file of rules holds. Rules with problems are left out, so a caller that sees problems uses none of them. */
+/** What a file of rules holds. What has problems is left out, so a caller that sees problems uses none of it. */
 export interface RuleFile {
   readonly rules: readonly Rule[];
+  readonly redact: readonly RedactRule[];
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
 }
 
+const FILE_KEYS: readonly string[] = ["rules", "redact"];
 const RULE_KEYS: readonly string[] = ["id", "tools", "agents", "effect", "when", "description"];
 const EFFECTS: readonly Effect[] = ["allow", "deny", "needs_review"];
 const MAX_ID_LENGTH = 128;
@@ -36,19 +40,21 @@ const MAX_ID_LENGTH = 128;
 export function readRules(path: string, text: string): RuleFile {
   const file = new YamlFile(path, text);
   const rules: Rule[] = [];
+  const redact: RedactRule[] = [];
   const warnings: Problem[] = [];
-  if (file.problems.length === 0) {
-    const entry = file.mapping(file.root, "a policy file", ["rules"])?.get("rules");
-    if (entry === undefined) {
-      if (file.problems.length === 0) file.refuse(file.root, "the file has no rules; write rules: and a list of them");
-    } else {
-      for (const node of file.list(entry, "rules") ?? []) {
-        const rule = readRule(file, node, warnings);
-        if (rule !== null) rules.push(rule);
-      }
+  const entries = file.problems.length === 0 ? file.mapping(file.root, "a policy file", FILE_KEYS) : null;
+  const [ruleList, redactList] = [entries?.get("rules"), entries?.get("redact")];
+  if (ruleList !== undefined) {
+    for (const node of file.list(ruleList, "rules") ?? []) {
+      const rule = readRule(file, node, warnings);
+      if (rule !== null) rules.push(rule);
     }
   }
-  return { rules, problems: file.problems, warnings };
+  if (redactList !== undefined) redact.push(...readRedactRules(file, redactList));
+  if (ruleList === undefined && redactList === undefined && file.problems.length === 0) {
+    file.refuse(file.root, "the file has no rules; write rules: (or redact:) and a list of them");
+  }
+  return { rules, redact, problems: file.problems, warnings };
 }
 
 function readRule(file: YamlFile, node: Node | null, warnings: Problem[]): Rule | null {
@@ -89,28 +95,11 @@ function readId(file: YamlFile, entry: Entry | null): string | null {
 }
 
 function readTools(file: YamlFile, entry: Entry | null): readonly string[] | null {
-  return entry === null ? null : readPatterns(file, entry, "tools", toolPatternProblem);
+  return entry === null ? null : file.texts(entry, "tools", toolPatternProblem);
 }
 
 function readAgents(file: YamlFile, entry: Entry | undefined): readonly string[] | null {
-  return entry === undefined ? ["*"] : readPatterns(file, entry, "agents", agentPatternProblem);
-}
-
-function readPatterns(
-  file: YamlFile,
-  entry: Entry,
-  what: string,
-  problemOf: (pattern: string) => string | null,
-): readonly string[] | null {
-  const patterns: string[] = [];
-  const nodes = file.list(entry, what);
-  for (const node of nodes ?? []) {
-    const pattern = file.text(node, `an element of ${what}`, entry.key);
-    const problem = pattern === null ? null : problemOf(pattern);
-    if (problem !== null) file.refuse(node, problem);
-    else if (pattern !== null) patterns.push(pattern);
-  }
-  return nodes !== null && patterns.length === nodes.length ? patterns : null;
+  return entry === undefined ? ["*"] : file.texts(entry, "agents", agentPatternProblem);
 }
 
 function readEffect(file: YamlFile, entry: Entry | null): Effect | null {

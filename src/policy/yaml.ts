@@ -108,6 +108,19 @@ export class YamlFile {
     return null;
   }
 
+  /** The texts of a list that is not empty, each held to `problemOf`; or null with problems. */
+  texts(entry: Entry, what: string, problemOf: (text: string) => string | null): readonly string[] | null {
+    const texts: string[] = [];
+    const nodes = this.list(entry, what);
+    for (const node of nodes ?? []) {
+      const text = this.text(node, `an element of ${what}`, entry.key);
+      const problem = text === null ? null : problemOf(text);
+      if (problem !== null) this.refuse(node, problem);
+      else if (text !== null) texts.push(text);
+    }
+    return nodes !== null && texts.length === nodes.length ? texts : null;
+  }
+
   /** The entry of a key that has to be there, or null with a problem that says what to write. */
   required(owner: Node, entries: ReadonlyMap<string, Entry>, key: string, what: string): Entry | null {
     const entry = entries.get(key);

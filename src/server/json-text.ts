@@ -1,6 +1,7 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { Path } from "../fault.ts";
 import { DECODED_DEPTH } from "./struct.ts";
-import { type Path, Undecodable } from "./undecodable.ts";
+import { Undecodable } from "./undecodable.ts";
 
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;

@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
-import { type Path, Undecodable } from "./undecodable.ts";
+import type { Path } from "../fault.ts";
+import { Undecodable } from "./undecodable.ts";
 import { type WireReader, WireType } from "./wire-reader.ts";
 
 /**

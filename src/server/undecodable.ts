@@ -1,4 +1,4 @@
-import { Fault } from "../fault.ts";
+import { Fault, type Path, pathText } from "../fault.ts";
 
 /** What keeps bytes from being a request, as the end of a sentence whose subject is the field. */
 export class Undecodable extends Error {
@@ -15,23 +15,10 @@ export class Undecodable extends Error {
   }
 }
 
-/** The way to a part of a request: the field's name, then names of members and indices of items. */
-export type Path = (string | number)[];
-
 /** The caller's fault, naming the field at the end of `path`; no path means the request itself. Other errors stay as they are. */
 export function undecodableFault(error: unknown, path: Readonly<Path>): unknown {
   if (!(error instanceof Undecodable)) return error;
   const field = pathText(path);
   if (field === "") return new Fault(error.code, `The request ${error.message}.`);
-  return new Fault(error.code, `${field} ${error.message}.`, { field });
-}
-
-/** Such as `payload.to[2]`. */
-export function pathText(path: Readonly<Path>): string {
-  let text = "";
-  for (const [index, part] of path.entries()) {
-    if (typeof part === "number") text += `[${part}]`;
-    else text += index === 0 ? part : `.${part}`;
-  }
-  return text;
+  return new Fault(error.code, `${field} ${error.message}.`, { field, path: [...path] });
 }

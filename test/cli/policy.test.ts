@@ -180,7 +180,20 @@ describe("datacrawl policy explain", () => {
           error: { message: "payload.a is a string, not true or false", offset: 7 },
         }),
       ],
+      redacted: [],
     });
+  });
+
+  it("says what would be stored as a digest", async () => {
+    const dir = await policyDir({
+      "a.yaml":
+        "rules: [{id: x, tools: ['*'], effect: allow}]\nredact: [{tools: ['*'], paths: [payload.a, payload.b]}]",
+    });
+    const text = await explain('{"a": "secret"}', "--policy-dir", dir);
+    expect(text.out).toContain("\nstored as digests: payload.a, payload.b\n");
+    expect(text.out).not.toContain("secret");
+    const json = await explain('{"a": "secret"}', "--policy-dir", dir, "--json");
+    expect(JSON.parse(json.out)).toMatchObject({ redacted: ["payload.a", "payload.b"] });
   });
 
   it.each(["", "50", "[]", "null", "{", '"x"'])("refuses the payload %j as a mistake in its use", async (payload) => {

@@ -49,6 +49,27 @@ describe("a bundle", () => {
     expect(new Set([plain, ...versions]).size).toBe(versions.length + 1);
   });
 
+  it("redacts what any of its files says, and is versioned by that too", async () => {
+    const redact = (tools: string, paths: string): string => `redact: [{tools: [${tools}], paths: [${paths}]}]\n`;
+    const dir = await policyDir({
+      "a.yaml": ALLOW,
+      "b.yaml": redact("t", "payload.a"),
+      "c.yaml": redact("'*'", "payload.b"),
+    });
+    const { redaction, rules } = await loadBundle(dir);
+    expect(rules).toHaveLength(1);
+    expect(redaction.pathsOf("t")).toEqual(["payload.a", "payload.b"]);
+    expect(redaction.pathsOf("u")).toEqual(["payload.b"]);
+
+    const texts = [redact("t", "payload.a"), redact("u", "payload.a"), redact("t", "payload.b"), ""];
+    expect(new Set(await Promise.all(texts.map((text) => versionOf(ALLOW + text)))).size).toBe(texts.length);
+  });
+
+  it("is refused with redactions alone, which decide nothing", async () => {
+    const dir = await policyDir({ "a.yaml": "redact: [{tools: [t], paths: [payload.a]}]" });
+    expect((await problemsOf(dir)).join()).toContain("there are no rules here");
+  });
+
   it("is refused with every problem of every file", async () => {
     const dir = await policyDir({
       "a.yaml": "rules: [{id: x, tools: [t], effect: allow, when: paylod.x}]",

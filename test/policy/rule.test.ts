@@ -40,13 +40,13 @@ rules:
   });
 
   it.each([
-    ["", "p.yaml:1:1: a policy file is empty; write a mapping with rules"],
-    ["[]", "p.yaml:1:1: a policy file is an empty list; write a mapping with rules"],
-    ["{}", "p.yaml:1:1: the file has no rules; write rules: and a list of them"],
+    ["", "p.yaml:1:1: a policy file is empty; write a mapping with rules, redact"],
+    ["[]", "p.yaml:1:1: a policy file is an empty list; write a mapping with rules, redact"],
+    ["{}", "p.yaml:1:1: the file has no rules; write rules: (or redact:) and a list of them"],
     ["rules:", "p.yaml:1:7: rules is empty; write a list with at least one element"],
     ["rules: []", "p.yaml:1:8: rules is an empty list; write a list with at least one element"],
     ["rules: [x]", 'p.yaml:1:9: a rule is "x"; write a mapping with id, tools, agents, effect, when, description'],
-    ["rule: []", 'p.yaml:1:1: unknown key "rule"; a policy file has rules'],
+    ["rule: []", 'p.yaml:1:1: unknown key "rule"; a policy file has rules, redact'],
     [`rules: [{${RULE}, unless: x}]`, 'p.yaml:1:44: unknown key "unless"; a rule has id, tools, agents, effect, when'],
     ["rules: [{tools: [t], effect: allow}]", "p.yaml:1:9: id is missing; write id: with"],
     ["rules: [{id: a, effect: allow}]", "p.yaml:1:9: tools is missing; write tools: with a list"],
@@ -77,6 +77,23 @@ rules:
       "anchors and aliases are refused",
     ],
     ["rules: [", "p.yaml:1:9: "],
+    ["redact: []", "p.yaml:1:9: redact is an empty list; write a list with at least one element"],
+    ["redact: [x]", 'p.yaml:1:10: an element of redact is "x"; write a mapping with tools, paths'],
+    ["redact: [{paths: [payload.x]}]", "p.yaml:1:10: tools is missing; write tools: with a list"],
+    ["redact: [{tools: [t]}]", "p.yaml:1:10: paths is missing; write paths: with a list"],
+    [
+      "redact: [{tools: [t], path: [payload.x]}]",
+      'p.yaml:1:23: unknown key "path"; an element of redact has tools, paths',
+    ],
+    ["redact: [{tools: ['*x'], paths: [payload.x]}]", 'p.yaml:1:19: tool pattern "*x"'],
+    ["redact: [{tools: [t], paths: payload.x}]", 'p.yaml:1:30: paths is "payload.x"; write a list'],
+    ["redact: [{tools: [t], paths: [1]}]", "p.yaml:1:31: an element of paths is 1; write a text"],
+    [
+      "redact: [{tools: [t], paths: [card.number]}]",
+      'p.yaml:1:31: path "card.number"; write one that begins with payload',
+    ],
+    ["redact: [{tools: [t], paths: [payload.a-b]}]", 'p.yaml:1:40: the path is not understood from "-b" on'],
+    ["redact: [{tools: [t], paths: ['payload.a[0].b']}]", 'p.yaml:1:41: "[0].b": elements need no step'],
     [`rules: [{${RULE}}]\n---\nrules: []`, "p.yaml:2:1: "],
   ])("is refused: %j", (text, problem) => {
     expect(problems(text).join("\n")).toContain(problem);

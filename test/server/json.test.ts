@@ -1,9 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Fault } from "../../src/fault.ts";
+import { type Path, Fault } from "../../src/fault.ts";
 import { decodeAuthorizeRequestJson } from "../../src/server/json.ts";
 import { parseJsonText } from "../../src/server/json-text.ts";
-import { type Path, Undecodable } from "../../src/server/undecodable.ts";
+import { Undecodable } from "../../src/server/undecodable.ts";
 
 describe("parseJsonText", () => {
   test("reads what JSON.stringify writes, indented or not", () => {
