@@ -7,6 +7,7 @@ import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import type { RandomPool } from "../ids.ts";
 import { checkReason, invalid } from "./checks.ts";
+import type { DecisionSummary } from "./decision-filter.ts";
 
 /** An agent as operators see it. */
 export interface AgentView {
@@ -23,6 +24,8 @@ export interface DecisionView {
   /** As computed now, from the row as it is stored. */
   readonly computedHash: Uint8Array;
   readonly payload: { readonly salt: Uint8Array; readonly canonical: string } | null;
+  /** The decision that it is linked to, and those that are linked to it, oldest first. */
+  readonly linked: readonly DecisionSummary[];
 }
 
 interface HashedEvent {
@@ -46,7 +49,10 @@ export interface AdminPorts {
     find(agentId: string): Promise<AgentView | null>;
     list(after: string, limit: number): Promise<AgentView[]>;
   };
-  readonly decisions: { find(decisionId: string): Promise<Omit<DecisionView, "computedHash"> | null> };
+  readonly decisions: {
+    find(decisionId: string): Promise<Omit<DecisionView, "computedHash" | "linked"> | null>;
+    linked(decisionId: string, linkedTo: string | null): Promise<DecisionSummary[]>;
+  };
   /** Called after an agent has changed, so that this process knows at once. */
   readonly agentChanged: () => Promise<void>;
   readonly random: RandomPool;
@@ -108,7 +114,8 @@ export class AdminOperations {
     if (!UUID.test(decisionId)) throw invalid("decision_id", "must be a UUID");
     const stored = await this.#ports.decisions.find(decisionId.toLowerCase());
     if (stored === null) throw new Fault("DECISION_UNKNOWN", `No decision ${decisionId} is recorded.`);
-    return { ...stored, computedHash: hashDecision(stored.row) };
+    const linked = await this.#ports.decisions.linked(stored.row.decisionId, stored.row.linkedDecisionId);
+    return { ...stored, computedHash: hashDecision(stored.row), linked };
   }
 
   /** Doing again what is done already is no error, and no event. */

@@ -15,14 +15,17 @@ export function auditCommand(io: Io): Command {
     .description("Show a decision as it is stored, and whether its hash still holds. Exit status 1 if it does not.")
     .argument("<decision-id>", "a UUID")
     .option("--json", "print the row by column, its stored hash and the hash as recomputed")
-    .action(async (decisionId: string, flags: { readonly json?: true }) => {
-      const response = await withAdmin(io, (admin) => admin.getDecision({ decisionId }));
-      const shown = shownOf(response);
-      if (flags.json) outJson(io, shown);
-      else describe(io, shown);
-      if (!shown.hashMatches) io.exit(ExitCode.failed);
-    });
+    .action((decisionId: string, flags: { readonly json?: true }) => showDecision(io, decisionId, flags));
   return command;
+}
+
+/** Shows a decision's row, its hash, its payload and what is linked with it. */
+export async function showDecision(io: Io, decisionId: string, flags: { readonly json?: true }): Promise<void> {
+  const response = await withAdmin(io, (admin) => admin.getDecision({ decisionId }));
+  const shown = shownOf(response);
+  if (flags.json) outJson(io, shown);
+  else describe(io, shown);
+  if (!shown.hashMatches) io.exit(ExitCode.failed);
 }
 
 interface Shown {
@@ -33,6 +36,7 @@ interface Shown {
   readonly hashMatches: boolean;
   readonly payload: unknown;
   readonly payloadSalt: string | null;
+  readonly linked: readonly { readonly decisionId: string; readonly recordedAt: string; readonly reason: string }[];
 }
 
 function shownOf(response: GetDecisionResponse): Shown {
@@ -45,6 +49,11 @@ function shownOf(response: GetDecisionResponse): Shown {
     hashMatches: hash === recomputedHash,
     payload: response.payload === undefined ? null : (JSON.parse(response.payload) as unknown),
     payloadSalt: response.payloadSalt === undefined ? null : hex(response.payloadSalt),
+    linked: response.linked.map(({ decisionId, recordedAtUs, reason }) => ({
+      decisionId,
+      recordedAt: isoMicros(Number(recordedAtUs)),
+      reason: wordOf(ReasonSchema, reason),
+    })),
   };
 }
 
@@ -75,6 +84,8 @@ function describe(io: Io, shown: Shown): void {
   io.out(
     `${"payload".padEnd(20)}${shown.payload === null ? "(none, or erased)" : printable(JSON.stringify(shown.payload))}\n`,
   );
+  for (const { decisionId, recordedAt, reason } of shown.linked)
+    io.out(`${"linked".padEnd(20)}${decisionId}  ${recordedAt}  ${reason}\n`);
   io.out(`${"hash".padEnd(20)}${shown.hash} ${shown.hashMatches ? "(matches the row)" : "(DOES NOT MATCH THE ROW)"}\n`);
 }
 

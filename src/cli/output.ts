@@ -1,9 +1,10 @@
 import type { DescEnum } from "@bufbuild/protobuf";
 import type { Io } from "./io.ts";
 
-/** One JSON value on stdout. */
+/** One JSON value on stdout. What a terminal would obey is escaped, which to JSON is the same text. */
 export function outJson(io: Io, value: unknown): void {
-  io.out(`${JSON.stringify(value, null, 2)}\n`);
+  const lines = JSON.stringify(value, null, 2).split("\n");
+  io.out(`${lines.map(printable).join("\n")}\n`);
 }
 
 /** Rows under headings, in columns as wide as they need. */

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { UsageError } from "../fault.ts";
 import { ExitCode, type Io } from "./io.ts";
+import { printable } from "./output.ts";
 
 /** Of package.json, found from src/ as well as from dist/src/. */
 const VERSION = ["../../package.json", "../../../package.json"]
@@ -17,6 +18,7 @@ const COMMANDS: Readonly<Record<string, (io: Io) => Promise<Command>>> = {
   agent: async (io) => (await import("./agent.ts")).agentCommand(io),
   authorize: async (io) => (await import("./authorize.ts")).authorizeCommand(io),
   policy: async (io) => (await import("./policy.ts")).policyCommand(io),
+  decision: async (io) => (await import("./decision.ts")).decisionCommand(io),
   audit: async (io) => (await import("./audit.ts")).auditCommand(io),
   bypass: async (io) => (await import("./bypass.ts")).bypassCommand(io),
   circuit: async (io) => (await import("./circuit.ts")).circuitCommand(io),
@@ -39,7 +41,8 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     } else {
       const problems =
         error instanceof UsageError ? error.problems : [error instanceof Error ? error.message : String(error)];
-      for (const problem of problems) io.err(`datacrawl: ${problem}\n`);
+      // They may quote what a caller sent.
+      for (const problem of problems) io.err(`datacrawl: ${problem.split("\n").map(printable).join("\n")}\n`);
       io.exit(ExitCode.failed);
     }
   }

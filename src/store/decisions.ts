@@ -1,5 +1,7 @@
+import type { DecisionSummary } from "../admin/decision-filter.ts";
 import { DECISION_COLUMNS, type DecisionRow } from "../audit/record.ts";
 import { type Database, microsOf } from "./database.ts";
+import { SUMMARY_COLUMNS, summaryOf } from "./decision-search.ts";
 
 /** A row of the trail as it is stored, with what was kept of its payload. */
 export interface StoredDecision {
@@ -21,6 +23,12 @@ export class SqlDecisionReader {
     const [found] = await this.#database.query(FIND, [decisionId]);
     return found === undefined ? null : storedOf(found);
   }
+
+  /** The decision that the given one is linked to, and those that are linked to it, oldest first. */
+  async linked(decisionId: string, linkedTo: string | null): Promise<DecisionSummary[]> {
+    const rows = await this.#database.query(LINKED, [decisionId, linkedTo]);
+    return rows.map(summaryOf);
+  }
 }
 
 const COLUMNS = DECISION_COLUMNS.map(({ name, kind }) =>
@@ -31,6 +39,12 @@ const FIND = `
 SELECT ${COLUMNS.join(", ")}, d.hash, p.salt, p.canonical
 FROM audit_decisions d LEFT JOIN audit_payloads p ON p.decision_id = d.decision_id AND p.recorded_at = d.recorded_at
 WHERE d.decision_id = $1::text::uuid`;
+
+/** Each half has an index of its own. */
+const LINKED = `
+SELECT ${SUMMARY_COLUMNS} FROM audit_decisions d
+WHERE d.linked_decision_id = $1::text::uuid OR d.decision_id = $2::text::uuid
+ORDER BY d.recorded_at, d.decision_id LIMIT 100`;
 
 function storedOf(found: Record<string, unknown>): StoredDecision {
   const columns = DECISION_COLUMNS.map(({ name, field, kind }) => {

@@ -13,6 +13,8 @@ import { PostgresDatabase } from "./postgres.ts";
 export interface Store {
   readonly kind: "embedded" | "postgres";
   readonly database: Database;
+  /** For operators' reads, which may take long: in Postgres few connections of their own, which cannot write. */
+  readonly reads: Database;
   readonly keys: ServiceKeys;
   /** What this store promises less than the full set-up, for the operator to read; empty if nothing. */
   readonly warnings: readonly string[];
@@ -23,6 +25,8 @@ export interface Store {
 
 /** Enough for two batches in flight beside lookups, small enough for many replicas on one Postgres. */
 const CONNECTIONS = 8;
+/** Enough for a dashboard and a command at once. */
+const READ_CONNECTIONS = 2;
 
 /**
  * Opens the store that `config` names.
@@ -61,6 +65,7 @@ async function openLocked(config: DataConfig, lock: FileLock, onError: (error: E
     return {
       kind: "embedded",
       database,
+      reads: database,
       keys,
       warnings: [NOT_DURABLE],
       makePartitions: () => makePartitions(database),
@@ -89,13 +94,18 @@ async function openPostgres(config: DataConfig, url: string, onError: (error: Er
     if (layout !== null) problems.push(layout);
     if (problems.length > 0) throw new UsageError(problems);
     await registerKeys(database, keys);
+    const reads = new PostgresDatabase(url, { connections: READ_CONNECTIONS, onError, readOnly: true });
     return {
       kind: "postgres",
       database,
+      reads,
       keys,
       warnings: (await mayOwnTables(database)) ? [ONE_LOGIN] : [],
       makePartitions: () => (owner === null ? Promise.resolve() : partitionsAs(owner, onError)),
-      close: () => database.close(),
+      close: async () => {
+        await reads.close();
+        await database.close();
+      },
     };
   } catch (error) {
     await database.close();

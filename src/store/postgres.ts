@@ -6,18 +6,33 @@ const DEFAULT_TIMEOUT_MS = 2000;
 /** `datac` in ASCII, and a number. Scripts of all replicas wait for one another on it. */
 const SCRIPT_LOCK = 0x6461_7461_63_01;
 
+/** Also on the server: a statement that nobody waits for any more must not go on. */
+const READ_ONLY = {
+  application_name: "datacrawl reads",
+  statement_timeout: DEFAULT_TIMEOUT_MS,
+  options: "-c default_transaction_read_only=on",
+};
+
+export interface PostgresOptions {
+  readonly connections: number;
+  readonly onError: (error: Error) => void;
+  /** For reads that decisions must not wait for, nor suffer from. */
+  readonly readOnly?: true;
+}
+
 /** Postgres 15 or newer, through a pool of connections that are thrown away when in doubt. */
 export class PostgresDatabase implements Database {
   readonly #pool: pg.Pool;
 
   /** @param url a `postgres://` URL. Poolers in transaction mode are not supported: statements are prepared. */
-  constructor(url: string, options: { readonly connections: number; readonly onError: (error: Error) => void }) {
+  constructor(url: string, options: PostgresOptions) {
     this.#pool = new pg.Pool({
       connectionString: url,
       max: options.connections,
       connectionTimeoutMillis: DEFAULT_TIMEOUT_MS,
       keepAlive: true,
       application_name: "datacrawl",
+      ...(options.readOnly === true ? READ_ONLY : {}),
     });
     this.#pool.on("error", options.onError);
     // The pool listens to idle connections alone: one that is lost in mid-statement would end the process.

@@ -27,6 +27,7 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   freezeAgent: CHANGE,
   unfreezeAgent: CHANGE,
   getDecision: READ,
+  listDecisions: READ,
   setCircuitBypass: CHANGE,
   clearCircuitBypass: CHANGE,
   listCircuitBypasses: READ,

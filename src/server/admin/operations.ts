@@ -1,7 +1,9 @@
 import { AccountOperations } from "../../admin/accounts.ts";
 import { BypassOperations } from "../../admin/bypass.ts";
 import { CallTrail } from "../../admin/call-trail.ts";
+import { DecisionSearch } from "../../admin/decision-search.ts";
 import { AdminOperations, type AdminPorts } from "../../admin/operations.ts";
+import { PositionTokens } from "../../admin/position.ts";
 import { Sessions } from "../../admin/sessions.ts";
 import { Passwords } from "../../authn/password.ts";
 import { SignInLimit } from "../../authn/sign-in-limit.ts";
@@ -10,6 +12,7 @@ import { type Micros, systemClock } from "../../clock.ts";
 import { RandomPool } from "../../ids.ts";
 import { SqlAgentStore } from "../../store/agents.ts";
 import { SqlCircuitOrders } from "../../store/circuit-orders.ts";
+import { SqlDecisionSearch } from "../../store/decision-search.ts";
 import { SqlDecisionReader } from "../../store/decisions.ts";
 import { SqlEventStore } from "../../store/events.ts";
 import { SqlGuardRecords } from "../../store/guard-records.ts";
@@ -17,6 +20,9 @@ import type { Store } from "../../store/open.ts";
 import { SqlOperatorStore } from "../../store/operators.ts";
 import { SqlSessionStore } from "../../store/sessions.ts";
 import type { Admin } from "./service.ts";
+
+/** How many rows of the trail one statement may look at: some ten milliseconds' worth. */
+const ROWS_AT_ONCE = { postgres: 20_000, embedded: 2_000 } as const;
 
 /**
  * The operators' operations on `store`.
@@ -40,8 +46,15 @@ export function openAdmin(
   const sessions = new SqlSessionStore(database);
   const shared = { random, now };
   const secrets = { passwords: new Passwords(), totpSeal: new TotpSeal(store.keys.hmac) };
+  const search = new DecisionSearch({
+    trail: new SqlDecisionSearch(store.reads),
+    monotonic,
+    tokens: new PositionTokens(store.keys.hmac),
+    rowsAtOnce: ROWS_AT_ONCE[store.kind],
+  });
   return {
     operations: new AdminOperations({ agents, decisions, agentChanged, ...shared }),
+    search,
     bypass: new BypassOperations({ orders, agents, signingKey: store.keys.grants.signing, ...shared }),
     circuits: (agentId) => guards.circuits(agentId),
     accounts: new AccountOperations({ accounts, ...secrets, ...shared }),

@@ -6,6 +6,7 @@ import type { AccountOperations } from "../../admin/accounts.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { CallFacts, CallTrail } from "../../admin/call-trail.ts";
 import { actorOf } from "../../admin/caller.ts";
+import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
 import type { Sessions } from "../../admin/sessions.ts";
 import type { Micros } from "../../clock.ts";
@@ -24,6 +25,7 @@ import { type SessionMethods, sessionMethods } from "./sessions.ts";
 /** Everything that operators can do. */
 export interface Admin {
   readonly operations: AdminOperations;
+  readonly search: DecisionSearch;
   readonly bypass: BypassOperations;
   readonly circuits: ListCircuits;
   readonly accounts: AccountOperations;
@@ -47,7 +49,7 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...agentMethods(admin.operations, admin.bypass),
     ...bypassMethods(admin.bypass),
     ...circuitMethods(admin.circuits),
-    ...decisionMethods(admin.operations),
+    ...decisionMethods(admin.operations, admin.search),
     ...operatorMethods(admin.accounts),
   };
   const sessions = sessionMethods(admin.sessions, door);

@@ -1,6 +1,7 @@
 import { foundation } from "./0001-foundation.ts";
 import { guards } from "./0002-guards.ts";
 import { operators } from "./0003-operators.ts";
+import { adminQueries } from "./0005-admin-queries.ts";
 
 export interface Migration {
   readonly id: number;
@@ -13,4 +14,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 1, name: "foundation", sql: foundation },
   { id: 2, name: "guards", sql: guards },
   { id: 3, name: "operators", sql: operators },
+  { id: 5, name: "admin-queries", sql: adminQueries },
 ];

@@ -1,0 +1,108 @@
+import type { Micros } from "../clock.ts";
+import type { Decision, Reason, Source } from "../decision.ts";
+import { toolPatternProblem } from "../policy/pattern.ts";
+import { invalid } from "./checks.ts";
+
+/** Which decisions. Null and empty lists leave a column free. */
+export interface DecisionFilter {
+  readonly agentId: string | null;
+  /** Exact, or `prefix.*`. */
+  readonly tool: string | null;
+  readonly decisions: readonly Decision[];
+  readonly reasons: readonly Reason[];
+  readonly source: Source | null;
+  readonly from: Micros | null;
+  /** Exclusive. */
+  readonly to: Micros | null;
+  /** Occurs in message, idempotency key or rule id; A to Z in either case. */
+  readonly text: string | null;
+  readonly grantId: string | null;
+}
+
+/** The columns of a decision that lists show. */
+export interface DecisionSummary {
+  readonly decisionId: string;
+  readonly recordedAt: Micros;
+  readonly source: Source;
+  readonly agentId: string;
+  readonly tool: string;
+  readonly idempotencyKey: string;
+  readonly decision: Decision;
+  readonly reason: Reason;
+  readonly message: string;
+  readonly ruleId: string | null;
+  readonly policyVersion: string | null;
+  readonly linkedDecisionId: string | null;
+  readonly reviewId: string | null;
+  readonly grantId: string | null;
+}
+
+export const EVERY_DECISION: DecisionFilter = {
+  agentId: null,
+  tool: null,
+  decisions: [],
+  reasons: [],
+  source: null,
+  from: null,
+  to: null,
+  text: null,
+  grantId: null,
+};
+
+const MAX_TEXT = 200;
+const MAX_AGENT_CHARACTERS = 63;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** `filter` in one spelling. @throws Fault FIELD_INVALID */
+export function checkFilter(filter: DecisionFilter): DecisionFilter {
+  const { agentId, tool, text, grantId } = filter;
+  if (agentId !== null && (agentId.length > MAX_AGENT_CHARACTERS || !isText(agentId))) {
+    throw invalid("filter.agent_id", "must be an agent's id");
+  }
+  const problem = tool === null ? null : toolProblem(tool);
+  if (problem !== null) throw invalid("filter.tool", problem);
+  if (text !== null && (text.length > MAX_TEXT || !isText(text))) {
+    throw invalid("filter.text", `must be at most ${MAX_TEXT} characters, without NUL`);
+  }
+  if (grantId !== null && !UUID.test(grantId)) throw invalid("filter.grant_id", "must be a UUID");
+  return {
+    ...filter,
+    tool: tool === "*" ? null : tool,
+    text: text === null ? null : lowerAscii(text),
+    grantId: grantId?.toLowerCase() ?? null,
+    decisions: [...new Set(filter.decisions)].toSorted(),
+    reasons: [...new Set(filter.reasons)].toSorted(),
+  };
+}
+
+/** Recorded names may hold anything; patterns are those of rules. */
+function toolProblem(tool: string): string | null {
+  if (!isText(tool)) return "must be text without NUL";
+  return tool.endsWith("*") && toolPatternProblem(tool) !== null ? 'must be an exact name or such as "gmail.*"' : null;
+}
+
+function isText(text: string): boolean {
+  return !text.includes("\0") && text.isWellFormed();
+}
+
+/** Whether a checked filter matches: the same as in SQL, for decisions that are at hand. */
+export function matcher(filter: DecisionFilter): (decision: DecisionSummary) => boolean {
+  const { agentId, tool, decisions, reasons, source, from, to, text, grantId } = filter;
+  const prefix = tool?.endsWith(".*") === true ? tool.slice(0, -1) : null;
+  return (row) =>
+    (agentId === null || row.agentId === agentId) &&
+    (tool === null || (prefix === null ? row.tool === tool : row.tool.startsWith(prefix))) &&
+    (decisions.length === 0 || decisions.includes(row.decision)) &&
+    (reasons.length === 0 || reasons.includes(row.reason)) &&
+    (source === null || row.source === source) &&
+    (from === null || row.recordedAt >= from) &&
+    (to === null || row.recordedAt < to) &&
+    (grantId === null || row.grantId === grantId) &&
+    (text === null ||
+      [row.message, row.idempotencyKey, row.ruleId ?? ""].some((searched) => lowerAscii(searched).includes(text)));
+}
+
+/** As Postgres' `lower` in the C collation, which is the same on every machine. */
+export function lowerAscii(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}

@@ -1,0 +1,113 @@
+import type { Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import { checkFilter, type DecisionFilter, type DecisionSummary } from "./decision-filter.ts";
+import type { Position, PositionTokens } from "./position.ts";
+
+export interface SearchPorts {
+  readonly trail: {
+    /**
+     * When the `rows`th row before `before` was recorded, of those recorded at `from` or later; null if there are not so many.
+     */
+    timeOfRow(before: Position, from: Micros | null, rows: number): Promise<Micros | null>;
+    /** Decisions that match, recorded at `filter.from` or later and before `before`: newest first, at most `limit`. */
+    search(filter: DecisionFilter, before: Position, limit: number): Promise<DecisionSummary[]>;
+  };
+  /** Milliseconds. */
+  readonly monotonic: () => number;
+  readonly tokens: PositionTokens;
+  /** How many rows one statement may look at. The embedded store has one session, and all else waits meanwhile. */
+  readonly rowsAtOnce: number;
+}
+
+export interface SearchRequest {
+  readonly filter: DecisionFilter;
+  readonly limit: number;
+  /** Empty for the first page. */
+  readonly pageToken: string;
+}
+
+export interface SearchResult {
+  /** Newest first. */
+  readonly decisions: readonly DecisionSummary[];
+  /** Empty when all has been searched. */
+  readonly nextPageToken: string;
+  readonly timeWasUp: boolean;
+  /** Null when all has been searched. */
+  readonly searchedTo: Micros | null;
+}
+
+/** How long a page may be searched for; a statement that is under way is finished. */
+const BUDGET_MS = 1500;
+const FIRST_ROWS = 500;
+const GROWTH = 8;
+
+/** After every row. */
+const END: Position = { at: Number.MAX_SAFE_INTEGER, id: "ffffffff-ffff-ffff-ffff-ffffffffffff" };
+const LOWEST_ID = "00000000-0000-0000-0000-000000000000";
+
+/**
+ * Searches the trail backwards, stretch by stretch, so that no statement takes long whatever the filter: a filter that matches
+ * nothing costs as many short reads as the time allows, and the answer says how far they came.
+ */
+export class DecisionSearch {
+  readonly #ports: SearchPorts;
+
+  constructor(ports: SearchPorts) {
+    this.#ports = ports;
+  }
+
+  /** @throws Fault FIELD_INVALID, STORE_UNAVAILABLE */
+  async list({ filter: given, limit, pageToken }: SearchRequest): Promise<SearchResult> {
+    const filter = checkFilter(given);
+    const { tokens } = this.#ports;
+    const scope = JSON.stringify(filter);
+    const start = pageToken === "" ? firstPosition(filter) : tokens.open(pageToken, scope);
+    if (start === null) throw new Fault("FIELD_INVALID", BAD_TOKEN, { field: "page_token" });
+    const { found, end } = await this.#search(filter, start, limit + 1).catch((cause: unknown) => {
+      throw new Fault("STORE_UNAVAILABLE", "The trail could not be read.", { cause, retryAfterMs: 1000 });
+    });
+    const decisions = found.slice(0, limit);
+    const isFull = found.length > limit;
+    const next = isFull ? positionOf(decisions.at(-1)) : end;
+    return {
+      decisions,
+      nextPageToken: next === null ? "" : tokens.seal(next, scope),
+      timeWasUp: !isFull && end !== null,
+      searchedTo: next?.at ?? null,
+    };
+  }
+
+  /** @returns what was found, and where the search was given up; null if it came to its end, or found enough */
+  async #search(
+    filter: DecisionFilter,
+    start: Position,
+    wanted: number,
+  ): Promise<{ found: DecisionSummary[]; end: Position | null }> {
+    const { trail, monotonic, rowsAtOnce } = this.#ports;
+    const until = monotonic() + BUDGET_MS;
+    const found: DecisionSummary[] = [];
+    let before = start;
+    for (
+      let rows = Math.min(rowsAtOnce, Math.max(FIRST_ROWS, 4 * wanted));
+      ;
+      rows = Math.min(rowsAtOnce, rows * GROWTH)
+    ) {
+      // A grant allows little, and has an index of its own.
+      const from = filter.grantId === null ? await trail.timeOfRow(before, filter.from, rows) : null;
+      found.push(...(await trail.search({ ...filter, from: from ?? filter.from }, before, wanted - found.length)));
+      if (from === null || found.length >= wanted) return { found, end: null };
+      before = { at: from, id: LOWEST_ID };
+      if (monotonic() >= until) return { found, end: before };
+    }
+  }
+}
+
+const BAD_TOKEN = "page_token must be the next_page_token of an earlier page with the same filter.";
+
+function firstPosition({ to }: DecisionFilter): Position {
+  return to === null ? END : { at: to, id: LOWEST_ID };
+}
+
+function positionOf(decision: DecisionSummary | undefined): Position | null {
+  return decision === undefined ? null : { at: decision.recordedAt, id: decision.decisionId };
+}

@@ -1,0 +1,109 @@
+import { type Client } from "@connectrpc/connect";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { Command, InvalidArgumentError } from "commander";
+import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { DecisionSchema, ReasonSchema, SourceSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import type { DecisionSummary } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
+import { isoMicros } from "../clock.ts";
+import { withAdmin } from "./admin-client.ts";
+import { showDecision } from "./audit.ts";
+import { type FilterFlags, filterOf, withFilter } from "./decision-filter.ts";
+import type { Io } from "./io.ts";
+import { outJson, outTable, wordOf } from "./output.ts";
+
+interface ListFlags extends FilterFlags {
+  readonly limit: number;
+  readonly all?: true;
+  readonly json?: true;
+}
+
+/** `datacrawl decision list|show`. */
+export function decisionCommand(io: Io): Command {
+  const command = new Command("decision").description("Look at what was decided, and why.");
+  withFilter(command.command("list"))
+    .description("List decisions, newest first.")
+    .option("--limit <n>", "how many at most", parseLimit, 100)
+    .option("--all", "all of them")
+    .option("--json", "print a list of decisions")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  datacrawl decision list --agent billing-1 --decision deny --since 4h
+  datacrawl decision list --reason CIRCUIT_OPEN --reason SERVICE_UNAVAILABLE --all --json
+  datacrawl decision list --tool "gmail.*" --text refund-17
+`,
+    )
+    .action((flags: ListFlags) => list(io, flags));
+  command
+    .command("show")
+    .description("Show a decision with all that is known of it. Exit status 1 if its hash does not hold any more.")
+    .argument("<decision-id>", "a UUID")
+    .option("--json", "print one JSON value")
+    .addHelpText("after", "\nExample:\n  datacrawl decision show 0195e0b2-7a3b-7c1d-8a2b-1234567890ab\n")
+    .action((decisionId: string, flags: { readonly json?: true }) => showDecision(io, decisionId, flags));
+  return command;
+}
+
+async function list(io: Io, flags: ListFlags): Promise<void> {
+  const limit = flags.all ? Number.POSITIVE_INFINITY : flags.limit;
+  const { decisions, more } = await withAdmin(io, (admin) => listUpTo(io, admin, flags, limit));
+  if (flags.json) outJson(io, decisions.map(decisionJson));
+  else outTable(io, DECISION_HEADINGS, decisions.map(decisionCells));
+  if (more) io.err(`There may be more than these ${decisions.length}: --limit, or --all.\n`);
+}
+
+/** As many as asked for, through as many pages as it takes. */
+async function listUpTo(
+  io: Io,
+  admin: Client<typeof AdminService>,
+  flags: FilterFlags,
+  limit: number,
+): Promise<{ decisions: DecisionSummary[]; more: boolean }> {
+  const filter = filterOf(flags);
+  const decisions: DecisionSummary[] = [];
+  for (let pageToken = ""; ; ) {
+    const pageSize = Math.min(1000, limit - decisions.length);
+    const page = await admin.listDecisions({ filter, pageSize, pageToken });
+    decisions.push(...page.decisions);
+    pageToken = page.nextPageToken;
+    if (pageToken === "") return { decisions, more: false };
+    if (decisions.length >= limit) return { decisions, more: true };
+    if (page.timeWasUp && page.searchedTo !== undefined)
+      io.err(`Searched back to ${timestampDate(page.searchedTo).toISOString()} …\n`);
+  }
+}
+
+export const DECISION_HEADINGS = ["RECORDED", "DECISION", "REASON", "AGENT", "TOOL", "KEY", "ID"];
+
+export function decisionCells(decision: DecisionSummary): string[] {
+  const {
+    recordedAt,
+    decision: outcome,
+    reason,
+    source,
+    agentId,
+    tool,
+    idempotencyKey,
+    decisionId,
+  } = decisionJson(decision);
+  const said = source === "guard" ? `${reason} (guard)` : reason;
+  return [recordedAt, outcome, said, agentId, tool, idempotencyKey, decisionId].map(String);
+}
+
+export function decisionJson(decision: DecisionSummary) {
+  const { $typeName: _, recordedAtUs, source, decision: outcome, reason, ...same } = decision;
+  return {
+    ...same,
+    recordedAt: isoMicros(Number(recordedAtUs)),
+    source: wordOf(SourceSchema, source).toLowerCase(),
+    decision: wordOf(DecisionSchema, outcome).toLowerCase(),
+    reason: wordOf(ReasonSchema, reason),
+  };
+}
+
+function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (Number.isInteger(limit) && limit >= 1) return limit;
+  throw new InvalidArgumentError("Write a number from 1 on, or --all.");
+}
