@@ -15,6 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "file-lock.ts",
     "key-chain.ts",
     "key-files.ts",
+    "sha256.ts",
   ],
   ["policy", "idempotency", "audit", "breaker", "bypass", "review", "authn"],
   ["authorize", "guard", "admin"],

@@ -1,4 +1,4 @@
-import { hash as digest } from "node:crypto";
+import { sha256 } from "../sha256.ts";
 import { type Column, DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "./record.ts";
 
 /** What the hash covers first, so that a row of one table never passes for a row of another or of another version. */
@@ -10,12 +10,12 @@ const PRESENT_TAG = 1;
 
 /** SHA-256 of a decision row, 32 bytes. The layout is docs/audit-format.md. */
 export function hashDecision(row: DecisionRow): Buffer {
-  return digest("sha256", encodeDecision(row), "buffer");
+  return sha256(encodeDecision(row));
 }
 
 /** SHA-256 of an event row, 32 bytes. The layout is docs/audit-format.md. */
 export function hashEvent(row: EventRow): Buffer {
-  return digest("sha256", encodeRow(EVENT_DOMAIN, EVENT_COLUMNS, row), "buffer");
+  return sha256(encodeRow(EVENT_DOMAIN, EVENT_COLUMNS, row));
 }
 
 /** The bytes that {@link hashDecision} digests. Valid until the next call. */
@@ -34,7 +34,7 @@ export function digestPayload(salt: Uint8Array, canonicalPayload: string): Buffe
   const bytes = Buffer.allocUnsafe(salt.length + Buffer.byteLength(canonicalPayload));
   bytes.set(salt);
   bytes.write(canonicalPayload, salt.length);
-  return digest("sha256", bytes, "buffer");
+  return sha256(bytes);
 }
 
 // One scratch for all rows: encoding is synchronous, and a row is hashed before the next one is encoded.

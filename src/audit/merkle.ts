@@ -1,4 +1,4 @@
-import { hash as digest } from "node:crypto";
+import { sha256 } from "../sha256.ts";
 
 /**
  * RFC 6962's Merkle tree (section 2.1), over a store of the hashes of full subtrees. Sizes and indices are whole numbers up to
@@ -26,16 +26,16 @@ const LEAF_PREFIX = Buffer.of(0);
 const NODE_PREFIX = Buffer.of(1);
 
 /** The root of a tree without leaves. */
-export const EMPTY_ROOT: Buffer = digest("sha256", Buffer.alloc(0), "buffer");
+export const EMPTY_ROOT: Buffer = sha256(Buffer.alloc(0));
 
 /** The hash of a leaf that holds `data`. */
 export function hashLeaf(data: Uint8Array): Buffer {
-  return digest("sha256", Buffer.concat([LEAF_PREFIX, data]), "buffer");
+  return sha256(Buffer.concat([LEAF_PREFIX, data]));
 }
 
 /** The hash of the node above `left` and `right`, each of 32 bytes. */
 export function hashNode(left: Uint8Array, right: Uint8Array): Buffer {
-  return digest("sha256", Buffer.concat([NODE_PREFIX, left, right]), "buffer");
+  return sha256(Buffer.concat([NODE_PREFIX, left, right]));
 }
 
 /**

@@ -1,4 +1,5 @@
-import { createPublicKey, hash as digest, type KeyObject, sign, verify } from "node:crypto";
+import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { sha256 } from "../sha256.ts";
 
 /**
  * Signed notes (c2sp.org/signed-note) with Ed25519: a text, an empty line, and a line for each signature. Stricter than the
@@ -61,7 +62,7 @@ export function noteKey(name: string, publicKey: Uint8Array): NoteKey {
   if (publicKey.length !== PUBLIC_KEY_BYTES)
     throw malformed(`an Ed25519 public key has ${PUBLIC_KEY_BYTES} bytes, not ${publicKey.length}`);
   const named = Buffer.concat([Buffer.from(`${name}\n`), ED25519, publicKey]);
-  return { name, id: digest("sha256", named, "buffer").readUInt32BE(0), publicKey };
+  return { name, id: sha256(named).readUInt32BE(0), publicKey };
 }
 
 /** A public key as text: `<name>+<key id in hex>+<base64 of type and key>`. */

@@ -1,5 +1,6 @@
-import { hash, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import type { RandomPool } from "../ids.ts";
+import { sha256 } from "../sha256.ts";
 
 /** What an agent's id may be. */
 export const AGENT_ID = /^[a-z0-9][a-z0-9.-]{0,62}$/;
@@ -38,7 +39,7 @@ export function newCredential(agentId: string, random: RandomPool): Credential {
 
 /** What is stored of a secret. Plain SHA-256 suffices: 256 random bits cannot be guessed, however fast the hash. */
 export function hashSecret(secret: string): Buffer {
-  return hash("sha256", secret, "buffer");
+  return sha256(secret);
 }
 
 export function secretMatches(secret: string, storedHash: Uint8Array): boolean {

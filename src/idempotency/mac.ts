@@ -1,4 +1,4 @@
-import { hash } from "node:crypto";
+import { sha256 } from "../sha256.ts";
 
 const BLOCK_BYTES = 64;
 const DIGEST_BYTES = 32;
@@ -34,9 +34,8 @@ export class Mac {
       const length = typeof part === "string" ? this.#inner.write(part, at + 4) : copy(part, this.#inner, at + 4);
       at = this.#inner.writeUInt32BE(length, at) + length;
     }
-    const inner = hash("sha256", this.#inner.subarray(0, at), "buffer");
-    this.#outer.set(inner, BLOCK_BYTES);
-    return hash("sha256", this.#outer, "buffer");
+    this.#outer.set(sha256(this.#inner.subarray(0, at)), BLOCK_BYTES);
+    return sha256(this.#outer);
   }
 
   /** One scratch for all calls: digesting is synchronous. */

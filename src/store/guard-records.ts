@@ -1,7 +1,7 @@
 import type { GuardEntry, Known } from "../guard/receive.ts";
 import { DECISION_COLUMNS } from "../audit/record.ts";
 import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
-import { COLUMN_VALUES, DECISION_INPUT, decisionParams } from "./decision-input.ts";
+import { COLUMN_VALUES, decisionInput, decisionJson } from "./decision-input.ts";
 
 /** A circuit as a guard last reported it. */
 export interface CircuitListing {
@@ -39,7 +39,9 @@ export class SqlGuardRecords {
   }
 
   async recordGuardBatch(entries: readonly GuardEntry[]): Promise<void> {
-    await this.#database.query(RECORD, decisionParams(entries), { name: "record_guard" });
+    await this.#database.query(RECORD, [JSON.stringify(entries.map(({ row, hash }) => decisionJson(row, hash)))], {
+      name: "record_guard",
+    });
   }
 
   async report(agentId: string, journalId: string, report: string): Promise<void> {
@@ -91,7 +93,7 @@ SELECT
    WHERE decision_id = ANY ($5::text::uuid[]))::text AS ids`;
 
 const RECORD = `
-WITH input AS (${DECISION_INPUT}), claimed AS (
+WITH input AS (${decisionInput()}), claimed AS (
   INSERT INTO guard_records (agent_id, record_hash, journal_id, sequence, decision_id, recorded_at)
   SELECT agent_id, guard_record_hash, guard_journal_id, guard_sequence, decision_id, ${timestampOf("recorded_at")}
   FROM input ORDER BY agent_id COLLATE "C", guard_record_hash

@@ -3,7 +3,7 @@ import { CommitUnknown, type Entry, PoisonedBatch, type RecordStore, type Writte
 import type { Reason } from "../decision.ts";
 import type { Claim, Ledger, Variant } from "../idempotency/ledger.ts";
 import { arrayLiteral, type Database, microsOf, SqlError, timestampOf } from "./database.ts";
-import { COLUMN_VALUES, decisionInput, decisionParams } from "./decision-input.ts";
+import { bytea, COLUMN_VALUES, decisionInput, decisionJson } from "./decision-input.ts";
 
 const CLAIM_LIFETIME = "interval '24 hours'";
 /** How often a batch that lost a deadlock is tried in all. */
@@ -18,7 +18,7 @@ export class SqlRecordStore implements RecordStore, Ledger {
   }
 
   async recordBatch(entries: readonly Entry[]): Promise<ReadonlyMap<string, Written>> {
-    const params = batchParams(entries);
+    const params = [JSON.stringify(entries.map(entryJson))];
     for (let attempt = 1; ; attempt++) {
       try {
         const [row] = await this.#database.query<RecordedRow>(RECORD, params, { name: "record" });
@@ -125,13 +125,13 @@ DELETE FROM idempotency_claims WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM idempotency_claims WHERE expires_at < now() - interval '1 minute' LIMIT 5000 FOR UPDATE SKIP LOCKED))
 RETURNING 1`;
 
-function batchParams(entries: readonly Entry[]): string[] {
-  return [
-    ...decisionParams(entries),
-    arrayLiteral(entries.map(({ claim }) => claim?.variant ?? null)),
-    arrayLiteral(entries.map(({ payload }) => payload?.salt ?? null)),
-    arrayLiteral(entries.map(({ payload }) => payload?.canonical ?? null)),
-  ];
+function entryJson({ row, hash, claim, payload }: Entry): object {
+  return {
+    ...decisionJson(row, hash),
+    variant: bytea(claim?.variant ?? null),
+    salt: bytea(payload?.salt ?? null),
+    canonical: payload?.canonical ?? null,
+  };
 }
 
 function writtenOf(entries: readonly Entry[], row: RecordedRow | undefined): ReadonlyMap<string, Written> {
