@@ -91,14 +91,18 @@ describe("group commit", () => {
     );
   });
 
-  test("nobody is told that he is written when the store fails", async () => {
-    const { store, writer } = setUp();
+  test("nobody is told that he is written when the store fails, and the failure is told once", async () => {
+    const store = new ManualStore();
+    const failures: unknown[] = [];
+    const observer = { batch: () => undefined, storeError: (error: unknown) => void failures.push(error) };
+    const writer = new RecordWriter(store, () => 0, observer, small);
     const results = Promise.allSettled(["a", "b"].map((key) => writer.record(entryFor(key), never)));
     await Promise.resolve();
     store.batches.shift()?.fail(new Error("gone"));
     for (const result of await results) {
       expect(result).toMatchObject({ status: "rejected", reason: { code: "STORE_UNAVAILABLE" } });
     }
+    expect(failures).toEqual([new Error("gone")]);
   });
 
   test("an entry that nobody waits for any more is not written", async () => {

@@ -38,6 +38,10 @@ describe.skipIf(inject("postgresUrl") === null)("Postgres gone for a while", () 
 
   const residentMiB = (): number =>
     Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${service.child.pid}/status`, "utf8"))?.[1]) / 1024;
+  const storeErrors = async (): Promise<number> => {
+    const page = await (await fetch(`${service.connectUrl}/metrics`)).text();
+    return Number(/^datacrawl_store_errors_total (\d+)$/m.exec(page)?.[1]);
+  };
   const rowFor = async (key: string): Promise<string | undefined> => {
     const { rows } = await database.query(
       "SELECT decision_id::text AS id FROM audit_decisions WHERE idempotency_key = $1",
@@ -70,7 +74,7 @@ describe.skipIf(inject("postgresUrl") === null)("Postgres gone for a while", () 
     test(`${how} for 10 s and back: no restart, no answer without a row, no growth`, async () => {
       // Node's heap grows to its usual size under any load; what is looked for here grows on.
       await flood(`warm-${how}`, 3000);
-      const before = residentMiB();
+      const [before, errorsBefore] = [residentMiB(), await storeErrors()];
       const flooding = flood(how, 12_000);
       await sleep(1000);
       if (mode === "cut") await proxy.setListening(false);
@@ -96,6 +100,7 @@ describe.skipIf(inject("postgresUrl") === null)("Postgres gone for a while", () 
       const after = await ask(service.connectUrl, cluster.agentKey, request(`after-${how}`));
       expect(after.body["decision"]).toBe("DECISION_ALLOW");
       expect(residentMiB() - before).toBeLessThan(250);
+      expect(await storeErrors()).toBeGreaterThan(errorsBefore);
       // What failed is asked again, and is decided once.
       for (const { key } of refused.slice(0, 20)) {
         const retry = await ask(service.connectUrl, cluster.agentKey, request(key));

@@ -98,6 +98,19 @@ describe("Readiness", () => {
 });
 
 describe("metrics", () => {
+  test("have every series from the start, at 0", async () => {
+    const page = (await get("/metrics")).body.toString();
+    for (const line of [
+      'datacrawl_step_seconds_count{step="remember"} 0',
+      'datacrawl_decisions_total{decision="needs_review",reason="REVIEW_PENDING"} 0',
+      'datacrawl_refused_total{code="QUEUE_FULL"} 0',
+      'datacrawl_authentication_failures_total{code="CREDENTIAL_MISSING"} 0',
+      "datacrawl_store_errors_total 0",
+    ]) {
+      expect(page).toContain(`\n${line}\n`);
+    }
+  });
+
   test("count decisions, refusals and what is under way, under names of ours alone", async () => {
     const holding = roadsTo(open).map(({ ask }) => ask({ ...VALID, tool: "hold" }));
     await expect.poll(async () => await open.metrics.metrics()).toContain(`datacrawl_in_flight ${holding.length}`);
