@@ -53,11 +53,19 @@ export interface WriterLimits {
   readonly queuePerAgent: number;
   /** Entries in one statement. */
   readonly batch: number;
+  /** Characters of payloads in one statement, of which there is at least one: it must be done before it times out. */
+  readonly batchPayloads: number;
   /** Statements under way at once. */
   readonly inFlight: number;
 }
 
-export const WRITER_LIMITS: WriterLimits = { queue: 8192, queuePerAgent: 2048, batch: 256, inFlight: 2 };
+export const WRITER_LIMITS: WriterLimits = {
+  queue: 8192,
+  queuePerAgent: 2048,
+  batch: 256,
+  batchPayloads: 2 * 1024 * 1024,
+  inFlight: 2,
+};
 
 /** What the writer tells about itself; all optional work, called synchronously. */
 export interface WriterObserver {
@@ -134,6 +142,7 @@ export class RecordWriter {
     const claims = new Set<string>();
     const postponed: Waiting[] = [];
     const now = this.#monotonic();
+    let payloads = 0;
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       if (next.deadline.at <= now) {
         next.reject(new Fault("DEADLINE_EXCEEDED", "The deadline passed before the decision could be recorded."));
@@ -146,7 +155,8 @@ export class RecordWriter {
       }
       if (claim !== null) claims.add(claim);
       batch.push(next);
-      if (batch.length === this.#limits.batch) break;
+      payloads += next.entry.payload?.canonical.length ?? 0;
+      if (batch.length === this.#limits.batch || payloads >= this.#limits.batchPayloads) break;
     }
     for (const waiting of postponed.reverse()) this.#queue.unshift(waiting.entry.row.agentId, waiting);
     return batch;

@@ -19,6 +19,7 @@ import type { PolicyInput } from "../policy/bundle.ts";
 import type { Redaction } from "../policy/redaction.ts";
 import type { Answer, AuthorizeHandler, Call } from "./call.ts";
 import { type Asked, claimOf, makeEntry, type Terms } from "./entry.ts";
+import { PayloadBudget } from "./payload-budget.ts";
 import { parseRequest, type Question } from "./request.ts";
 import { type StepObserver, Stopwatch } from "./stopwatch.ts";
 
@@ -78,6 +79,7 @@ const CLAIM_TRIES = 3;
  */
 export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
   const flights = new Flights<Settled>();
+  const payloads = new PayloadBudget();
 
   return async function authorize(call: Call): Promise<Answer> {
     let agent: AuthenticatedAgent | null = null;
@@ -98,10 +100,15 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
 
       const flight = flightName(question.agentId, question.idempotencyKey, requestDigest);
       const asked = { ...question, credentialId: agent.keyId, requestDigest, traceId: traceIdOf(call) };
+      const held = question.canonicalPayload.length;
+      payloads.hold(question.agentId, held);
       const { joined, result } = flights.share(flight, call.deadlineAt, (deadline) => {
         const slot = ports.cache.at(question.agentId, question.idempotencyKey);
         return settle(ports, { ...asked, slot, deadline }, watch);
       });
+      // Not when the caller is answered: what it asked may wait longer than the caller.
+      const release = (): void => payloads.release(question.agentId, held);
+      result.then(release, release);
       const settled = await beforeDeadline(result, call, ports.monotonic);
 
       const answer = answerTo(question, settled, joined, untrusted.nonce);

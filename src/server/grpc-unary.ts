@@ -70,7 +70,12 @@ class GrpcCall implements UnaryCall {
   authorization: string | undefined;
   traceparent: string | undefined;
   deadlineAt = 0;
-  readonly readBody = () => decodeAuthorizeRequest(this.request);
+  /** Lets go of the bytes, which may be many more than what they say. */
+  readonly readBody = () => {
+    const bytes = this.request;
+    this.#message = undefined;
+    return decodeAuthorizeRequest(bytes);
+  };
 
   constructor(base: BaseCall, { path, method }: Called, ports: UnaryPorts) {
     this.#base = base;

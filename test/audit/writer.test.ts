@@ -39,7 +39,7 @@ class ManualStore implements RecordStore {
 
 const quiet = { batch: () => undefined, storeError: () => undefined };
 const never = { at: Number.POSITIVE_INFINITY };
-const small = { queue: 100, queuePerAgent: 50, batch: 8, inFlight: 2 };
+const small = { queue: 100, queuePerAgent: 50, batch: 8, batchPayloads: 1000, inFlight: 2 };
 
 function setUp(monotonic = (): number => 0) {
   const store = new ManualStore();
@@ -116,6 +116,19 @@ describe("group commit", () => {
     now = 11;
     await Promise.all([expect(late).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" }), store.drain()]);
     expect(store.held).toEqual(new Set(["a", "b"]));
+  });
+
+  test("a batch ends with the payload that makes it large, and the rest follow", async () => {
+    const { store, writer } = setUp();
+    const sized = (key: string, size: number): Entry => {
+      return { ...entryFor(key), payload: { salt: new Uint8Array(16), canonical: " ".repeat(size) } };
+    };
+    const sizes = [400, 400, 400, 400, 5000, 10];
+    const results = Promise.all(sizes.map((size, index) => writer.record(sized(`k${index}`, size), never)));
+    await Promise.resolve();
+    expect(store.batches.map(({ entries }) => entries.length)).toEqual([3, 2]);
+    await store.drain();
+    expect((await results).every((written) => written !== null)).toBe(true);
   });
 
   test("the queue is bounded, for all and for each agent", async () => {
