@@ -4,10 +4,11 @@ import { DecisionSchema, ReasonSchema, SourceSchema } from "../../gen/datacrawl/
 import { DECISION_COLUMNS } from "../audit/record.ts";
 import { isoMicros } from "../clock.ts";
 import { withAdmin } from "./admin-client.ts";
+import { checkCommands } from "./audit-check.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable, wordOf } from "./output.ts";
 
-/** `datacrawl audit show`. */
+/** `datacrawl audit …`. */
 export function auditCommand(io: Io): Command {
   const command = new Command("audit").description("Look into the audit trail.");
   command
@@ -16,6 +17,7 @@ export function auditCommand(io: Io): Command {
     .argument("<decision-id>", "a UUID")
     .option("--json", "print the row by column, its stored hash and the hash as recomputed")
     .action((decisionId: string, flags: { readonly json?: true }) => showDecision(io, decisionId, flags));
+  for (const one of checkCommands(io)) command.addCommand(one);
   return command;
 }
 

@@ -1,26 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync, rmSync } from "node:fs";
-import { resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findPython } from "../support/python.ts";
 import { demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 
-/** A Python that has grpcio-tools, or null. */
-function findPython(): string | null {
-  const candidates = [process.env["TEST_PYTHON"], resolve(".venv/bin/python"), "python3"];
-  const found = candidates.find(
-    (path) => path !== undefined && spawnSync(path, ["-c", "import grpc, grpc_tools"]).status === 0,
-  );
-  return found ?? null;
-}
-
-const python = findPython();
-if (python === null) {
-  const missing =
-    "no Python with grpcio-tools found: python3 -m venv .venv && .venv/bin/pip install grpcio-tools (or set TEST_PYTHON)";
-  // Under CI a skipped suite is a failure.
-  if (process.env["CI"] === "true") throw new Error(missing);
-  process.stderr.write(`\nSKIPPED: ${missing}\n\n`);
-}
+const python = findPython("grpc, grpc_tools", "grpcio-tools");
 
 interface PythonCall {
   readonly tool?: string;

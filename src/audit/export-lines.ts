@@ -1,0 +1,71 @@
+import type { Micros } from "../clock.ts";
+import type { KeptPayload } from "./proof.ts";
+import { payloadToJson } from "./proof.ts";
+import { DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "./record.ts";
+import { rowToJson, toHex } from "./row-json.ts";
+
+/** The lines that an export is made of, each with its newline (docs/proof-format.md). `export-check.ts` reads them. */
+
+export const EXPORT_FORMAT = "datacrawl.audit.export.v1";
+
+export interface ExportTotals {
+  readonly decisions: number;
+  readonly events: number;
+  readonly payloads: number;
+}
+
+/** A row of the trail with its place in the tree. */
+export type SealedRow = { readonly seq: number; readonly hash: Uint8Array } & (
+  | { readonly stream: "decisions"; readonly row: DecisionRow; readonly payload: KeptPayload | null }
+  | { readonly stream: "events"; readonly row: EventRow }
+);
+
+export function headerLine(header: {
+  readonly log: string;
+  /** Null for all from the beginning. */
+  readonly from: Micros | null;
+  readonly to: Micros;
+  readonly payloads: boolean;
+  readonly verifierKeys: readonly string[];
+}): string {
+  const { log, from, to, payloads, verifierKeys } = header;
+  return lineOf({ format: EXPORT_FORMAT, log, from, to, payloads, verifier_keys: verifierKeys });
+}
+
+export function epochLine(epoch: number): string {
+  return lineOf({ epoch });
+}
+
+export function rowLine(sealed: SealedRow): string {
+  const { seq, hash } = sealed;
+  if (sealed.stream === "events")
+    return lineOf({ seq, hash: toHex(hash), event: rowToJson(EVENT_COLUMNS, sealed.row) });
+  const decision = rowToJson(DECISION_COLUMNS, sealed.row);
+  const payload = sealed.payload === null ? {} : { payload: payloadToJson(sealed.payload) };
+  return lineOf({ seq, hash: toHex(hash), decision, ...payload });
+}
+
+/**
+ * Leaves without their rows.
+ *
+ * @param end the leaf after them
+ * @param nodes the hashes of `subtreesOf` from the leaf before to `end`
+ */
+export function gapLine(end: number, nodes: readonly Uint8Array[]): string {
+  return lineOf({ gap: end, nodes: nodes.map(toHex) });
+}
+
+/** @param note where the tree has the size that it states */
+export function checkpointLine(note: string): string {
+  return lineOf({ checkpoint: note });
+}
+
+/** @param sha256 in hex, of all bytes before this line */
+export function endLine(totals: ExportTotals, sha256: string): string {
+  const { decisions, events, payloads } = totals;
+  return lineOf({ end: { decisions, events, payloads, sha256 } });
+}
+
+function lineOf(value: object): string {
+  return `${JSON.stringify(value)}\n`;
+}

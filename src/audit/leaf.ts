@@ -1,0 +1,10 @@
+import { hashLeaf } from "./merkle.ts";
+
+/** The tables whose rows are leaves of the trail's tree, and the byte that tells them apart there. */
+export const STREAM = { decisions: 1, events: 2 } as const;
+export type Stream = keyof typeof STREAM;
+
+/** The leaf hash of a row. @param rowHash SHA-256 of the row, 32 bytes (docs/audit-format.md) */
+export function rowLeaf(stream: Stream, rowHash: Uint8Array): Buffer {
+  return hashLeaf(Buffer.concat([Buffer.of(STREAM[stream]), rowHash]));
+}
