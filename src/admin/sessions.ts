@@ -58,8 +58,8 @@ export interface SessionPorts {
       },
       event: HashedEvent,
     ): Promise<StoredSession | null>;
-    /** Null if it is not known or has ended. Counts as a use. */
-    use(tokenHash: Uint8Array, idle: Micros, lifetime: Micros): Promise<StoredSession | null>;
+    /** Null if it is not known or has ended. With `isUse` it counts as used. */
+    use(tokenHash: Uint8Array, idle: Micros, lifetime: Micros, isUse: boolean): Promise<StoredSession | null>;
     /** @returns whether there was one to end */
     end(tokenHash: Uint8Array, event: HashedEvent): Promise<boolean>;
   };
@@ -105,10 +105,11 @@ export class Sessions {
     }
   }
 
-  /** @throws Fault SESSION_ENDED */
-  async verify(token: string): Promise<Human> {
+  /** @param isUse whether its time without use begins anew @throws Fault SESSION_ENDED */
+  async verify(token: string, isUse = true): Promise<Human> {
     const known = TOKEN.test(token) ? hashSecret(token) : null;
-    const session = known === null ? null : await this.#ports.sessions.use(known, SESSION_IDLE, SESSION_LIFETIME);
+    const session =
+      known === null ? null : await this.#ports.sessions.use(known, SESSION_IDLE, SESSION_LIFETIME, isUse);
     if (session === null) throw new Fault("SESSION_ENDED", "The session has ended, or never was. Sign in again.");
     return humanOf(session);
   }

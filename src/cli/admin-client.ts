@@ -36,8 +36,9 @@ async function withOwnStore<Result>(
   try {
     const admin = openAdmin(store, () => systemClock.now());
     const transport = createRouterTransport((router) => {
-      for (const { method, handle } of adminRpcs(admin, { kind: "socket" })) {
-        router.rpc(method, (request, context) => handle(() => request, context));
+      for (const rpc of adminRpcs(admin, { kind: "socket" })) {
+        if ("handle" in rpc) router.rpc(rpc.method, (request, context) => rpc.handle(() => request, context));
+        else router.rpc(rpc.method, (request, context) => rpc.stream(() => request, context));
       }
     });
     return await work(transport);

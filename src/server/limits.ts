@@ -16,6 +16,8 @@ export const LIMITS = {
   maxStreamMs: 3_600_000,
   /** Streams of one listener. */
   streams: 512,
+  /** Streams of one operator at a time, over all of a process' listeners. */
+  streamsPerCaller: 32,
   /** How long after the end of a stream its caller may take to read what was sent. */
   streamEndMs: 5_000,
   /** How long a TLS handshake or the headers of a request may take. */

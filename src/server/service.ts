@@ -29,6 +29,7 @@ import type { Admin } from "./admin/service.ts";
 import { Chores } from "./chores.ts";
 import type { Check } from "./health.ts";
 import { type Log, logAnswer, logFault } from "./log.ts";
+import { LatencyWindow, timed } from "./latency.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Roads } from "./roads.ts";
 import { syncGuardRoad } from "./sync-guard.ts";
@@ -86,7 +87,13 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const events = new SqlEventStore(database);
   const guards = new SqlGuardRecords(database);
   const sessions = new SqlSessionStore(database);
-  const admin = openAdmin(store, now, () => directory.refresh());
+  const latencies = new LatencyWindow();
+  const admin = openAdmin(store, now, () => directory.refresh(), {
+    queueDepth: () => writer.depth,
+    latency: () => latencies.quantiles,
+    policyVersion: () => policies.current.version,
+    onFeedError: (error) => log.warn({ cause: String(error) }, "the trail could not be followed for operators"),
+  });
 
   const authorize = createAuthorize({
     directory,
@@ -145,7 +152,11 @@ export async function openService(config: Config, store: Store, log: Log, metric
   chores.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
 
   return {
-    roads: { authorize: traced(authorize), syncGuard: syncGuardRoad(syncGuard), source: "service" },
+    roads: {
+      authorize: timed(traced(authorize), latencies, monotonic),
+      syncGuard: syncGuardRoad(syncGuard),
+      source: "service",
+    },
     admin,
     checks: {
       store: async () => {

@@ -65,7 +65,33 @@ export class SqlDecisionSearch {
     );
     return rows.map(summaryOf);
   }
+
+  /** Decisions after `after` and before `to`: oldest first, at most `limit`. */
+  async between(after: Position, to: Micros, limit: number): Promise<DecisionSummary[]> {
+    const rows = await this.#database.query(BETWEEN, [String(after.at), after.id, String(to), limit], {
+      name: "decisions_between",
+    });
+    return rows.map(summaryOf);
+  }
+
+  /** How many were recorded from `from` on and before `to`. */
+  async count(from: Micros, to: Micros): Promise<number> {
+    const [row] = await this.#database.query<{ n: string }>(COUNT, [String(from), String(to)], {
+      name: "count_decisions",
+    });
+    return Number(row?.n);
+  }
 }
+
+const BETWEEN = `
+SELECT ${SUMMARY_COLUMNS} FROM audit_decisions d
+WHERE d.recorded_at >= ${timestampOf("$1::bigint")} AND d.recorded_at < ${timestampOf("$3::bigint")}
+  AND (d.recorded_at > ${timestampOf("$1::bigint")} OR d.decision_id > $2::text::uuid)
+ORDER BY d.recorded_at, d.decision_id LIMIT $4::bigint`;
+
+const COUNT = `
+SELECT count(*)::text AS n FROM audit_decisions
+WHERE recorded_at >= ${timestampOf("$1::bigint")} AND recorded_at < ${timestampOf("$2::bigint")}`;
 
 /** The conditions of one statement, each with the parameters it needs: what is not asked for costs the planner nothing. */
 class Conditions {

@@ -38,10 +38,9 @@ export class SqlSessionStore implements StoredSessions {
     return row === undefined ? null : sessionOf(row);
   }
 
-  async use(tokenHash: Uint8Array, idle: Micros, lifetime: Micros): Promise<StoredSession | null> {
-    const [row] = await this.#database.query<SessionRow>(USE, [tokenHash, String(idle), String(lifetime)], {
-      name: "use_session",
-    });
+  async use(tokenHash: Uint8Array, idle: Micros, lifetime: Micros, isUse: boolean): Promise<StoredSession | null> {
+    const params = [tokenHash, String(idle), String(lifetime), isUse ? "yes" : "no"];
+    const [row] = await this.#database.query<SessionRow>(USE, params, { name: "use_session" });
     return row === undefined ? null : sessionOf(row);
   }
 
@@ -100,7 +99,7 @@ WITH found AS (
 ), used AS (
   -- Not at each use: a dashboard that asks every second would write as often.
   UPDATE operator_sessions SET used_at = now()
-  WHERE token_hash = $1::bytea AND EXISTS (SELECT FROM found WHERE used_at < now() - interval '1 minute')
+  WHERE token_hash = $1::bytea AND $4::text = 'yes' AND EXISTS (SELECT FROM found WHERE used_at < now() - interval '1 minute')
 )
 SELECT name, role, ${microsOf("signed_in_at")} AS signed_in_at, methods FROM found`;
 

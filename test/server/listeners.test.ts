@@ -233,7 +233,9 @@ const standIn: AdminRpc[] = Object.values(AdminService.method).flatMap((method) 
   const handle = adminStandIn[method.localName as keyof typeof adminStandIn] as
     | ((request: Message) => Promise<Message>)
     | undefined;
-  return handle === undefined ? [] : [{ method, handle: async (read) => handle(read()) }];
+  return handle === undefined || method.methodKind !== "unary"
+    ? []
+    : [{ method, handle: async (read) => handle(read()) }];
 });
 
 function postTo(socketPath: string, method: string, body: string): Promise<unknown> {

@@ -28,6 +28,8 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   unfreezeAgent: CHANGE,
   getDecision: READ,
   listDecisions: READ,
+  getOverview: READ,
+  watchAdmin: READ,
   setCircuitBypass: CHANGE,
   clearCircuitBypass: CHANGE,
   listCircuitBypasses: READ,

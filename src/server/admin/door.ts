@@ -13,14 +13,15 @@ export type Door =
 /**
  * Finds out who calls: the bearer of a token, the human of a session, or, without either, the socket.
  *
+ * @param isUse whether a session counts as used by it
  * @throws Fault if that cannot be proven
  */
-export async function identify(context: HandlerContext, door: Door, sessions: Sessions): Promise<Caller> {
+export async function identify(context: HandlerContext, door: Door, sessions: Sessions, isUse = true): Promise<Caller> {
   if (context.requestHeader.has("authorization")) {
     throw new Fault("CREDENTIAL_UNKNOWN", "The bearer token is none of an operator's.");
   }
   const token = sessionToken(context.requestHeader, isSecure(door));
-  if (token !== null) return await sessions.verify(token);
+  if (token !== null) return await sessions.verify(token, isUse);
   if (door.kind === "socket") return { kind: "socket" };
   throw new Fault("CREDENTIAL_MISSING", "Nobody has signed in: send the cookie of a session, or a bearer token.");
 }

@@ -78,10 +78,20 @@ const HEADERS = {
 } as const;
 
 function methodsOf(rpcs: readonly AdminRpc[]): RpcMethod[] {
-  return rpcs.map(({ method, handle }) => ({
+  return rpcs.map(methodOf);
+}
+
+function methodOf(rpc: AdminRpc): RpcMethod {
+  if ("handle" in rpc) {
+    const { method, handle } = rpc;
+    return { method, handle: ({ message, context }) => handle(() => decodeMessage(method.input, message), context) };
+  }
+  const { method, stream } = rpc;
+  return {
     method,
-    handle: ({ message, context }) => handle(() => decodeMessage(method.input, message), context),
-  }));
+    stream: ({ message, context, signal }) =>
+      stream(() => decodeMessage(method.input, message), { ...context, signal }),
+  };
 }
 
 function nothing(): void {}

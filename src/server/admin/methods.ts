@@ -14,10 +14,11 @@ export interface AdminCall {
 
 type Methods = typeof AdminService.method;
 
-/** What answers each method; rejects with Faults. */
+type Answer<M extends AdminMethod> = Methods[M]["methodKind"] extends "server_streaming"
+  ? AsyncIterable<MessageInitShape<Methods[M]["output"]>>
+  : Promise<MessageInitShape<Methods[M]["output"]>>;
+
+/** What answers each method; rejects with Faults. A stream ends with the signal of its call's context. */
 export type AdminMethods = {
-  readonly [M in AdminMethod]: (
-    request: MessageShape<Methods[M]["input"]>,
-    call: AdminCall,
-  ) => Promise<MessageInitShape<Methods[M]["output"]>>;
+  readonly [M in AdminMethod]: (request: MessageShape<Methods[M]["input"]>, call: AdminCall) => Answer<M>;
 };

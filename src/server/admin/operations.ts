@@ -1,8 +1,10 @@
 import { AccountOperations } from "../../admin/accounts.ts";
 import { BypassOperations } from "../../admin/bypass.ts";
 import { CallTrail } from "../../admin/call-trail.ts";
+import { DecisionFeed } from "../../admin/decision-feed.ts";
 import { DecisionSearch } from "../../admin/decision-search.ts";
 import { AdminOperations, type AdminPorts } from "../../admin/operations.ts";
+import { OverviewReader, type ProcessFigures } from "../../admin/overview.ts";
 import { PositionTokens } from "../../admin/position.ts";
 import { Sessions } from "../../admin/sessions.ts";
 import { Passwords } from "../../authn/password.ts";
@@ -17,12 +19,27 @@ import { SqlDecisionReader } from "../../store/decisions.ts";
 import { SqlEventStore } from "../../store/events.ts";
 import { SqlGuardRecords } from "../../store/guard-records.ts";
 import type { Store } from "../../store/open.ts";
+import { SqlOverview } from "../../store/overview.ts";
 import { SqlOperatorStore } from "../../store/operators.ts";
 import { SqlSessionStore } from "../../store/sessions.ts";
+import { StreamShares } from "../streams.ts";
 import type { Admin } from "./service.ts";
 
 /** How many rows of the trail one statement may look at: some ten milliseconds' worth. */
 const ROWS_AT_ONCE = { postgres: 20_000, embedded: 2_000 } as const;
+
+/** What a running service adds. */
+export interface ProcessPorts extends ProcessFigures {
+  /** Told of each failure to follow the trail. */
+  readonly onFeedError: (error: unknown) => void;
+}
+
+const NO_SERVICE: ProcessPorts = {
+  queueDepth: () => 0,
+  latency: () => null,
+  policyVersion: () => "",
+  onFeedError: () => undefined,
+};
 
 /**
  * The operators' operations on `store`.
@@ -33,6 +50,7 @@ export function openAdmin(
   store: Store,
   now: () => Micros,
   agentChanged: AdminPorts["agentChanged"] = async () => undefined,
+  process: ProcessPorts = NO_SERVICE,
 ): Admin {
   const { database } = store;
   const random = new RandomPool();
@@ -46,15 +64,26 @@ export function openAdmin(
   const sessions = new SqlSessionStore(database);
   const shared = { random, now };
   const secrets = { passwords: new Passwords(), totpSeal: new TotpSeal(store.keys.hmac) };
-  const search = new DecisionSearch({
-    trail: new SqlDecisionSearch(store.reads),
+  const trail = new SqlDecisionSearch(store.reads);
+  const tokens = new PositionTokens(store.keys.hmac);
+  const search = new DecisionSearch({ trail, monotonic, tokens, rowsAtOnce: ROWS_AT_ONCE[store.kind] });
+  const figures = new SqlOverview(store.reads);
+  const overviews = new OverviewReader({
+    trail: figures,
+    guards: figures,
+    orders: figures,
+    reviews: { countPending: async () => 0 },
+    verifications: { last: async () => null },
+    process,
+    now,
     monotonic,
-    tokens: new PositionTokens(store.keys.hmac),
-    rowsAtOnce: ROWS_AT_ONCE[store.kind],
   });
+  const feed = new DecisionFeed({ trail, now, onError: process.onFeedError });
   return {
     operations: new AdminOperations({ agents, decisions, agentChanged, ...shared }),
     search,
+    watches: { feed, search, overviews, tokens, now },
+    streams: new StreamShares(),
     bypass: new BypassOperations({ orders, agents, signingKey: store.keys.grants.signing, ...shared }),
     circuits: (agentId) => guards.circuits(agentId),
     accounts: new AccountOperations({ accounts, ...secrets, ...shared }),

@@ -1,17 +1,25 @@
-import type { DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type {
+  DescMethod,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { SessionService } from "../../../gen/datacrawl/authz/v1/session_service_pb.ts";
 import type { AccountOperations } from "../../admin/accounts.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { CallFacts, CallTrail } from "../../admin/call-trail.ts";
-import { actorOf } from "../../admin/caller.ts";
+import { actorOf, type Caller } from "../../admin/caller.ts";
 import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
 import type { Sessions } from "../../admin/sessions.ts";
+import type { WatchPorts } from "../../admin/watch.ts";
 import type { Micros } from "../../clock.ts";
 import { Fault } from "../../fault.ts";
 import { connectError } from "../status.ts";
+import { type StreamShares, yieldUntil } from "../streams.ts";
 import { type AdminMethod, checkAccess } from "./access.ts";
 import { agentMethods } from "./agents.ts";
 import { bypassMethods } from "./bypass.ts";
@@ -20,28 +28,42 @@ import { decisionMethods } from "./decisions.ts";
 import { type Door, fromOf, identify, refuseCrossSite } from "./door.ts";
 import type { AdminMethods } from "./methods.ts";
 import { operatorMethods } from "./operators.ts";
+import { overviewMethods } from "./overview.ts";
 import { type SessionMethods, sessionMethods } from "./sessions.ts";
 
 /** Everything that operators can do. */
 export interface Admin {
   readonly operations: AdminOperations;
   readonly search: DecisionSearch;
+  readonly watches: WatchPorts;
   readonly bypass: BypassOperations;
   readonly circuits: ListCircuits;
   readonly accounts: AccountOperations;
   readonly sessions: Sessions;
   readonly trail: CallTrail;
+  readonly streams: StreamShares;
   readonly now: () => Micros;
 }
 
 /** A method and what answers it; rejects with ConnectErrors. The request is read when it is known who calls. */
-export interface AdminRpc<M extends DescMethodUnary = DescMethodUnary> {
+export interface AdminUnary<M extends DescMethodUnary = DescMethodUnary> {
   readonly method: M;
   readonly handle: (
     read: () => MessageShape<M["input"]>,
     context: HandlerContext,
   ) => Promise<MessageInitShape<M["output"]>>;
 }
+
+/** The same for a method that answers with a stream, which ends with its context's signal. */
+export interface AdminStream<M extends DescMethodServerStreaming = DescMethodServerStreaming> {
+  readonly method: M;
+  readonly stream: (
+    read: () => MessageShape<M["input"]>,
+    context: HandlerContext,
+  ) => AsyncIterable<MessageInitShape<M["output"]>>;
+}
+
+export type AdminRpc = AdminUnary | AdminStream;
 
 /** AdminService and SessionService as one door serves them. */
 export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
@@ -51,31 +73,86 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...circuitMethods(admin.circuits),
     ...decisionMethods(admin.operations, admin.search),
     ...operatorMethods(admin.accounts),
+    ...overviewMethods(admin.watches),
   };
   const sessions = sessionMethods(admin.sessions, door);
   return [
-    ...Object.values(AdminService.method).map((method) => operatorRpc(method, methods, admin, door)),
+    ...Object.values(AdminService.method).map((method) =>
+      method.methodKind === "unary"
+        ? operatorRpc(method, methods, admin, door)
+        : operatorStream(method, methods, admin, door),
+    ),
     ...Object.values(SessionService.method).map((method) => sessionRpc(method, sessions, admin, door)),
   ];
 }
 
 /** `identify → may they? → do`, for every method alike. */
-function operatorRpc(method: DescMethodUnary, methods: AdminMethods, admin: Admin, door: Door): AdminRpc {
-  const name = method.localName as AdminMethod;
+function operatorRpc(method: DescMethodUnary, methods: AdminMethods, admin: Admin, door: Door): AdminUnary {
+  const name = method.localName as UnaryMethod;
   return recorded(method, admin, door, async (read, context, tell) => {
-    const caller = await identify(context, door, admin.sessions);
-    const actor = actorOf(caller);
-    tell({ actor });
-    refuseCrossSite(context, door);
-    const request = read();
-    tell({ subject: subjectOf(request) });
-    checkAccess(name, caller, admin.now());
-    return await methods[name](request as never, { caller, actor, context });
+    const { caller, request } = await admit(method.localName as AdminMethod, admin, door, read, context, tell);
+    return await methods[name](request as never, { caller, actor: actorOf(caller), context });
   });
 }
 
+type StreamMethod = "watchAdmin";
+type UnaryMethod = Exclude<AdminMethod, StreamMethod>;
+
+/** How often it is asked anew whether a stream's caller still is who it was, and still may. */
+const RECHECK_MS = 5000;
+
+/** INVARIANT: nothing is sent before the call is in the trail, nor after the caller has ceased to be allowed it. */
+function operatorStream(
+  method: DescMethodServerStreaming,
+  methods: AdminMethods,
+  admin: Admin,
+  door: Door,
+): AdminStream {
+  const name = method.localName as StreamMethod;
+  return {
+    method,
+    stream: async function* (read, context) {
+      const over = new AbortController();
+      const signal = AbortSignal.any([context.signal, over.signal]);
+      const recheck = async (): Promise<void> =>
+        checkAccess(name, await identify(context, door, admin.sessions, false), admin.now());
+      try {
+        const { caller, request } = await inTrail(method, admin, door, context, (tell) => {
+          return admit(name, admin, door, read, context, tell);
+        });
+        const actor = actorOf(caller);
+        admin.streams.take(actor, signal);
+        const timer = setInterval(() => void recheck().catch((error: unknown) => over.abort(error)), RECHECK_MS);
+        signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+        yield* yieldUntil(methods[name](request as never, { caller, actor, context: { ...context, signal } }), signal);
+      } catch (error) {
+        throw connectError(Fault.from(error));
+      } finally {
+        over.abort();
+      }
+    },
+  };
+}
+
+async function admit<Request extends object>(
+  name: AdminMethod,
+  admin: Admin,
+  door: Door,
+  read: () => Request,
+  context: HandlerContext,
+  tell: Tell,
+): Promise<{ caller: Caller; request: Request }> {
+  const caller = await identify(context, door, admin.sessions);
+  tell({ actor: actorOf(caller) });
+  refuseCrossSite(context, door);
+  const request = read();
+  tell({ subject: subjectOf(request) });
+  checkAccess(name, caller, admin.now());
+  return { caller, request };
+}
+
 /** For whoever it may be: these methods find out. */
-function sessionRpc(method: DescMethodUnary, methods: SessionMethods, admin: Admin, door: Door): AdminRpc {
+function sessionRpc(method: DescMethodUnary, methods: SessionMethods, admin: Admin, door: Door): AdminUnary {
   const name = method.localName as keyof SessionMethods;
   return recorded(method, admin, door, async (read, context, tell) => {
     refuseCrossSite(context, door);
@@ -90,24 +167,34 @@ type Work<M extends DescMethodUnary> = (
   tell: Tell,
 ) => Promise<MessageInitShape<M["output"]>>;
 
-/** INVARIANT: whatever comes of the call, it is in the trail before it is answered, or it fails. */
-function recorded<M extends DescMethodUnary>(method: M, admin: Admin, door: Door, work: Work<M>): AdminRpc<M> {
-  const name = `${method.parent.name}.${method.name}`;
+function recorded<M extends DescMethodUnary>(method: M, admin: Admin, door: Door, work: Work<M>): AdminUnary<M> {
   return {
     method,
     handle: async (read, context) => {
-      let facts: Omit<CallFacts, "outcome"> = { method: name, from: fromOf(context, door), actor: null, subject: null };
       try {
-        const [result] = await Promise.allSettled([work(read, context, (more) => (facts = { ...facts, ...more }))]);
-        const outcome = result.status === "fulfilled" ? "ok" : Fault.from(result.reason).code;
-        await admin.trail.record({ ...facts, outcome });
-        if (result.status === "fulfilled") return result.value;
-        throw result.reason;
+        return await inTrail(method, admin, door, context, (tell) => work(read, context, tell));
       } catch (error) {
         throw connectError(Fault.from(error));
       }
     },
   };
+}
+
+/** INVARIANT: whatever comes of the call, it is in the trail before it is answered, or it fails. */
+async function inTrail<Result>(
+  method: DescMethod,
+  admin: Admin,
+  door: Door,
+  context: HandlerContext,
+  work: (tell: Tell) => Promise<Result>,
+): Promise<Result> {
+  const name = `${method.parent.name}.${method.name}`;
+  let facts: Omit<CallFacts, "outcome"> = { method: name, from: fromOf(context, door), actor: null, subject: null };
+  const [result] = await Promise.allSettled([work((more) => (facts = { ...facts, ...more }))]);
+  const outcome = result.status === "fulfilled" ? "ok" : Fault.from(result.reason).code;
+  await admin.trail.record({ ...facts, outcome });
+  if (result.status === "fulfilled") return result.value;
+  throw result.reason;
 }
 
 /** What a request is about: the first of its ids. */
