@@ -34,6 +34,8 @@ export interface Config {
   /** True if the policies are the samples of the package, because the user has none. */
   readonly samplePolicies: boolean;
   readonly keysDir: string;
+  /** Where checkpoints of the audit trail are kept outside the database; null if nowhere. */
+  readonly checkpointDir: string | null;
   readonly adminSocket: string;
   readonly grpc: ListenerConfig;
   readonly connect: ListenerConfig;
@@ -60,6 +62,8 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_DATA_DIR: "where the embedded database, the keys and the admin socket live (./data)",
   DATACRAWL_POLICY_DIR: "the directory of rule files (./policies)",
   DATACRAWL_KEYS_DIR: "the directory of secret keys ($DATACRAWL_DATA_DIR/keys)",
+  DATACRAWL_CHECKPOINT_DIR:
+    "where checkpoints of the audit trail are published, shared by all replicas (embedded: $DATACRAWL_DATA_DIR/checkpoints)",
   DATACRAWL_GRPC_ADDR: "where agents' gRPC listens (127.0.0.1:7440)",
   DATACRAWL_CONNECT_ADDR: "where Connect, gRPC-Web, JSON, health and metrics listen (127.0.0.1:7441)",
   DATACRAWL_ADMIN_ADDR: "where operators' AdminService listens, beside the Unix socket (127.0.0.1:7442)",
@@ -110,6 +114,10 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
     dataDir,
     ...read.policies(policies === "needed", databaseUrl === null),
     keysDir: read.path("DATACRAWL_KEYS_DIR", resolve(dataDir, "keys")),
+    checkpointDir: read.optionalPath(
+      "DATACRAWL_CHECKPOINT_DIR",
+      databaseUrl === null ? resolve(dataDir, "checkpoints") : null,
+    ),
     adminSocket: resolve(dataDir, "admin.sock"),
     grpc: read.listener("DATACRAWL_GRPC", "127.0.0.1:7440"),
     connect: read.listener("DATACRAWL_CONNECT", "127.0.0.1:7441"),
@@ -144,6 +152,11 @@ class Reader {
 
   path(variable: string, fallback: string): string {
     return resolve(this.#cwd, this.#env[variable] || fallback);
+  }
+
+  optionalPath(variable: string, fallback: string | null): string | null {
+    const text = this.#env[variable];
+    return text ? resolve(this.#cwd, text) : fallback;
   }
 
   count(variable: string, fallback: number, least = 0): number {

@@ -14,7 +14,10 @@ export const FAILPOINTS = [
   "before-answer",
 ] as const;
 
-export type Failpoint = (typeof FAILPOINTS)[number];
+/** Where a sealer can be killed. */
+export const SEAL_FAILPOINTS = ["before-seal", "after-seal", "publishing"] as const;
+
+export type Failpoint = (typeof FAILPOINTS)[number] | (typeof SEAL_FAILPOINTS)[number];
 
 const armed = parse(process.env["DATACRAWL_TEST_FAILPOINT"]);
 

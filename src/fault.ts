@@ -37,6 +37,8 @@ export const STATUS_OF = {
   OPERATOR_EXISTS: "already_exists",
   AGENT_REVOKED: "failed_precondition",
   SIGN_IN_LIMITED: "resource_exhausted",
+  AUDIT_ROLLED_BACK: "failed_precondition",
+  AUDIT_NOT_ROLLED_BACK: "failed_precondition",
   RATE_LIMITED: "resource_exhausted",
   QUEUE_FULL: "resource_exhausted",
   MESSAGE_TOO_LARGE: "resource_exhausted",

@@ -28,6 +28,7 @@ describe("without any variable", () => {
       policyDir: join(cwd, "policies"),
       samplePolicies: false,
       keysDir: join(cwd, "data/keys"),
+      checkpointDir: join(cwd, "data/checkpoints"),
       adminSocket: join(cwd, "data/admin.sock"),
       grpc: { address: { kind: "tcp", host: "127.0.0.1", port: 7440, variable: "DATACRAWL_GRPC_ADDR" }, tls: null },
       connect: {
@@ -47,6 +48,14 @@ describe("without any variable", () => {
   test("an empty one is as good as none", () => {
     const empty = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, ""]));
     expect(loadConfig(empty, cwd)).toEqual(loadConfig({}, cwd));
+  });
+
+  test("checkpoints have no place of their own beside a database that others reach", () => {
+    const postgres = { DATABASE_URL: "postgres://service@db/datacrawl" };
+    expect(loadConfig(postgres, cwd).checkpointDir).toBeNull();
+    expect(loadConfig({ ...postgres, DATACRAWL_CHECKPOINT_DIR: "shared" }, cwd).checkpointDir).toBe(
+      join(cwd, "shared"),
+    );
   });
 
   test("it cannot be changed any more", () => {

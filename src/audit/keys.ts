@@ -1,4 +1,5 @@
-import type { KeyFilesUse } from "../key-files.ts";
+import type { KeyFilesUse, SigningKeys } from "../key-files.ts";
+import { type NoteKey, noteKey, type NoteSigner } from "./note.ts";
 
 /** The keys that sign checkpoints of the trail. */
 export const AUDIT_KEYS: KeyFilesUse = {
@@ -6,3 +7,13 @@ export const AUDIT_KEYS: KeyFilesUse = {
   linkDomain: "datacrawl.auditkey.v1",
   filePrefix: "audit-key",
 };
+
+/** The public keys of the log `origin`, oldest first; each but the first is signed by the one before it. */
+export function noteKeys(origin: string, keys: SigningKeys): NoteKey[] {
+  return keys.chain.map(({ publicKey }) => noteKey(origin, publicKey));
+}
+
+/** The key that signs now. */
+export function noteSigner(origin: string, { signing }: SigningKeys): NoteSigner {
+  return { key: noteKey(origin, signing.publicKey), privateKey: signing.privateKey };
+}

@@ -6,6 +6,7 @@ import { type DataConfig, loadDataConfig } from "../config.ts";
 import { adminRpcs } from "../server/admin/service.ts";
 import { systemClock } from "../clock.ts";
 import { openAdmin } from "../server/admin/operations.ts";
+import { openTrail } from "../server/trail.ts";
 import { openStore } from "../store/open.ts";
 import type { Io } from "./io.ts";
 
@@ -34,7 +35,8 @@ async function withOwnStore<Result>(
 ): Promise<Result> {
   const store = await openStore(config, (error) => io.err(`datacrawl: ${error.message}\n`));
   try {
-    const admin = openAdmin(store, () => systemClock.now());
+    const now = (): number => systemClock.now();
+    const admin = openAdmin(store, await openTrail(config, store, now), now);
     const transport = createRouterTransport((router) => {
       for (const rpc of adminRpcs(admin, { kind: "socket" })) {
         if ("handle" in rpc) router.rpc(rpc.method, (request, context) => rpc.handle(() => request, context));

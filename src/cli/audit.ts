@@ -5,12 +5,13 @@ import { DECISION_COLUMNS } from "../audit/record.ts";
 import { isoMicros } from "../clock.ts";
 import { withAdmin } from "./admin-client.ts";
 import { checkCommands } from "./audit-check.ts";
+import { addSealCommands } from "./audit-seals.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable, wordOf } from "./output.ts";
 
 /** `datacrawl audit …`. */
 export function auditCommand(io: Io): Command {
-  const command = new Command("audit").description("Look into the audit trail.");
+  const command = new Command("audit").description("Look into the audit trail, seal it and prove it.");
   command
     .command("show")
     .description("Show a decision as it is stored, and whether its hash still holds. Exit status 1 if it does not.")
@@ -18,6 +19,7 @@ export function auditCommand(io: Io): Command {
     .option("--json", "print the row by column, its stored hash and the hash as recomputed")
     .action((decisionId: string, flags: { readonly json?: true }) => showDecision(io, decisionId, flags));
   for (const one of checkCommands(io)) command.addCommand(one);
+  addSealCommands(command, io);
   return command;
 }
 

@@ -45,7 +45,7 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
-    this.#watch("datacrawl_in_flight", "Requests that are being worked on.", () => this.#inFlight);
+    this.watch("datacrawl_in_flight", "Requests that are being worked on.", () => this.#inFlight);
   }
 
   /** The page, in Prometheus' text format. */
@@ -84,10 +84,11 @@ export class Metrics {
 
   /** @param depth how many decisions wait to be recorded; read when the page is made */
   watchQueue(depth: () => number): void {
-    this.#watch("datacrawl_queue_depth", "Decisions that wait to be recorded.", depth);
+    this.watch("datacrawl_queue_depth", "Decisions that wait to be recorded.", depth);
   }
 
-  #watch(name: string, help: string, read: () => number): void {
+  /** A gauge that is read when the page is made. */
+  watch(name: string, help: string, read: () => number): void {
     const collect = function (this: Gauge): void {
       this.set(read());
     };

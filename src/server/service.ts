@@ -34,6 +34,10 @@ import type { Metrics } from "./metrics.ts";
 import type { Roads } from "./roads.ts";
 import { syncGuardRoad } from "./sync-guard.ts";
 import { traced } from "./tracing.ts";
+import { openTrail } from "./trail.ts";
+
+/** How long a row may be without a seal, at most and about: docs/audit.md says what that means. */
+const SEAL_EVERY_MS = 10_000;
 
 /** The decision service without its listeners. */
 export interface Service {
@@ -88,7 +92,8 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const guards = new SqlGuardRecords(database);
   const sessions = new SqlSessionStore(database);
   const latencies = new LatencyWindow();
-  const admin = openAdmin(store, now, () => directory.refresh(), {
+  const trail = await openTrail(config, store, now);
+  const admin = openAdmin(store, trail, now, () => directory.refresh(), {
     queueDepth: () => writer.depth,
     latency: () => latencies.quantiles,
     policyVersion: () => policies.current.version,
@@ -148,8 +153,24 @@ export async function openService(config: Config, store: Store, log: Log, metric
   chores.every(60_000, "record refused credentials", recordRefusals);
   chores.every(60_000, "record refused operators", () => admin.trail.report());
   chores.every(3_600_000, "purge ended sessions", () => sessions.purge(SESSION_LIFETIME));
+  chores.every(SEAL_EVERY_MS, "seal the audit trail", () => trail.keeper.turn());
   chores.every(3_600_000, "make partitions", () => store.makePartitions());
   chores.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
+
+  metrics.watch("datacrawl_audit_rolled_back", "1 if the database lacks what is published.", () =>
+    trail.keeper.rollback === null ? 0 : 1,
+  );
+  metrics.watch("datacrawl_audit_sealed_age_seconds", "Since the audit trail was last found or made sealed.", () =>
+    Math.max(0, (now() - trail.keeper.sealedAt) / 1_000_000),
+  );
+  metrics.watch(
+    "datacrawl_audit_oldest_writer_seconds",
+    "How long a transaction has kept its rows from being sealed.",
+    () => trail.keeper.oldestWriter / 1_000_000,
+  );
+  // A rollback is known before anything is answered.
+  await trail.keeper.check();
+  for (const problem of trail.keeper.problems) log.error({ problem }, "the audit trail needs attention");
 
   return {
     roads: {
@@ -168,6 +189,8 @@ export async function openService(config: Config, store: Store, log: Log, metric
       // The last good bundle decides meanwhile: a broken file must not take every replica out of service.
       policy: () =>
         policies.problem === null ? null : { warning: `the newest policies were refused: ${policies.problem}` },
+      // Decisions are recorded meanwhile, and can be sealed later.
+      audit: () => (trail.keeper.problems.length === 0 ? null : { warning: trail.keeper.problems.join("; ") }),
     },
     get policyVersion() {
       return policies.current.version;

@@ -100,7 +100,10 @@ async function openPostgres(config: DataConfig, url: string, onError: (error: Er
       database,
       reads,
       keys,
-      warnings: (await mayOwnTables(database)) ? [ONE_LOGIN] : [],
+      warnings: [
+        ...((await mayOwnTables(database)) ? [ONE_LOGIN] : []),
+        ...(config.checkpointDir === null ? [NOT_PUBLISHED] : []),
+      ],
       makePartitions: () => (owner === null ? Promise.resolve() : partitionsAs(owner, onError)),
       close: async () => {
         await reads.close();
@@ -173,6 +176,10 @@ const NOT_DURABLE =
 const ONE_LOGIN =
   "DATABASE_URL's login owns the audit tables, so whoever takes over the service can disable their guards: " +
   "use two logins (docs/operations.md)";
+
+const NOT_PUBLISHED =
+  "checkpoints of the audit trail are kept in the database alone, so a database that is rolled back goes unnoticed: set " +
+  "DATACRAWL_CHECKPOINT_DIR to a directory that all replicas share (docs/audit.md)";
 
 function userOf(url: string): string {
   return decodeURIComponent(new URL(url).username);

@@ -41,6 +41,11 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   setOperatorPassword: ACCOUNTS,
   enableOperatorTotp: ACCOUNTS,
   disableOperatorTotp: ACCOUNTS,
+  getAuditStatus: READ,
+  sealAudit: CHANGE,
+  listAuditKeys: READ,
+  rotateAuditKey: CHANGE,
+  acknowledgeAuditRollback: CHANGE,
 };
 
 /** How long a sign-in is good for what needs a fresh one. */

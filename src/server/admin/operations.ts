@@ -1,4 +1,5 @@
 import { AccountOperations } from "../../admin/accounts.ts";
+import { AuditOperations } from "../../admin/audit.ts";
 import { BypassOperations } from "../../admin/bypass.ts";
 import { CallTrail } from "../../admin/call-trail.ts";
 import { DecisionFeed } from "../../admin/decision-feed.ts";
@@ -23,6 +24,10 @@ import { SqlOverview } from "../../store/overview.ts";
 import { SqlOperatorStore } from "../../store/operators.ts";
 import { SqlSessionStore } from "../../store/sessions.ts";
 import { StreamShares } from "../streams.ts";
+import { AUDIT_KEYS, noteSigner } from "../../audit/keys.ts";
+import { formatVkey } from "../../audit/note.ts";
+import { rotateSigningKeys } from "../../key-files.ts";
+import type { Trail } from "../trail.ts";
 import type { Admin } from "./service.ts";
 
 /** How many rows of the trail one statement may look at: some ten milliseconds' worth. */
@@ -48,6 +53,7 @@ const NO_SERVICE: ProcessPorts = {
  */
 export function openAdmin(
   store: Store,
+  sealing: Trail,
   now: () => Micros,
   agentChanged: AdminPorts["agentChanged"] = async () => undefined,
   process: ProcessPorts = NO_SERVICE,
@@ -79,6 +85,8 @@ export function openAdmin(
     monotonic,
   });
   const feed = new DecisionFeed({ trail, now, onError: process.onFeedError });
+  const rotateKey = async (): Promise<string> =>
+    formatVkey(noteSigner(sealing.origin, await rotateSigningKeys(sealing.keysDir, AUDIT_KEYS)).key);
   return {
     operations: new AdminOperations({ agents, decisions, agentChanged, ...shared }),
     search,
@@ -90,5 +98,7 @@ export function openAdmin(
     sessions: new Sessions({ sessions, limit: new SignInLimit(monotonic), ...secrets, ...shared }),
     trail: new CallTrail({ append: (event) => events.append(event), monotonic, ...shared }),
     now,
+    audit: new AuditOperations({ keeper: sealing.keeper, seals: sealing.seals, rotateKey, events, ...shared }),
+    sealing,
   };
 }

@@ -9,6 +9,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { SessionService } from "../../../gen/datacrawl/authz/v1/session_service_pb.ts";
 import type { AccountOperations } from "../../admin/accounts.ts";
+import type { AuditOperations } from "../../admin/audit.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { CallFacts, CallTrail } from "../../admin/call-trail.ts";
 import { actorOf, type Caller } from "../../admin/caller.ts";
@@ -21,7 +22,9 @@ import { Fault } from "../../fault.ts";
 import { connectError } from "../status.ts";
 import { type StreamShares, yieldUntil } from "../streams.ts";
 import { type AdminMethod, checkAccess } from "./access.ts";
+import type { Trail } from "../trail.ts";
 import { agentMethods } from "./agents.ts";
+import { auditMethods } from "./audit.ts";
 import { bypassMethods } from "./bypass.ts";
 import { circuitMethods, type ListCircuits } from "./circuits.ts";
 import { decisionMethods } from "./decisions.ts";
@@ -43,6 +46,8 @@ export interface Admin {
   readonly trail: CallTrail;
   readonly streams: StreamShares;
   readonly now: () => Micros;
+  readonly audit: AuditOperations;
+  readonly sealing: Trail;
 }
 
 /** A method and what answers it; rejects with ConnectErrors. The request is read when it is known who calls. */
@@ -74,6 +79,7 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...decisionMethods(admin.operations, admin.search),
     ...operatorMethods(admin.accounts),
     ...overviewMethods(admin.watches),
+    ...auditMethods(admin.audit, admin.sealing),
   };
   const sessions = sessionMethods(admin.sessions, door);
   return [

@@ -8,6 +8,7 @@ import { openAdminPort, openAdminSocket } from "../../../src/server/admin/listen
 import { openAdmin } from "../../../src/server/admin/operations.ts";
 import { type Admin, adminRpcs } from "../../../src/server/admin/service.ts";
 import type { Listener } from "../../../src/server/listen.ts";
+import { openTrail } from "../../../src/server/trail.ts";
 import { loadTls } from "../../../src/server/tls.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
 import { certificateFiles, portOf } from "../open.ts";
@@ -30,7 +31,8 @@ export async function openHouse(options: { readonly tls?: boolean } = {}): Promi
   const config = loadConfig({ DATACRAWL_DATA_DIR: directory }, process.cwd());
   const store = await openStore(config, (error) => console.error("store:", error.message));
   const clock = { ahead: 0 };
-  const admin = openAdmin(store, () => systemClock.now() + clock.ahead);
+  const now = (): number => systemClock.now() + clock.ahead;
+  const admin = openAdmin(store, await openTrail(config, store, now), now);
   const certificate = certificateFiles();
   const tls = options.tls ? await loadTls(certificate) : null;
   const address = { kind: "tcp", host: "127.0.0.1", port: 0, variable: "TEST" } as const;

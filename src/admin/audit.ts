@@ -1,0 +1,118 @@
+import { makeEvent } from "../audit/event.ts";
+import type { Rollback } from "../audit/keeper.ts";
+import type { EventRow } from "../audit/record.ts";
+import type { TreeState } from "../audit/seal.ts";
+import type { Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import type { RandomPool } from "../ids.ts";
+import { checkReason } from "./checks.ts";
+
+interface HashedEvent {
+  readonly row: EventRow;
+  readonly hash: Uint8Array;
+}
+
+/** Where the trail's sealing stands. */
+export interface SealingStatus {
+  readonly epoch: number;
+  /** Rows under the newest checkpoint. */
+  readonly size: number;
+  /** The newest checkpoint, signed; null before the first. */
+  readonly note: string | null;
+  /** Rows without a seal, counted up to {@link COUNTED} of each table. */
+  readonly unsealed: number;
+  readonly problems: readonly string[];
+  readonly rollback: Rollback | null;
+}
+
+/** Counting further would cost more than it tells. */
+const COUNTED = 100_000;
+
+export interface AuditPorts {
+  readonly keeper: {
+    turn(): Promise<number>;
+    check(): Promise<void>;
+    readonly problems: string[];
+    readonly rollback: Rollback | null;
+  };
+  readonly seals: {
+    state(): Promise<TreeState>;
+    countUnsealed(since: Micros, limit: number): Promise<number>;
+    openEpoch(
+      epoch: { number: number; by: string; reason: string; lostNote: string },
+      event: HashedEvent,
+    ): Promise<boolean>;
+  };
+  /** Adds a key to the keys directory, signed by the one before. @returns the new one's verifier key */
+  readonly rotateKey: () => Promise<string>;
+  readonly events: { append(event: HashedEvent): Promise<void> };
+  readonly random: RandomPool;
+  readonly now: () => Micros;
+}
+
+/** What operators do about the trail's seals. */
+export class AuditOperations {
+  readonly #ports: AuditPorts;
+
+  constructor(ports: AuditPorts) {
+    this.#ports = ports;
+  }
+
+  /** Seals what is committed now. @returns how many rows, and the newest checkpoint. @throws Fault AUDIT_ROLLED_BACK */
+  async seal(): Promise<{ sealed: number; note: string | null }> {
+    const { keeper, seals } = this.#ports;
+    const sealed = await keeper.turn();
+    if (keeper.rollback !== null) throw new Fault("AUDIT_ROLLED_BACK", keeper.problems[0] ?? "");
+    return { sealed, note: (await seals.state()).note };
+  }
+
+  async status(): Promise<SealingStatus> {
+    const { keeper, seals } = this.#ports;
+    await keeper.check();
+    const { epoch, size, note, settledAt } = await seals.state();
+    const unsealed = await seals.countUnsealed(settledAt, COUNTED);
+    return { epoch, size, note, unsealed, problems: keeper.problems, rollback: keeper.rollback };
+  }
+
+  /**
+   * Takes note that the database was rolled back, and opens a new epoch in which sealing goes on. The checkpoint that the
+   * database does not continue stays on record.
+   *
+   * @returns the new epoch
+   * @throws Fault FIELD_INVALID, or AUDIT_NOT_ROLLED_BACK
+   */
+  async acknowledgeRollback(reason: string, actor: string): Promise<number> {
+    const checked = checkReason(reason);
+    const { keeper, seals } = this.#ports;
+    await keeper.turn();
+    const { rollback } = keeper;
+    if (rollback === null)
+      throw new Fault(
+        "AUDIT_NOT_ROLLED_BACK",
+        "The database continues what is published: there is nothing to acknowledge.",
+      );
+    const { outside, inside } = rollback;
+    const number = Math.max(outside.epoch, inside.epoch) + 1;
+    const detail = {
+      reason: checked,
+      epoch: number,
+      inside: { ...inside },
+      outside: { epoch: outside.epoch, size: outside.size },
+    };
+    const event = this.#event("audit.rollback_acknowledged", actor, detail);
+    await seals.openEpoch({ number, by: actor, reason: checked, lostNote: outside.note }, event);
+    await keeper.turn();
+    return number;
+  }
+
+  /** @returns the verifier key that signs from now on */
+  async rotateKey(actor: string): Promise<string> {
+    const vkey = await this.#ports.rotateKey();
+    await this.#ports.events.append(this.#event("audit.key_rotated", actor, { vkey }));
+    return vkey;
+  }
+
+  #event(kind: string, actor: string, detail: Parameters<typeof makeEvent>[0]["detail"] & object): HashedEvent {
+    return makeEvent({ kind, actor, detail }, this.#ports.now(), this.#ports.random);
+  }
+}

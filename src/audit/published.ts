@@ -1,0 +1,187 @@
+import { randomUUID } from "node:crypto";
+import { link, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { failpoint } from "../failpoint.ts";
+import { epochOf, parseCheckpoint } from "./checkpoint.ts";
+import { parseNote } from "./note.ts";
+
+/** A committed checkpoint. */
+export interface PublishedCheckpoint {
+  readonly epoch: number;
+  readonly size: number;
+  readonly root: Uint8Array;
+  /** Signed. */
+  readonly note: string;
+}
+
+/** A checkpoint that was found outside the database. Its signature has not been verified. */
+export interface UnverifiedCheckpoint extends PublishedCheckpoint {
+  /** Of which log it claims to be. */
+  readonly origin: string;
+}
+
+/**
+ * Checkpoints outside the database, in a directory that replicas share: what the database said once, it must go on saying. Each
+ * is a file that never changes, `<epoch>/000/000/012/345/678` for the size 12345678; `latest` is a copy of the newest, for
+ * people and programs. (One file for each three digits of a number: after c2sp.org/tlog-tiles.)
+ *
+ * What stands here was written by a replica, or by whoever can write here: it is read as unverified.
+ */
+export class CheckpointDirectory {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** The newest checkpoint; null if there is none. @throws if the directory cannot be read, or a file in it is no checkpoint */
+  async latest(): Promise<UnverifiedCheckpoint | null> {
+    return await newestBelow(this.path, DEPTH);
+  }
+
+  /** Every checkpoint, by epoch and size. @throws as {@link CheckpointDirectory.latest} */
+  async *all(): AsyncGenerator<UnverifiedCheckpoint> {
+    yield* walk(this.path, DEPTH);
+  }
+
+  /**
+   * Writes a checkpoint that is committed. Durable when it returns, and whole or not there at any moment; writing it again
+   * changes nothing.
+   *
+   * @throws Fork if another checkpoint stands in its place
+   */
+  async publish(checkpoint: PublishedCheckpoint): Promise<void> {
+    const path = join(this.path, String(checkpoint.epoch), ...groupsOf(checkpoint.size));
+    await makeDirectory(dirname(path));
+    const written = await writeOnce(path, checkpoint.note);
+    if (!written) {
+      const standing = await readCheckpoint(path);
+      if (Buffer.compare(standing.root, checkpoint.root) !== 0) throw new Fork(path);
+    }
+    failpoint("publishing");
+  }
+
+  /** Makes `latest` a copy of the newest. (Of two writers the slower one may leave an older copy, until it is done again.) */
+  async copyLatest(): Promise<void> {
+    const [newest, path] = [await this.latest(), join(this.path, "latest")];
+    if (newest === null || (await readFile(path, "utf8").catch(() => null)) === newest.note) return;
+    await replace(path, newest.note);
+  }
+}
+
+/** Two checkpoints of one size that differ: one of two histories is not the true one. */
+export class Fork extends Error {
+  override readonly name = "Fork";
+
+  constructor(path: string) {
+    super(`${path} holds another checkpoint of the same size`);
+  }
+}
+
+/** Sizes have up to fifteen digits. */
+const GROUPS = 5;
+/** Of the files: the epoch, and the groups. */
+const DEPTH = GROUPS + 1;
+const EPOCH_OR_GROUP = /^\d+$/;
+
+function groupsOf(size: number): string[] {
+  const digits = String(size).padStart(3 * GROUPS, "0");
+  return Array.from({ length: GROUPS }, (_, index) => digits.slice(3 * index, 3 * index + 3));
+}
+
+/** The numbered entries of a directory in order; none if it is not there. */
+async function list(path: string): Promise<string[]> {
+  try {
+    const names = (await readdir(path)).filter((name) => EPOCH_OR_GROUP.test(name));
+    return names.sort((left, right) => Number(left) - Number(right));
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** A crash may leave a directory without a file in it: then the one before it is looked into. */
+async function newestBelow(path: string, depth: number): Promise<UnverifiedCheckpoint | null> {
+  if (depth === 0) return await readCheckpoint(path);
+  for (const name of (await list(path)).reverse()) {
+    const found = await newestBelow(join(path, name), depth - 1);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+async function* walk(path: string, depth: number): AsyncGenerator<UnverifiedCheckpoint> {
+  if (depth === 0) {
+    yield await readCheckpoint(path);
+    return;
+  }
+  for (const name of await list(path)) yield* walk(join(path, name), depth - 1);
+}
+
+async function readCheckpoint(path: string): Promise<UnverifiedCheckpoint> {
+  const note = await readFile(path, "utf8");
+  try {
+    const checkpoint = parseCheckpoint(parseNote(note).text);
+    const { origin, size, root } = checkpoint;
+    return { origin, epoch: epochOf(checkpoint), size, root, note };
+  } catch (cause) {
+    throw new Error(`${path} is not a checkpoint: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
+  }
+}
+
+/** False if the file exists. */
+async function writeOnce(path: string, text: string): Promise<boolean> {
+  const unfinished = `${path}.${randomUUID()}`;
+  try {
+    await writeDurably(unfinished, text);
+    // link, not rename: it fails if the name is taken.
+    await link(unfinished, path);
+    await syncDirectory(dirname(path));
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw error;
+  } finally {
+    await rm(unfinished, { force: true });
+  }
+}
+
+async function replace(path: string, text: string): Promise<void> {
+  const unfinished = `${path}.${randomUUID()}`;
+  try {
+    await writeDurably(unfinished, text);
+    await rename(unfinished, path);
+    await syncDirectory(dirname(path));
+  } finally {
+    await rm(unfinished, { force: true });
+  }
+}
+
+async function writeDurably(path: string, text: string): Promise<void> {
+  const file = await open(path, "wx", 0o644);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true });
+  // A new name is durable when the directory that holds it is.
+  for (let made = path; first !== undefined && made.length >= first.length; made = dirname(made)) {
+    await syncDirectory(dirname(made));
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}

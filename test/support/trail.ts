@@ -1,0 +1,51 @@
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Rollback, TrailKeeper } from "../../src/audit/keeper.ts";
+import { AUDIT_KEYS } from "../../src/audit/keys.ts";
+import { CheckpointDirectory } from "../../src/audit/published.ts";
+import { Sealer } from "../../src/audit/seal.ts";
+import { openOrMakeSigningKeys, type SigningKeys } from "../../src/key-files.ts";
+import type { Database } from "../../src/store/database.ts";
+import { SqlRecordStore } from "../../src/store/records.ts";
+import { SqlSealStore } from "../../src/store/seals.ts";
+import { entryFor } from "./entries.ts";
+
+export interface TestTrail {
+  readonly seals: SqlSealStore;
+  readonly origin: string;
+  readonly keys: () => Promise<SigningKeys>;
+  readonly directory: CheckpointDirectory;
+  readonly rollbacks: Rollback[];
+  /** Another sealer on the same trail, as another replica has. */
+  newSealer(): Sealer;
+  newKeeper(): TrailKeeper;
+}
+
+let keysDir: string | null = null;
+
+export async function openTestTrail(database: Database, directoryPath = tempPath("checkpoints")): Promise<TestTrail> {
+  keysDir ??= tempPath("keys");
+  const dir = keysDir;
+  const seals = new SqlSealStore(database);
+  const origin = await seals.origin();
+  const keys = () => openOrMakeSigningKeys(dir, AUDIT_KEYS);
+  const directory = new CheckpointDirectory(directoryPath);
+  const rollbacks: Rollback[] = [];
+  const options = { store: seals, origin, keys };
+  const newSealer = (): Sealer => new Sealer(options);
+  const onRollback = async (rollback: Rollback): Promise<void> => void rollbacks.push(rollback);
+  const newKeeper = (): TrailKeeper => new TrailKeeper({ ...options, sealer: newSealer(), directory, onRollback });
+  return { seals, origin, keys, directory, rollbacks, newSealer, newKeeper };
+}
+
+/** Records decisions of `name`. @returns their ids */
+export async function recordDecisions(database: Database, name: string, count: number): Promise<string[]> {
+  const entries = Array.from({ length: count }, (_, index) => entryFor(`${name}-${index}`));
+  await new SqlRecordStore(database).recordBatch(entries);
+  return entries.map(({ row }) => row.decisionId);
+}
+
+function tempPath(name: string): string {
+  return join(mkdtempSync(join(tmpdir(), "datacrawl-test-")), name);
+}
