@@ -7,6 +7,8 @@ import type { Peer } from "./peer.ts";
 import { untilAnswering } from "./probe.ts";
 import { AGENT, AUTHORIZE_PATH, authorizeRequest, policyYaml } from "./question.ts";
 
+/** As `npm start` runs the service. */
+const HEAP = ["--max-semi-space-size=16"];
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 export interface Datacrawl {
@@ -66,7 +68,7 @@ function serve(
   nodeArguments: readonly string[],
   logFile: string,
 ): Child {
-  const args = [...nodeArguments, MAIN, "serve"];
+  const args = [...HEAP, ...nodeArguments, MAIN, "serve"];
   return start(stack, { name: "datacrawl serve", file: process.execPath, args, env }, logFile);
 }
 
