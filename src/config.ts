@@ -27,6 +27,19 @@ export interface ListenerConfig {
   readonly tls: TlsFiles | null;
 }
 
+export interface OidcConfig {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly roleClaim: string;
+  readonly nameClaim: string;
+  /** Null if the issuer's discovery document says it. */
+  readonly jwksUrl: string | null;
+  readonly algorithms: readonly string[];
+}
+
+/** Asymmetric ones alone. */
+const JWT_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
+
 /** What `datacrawl serve` needs. Checked whole; frozen. */
 export interface Config {
   readonly dataDir: string;
@@ -41,6 +54,8 @@ export interface Config {
   readonly connect: ListenerConfig;
   /** Operators' port; they also come over the socket. */
   readonly admin: ListenerConfig;
+  /** Who issues operators' bearer tokens; null if nobody does. */
+  readonly oidc: OidcConfig | null;
   /** Null means the embedded database. */
   readonly databaseUrl: string | null;
   /** The tables' owner; null if only the service's login is known. */
@@ -75,6 +90,12 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_CONNECT_TLS_KEY_FILE: "as DATACRAWL_TLS_KEY_FILE, for Connect alone",
   DATACRAWL_ADMIN_TLS_CERT_FILE: "as DATACRAWL_TLS_CERT_FILE, for operators alone",
   DATACRAWL_ADMIN_TLS_KEY_FILE: "as DATACRAWL_TLS_KEY_FILE, for operators alone",
+  DATACRAWL_OIDC_ISSUER: "the OpenID Connect issuer of operators' bearer tokens; without it there are none",
+  DATACRAWL_OIDC_AUDIENCE: "the audience that operators' tokens must have",
+  DATACRAWL_OIDC_ROLE_CLAIM: "the claim that names an operator's role: viewer, reviewer or operator (datacrawl_role)",
+  DATACRAWL_OIDC_NAME_CLAIM: "the claim that names the operator in the trail (sub)",
+  DATACRAWL_OIDC_JWKS_URL: "the issuer's keys; without it they are found by discovery",
+  DATACRAWL_OIDC_ALGORITHMS: "the signature algorithms that are taken, separated by commas (RS256,ES256)",
   DATABASE_URL: "postgres:// URL of the service's login; without it the database is embedded",
   DATABASE_OWNER_URL: "postgres:// URL of the tables' owner, for migrations and partitions",
   REDIS_URL: "redis:// or rediss:// URL, several separated by commas for a Cluster; without it the cache is in-process",
@@ -82,9 +103,12 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_AGENT_BURST: "requests that an agent may spend at once (twice the rate)",
   DATACRAWL_LOG_LEVEL: `${LOG_LEVELS.join(", ")} (info)`,
   DATACRAWL_API_KEY: "an agent's credential, for `datacrawl authorize` and `datacrawl sidecar`",
+  DATACRAWL_ADMIN_URL: "the service's admin port, for operators' commands on another machine (as --admin-url)",
+  DATACRAWL_OPERATOR_TOKEN: "an operator's bearer token of the OIDC issuer, for commands with an admin URL",
   DATACRAWL_URL: "the service's URL, for `datacrawl authorize` and `datacrawl sidecar`",
   DATACRAWL_CA_FILE:
-    "PEM certificate authorities that `datacrawl sidecar` trusts; its other variables: `datacrawl sidecar --help`",
+    "PEM certificate authorities that commands with an admin URL, and `datacrawl sidecar`, trust; " +
+    "the sidecar's other variables: `datacrawl sidecar --help`",
 };
 
 /**
@@ -122,6 +146,7 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
     grpc: read.listener("DATACRAWL_GRPC", "127.0.0.1:7440"),
     connect: read.listener("DATACRAWL_CONNECT", "127.0.0.1:7441"),
     admin: read.listener("DATACRAWL_ADMIN", "127.0.0.1:7442"),
+    oidc: read.oidc("DATACRAWL_OIDC"),
     databaseUrl,
     databaseOwnerUrl: read.url("DATABASE_OWNER_URL", ["postgres:", "postgresql:"]),
     redisUrl: read.urls("REDIS_URL", ["redis:", "rediss:"]),
@@ -223,6 +248,40 @@ class Reader {
       `DATACRAWL_POLICY_DIR is ${policyDir}, which does not exist: make it, with at least one rule file`,
     );
     return { policyDir, samplePolicies: false };
+  }
+
+  /** The issuer of tokens that is configured under `prefix`; null if none is. */
+  oidc(prefix: string): OidcConfig | null {
+    const variables = ["ISSUER", "AUDIENCE", "ROLE_CLAIM", "NAME_CLAIM", "JWKS_URL", "ALGORITHMS"];
+    if (!variables.some((name) => this.#env[`${prefix}_${name}`])) return null;
+    const algorithms = (this.#env[`${prefix}_ALGORITHMS`] || "RS256,ES256").split(",").map((name) => name.trim());
+    if (!algorithms.every((name) => JWT_ALGORITHMS.includes(name))) {
+      this.problems.push(`${prefix}_ALGORITHMS must be some of ${JWT_ALGORITHMS.join(", ")}, separated by commas`);
+    }
+    return {
+      issuer: this.#secureUrl(`${prefix}_ISSUER`) ?? this.#missing(`${prefix}_ISSUER`),
+      audience: this.#env[`${prefix}_AUDIENCE`] || this.#missing(`${prefix}_AUDIENCE`),
+      roleClaim: this.#env[`${prefix}_ROLE_CLAIM`] || "datacrawl_role",
+      nameClaim: this.#env[`${prefix}_NAME_CLAIM`] || "sub",
+      jwksUrl: this.#secureUrl(`${prefix}_JWKS_URL`),
+      algorithms,
+    };
+  }
+
+  #missing(variable: string): string {
+    if (!this.#env[variable]) this.problems.push(`${variable} is needed, since other variables of its kind are set`);
+    return "";
+  }
+
+  /** As it is written: an issuer is compared character by character. */
+  #secureUrl(variable: string): string | null {
+    const text = this.#env[variable];
+    if (text === undefined || text === "") return null;
+    const url = URL.parse(text);
+    const local = url?.protocol === "http:" && isLoopback(url.hostname.replace(/^\[|\]$/g, ""));
+    if (url?.protocol === "https:" || local) return text;
+    this.problems.push(`${variable} is "${text}": it must be a URL that begins with https://`);
+    return null;
   }
 
   /** A misspelt variable would be a setting that silently does not hold. */

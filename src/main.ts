@@ -1,8 +1,8 @@
-import type { Io } from "./cli/io.ts";
+import type { ProcessIo } from "./cli/io.ts";
 import { run } from "./cli/program.ts";
 import { askSecret, readInput } from "./cli/terminal.ts";
 
-const io: Io = {
+const io: ProcessIo = {
   env: process.env,
   cwd: process.cwd(),
   readInput,

@@ -36,6 +36,7 @@ describe("without any variable", () => {
         tls: null,
       },
       admin: { address: { kind: "tcp", host: "127.0.0.1", port: 7442, variable: "DATACRAWL_ADMIN_ADDR" }, tls: null },
+      oidc: null,
       databaseUrl: null,
       databaseOwnerUrl: null,
       redisUrl: null,
@@ -81,6 +82,33 @@ describe("policies", () => {
     ["when a directory was named", { DATACRAWL_POLICY_DIR: "nowhere" }],
   ])("are never samples %s", (_, env) => {
     expect(problemsOf(env, elsewhere)).toEqual([expect.stringContaining("DATACRAWL_POLICY_DIR is ")]);
+  });
+});
+
+describe("the issuer of operators' tokens", () => {
+  const issuer = { DATACRAWL_OIDC_ISSUER: "https://id.example", DATACRAWL_OIDC_AUDIENCE: "datacrawl" };
+
+  test("needs no more than its name and an audience", () => {
+    expect(loadConfig(issuer, cwd).oidc).toEqual({
+      issuer: "https://id.example",
+      audience: "datacrawl",
+      roleClaim: "datacrawl_role",
+      nameClaim: "sub",
+      jwksUrl: null,
+      algorithms: ["RS256", "ES256"],
+    });
+    expect(problemsOf({ ...issuer, DATACRAWL_OIDC_ISSUER: "http://127.0.0.1:9000" })).toEqual([]);
+  });
+
+  test.each<[Env, string]>([
+    [{ DATACRAWL_OIDC_AUDIENCE: "" }, "DATACRAWL_OIDC_AUDIENCE is needed"],
+    [{ DATACRAWL_OIDC_ISSUER: "" }, "DATACRAWL_OIDC_ISSUER is needed"],
+    [{ DATACRAWL_OIDC_ISSUER: "http://id.example" }, 'DATACRAWL_OIDC_ISSUER is "http://id.example": it must be a URL'],
+    [{ DATACRAWL_OIDC_JWKS_URL: "id.example/keys" }, "DATACRAWL_OIDC_JWKS_URL is"],
+    [{ DATACRAWL_OIDC_ALGORITHMS: "HS256" }, "DATACRAWL_OIDC_ALGORITHMS must be some of RS256"],
+    [{ DATACRAWL_OIDC_ALGORITHMS: "ES256,none" }, "DATACRAWL_OIDC_ALGORITHMS must be"],
+  ])("is refused where it would not be safe, or is half: %j", (env, problem) => {
+    expect(problemsOf({ ...issuer, ...env })).toEqual([expect.stringContaining(problem)]);
   });
 });
 

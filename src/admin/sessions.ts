@@ -81,8 +81,8 @@ export interface SignIn {
   readonly replaces: string | null;
 }
 
-/** A human whose session has been verified. */
-export type Human = Extract<Caller, { kind: "operator" }>;
+/** An operator whose sign-in or token has been verified. */
+export type Named = Extract<Caller, { kind: "operator" }>;
 
 /** Sessions of operators with local accounts. They are in the store, so that they hold on every replica. */
 export class Sessions {
@@ -93,7 +93,7 @@ export class Sessions {
   }
 
   /** @throws Fault SIGN_IN_FAILED, which does not say why; SIGN_IN_LIMITED; QUEUE_FULL */
-  async signIn(request: SignIn): Promise<{ caller: Human; token: string }> {
+  async signIn(request: SignIn): Promise<{ caller: Named; token: string }> {
     const attempt = this.#ports.limit.begin(claimedName(request.name), request.from);
     try {
       const signedIn = await this.#verifyAndStart(request);
@@ -106,21 +106,21 @@ export class Sessions {
   }
 
   /** @param isUse whether its time without use begins anew @throws Fault SESSION_ENDED */
-  async verify(token: string, isUse = true): Promise<Human> {
+  async verify(token: string, isUse = true): Promise<Named> {
     const known = TOKEN.test(token) ? hashSecret(token) : null;
     const session =
       known === null ? null : await this.#ports.sessions.use(known, SESSION_IDLE, SESSION_LIFETIME, isUse);
     if (session === null) throw new Fault("SESSION_ENDED", "The session has ended, or never was. Sign in again.");
-    return humanOf(session);
+    return namedOf(session);
   }
 
   /** From now on the token is worth nothing on any replica. */
-  async signOut(token: string, human: Human): Promise<void> {
-    const event = this.#event("operator.signed_out", human.name);
+  async signOut(token: string, { name }: Named): Promise<void> {
+    const event = this.#event("operator.signed_out", name);
     await this.#ports.sessions.end(hashSecret(token), event);
   }
 
-  async #verifyAndStart(request: SignIn): Promise<{ caller: Human; token: string }> {
+  async #verifyAndStart(request: SignIn): Promise<{ caller: Named; token: string }> {
     const { sessions, passwords } = this.#ports;
     const account = OPERATOR_NAME.test(request.name) ? await sessions.account(request.name) : null;
     if (!(await passwords.matches(request.password, account?.passwordHash ?? null)) || account === null) throw wrong();
@@ -137,7 +137,7 @@ export class Sessions {
       this.#event("operator.signed_in", account.name, request.from),
     );
     if (session === null) throw wrong();
-    return { caller: humanOf(session), token };
+    return { caller: namedOf(session), token };
   }
 
   #totpStep(name: string, sealed: Uint8Array, request: SignIn): number {
@@ -159,7 +159,7 @@ export function claimedName(name: string): string {
   return OPERATOR_NAME.test(name) ? name : "-";
 }
 
-function humanOf({ name, role, signedInAt, methods }: StoredSession): Human {
+function namedOf({ name, role, signedInAt, methods }: StoredSession): Named {
   return { kind: "operator", name, role, signedInAt, methods };
 }
 

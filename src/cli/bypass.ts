@@ -21,7 +21,7 @@ export function bypassCommand(io: Io): Command {
 
   command
     .command("set")
-    .description("Sign a grant. It replaces the agent's older one.")
+    .description("Sign a grant. It replaces the agent's older one. Needs a named operator: --as NAME.")
     .argument("<agent>")
     .requiredOption("--reason <text>", "why, for the audit trail")
     .option("--for <duration>", "such as 30m, 4h, 90s; at most 24h (default: 4h)", parseSeconds, 4 * 3600)
@@ -30,7 +30,7 @@ export function bypassCommand(io: Io): Command {
     .option("--json", "print the grant")
     .addHelpText(
       "after",
-      '\nExample:\n  datacrawl bypass set billing-1 --reason "INC-42" --for 30m --tool stripe.refund\n',
+      '\nExample:\n  datacrawl bypass set billing-1 --as alice --reason "INC-42" --for 30m --tool stripe.refund\n',
     )
     .action(async (agentId: string, flags: SetFlags) => {
       const duration = { seconds: BigInt(flags.for), nanos: 0 };

@@ -1,5 +1,5 @@
 /** What every command is given instead of reaching for the process, so that commands run the same under test. */
-export interface Io {
+export interface ProcessIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   /** All of standard input, as text. */
@@ -12,6 +12,20 @@ export interface Io {
   err(text: string): void;
   /** Sets the exit status; the command still returns normally. */
   exit(code: ExitCode): void;
+}
+
+export interface Io extends ProcessIo {
+  /** As they were parsed; for use in a command's action. */
+  adminFlags(): AdminFlags;
+}
+
+/** What every command that calls AdminService takes, wherever on the line it stands. */
+export interface AdminFlags {
+  readonly adminUrl?: string;
+  /** The operator to sign in as. */
+  readonly as?: string;
+  readonly passwordStdin?: true;
+  readonly totp?: string;
 }
 
 /** Exit statuses, the same for every command. */

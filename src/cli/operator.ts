@@ -2,7 +2,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Command, Option } from "commander";
 import { type Operator, OperatorRole, OperatorRoleSchema } from "../../gen/datacrawl/authz/v1/operators_pb.ts";
 import { UsageError } from "../fault.ts";
-import { withAdmin } from "./admin-client.ts";
+import { lineOf, withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
 
@@ -16,9 +16,6 @@ type RoleName = keyof typeof ROLES;
 interface JsonFlag {
   readonly json?: true;
 }
-interface PasswordFlag {
-  readonly passwordStdin?: true;
-}
 
 /** `datacrawl operator add|list|remove|set-role|set-password|totp`. */
 export function operatorCommand(io: Io): Command {
@@ -30,10 +27,9 @@ export function operatorCommand(io: Io): Command {
 
   leaf("add", "Add an account; the password is asked for at the terminal.")
     .addOption(roleOption())
-    .option("--password-stdin", "read the password from standard input")
     .addHelpText("after", "\nExample:\n  datacrawl operator add alice --role operator\n")
-    .action(async (name: string, flags: JsonFlag & PasswordFlag & { readonly role: RoleName }) => {
-      const password = await newPassword(io, name, flags);
+    .action(async (name: string, flags: JsonFlag & { readonly role: RoleName }) => {
+      const password = await newPassword(io, name);
       const { operator } = await withAdmin(io, (admin) =>
         admin.createOperator({ name, role: ROLES[flags.role], password }),
       );
@@ -73,13 +69,13 @@ export function operatorCommand(io: Io): Command {
       tell(io, operator, flags, `${name} is a ${flags.role} now.`);
     });
 
-  leaf("set-password", "Set a new password and end the account's sessions.")
-    .option("--password-stdin", "read the password from standard input")
-    .action(async (name: string, flags: JsonFlag & PasswordFlag) => {
-      const password = await newPassword(io, name, flags);
+  leaf("set-password", "Set a new password and end the account's sessions.").action(
+    async (name: string, flags: JsonFlag) => {
+      const password = await newPassword(io, name);
       const { operator } = await withAdmin(io, (admin) => admin.setOperatorPassword({ name, password }));
       tell(io, operator, flags, `The password of ${name} is set; its sessions have ended.`);
-    });
+    },
+  );
 
   return command.addCommand(totpCommand(io));
 }
@@ -115,8 +111,8 @@ function roleOption(): Option {
   return new Option("--role <role>", "what the account may do").choices(Object.keys(ROLES)).makeOptionMandatory();
 }
 
-async function newPassword(io: Io, name: string, { passwordStdin }: PasswordFlag): Promise<string> {
-  if (passwordStdin) return (await io.readInput()).replace(/\r?\n$/, "");
+async function newPassword(io: Io, name: string): Promise<string> {
+  if (io.adminFlags().passwordStdin) return lineOf(await io.readInput());
   const password = await io.askSecret(`New password of ${name}: `);
   if (password !== (await io.askSecret("Once more: "))) throw new UsageError(["the two passwords differ"]);
   return password;

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { UsageError } from "../fault.ts";
-import { ExitCode, type Io } from "./io.ts";
+import { type AdminFlags, ExitCode, type Io, type ProcessIo } from "./io.ts";
 import { printable } from "./output.ts";
 
 /** Of package.json, found from src/ as well as from dist/src/. */
@@ -27,10 +27,23 @@ const COMMANDS: Readonly<Record<string, (io: Io) => Promise<Command>>> = {
   migrate: async (io) => (await import("./migrate.ts")).migrateCommand(io),
 };
 
+/** The others call AdminService, over the socket or the network. */
+const LOCAL_COMMANDS: ReadonlySet<string> = new Set([
+  "serve",
+  "sidecar",
+  "authorize",
+  "policy",
+  "conformance",
+  "keys",
+  "migrate",
+]);
+
 /** Runs `datacrawl` with `args` (without node and script). Never throws: what went wrong is on stderr and in the status. */
-export async function run(args: readonly string[], io: Io): Promise<void> {
+export async function run(args: readonly string[], processIo: ProcessIo): Promise<void> {
   const program = new Command("datacrawl").version(VERSION).description("Fail-closed authorization for AI agents.");
+  const io: Io = { ...processIo, adminFlags: () => program.opts<AdminFlags>() };
   const called = COMMANDS[args[0] ?? ""];
+  if (called !== undefined && !LOCAL_COMMANDS.has(args[0] ?? "")) addAdminOptions(program);
   for (const load of called === undefined ? Object.values(COMMANDS) : [called]) program.addCommand(await load(io));
   prepare(program, io);
   try {
@@ -48,8 +61,18 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   }
 }
 
+/** On the program, so that every command below it has them. */
+function addAdminOptions(program: Command): void {
+  program
+    .option("--admin-url <url>", "the service's admin port; DATACRAWL_ADMIN_URL; without it the socket")
+    .option("--as <name>", "sign in as this operator, and out afterwards")
+    .option("--password-stdin", "read the password from standard input, not from the terminal")
+    .option("--totp <code>", "the one-time code, where the account needs one");
+}
+
 /** Commander exits the process and writes to its streams by default; here both go through `io`, for all subcommands. */
 function prepare(command: Command, io: Io): void {
+  command.configureHelp({ showGlobalOptions: true });
   command.exitOverride().configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) });
   for (const child of command.commands) prepare(child, io);
 }

@@ -13,8 +13,9 @@ const ERASE = /^[\b\u007f]$/;
 export async function askSecret(question: string): Promise<string> {
   const { stdin } = process;
   if (!stdin.isTTY) throw new UsageError([`there is no terminal to ask at: ${question.trim()} Use --password-stdin.`]);
-  process.stderr.write(question);
+  // Before the question is shown: what is typed at once must not be, either.
   stdin.setRawMode(true);
+  process.stderr.write(question);
   stdin.setEncoding("utf8");
   try {
     return await readLine(stdin);

@@ -1,10 +1,14 @@
 import { makeEvent } from "../audit/event.ts";
 import { RecordWriter } from "../audit/writer.ts";
 import { AgentDirectory } from "../authn/directory.ts";
+import { fetchJson } from "../authn/fetch-json.ts";
+import { Jwks } from "../authn/jwks.ts";
+import { JwtVerifier } from "../authn/jwt.ts";
 import { Refusals } from "../authn/refusals.ts";
 import { Admission } from "../authorize/admission.ts";
 import { createAuthorize } from "../authorize/authorize.ts";
 import { SESSION_LIFETIME } from "../admin/sessions.ts";
+import { OperatorTokens } from "../admin/tokens.ts";
 import { createSyncGuard } from "../guard/receive.ts";
 import { systemClock } from "../clock.ts";
 import type { Config } from "../config.ts";
@@ -93,11 +97,17 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const sessions = new SqlSessionStore(database);
   const latencies = new LatencyWindow();
   const trail = await openTrail(config, store, now);
-  const admin = openAdmin(store, trail, now, () => directory.refresh(), {
-    queueDepth: () => writer.depth,
-    latency: () => latencies.quantiles,
-    policyVersion: () => policies.current.version,
-    onFeedError: (error) => log.warn({ cause: String(error) }, "the trail could not be followed for operators"),
+  const issuer = openIssuer(config, now, monotonic, log);
+  await issuer?.keys.start();
+  const admin = openAdmin(store, trail, now, {
+    agentChanged: () => directory.refresh(),
+    tokens: issuer?.tokens ?? null,
+    process: {
+      queueDepth: () => writer.depth,
+      latency: () => latencies.quantiles,
+      policyVersion: () => policies.current.version,
+      onFeedError: (error) => log.warn({ cause: String(error) }, "the trail could not be followed for operators"),
+    },
   });
 
   const authorize = createAuthorize({
@@ -205,10 +215,22 @@ export async function openService(config: Config, store: Store, log: Log, metric
         );
       }
       directory.stop();
+      issuer?.keys.stop();
       await policies.close();
       await cache.close();
     },
   };
+}
+
+/** The issuer of operators' tokens; null if none is configured. */
+function openIssuer({ oidc }: Config, now: () => number, monotonic: () => number, log: Log) {
+  if (oidc === null) return null;
+  const onError = (error: unknown): void => {
+    log.error({ issuer: oidc.issuer, cause: String(error) }, "the issuer's keys could not be read");
+  };
+  const keys = new Jwks({ issuer: oidc.issuer, url: oidc.jwksUrl, fetchJson, monotonic, onError });
+  const verifier = new JwtVerifier(oidc, keys.find, now);
+  return { keys, tokens: new OperatorTokens(verifier, { role: oidc.roleClaim, name: oidc.nameClaim }) };
 }
 
 function openCache(config: Config, keys: DigestKeys, now: () => number, monotonic: () => number, log: Log): ClaimCache {

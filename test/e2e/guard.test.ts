@@ -43,6 +43,9 @@ describe("a service that dies under a sidecar", () => {
 
   const askSidecar = (request: Record<string, unknown>): Promise<Asked> => ask(sidecar.connectUrl, "none", request);
   const cli = (...args: string[]) => runCli(args, { DATACRAWL_DATA_DIR: service.dataDir });
+  const password = "correct horse battery";
+  const cliAs = (name: string, ...args: string[]) =>
+    runCli([...args, "--as", name, "--password-stdin"], { DATACRAWL_DATA_DIR: service.dataDir }, `${password}\n`);
   const shown = (id: string): { row: Record<string, unknown>; hashMatches: boolean } | null => {
     const { status, stdout } = cli("audit", "show", id, "--json");
     return status === 0 ? (JSON.parse(stdout) as { row: Record<string, unknown>; hashMatches: boolean }) : null;
@@ -63,15 +66,18 @@ describe("a service that dies under a sidecar", () => {
     await waitUntil(() => circuits()[0]?.state === "closed", 15_000, "the circuit was not reported");
   });
 
-  test("a grant is set with a reason, is listed, and needs an agent that may act", () => {
-    expect(cli("bypass", "set", "demo", "--for", "30m", "--tool", "stripe.refund").status).toBe(64);
-    expect(cli("bypass", "set", "nobody", "--reason", "x", "--all-tools").status).toBe(1);
-    expect(cli("bypass", "set", "demo", "--reason", "INC-42", "--for", "25h", "--all-tools").status).toBe(1);
-    expect(cli("bypass", "set", "demo", "--reason", "INC-42", "--for", "30m", "--tool", "stripe.refund").status).toBe(
-      0,
-    );
+  test("a grant is set by a named operator with a reason, is listed, and needs an agent that may act", () => {
+    const add = ["operator", "add", "alice", "--role", "operator", "--password-stdin"];
+    expect(runCli(add, { DATACRAWL_DATA_DIR: service.dataDir }, password).status).toBe(0);
+    expect(cliAs("alice", "bypass", "set", "demo", "--for", "30m", "--tool", "stripe.refund").status).toBe(64);
+    expect(cliAs("alice", "bypass", "set", "nobody", "--reason", "x", "--all-tools").status).toBe(1);
+    expect(cliAs("alice", "bypass", "set", "demo", "--reason", "INC-42", "--for", "25h", "--all-tools").status).toBe(1);
+    const set = ["bypass", "set", "demo", "--reason", "INC-42", "--for", "30m", "--tool", "stripe.refund"];
+    const unnamed = cli(...set);
+    expect([unnamed.status, unnamed.stderr]).toEqual([1, expect.stringContaining("--as NAME")]);
+    expect(cliAs("alice", ...set).status).toBe(0);
     expect(JSON.parse(cli("bypass", "list", "--json").stdout)).toMatchObject([
-      { agentId: "demo", tools: ["stripe.refund"], reason: "INC-42", operator: "socket" },
+      { agentId: "demo", tools: ["stripe.refund"], reason: "INC-42", operator: "operator:alice" },
     ]);
   });
 

@@ -1,5 +1,6 @@
 /** For commands that are run without a terminal. */
 export const NO_TERMINAL = {
+  adminFlags: () => ({}),
   readInput: async (): Promise<string> => "",
   askSecret: (question: string): Promise<string> => Promise.reject(new Error(`there is no terminal: ${question}`)),
 };

@@ -30,7 +30,7 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   listDecisions: READ,
   getOverview: READ,
   watchAdmin: READ,
-  setCircuitBypass: CHANGE,
+  setCircuitBypass: { role: "operator", socket: false, fresh: true },
   clearCircuitBypass: CHANGE,
   listCircuitBypasses: READ,
   listCircuits: READ,

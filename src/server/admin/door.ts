@@ -1,6 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import type { Caller } from "../../admin/caller.ts";
-import type { Human, Sessions } from "../../admin/sessions.ts";
+import type { Named, Sessions } from "../../admin/sessions.ts";
+import type { OperatorTokens } from "../../admin/tokens.ts";
 import { Fault } from "../../fault.ts";
 import { nodeRequestOf } from "../rpc.ts";
 import { clearCookie, sessionCookie, sessionToken } from "./cookie.ts";
@@ -10,20 +11,38 @@ export type Door =
   /** The Unix socket, or this very process: a way in, not an identity. */
   { readonly kind: "socket" } | { readonly kind: "network"; readonly tls: boolean };
 
+/** What can prove who calls; without an issuer there are no tokens. */
+export interface Identities {
+  readonly sessions: Sessions;
+  readonly tokens: OperatorTokens | null;
+}
+
 /**
  * Finds out who calls: the bearer of a token, the human of a session, or, without either, the socket.
  *
  * @param isUse whether a session counts as used by it
  * @throws Fault if that cannot be proven
  */
-export async function identify(context: HandlerContext, door: Door, sessions: Sessions, isUse = true): Promise<Caller> {
-  if (context.requestHeader.has("authorization")) {
-    throw new Fault("CREDENTIAL_UNKNOWN", "The bearer token is none of an operator's.");
-  }
+export async function identify(
+  context: HandlerContext,
+  door: Door,
+  { sessions, tokens }: Identities,
+  isUse = true,
+): Promise<Caller> {
+  const authorization = context.requestHeader.get("authorization");
+  if (authorization !== null) return await verifyBearer(authorization, tokens);
   const token = sessionToken(context.requestHeader, isSecure(door));
   if (token !== null) return await sessions.verify(token, isUse);
   if (door.kind === "socket") return { kind: "socket" };
   throw new Fault("CREDENTIAL_MISSING", "Nobody has signed in: send the cookie of a session, or a bearer token.");
+}
+
+async function verifyBearer(authorization: string, tokens: OperatorTokens | null): Promise<Caller> {
+  const bearer = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+  if (bearer === undefined || tokens === null || bearer.startsWith("dc_agent_")) {
+    throw new Fault("CREDENTIAL_UNKNOWN", "The authorization is no operator's bearer token of a configured issuer.");
+  }
+  return await tokens.verify(bearer);
 }
 
 /** An IP address, or `socket`. */
@@ -63,11 +82,11 @@ export async function sessionOf(
   context: HandlerContext,
   door: Door,
   sessions: Sessions,
-): Promise<{ token: string; human: Human } | null> {
+): Promise<{ token: string; named: Named } | null> {
   const token = sessionToken(context.requestHeader, isSecure(door));
   if (token === null) return null;
   try {
-    return { token, human: await sessions.verify(token) };
+    return { token, named: await sessions.verify(token) };
   } catch (error) {
     if (error instanceof Fault && error.code === "SESSION_ENDED") return null;
     throw error;

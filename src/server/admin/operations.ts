@@ -8,6 +8,7 @@ import { AdminOperations, type AdminPorts } from "../../admin/operations.ts";
 import { OverviewReader, type ProcessFigures } from "../../admin/overview.ts";
 import { PositionTokens } from "../../admin/position.ts";
 import { Sessions } from "../../admin/sessions.ts";
+import type { OperatorTokens } from "../../admin/tokens.ts";
 import { Passwords } from "../../authn/password.ts";
 import { SignInLimit } from "../../authn/sign-in-limit.ts";
 import { TotpSeal } from "../../authn/totp.ts";
@@ -46,18 +47,16 @@ const NO_SERVICE: ProcessPorts = {
   onFeedError: () => undefined,
 };
 
-/**
- * The operators' operations on `store`.
- *
- * @param agentChanged called after an agent has changed, so that this process knows at once
- */
-export function openAdmin(
-  store: Store,
-  sealing: Trail,
-  now: () => Micros,
-  agentChanged: AdminPorts["agentChanged"] = async () => undefined,
-  process: ProcessPorts = NO_SERVICE,
-): Admin {
+export interface AdminOptions {
+  /** Called after an agent has changed, so that this process knows at once. */
+  readonly agentChanged?: AdminPorts["agentChanged"];
+  readonly tokens?: OperatorTokens | null;
+  readonly process?: ProcessPorts;
+}
+
+/** The operators' operations on `store`. */
+export function openAdmin(store: Store, sealing: Trail, now: () => Micros, options: AdminOptions = {}): Admin {
+  const { agentChanged = async () => undefined, process = NO_SERVICE } = options;
   const { database } = store;
   const random = new RandomPool();
   const monotonic = (): number => systemClock.monotonic();
@@ -96,6 +95,7 @@ export function openAdmin(
     circuits: (agentId) => guards.circuits(agentId),
     accounts: new AccountOperations({ accounts, ...secrets, ...shared }),
     sessions: new Sessions({ sessions, limit: new SignInLimit(monotonic), ...secrets, ...shared }),
+    tokens: options.tokens ?? null,
     trail: new CallTrail({ append: (event) => events.append(event), monotonic, ...shared }),
     now,
     audit: new AuditOperations({ keeper: sealing.keeper, seals: sealing.seals, rotateKey, events, ...shared }),

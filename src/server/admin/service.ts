@@ -15,7 +15,6 @@ import type { CallFacts, CallTrail } from "../../admin/call-trail.ts";
 import { actorOf, type Caller } from "../../admin/caller.ts";
 import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
-import type { Sessions } from "../../admin/sessions.ts";
 import type { WatchPorts } from "../../admin/watch.ts";
 import type { Micros } from "../../clock.ts";
 import { Fault } from "../../fault.ts";
@@ -28,21 +27,20 @@ import { auditMethods } from "./audit.ts";
 import { bypassMethods } from "./bypass.ts";
 import { circuitMethods, type ListCircuits } from "./circuits.ts";
 import { decisionMethods } from "./decisions.ts";
-import { type Door, fromOf, identify, refuseCrossSite } from "./door.ts";
+import { type Door, fromOf, type Identities, identify, refuseCrossSite } from "./door.ts";
 import type { AdminMethods } from "./methods.ts";
 import { operatorMethods } from "./operators.ts";
 import { overviewMethods } from "./overview.ts";
 import { type SessionMethods, sessionMethods } from "./sessions.ts";
 
 /** Everything that operators can do. */
-export interface Admin {
+export interface Admin extends Identities {
   readonly operations: AdminOperations;
   readonly search: DecisionSearch;
   readonly watches: WatchPorts;
   readonly bypass: BypassOperations;
   readonly circuits: ListCircuits;
   readonly accounts: AccountOperations;
-  readonly sessions: Sessions;
   readonly trail: CallTrail;
   readonly streams: StreamShares;
   readonly now: () => Micros;
@@ -81,7 +79,7 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...overviewMethods(admin.watches),
     ...auditMethods(admin.audit, admin.sealing),
   };
-  const sessions = sessionMethods(admin.sessions, door);
+  const sessions = sessionMethods(admin, door);
   return [
     ...Object.values(AdminService.method).map((method) =>
       method.methodKind === "unary"
@@ -121,7 +119,7 @@ function operatorStream(
       const over = new AbortController();
       const signal = AbortSignal.any([context.signal, over.signal]);
       const recheck = async (): Promise<void> =>
-        checkAccess(name, await identify(context, door, admin.sessions, false), admin.now());
+        checkAccess(name, await identify(context, door, admin, false), admin.now());
       try {
         const { caller, request } = await inTrail(method, admin, door, context, (tell) => {
           return admit(name, admin, door, read, context, tell);
@@ -148,7 +146,7 @@ async function admit<Request extends object>(
   context: HandlerContext,
   tell: Tell,
 ): Promise<{ caller: Caller; request: Request }> {
-  const caller = await identify(context, door, admin.sessions);
+  const caller = await identify(context, door, admin);
   tell({ actor: actorOf(caller) });
   refuseCrossSite(context, door);
   const request = read();

@@ -6,10 +6,10 @@ import {
   type SessionService,
 } from "../../../gen/datacrawl/authz/v1/session_service_pb.ts";
 import { actorOf } from "../../admin/caller.ts";
-import { claimedName, type Human, type Sessions } from "../../admin/sessions.ts";
+import { claimedName, type Named } from "../../admin/sessions.ts";
 import { Fault } from "../../fault.ts";
 import { timestampOf } from "../timestamp.ts";
-import { type Door, fromOf, giveSession, identify, sessionOf, takeSession } from "./door.ts";
+import { type Door, fromOf, giveSession, type Identities, identify, sessionOf, takeSession } from "./door.ts";
 import { ROLE_MESSAGE } from "./operators.ts";
 
 type Methods = typeof SessionService.method;
@@ -29,7 +29,7 @@ export type SessionMethods = {
   ) => Promise<MessageInitShape<Methods[M]["output"]>>;
 };
 
-export function sessionMethods(sessions: Sessions, door: Door): SessionMethods {
+export function sessionMethods({ sessions, tokens }: Identities, door: Door): SessionMethods {
   return {
     async signIn({ name, password, totpCode }, { context, tell }) {
       tell({ subject: claimedName(name) });
@@ -50,12 +50,12 @@ export function sessionMethods(sessions: Sessions, door: Door): SessionMethods {
       const session = await sessionOf(context, door, sessions);
       takeSession(context, door);
       if (session === null) return {};
-      tell({ actor: actorOf(session.human) });
-      await sessions.signOut(session.token, session.human);
+      tell({ actor: actorOf(session.named) });
+      await sessions.signOut(session.token, session.named);
       return {};
     },
     async getSession(_request, { context, tell }) {
-      const caller = await identify(context, door, sessions);
+      const caller = await identify(context, door, { sessions, tokens });
       tell({ actor: actorOf(caller) });
       if (caller.kind === "socket") throw new Fault("CREDENTIAL_MISSING", "Over the socket nobody has signed in.");
       return { session: sessionMessage(caller) };
@@ -63,7 +63,7 @@ export function sessionMethods(sessions: Sessions, door: Door): SessionMethods {
   };
 }
 
-function sessionMessage({ name, role, signedInAt, methods }: Human): Session {
+function sessionMessage({ name, role, signedInAt, methods }: Named): Session {
   return create(SessionSchema, {
     name,
     role: ROLE_MESSAGE[role],

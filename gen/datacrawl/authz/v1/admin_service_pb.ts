@@ -526,7 +526,7 @@ export type CircuitBypass = Message<"datacrawl.authz.v1.CircuitBypass"> & {
   reason: string;
 
   /**
-   * Who set it; "socket" where nobody authenticated.
+   * Who set it, such as `operator:alice`.
    *
    * @generated from field: string operator = 6;
    */

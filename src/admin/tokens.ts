@@ -1,0 +1,68 @@
+import type { JWTPayload } from "jose";
+import type { JwtVerifier } from "../authn/jwt.ts";
+import { Fault } from "../fault.ts";
+import { ROLES, type Role } from "./caller.ts";
+import type { Named } from "./sessions.ts";
+
+const MAX_NAME_CHARACTERS = 200;
+
+/** Which claims say who an operator is. */
+export interface OperatorClaims {
+  /** Names a role, or several: then the one that may most counts. A path such as `realm_access.roles`. */
+  readonly role: string;
+  readonly name: string;
+}
+
+/** Bearer tokens of operators, from an OpenID Connect issuer. */
+export class OperatorTokens {
+  readonly #verifier: JwtVerifier;
+  readonly #claims: OperatorClaims;
+
+  constructor(verifier: JwtVerifier, claims: OperatorClaims) {
+    this.#verifier = verifier;
+    this.#claims = claims;
+  }
+
+  /**
+   * The operator that a token names. `oidc:` before the name keeps it apart from local accounts.
+   *
+   * @throws Fault TOKEN_EXPIRED, TOKEN_INVALID, ISSUER_UNAVAILABLE; NOT_PERMITTED if it names no role
+   */
+  async verify(unverifiedToken: string): Promise<Named> {
+    const payload = await this.#verifier.verify(unverifiedToken);
+    const name = nameIn(payload, this.#claims.name);
+    const role = roleIn(payload, this.#claims.role);
+    return { kind: "operator", name: `oidc:${name}`, role, ...signInOf(payload) };
+  }
+}
+
+function nameIn(payload: JWTPayload, claim: string): string {
+  const name = claimAt(payload, claim);
+  if (typeof name === "string" && /^[^\p{Cc}\p{Cs}]+$/u.test(name) && name.length <= MAX_NAME_CHARACTERS) return name;
+  throw new Fault("TOKEN_INVALID", `The bearer token's claim ${claim} is no name.`);
+}
+
+function roleIn(payload: JWTPayload, claim: string): Role {
+  const named = [claimAt(payload, claim)].flat();
+  const role = ROLES.findLast((candidate) => named.includes(candidate));
+  if (role !== undefined) return role;
+  throw new Fault("NOT_PERMITTED", `The bearer token's claim ${claim} names none of the roles ${ROLES.join(", ")}.`);
+}
+
+/** When and how a human signed in at the issuer; absent, or of another form, means that none did. */
+function signInOf({ auth_time: at, amr }: JWTPayload): Pick<Named, "signedInAt" | "methods"> {
+  const signedInAt = typeof at === "number" && Number.isFinite(at) ? Math.round(at * 1_000_000) : null;
+  const methods = Array.isArray(amr) && amr.every((method) => typeof method === "string") ? amr : [];
+  return { signedInAt, methods };
+}
+
+/** A claim by its name, which may itself have dots, or else by its path. */
+function claimAt(payload: JWTPayload, path: string): unknown {
+  if (Object.hasOwn(payload, path)) return payload[path];
+  let value: unknown = payload;
+  for (const part of path.split(".")) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return undefined;
+    value = (value as Record<string, unknown>)[part];
+  }
+  return value;
+}

@@ -1,0 +1,102 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { totpCode } from "../../src/authn/totp.ts";
+import { call, cookieOf, reasonOf, signIn } from "../server/admin/house.ts";
+import { ask, cleanEnv, demoKey, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
+
+const PASSWORD = "correct horse battery";
+const MAIN = join(import.meta.dirname, "../../src/main.ts");
+
+/** Operators as they come: at a terminal, through the socket, over the network. */
+describe("operators of a service", () => {
+  let service: ServiceProcess;
+  let env: Record<string, string>;
+  beforeAll(async () => {
+    service = await startService();
+    env = { DATACRAWL_DATA_DIR: service.dataDir };
+  });
+  afterAll(() => discard(service));
+
+  const cli = (args: readonly string[], input?: string) => runCli(args, env, input);
+  const bypass = ["bypass", "set", "demo", "--all-tools", "--reason", "INC-1", "--json"];
+
+  test("are added, listed, changed and removed over the socket", () => {
+    const add = (name: string, role: string, password = PASSWORD) =>
+      cli(["operator", "add", name, "--role", role, "--password-stdin"], `${password}\n`);
+    expect(add("alice", "operator")).toMatchObject({ status: 0, stdout: "Added alice as operator.\n" });
+    expect(add("vera", "viewer").status).toBe(0);
+    expect(add("alice", "viewer").stderr).toContain("There is, or was, an operator alice");
+    expect(add("eve", "owner").status).toBe(64);
+    expect(add("eve", "viewer", "short").stderr).toContain("password must have at least 12 characters");
+    expect(cli(["operator", "set-role", "vera", "--role", "reviewer"]).status).toBe(0);
+    expect(cli(["operator", "remove", "nobody"]).stderr).toContain("There is no operator");
+    expect(JSON.parse(cli(["operator", "list", "--json"]).stdout)).toMatchObject([
+      { name: "alice", role: "operator", totp: false },
+      { name: "vera", role: "reviewer", totp: false },
+    ]);
+  });
+
+  test("sign in at the terminal, which does not show the password", () => {
+    const at = (dialogue: readonly (readonly [string, string])[]) => {
+      const command = [process.execPath, MAIN, ...bypass, "--as", "alice"];
+      const script = join(import.meta.dirname, "../support/terminal.py");
+      return spawnSync("python3", [script, JSON.stringify(dialogue), ...command], {
+        env: cleanEnv(env),
+        encoding: "utf8",
+        timeout: 60_000,
+      });
+    };
+    const code = ["One-time code (Enter if the account has none): ", ""] as const;
+    const right = at([["Password of alice: ", PASSWORD], code]);
+    expect(right.status, right.stdout).toBe(0);
+    expect(right.stdout).toContain('"operator": "operator:alice"');
+    expect(right.stdout).not.toContain(PASSWORD);
+    const wrong = at([["Password of alice: ", "not her password"], code]);
+    expect([wrong.status, wrong.stdout]).toEqual([1, expect.stringContaining("[unauthenticated]")]);
+  });
+
+  test("set a bypass through the socket and over the network, each with a sign-in of its own", () => {
+    const as = ["--as", "alice", "--password-stdin"];
+    const url = ["--admin-url", service.adminUrl];
+    expect(cli([...bypass, ...as, ...url], PASSWORD).status).toBe(0);
+    expect(cli([...bypass, "--as", "vera", "--password-stdin"], PASSWORD).stderr).toContain("needs the role operator");
+    expect(cli(bypass).stderr).toContain("needs a named operator");
+    expect(cli(["bypass", "clear", "demo", "--reason", "over"]).status).toBe(0);
+  });
+
+  test("prove themselves with one-time codes too, each of which works once", () => {
+    const enabled = cli(["operator", "totp", "enable", "alice", "--json"]);
+    const uri = new URL((JSON.parse(enabled.stdout) as { uri: string }).uri);
+    const secret = base32Decode(uri.searchParams.get("secret") ?? "");
+    const code = totpCode(secret, Math.floor(Date.now() / 30_000));
+    const list = (...totp: string[]) => cli(["agent", "list", "--as", "alice", "--password-stdin", ...totp], PASSWORD);
+    expect(list().stderr).toContain("[unauthenticated]");
+    expect(list("--totp", code === "000000" ? "000001" : "000000").stderr).toContain("[unauthenticated]");
+    expect(list("--totp", code).status).toBe(0);
+    expect(list("--totp", code).stderr).toContain("[unauthenticated]");
+    expect(cli(["operator", "totp", "disable", "alice"]).status).toBe(0);
+  });
+
+  test("are worth nothing on the agents' ports, nor agents on theirs", async () => {
+    const cookie = cookieOf(await signIn(service.adminUrl, "alice"));
+    const request = { tool: "gmail.send_email", payload: {}, idempotencyKey: "k" };
+    const asOperator = await ask(service.connectUrl, "none", request, { cookie });
+    expect([asOperator.status, asOperator.body["code"]]).toEqual([401, "unauthenticated"]);
+    const token = cookie.split("=")[1] as string;
+    expect((await ask(service.connectUrl, token, request)).status).toBe(401);
+    for (const port of [service.connectUrl, `http://127.0.0.1:${service.grpcPort}`]) {
+      const admin = await call(port, "AdminService/ListAgents", {}, { cookie }).catch(() => ({ status: 0 }));
+      expect([0, 404, 415]).toContain(admin.status);
+    }
+    const authorization = `Bearer ${demoKey(service.dataDir)}`;
+    const asAgent = await call(service.adminUrl, "AdminService/ListAgents", {}, { authorization });
+    expect([asAgent.status, reasonOf(asAgent)]).toEqual([401, "CREDENTIAL_UNKNOWN"]);
+    expect((await call(service.adminUrl, "AuthorizeService/Authorize", request, { authorization })).status).toBe(404);
+  });
+});
+
+function base32Decode(text: string): Buffer {
+  const bits = [...text].map((char) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(char).toString(2).padStart(5, "0"));
+  return Buffer.from((bits.join("").match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
+}
