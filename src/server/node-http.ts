@@ -9,7 +9,12 @@ export function pathOf(request: NodeRequest): string {
   return (request.url ?? "").split("?", 1)[0] ?? "";
 }
 
-export function respond(response: NodeResponse, status: number, headers: OutgoingHttpHeaders = {}, body = ""): void {
+export function respond(
+  response: NodeResponse,
+  status: number,
+  headers: OutgoingHttpHeaders = {},
+  body: string | Uint8Array = "",
+): void {
   if ("stream" in response) response.writeHead(status, headers);
   else response.writeHead(status, headers);
   response.end(body);

@@ -12,6 +12,7 @@ import { logFault, openLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import type { Observer } from "./roads.ts";
 import { openService } from "./service.ts";
+import { openSite } from "./site.ts";
 import { loadTls } from "./tls.ts";
 
 /** How long requests that are under way may take to finish when the service is told to stop. */
@@ -83,7 +84,9 @@ export async function serve(config: Config): Promise<Running> {
     );
     const ports = { clock: systemClock, observer };
     const rpcs = adminRpcs(service.admin, { kind: "network", tls: tls.admin !== null });
-    const admin = closing(await openAdminPort({ address: config.admin.address, tls: tls.admin, rpcs }, ports));
+    const admin = closing(
+      await openAdminPort({ address: config.admin.address, tls: tls.admin, rpcs, pages: await openSite() }, ports),
+    );
     closing(await openAdminSocket(config.adminSocket, adminRpcs(service.admin, { kind: "socket" }), ports));
     await readiness.start();
 

@@ -1,4 +1,5 @@
 import type { TestProject } from "vitest/node";
+import { chromiumPath } from "./browser.ts";
 import { startPostgres } from "./postgres.ts";
 import { startRedis } from "./redis.ts";
 
@@ -8,12 +9,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const redis = await startRedis();
   project.provide("postgresUrl", postgres?.url ?? null);
   project.provide("redisUrl", redis?.url ?? null);
-  for (const [name, server] of [
-    ["Postgres", postgres],
-    ["Redis", redis],
+  project.provide("chromiumPath", chromiumPath());
+  for (const [name, found, remedy] of [
+    ["Postgres", postgres, "install it, or set TEST_DATABASE_URL"],
+    ["Redis", redis, "install it, or set TEST_REDIS_URL"],
+    ["Chromium", chromiumPath(), "install it"],
   ] as const) {
-    if (server !== null) continue;
-    const missing = `no ${name} found: its suites cannot run (install it, or set TEST_DATABASE_URL / TEST_REDIS_URL)`;
+    if (found !== null) continue;
+    const missing = `no ${name} found: its suites cannot run (${remedy})`;
     // Under CI a skipped suite is a failure.
     if (process.env["CI"] === "true") throw new Error(missing);
     process.stderr.write(`\nSKIPPED: ${missing}\n\n`);
@@ -28,5 +31,6 @@ declare module "vitest" {
   export interface ProvidedContext {
     postgresUrl: string | null;
     redisUrl: string | null;
+    chromiumPath: string | null;
   }
 }

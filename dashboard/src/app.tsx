@@ -1,0 +1,36 @@
+import { Route, Switch } from "wouter";
+import { LiveProvider } from "./live.tsx";
+import { Page } from "./page.tsx";
+import { AgentsPage } from "./pages/agents.tsx";
+import { BypassPage } from "./pages/bypass.tsx";
+import { CircuitsPage } from "./pages/circuits.tsx";
+import { DecisionPage } from "./pages/decision.tsx";
+import { DecisionsPage } from "./pages/decisions.tsx";
+import { OverviewPage } from "./pages/overview.tsx";
+import { SignedIn } from "./session.tsx";
+import { Shell } from "./shell.tsx";
+import { Empty } from "./ui/state.tsx";
+
+export function App() {
+  return (
+    <SignedIn>
+      <LiveProvider>
+        <Shell>
+          <Switch>
+            <Route path="/" component={OverviewPage} />
+            <Route path="/decisions" component={DecisionsPage} />
+            <Route path="/decisions/:id">{({ id }) => <DecisionPage id={id} />}</Route>
+            <Route path="/circuits" component={CircuitsPage} />
+            <Route path="/bypass" component={BypassPage} />
+            <Route path="/agents" component={AgentsPage} />
+            <Route>
+              <Page title="Nothing here">
+                <Empty title="There is no such page" />
+              </Page>
+            </Route>
+          </Switch>
+        </Shell>
+      </LiveProvider>
+    </SignedIn>
+  );
+}

@@ -1,0 +1,96 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
+import type { DecisionFilterSchema, DecisionSummary } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
+import type { Overview } from "../../gen/datacrawl/authz/v1/overview_pb.ts";
+import { queries, streams } from "./api.ts";
+import { follow } from "./follow.ts";
+
+export type DecisionFilter = MessageInitShape<typeof DecisionFilterSchema>;
+
+/** How many new decisions a page keeps on show. */
+const MOST_SHOWN = 200;
+
+interface Live {
+  /** The newest that came; kept while the stream is lost. */
+  readonly overview: Overview | undefined;
+  /** Null while messages come; else since when none does, in milliseconds since 1970. */
+  readonly staleSince: number | null;
+  /** What was recorded since the page began to follow, newest first. */
+  readonly decisions: readonly DecisionSummary[];
+  /** Some were left out, as they came faster than they can be followed. */
+  readonly gap: boolean;
+  readonly followDecisions: (filter: DecisionFilter | null) => void;
+}
+
+const Context = createContext<Live | null>(null);
+
+export function useLive(): Live {
+  const live = useContext(Context);
+  if (live === null) throw new Error("there is no stream here");
+  return live;
+}
+
+/** The decisions that match, as they are recorded, for as long as the component is shown. */
+export function useNewDecisions(filter: DecisionFilter): Live {
+  const live = useLive();
+  const { followDecisions } = live;
+  useEffect(() => {
+    followDecisions(filter);
+    return () => followDecisions(null);
+  }, [followDecisions, filter]);
+  return live;
+}
+
+const NOTHING = { decisions: [] as readonly DecisionSummary[], gap: false };
+
+/** One stream for the whole page: the overview, and the new decisions while somebody looks at them. */
+export function LiveProvider({ children }: { readonly children: ReactNode }) {
+  const [filter, setFilter] = useState<DecisionFilter | null>(null);
+  const [overview, setOverview] = useState<Overview>();
+  const [staleSince, setStaleSince] = useState<number | null>(null);
+  const [news, setNews] = useState(NOTHING);
+  useEffect(() => {
+    const stop = new AbortController();
+    let resumeToken = "";
+    void follow(
+      (signal) =>
+        streams.watchAdmin(
+          { overview: true, resumeToken, ...(filter === null ? {} : { decisions: filter }) },
+          { signal },
+        ),
+      {
+        message: (message) => {
+          setStaleSince(null);
+          if (message.overview !== undefined) setOverview(message.overview);
+          if (message.decisions.length > 0 || message.gap) setNews((before) => added(before, message));
+          resumeToken = message.resumeToken;
+        },
+        lost: () => setStaleSince((since) => since ?? Date.now()),
+      },
+      stop.signal,
+    );
+    return () => stop.abort();
+  }, [filter]);
+  // Whatever the lists show may have changed while nobody could be heard.
+  useEffect(() => {
+    if (staleSince === null) void queries.invalidateQueries();
+  }, [staleSince]);
+  const followDecisions = useCallback((wanted: DecisionFilter | null) => {
+    setNews(NOTHING);
+    setFilter(wanted);
+  }, []);
+  const live = useMemo(
+    () => ({ overview, staleSince, ...news, followDecisions }),
+    [overview, staleSince, news, followDecisions],
+  );
+  return <Context value={live}>{children}</Context>;
+}
+
+function added(
+  before: typeof NOTHING,
+  { decisions, gap }: { readonly decisions: readonly DecisionSummary[]; readonly gap: boolean },
+): typeof NOTHING {
+  const known = new Set(before.decisions.map(({ decisionId }) => decisionId));
+  const fresh = decisions.filter(({ decisionId }) => !known.has(decisionId)).reverse();
+  return { decisions: [...fresh, ...before.decisions].slice(0, MOST_SHOWN), gap: before.gap || gap };
+}

@@ -1,0 +1,220 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { useMutation, useQuery } from "@connectrpc/connect-query";
+import { useState } from "react";
+import { AdminService, type CircuitBypass } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
+import { queries } from "../api.ts";
+import { Page } from "../page.tsx";
+import { useMay } from "../session.tsx";
+import { Badge } from "../ui/badge.tsx";
+import { FormDialog } from "../ui/dialog.tsx";
+import { Field } from "../ui/field.tsx";
+import { Empty, Shown } from "../ui/state.tsx";
+import { Table } from "../ui/table.tsx";
+import { Untrusted } from "../ui/text.tsx";
+import { Time } from "../ui/time.tsx";
+
+/** The bypasses in force, and those that were. */
+export function BypassPage() {
+  const bypasses = useQuery(AdminService.method.listCircuitBypasses, { includePast: true, pageSize: 200 });
+  const mayChange = useMay(OperatorRole.OPERATOR);
+  const [setting, setSetting] = useState(false);
+  const [clearing, setClearing] = useState<string | null>(null);
+  return (
+    <Page
+      title="Circuit bypass"
+      lead="Lets one agent act while its circuit is open for failures that it saw itself. It never overrules a policy's deny, and must be set before an outage reaches the service."
+      actions={
+        mayChange ? (
+          <button type="button" className="danger" onClick={() => setSetting(true)}>
+            Set a bypass
+          </button>
+        ) : null
+      }
+    >
+      <section className="card" aria-label="Bypasses">
+        <Shown of={bypasses} what="bypasses">
+          {({ bypasses: rows }) =>
+            rows.length === 0 ? (
+              <Empty title="No bypass was ever set" />
+            ) : (
+              <Table
+                label="Bypasses, newest first"
+                rows={rows}
+                keyOf={(row) => row.grantId}
+                columns={[
+                  { title: "State", cell: (row) => <BypassState bypass={row} /> },
+                  { title: "Agent", cell: (row) => row.agentId },
+                  {
+                    title: "Tools",
+                    cell: (row) => (row.allTools ? "all tools" : <Untrusted text={row.tools.join(", ")} />),
+                  },
+                  { title: "Because", cell: (row) => <Untrusted text={row.reason} /> },
+                  { title: "Set by", cell: (row) => row.operator },
+                  { title: "Set", cell: (row) => <Time at={row.issuedAt} /> },
+                  { title: "Ends", cell: (row) => <Time at={row.revokedAt ?? row.expiresAt} /> },
+                  {
+                    title: "Actions",
+                    cell: (row) =>
+                      mayChange && isInForce(row) ? (
+                        <button
+                          type="button"
+                          className="link"
+                          onClick={() => setClearing(row.agentId)}
+                          aria-label={`clear the bypass of ${row.agentId}`}
+                        >
+                          clear
+                        </button>
+                      ) : (
+                        "–"
+                      ),
+                  },
+                ]}
+              />
+            )
+          }
+        </Shown>
+      </section>
+      {setting ? <SetBypass onClose={() => setSetting(false)} /> : null}
+      {clearing === null ? null : <ClearBypass agentId={clearing} onClose={() => setClearing(null)} />}
+    </Page>
+  );
+}
+
+export function isInForce({ revokedAt, expiresAt }: CircuitBypass): boolean {
+  return revokedAt === undefined && Number(expiresAt?.seconds ?? 0n) * 1000 > Date.now();
+}
+
+function BypassState({ bypass }: { readonly bypass: CircuitBypass }) {
+  if (isInForce(bypass)) return <Badge tone="review">in force</Badge>;
+  if (bypass.revokedAt !== undefined) return <Badge tone="neutral">{`ended by ${bypass.revokedBy}`}</Badge>;
+  return <Badge tone="neutral">expired</Badge>;
+}
+
+const HOURS = [0.5, 1, 2, 4, 8, 24] as const;
+
+function SetBypass({ onClose }: { readonly onClose: () => void }) {
+  const [form, setForm] = useState({ agentId: "", tools: "", allTools: false, reason: "", hours: "4" });
+  const set = useMutation(AdminService.method.setCircuitBypass, {
+    onSuccess: () => {
+      void queries.invalidateQueries();
+      onClose();
+    },
+  });
+  const change = (part: Partial<typeof form>): void => setForm({ ...form, ...part });
+  const submit = (): void => {
+    const tools = form.allTools ? [] : form.tools.split(/[\s,]+/).filter((tool) => tool !== "");
+    const duration = durationFromMs(Number(form.hours) * 3_600_000);
+    set.mutate({ agentId: form.agentId, tools, allTools: form.allTools, reason: form.reason, duration });
+  };
+  return (
+    <FormDialog
+      title="Set a circuit bypass"
+      action="Set the bypass"
+      danger
+      busy={set.isPending}
+      error={set.error}
+      onSubmit={submit}
+      onClose={onClose}
+    >
+      <p className="notice review field">
+        While its circuit is open, this agent may act unjudged. Each change and each use is recorded. You must have
+        signed in within the last 5 minutes.
+      </p>
+      <Field label="Agent">
+        {(input) => (
+          <input
+            {...input}
+            className="mono"
+            required
+            autoComplete="off"
+            value={form.agentId}
+            onChange={(event) => change({ agentId: event.target.value })}
+          />
+        )}
+      </Field>
+      <Field label="Tools" hint="Exact names, separated by spaces or commas.">
+        {(input) => (
+          <input
+            {...input}
+            className="mono"
+            required={!form.allTools}
+            disabled={form.allTools}
+            autoComplete="off"
+            value={form.tools}
+            onChange={(event) => change({ tools: event.target.value })}
+          />
+        )}
+      </Field>
+      <p className="field">
+        <label>
+          <input
+            type="checkbox"
+            checked={form.allTools}
+            onChange={(event) => change({ allTools: event.target.checked })}
+          />{" "}
+          All tools of this agent
+        </label>
+      </p>
+      <Field label="For how long">
+        {(input) => (
+          <select {...input} value={form.hours} onChange={(event) => change({ hours: event.target.value })}>
+            {HOURS.map((hours) => (
+              <option key={hours} value={String(hours)}>
+                {hours < 1 ? "30 minutes" : hours === 1 ? "1 hour" : `${hours} hours`}
+              </option>
+            ))}
+          </select>
+        )}
+      </Field>
+      <Field label="Reason" hint="Kept in the audit trail.">
+        {(input) => (
+          <textarea
+            {...input}
+            required
+            maxLength={500}
+            value={form.reason}
+            onChange={(event) => change({ reason: event.target.value })}
+          />
+        )}
+      </Field>
+    </FormDialog>
+  );
+}
+
+function ClearBypass({ agentId, onClose }: { readonly agentId: string; readonly onClose: () => void }) {
+  const [reason, setReason] = useState("");
+  const clear = useMutation(AdminService.method.clearCircuitBypass, {
+    onSuccess: () => {
+      void queries.invalidateQueries();
+      onClose();
+    },
+  });
+  return (
+    <FormDialog
+      title={`Clear the bypass of ${agentId}?`}
+      action="Clear it"
+      danger
+      busy={clear.isPending}
+      error={clear.error}
+      onSubmit={() => clear.mutate({ agentId, reason })}
+      onClose={onClose}
+    >
+      <p className="field">
+        Its guards hear of it within 10 seconds while the service is reachable; one that nothing can reach honours it
+        until it expires.
+      </p>
+      <Field label="Reason" hint="Kept in the audit trail.">
+        {(input) => (
+          <textarea
+            {...input}
+            required
+            maxLength={500}
+            value={reason}
+            onChange={(event) => setReason(event.target.value)}
+          />
+        )}
+      </Field>
+    </FormDialog>
+  );
+}

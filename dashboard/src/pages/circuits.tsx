@@ -1,0 +1,84 @@
+import { useQuery } from "@connectrpc/connect-query";
+import { AdminService, type GuardCircuit } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { CircuitState } from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { Page } from "../page.tsx";
+import { Badge, type Tone } from "../ui/badge.tsx";
+import type { IconName } from "../ui/icon.tsx";
+import { Empty, Shown } from "../ui/state.tsx";
+import { Table } from "../ui/table.tsx";
+import { Untrusted } from "../ui/text.tsx";
+import { Time } from "../ui/time.tsx";
+
+const STATES: Readonly<Record<CircuitState, { readonly word: string; readonly tone: Tone; readonly icon: IconName }>> =
+  {
+    [CircuitState.UNSPECIFIED]: { word: "unknown", tone: "neutral", icon: "circle" },
+    [CircuitState.CLOSED]: { word: "closed", tone: "allow", icon: "check" },
+    [CircuitState.OPEN]: { word: "open", tone: "outage", icon: "bolt" },
+    [CircuitState.HALF_OPEN]: { word: "half-open", tone: "review", icon: "clock" },
+    [CircuitState.RECOVERING]: { word: "recovering", tone: "review", icon: "clock" },
+  };
+
+/** The guards' circuits as they were last reported. */
+export function CircuitsPage() {
+  const circuits = useQuery(AdminService.method.listCircuits, {});
+  return (
+    <Page
+      title="Circuits"
+      lead="Each guard's circuit, as it last reported it. While one is open, its agent is denied at once, without asking the service."
+    >
+      <section className="card" aria-label="Circuits">
+        <Shown of={circuits} what="circuits">
+          {({ circuits: rows }) =>
+            rows.length === 0 ? (
+              <Empty title="No guard has reported">
+                <p>Guards with a journal report every few seconds: the library with `journalDir`, and each sidecar.</p>
+              </Empty>
+            ) : (
+              <Table
+                label="Circuits"
+                rows={rows}
+                keyOf={(row) => `${row.agentId} ${row.journalId}`}
+                columns={COLUMNS}
+              />
+            )
+          }
+        </Shown>
+      </section>
+    </Page>
+  );
+}
+
+const COLUMNS = [
+  {
+    title: "Agent",
+    cell: ({ agentId }: GuardCircuit) => agentId,
+  },
+  { title: "State", cell: ({ report }: GuardCircuit) => <CircuitBadge state={report?.state} cause={report?.cause} /> },
+  { title: "Failures", cell: ({ report }: GuardCircuit) => report?.consecutiveFailures ?? 0, numeric: true },
+  {
+    title: "Next probe",
+    cell: ({ report }: GuardCircuit) => (report?.nextProbeAt === undefined ? "–" : <Time at={report.nextProbeAt} />),
+  },
+  {
+    title: "Last error",
+    cell: ({ report }: GuardCircuit) => <Untrusted text={report?.lastErrors[0] ?? "–"} limit={200} />,
+  },
+  { title: "Not uploaded", cell: ({ report }: GuardCircuit) => String(report?.unsyncedRecords ?? 0n), numeric: true },
+  { title: "Reported", cell: ({ reportedAt }: GuardCircuit) => <Time at={reportedAt} /> },
+];
+
+export function CircuitBadge({
+  state,
+  cause,
+}: {
+  readonly state: CircuitState | undefined;
+  readonly cause: string | undefined;
+}) {
+  const { word, tone, icon } = STATES[state ?? CircuitState.UNSPECIFIED] ?? STATES[CircuitState.UNSPECIFIED];
+  return (
+    <Badge tone={tone} icon={icon}>
+      {word}
+      {cause === undefined || cause === "" || word === "closed" ? "" : ` (${cause})`}
+    </Badge>
+  );
+}

@@ -1,0 +1,183 @@
+import { useQuery } from "@connectrpc/connect-query";
+import type { ReactNode } from "react";
+import { Link } from "wouter";
+import {
+  type AuditDecision,
+  AdminService,
+  type GetDecisionResponse,
+} from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
+import { Page } from "../page.tsx";
+import { Badge } from "../ui/badge.tsx";
+import { DecisionTable, dateOf } from "../ui/decision-table.tsx";
+import { DecisionBadge, reasonWord } from "../ui/decision.tsx";
+import { Shown } from "../ui/state.tsx";
+import { Json, Untrusted } from "../ui/text.tsx";
+import { ExactTime } from "../ui/time.tsx";
+
+/** One decision as a story: asked, judged by, because, recorded, proven. */
+export function DecisionPage({ id }: { readonly id: string }) {
+  const asked = useQuery(AdminService.method.getDecision, { decisionId: id });
+  return (
+    <Page title="Decision" lead={id}>
+      <Shown of={asked} what="the decision">
+        {(answer) => (answer.decision === undefined ? null : <Story row={answer.decision} answer={answer} />)}
+      </Shown>
+    </Page>
+  );
+}
+
+function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: GetDecisionResponse }) {
+  return (
+    <ol className="steps">
+      <Step title="Asked">
+        <p className="field">
+          <strong>{row.agentId}</strong> asked to call{" "}
+          <strong>
+            <Untrusted text={row.tool} />
+          </strong>
+          .
+        </p>
+        {answer.payload === undefined ? (
+          <p className="muted">
+            {row.payloadDigest === undefined
+              ? "No payload was recorded."
+              : "The payload has been erased; its digest remains."}
+          </p>
+        ) : (
+          <Json text={answer.payload} />
+        )}
+      </Step>
+      <Step title="Judged by">
+        <p>{judgedBy(row)}</p>
+      </Step>
+      <Step title="Because">
+        <p className="field">
+          <DecisionBadge decision={row.decision} reason={row.reason} /> <code>{reasonWord(row.reason)}</code>
+        </p>
+        <p>
+          <Untrusted text={row.message} />
+        </p>
+        {answer.linked.length === 0 ? null : (
+          <>
+            <h3>Linked with it</h3>
+            <DecisionTable rows={answer.linked} />
+          </>
+        )}
+      </Step>
+      <Step title="Recorded">
+        <Recorded row={row} />
+      </Step>
+      <Step title="Proven">
+        <Proven answer={answer} />
+      </Step>
+    </ol>
+  );
+}
+
+function Step({ title, children }: { readonly title: string; readonly children: ReactNode }) {
+  return (
+    <li>
+      <h2>{title}</h2>
+      <div className="card">{children}</div>
+    </li>
+  );
+}
+
+function judgedBy(row: AuditDecision): ReactNode {
+  if (row.source === Source.GUARD)
+    return (
+      <>
+        The agent's own guard, alone{row.grantId === undefined ? "" : ", under a circuit bypass"}. This is the agent's
+        claim, not proof.
+      </>
+    );
+  if (row.ruleId === undefined) return "The service; no rule decided it.";
+  return (
+    <>
+      The rule <code>{row.ruleId}</code> of the policies <code>{row.policyVersion?.slice(0, 19)}…</code>
+    </>
+  );
+}
+
+function Recorded({ row }: { readonly row: AuditDecision }) {
+  const facts: readonly (readonly [string, ReactNode])[] = [
+    ["Recorded", <ExactTime key="recorded" at={dateOf(row.recordedAtUs)} />],
+    ["Decided", <ExactTime key="decided" at={dateOf(row.decidedAtUs)} />],
+    ["Key", <Code key="key" text={row.idempotencyKey} />],
+    ["Credential", <Code key="credential" text={row.credentialId} />],
+    ["Policies", <Code key="policies" text={row.policyVersion} />],
+    [
+      "Review",
+      row.reviewId === undefined ? null : (
+        <Link key="review" href={`/reviews/${row.reviewId}`}>
+          {row.reviewId}
+        </Link>
+      ),
+    ],
+    ["Bypass grant", <Code key="grant" text={row.grantId} />],
+    ["Trace", <Code key="trace" text={row.traceId} />],
+    ["Further facts", <Code key="detail" text={row.detail} />],
+  ];
+  return (
+    <dl className="facts">
+      {facts
+        .filter(([, fact]) => fact !== null)
+        .map(([name, fact]) => (
+          <Fact key={name} name={name}>
+            {fact}
+          </Fact>
+        ))}
+    </dl>
+  );
+}
+
+function Fact({ name, children }: { readonly name: string; readonly children: ReactNode }) {
+  return (
+    <>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </>
+  );
+}
+
+function Code({ text }: { readonly text: string | undefined }) {
+  return text === undefined || text === "" ? (
+    <span className="muted">none</span>
+  ) : (
+    <code>
+      <Untrusted text={text} />
+    </code>
+  );
+}
+
+function Proven({ answer: { storedHash, computedHash } }: { readonly answer: GetDecisionResponse }) {
+  const [stored, computed] = [hex(storedHash), hex(computedHash)];
+  return (
+    <>
+      <p className="field">
+        {stored === computed ? (
+          <>
+            <Badge tone="allow">hash holds</Badge> The row is as it was written.
+          </>
+        ) : (
+          <>
+            <Badge tone="deny">hash does not hold</Badge> The row was changed after it was written.
+          </>
+        )}
+      </p>
+      <dl className="facts">
+        <Fact name="Stored">
+          <code>{stored}</code>
+        </Fact>
+        <Fact name="Computed now">
+          <code>{computed}</code>
+        </Fact>
+      </dl>
+    </>
+  );
+}
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,196 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { useInfiniteQuery } from "@connectrpc/connect-query";
+import { useMemo } from "react";
+import { useSearchParams } from "wouter";
+import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { Decision, Reason, ReasonSchema, Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
+import { Page } from "../page.tsx";
+import { DecisionTable } from "../ui/decision-table.tsx";
+import { Field } from "../ui/field.tsx";
+import { More } from "../ui/pages.tsx";
+import { Empty, Shown } from "../ui/state.tsx";
+import { Tail } from "../ui/tail.tsx";
+
+const DECISIONS = { allow: Decision.ALLOW, deny: Decision.DENY, needs_review: Decision.NEEDS_REVIEW } as const;
+const SOURCES = { service: Source.SERVICE, guard: Source.GUARD } as const;
+const AGES = { "15m": 900, "1h": 3600, "24h": 86_400, "7d": 604_800 } as const;
+const REASONS = ReasonSchema.values.filter(({ number }) => number !== Reason.UNSPECIFIED);
+
+/** Searching the trail. The search is in the address, so that it can be kept and sent to somebody. */
+export function DecisionsPage() {
+  const [search, setSearch] = useSearchParams();
+  const live = search.get("live") === "1";
+  const set = (name: string, value: string): void =>
+    setSearch(
+      (before) => {
+        const after = new URLSearchParams(before);
+        if (value === "") after.delete(name);
+        else after.set(name, value);
+        return after;
+      },
+      { replace: true },
+    );
+  const filter = useMemo(() => filterOf(search), [search]);
+  return (
+    <Page
+      title="Decisions"
+      lead="Every answer that was given, and what guards decided alone. Newest first."
+      actions={
+        <button type="button" aria-pressed={live} onClick={() => set("live", live ? "" : "1")}>
+          {live ? "Stop following" : "Follow live"}
+        </button>
+      }
+    >
+      <search className="card filters">
+        <Field label="Agent">
+          {(input) => (
+            <input
+              {...input}
+              value={search.get("agent") ?? ""}
+              onChange={(event) => set("agent", event.target.value)}
+            />
+          )}
+        </Field>
+        <Field label="Tool">
+          {(input) => (
+            <input
+              {...input}
+              placeholder="gmail.*"
+              value={search.get("tool") ?? ""}
+              onChange={(event) => set("tool", event.target.value)}
+            />
+          )}
+        </Field>
+        <Field label="Decision">
+          {(input) => (
+            <select
+              {...input}
+              value={search.get("decision") ?? ""}
+              onChange={(event) => set("decision", event.target.value)}
+            >
+              <option value="">any</option>
+              <option value="allow">allow</option>
+              <option value="deny">deny</option>
+              <option value="needs_review">needs review</option>
+            </select>
+          )}
+        </Field>
+        <Field label="Reason">
+          {(input) => (
+            <select
+              {...input}
+              value={search.get("reason") ?? ""}
+              onChange={(event) => set("reason", event.target.value)}
+            >
+              <option value="">any</option>
+              {REASONS.map(({ localName }) => (
+                <option key={localName} value={localName}>
+                  {localName}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+        <Field label="Decided by">
+          {(input) => (
+            <select
+              {...input}
+              value={search.get("source") ?? ""}
+              onChange={(event) => set("source", event.target.value)}
+            >
+              <option value="">anyone</option>
+              <option value="service">the service</option>
+              <option value="guard">a guard, alone</option>
+            </select>
+          )}
+        </Field>
+        <Field label="Since">
+          {(input) => (
+            <select {...input} value={search.get("since") ?? ""} onChange={(event) => set("since", event.target.value)}>
+              <option value="">ever</option>
+              <option value="15m">15 minutes</option>
+              <option value="1h">1 hour</option>
+              <option value="24h">24 hours</option>
+              <option value="7d">7 days</option>
+            </select>
+          )}
+        </Field>
+        <Field label="Text">
+          {(input) => (
+            <input
+              {...input}
+              type="search"
+              maxLength={200}
+              placeholder="message, key or rule"
+              value={search.get("text") ?? ""}
+              onChange={(event) => set("text", event.target.value)}
+            />
+          )}
+        </Field>
+      </search>
+      <section className="card" aria-label="Decisions">
+        {live ? <Tail filter={filter} most={100} /> : <Found filter={filter} />}
+      </section>
+    </Page>
+  );
+}
+
+type Filter = ReturnType<typeof filterOf>;
+
+function filterOf(search: URLSearchParams) {
+  const decision = DECISIONS[search.get("decision") as keyof typeof DECISIONS];
+  const reason = REASONS.find(({ localName }) => localName === search.get("reason"))?.number;
+  const age = AGES[search.get("since") as keyof typeof AGES];
+  return {
+    agentId: search.get("agent") ?? "",
+    tool: search.get("tool") ?? "",
+    text: search.get("text") ?? "",
+    grantId: search.get("grant") ?? "",
+    decisions: decision === undefined ? [] : [decision],
+    reasons: reason === undefined ? [] : [reason as Reason],
+    source: SOURCES[search.get("source") as keyof typeof SOURCES] ?? Source.UNSPECIFIED,
+    // To the minute: a time that moves with each keystroke would be another search.
+    ...(age === undefined ? {} : { recordedFrom: timestampFromDate(new Date(minutes(Date.now()) - age * 1000)) }),
+  };
+}
+
+function minutes(milliseconds: number): number {
+  return Math.floor(milliseconds / 60_000) * 60_000;
+}
+
+function Found({ filter }: { readonly filter: Filter }) {
+  const found = useInfiniteQuery(
+    AdminService.method.listDecisions,
+    { filter, pageSize: 50, pageToken: "" },
+    { pageParamKey: "pageToken", getNextPageParam: (page) => page.nextPageToken || undefined },
+  );
+  return (
+    <Shown of={found} what="decisions">
+      {({ pages }) => {
+        const rows = pages.flatMap((page) => page.decisions);
+        const unfinished = pages.at(-1)?.timeWasUp === true;
+        return (
+          <>
+            {rows.length === 0 && !unfinished ? (
+              <Empty title="No decision matches">
+                <p>Agents' questions appear here as soon as they are answered.</p>
+              </Empty>
+            ) : (
+              <DecisionTable rows={rows} />
+            )}
+            {unfinished ? (
+              <p className="hint">
+                The time for one search was up before all was searched; "Show more" goes on from there.
+              </p>
+            ) : null}
+            <More
+              hasMore={found.hasNextPage}
+              busy={found.isFetchingNextPage}
+              onMore={() => void found.fetchNextPage()}
+            />
+          </>
+        );
+      }}
+    </Shown>
+  );
+}

@@ -1,0 +1,144 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { useMutation, useQuery } from "@connectrpc/connect-query";
+import { createContext, type FormEvent, type ReactNode, useContext, useEffect, useMemo, useRef, useState } from "react";
+import { OperatorRole } from "../../gen/datacrawl/authz/v1/operators_pb.ts";
+import { type Session, SessionService } from "../../gen/datacrawl/authz/v1/session_service_pb.ts";
+import { onSignedOut, queries } from "./api.ts";
+import { Field } from "./ui/field.tsx";
+import { Loading, Problem, sayProblem } from "./ui/state.tsx";
+
+interface SessionContext {
+  readonly session: Session;
+  readonly signOut: () => void;
+}
+
+const Context = createContext<SessionContext | null>(null);
+
+/** Who is signed in; only within {@link SignedIn}. */
+export function useSession(): SessionContext {
+  const context = useContext(Context);
+  if (context === null) throw new Error("nobody is signed in here");
+  return context;
+}
+
+/** Whether to show what needs `role`; each role may what the ones before it may. The service decides anew at each call. */
+export function useMay(role: OperatorRole): boolean {
+  return useSession().session.role >= role;
+}
+
+/**
+ * Shows its children to who is signed in, and the sign-in form to everybody else. A session that ends while a page is open
+ * brings the form up over the page, so that what was typed there is still there afterwards.
+ */
+export function SignedIn({ children }: { readonly children: ReactNode }) {
+  const asked = useQuery(SessionService.method.getSession, {}, { retry: false, staleTime: Number.POSITIVE_INFINITY });
+  const [ended, setEnded] = useState(false);
+  useEffect(() => onSignedOut(() => setEnded(true)), []);
+  const { mutate: signOut } = useMutation(SessionService.method.signOut, {
+    onSuccess: () => {
+      queries.clear();
+      window.location.assign("/");
+    },
+  });
+  const session = asked.data?.session;
+  const context = useMemo(
+    () => (session === undefined ? null : { session, signOut: () => signOut({}) }),
+    [session, signOut],
+  );
+  const signedIn = (): void => {
+    setEnded(false);
+    void queries.invalidateQueries();
+  };
+  if (context === null) {
+    if (asked.isPending) return <Loading what="your session" />;
+    if (isSignedOut(asked.error))
+      return (
+        <main className="signin">
+          <SignInForm onSignedIn={signedIn} />
+        </main>
+      );
+    return <Problem error={asked.error} retry={() => void asked.refetch()} />;
+  }
+  return (
+    <Context value={context}>
+      {children}
+      {ended ? <SignInAgain onSignedIn={signedIn} /> : null}
+    </Context>
+  );
+}
+
+function isSignedOut(error: unknown): boolean {
+  return ConnectError.from(error).code === Code.Unauthenticated;
+}
+
+function SignInAgain({ onSignedIn }: { readonly onSignedIn: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    if (dialog.current?.open === false) dialog.current.showModal();
+  }, []);
+  return (
+    <dialog ref={dialog} aria-label="Your session has ended" onCancel={(event) => event.preventDefault()}>
+      <p className="notice review field">Your session has ended. What you typed is still there.</p>
+      <SignInForm onSignedIn={onSignedIn} />
+    </dialog>
+  );
+}
+
+function SignInForm({ onSignedIn }: { readonly onSignedIn: () => void }) {
+  const [form, setForm] = useState({ name: "", password: "", totpCode: "" });
+  const signIn = useMutation(SessionService.method.signIn, { onSuccess: onSignedIn });
+  const change = (part: Partial<typeof form>): void => setForm({ ...form, ...part });
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    signIn.mutate(form);
+  };
+  return (
+    <form className="card" onSubmit={submit}>
+      <h1 className="field">Sign in to DataCrawl</h1>
+      <Field label="Name">
+        {(input) => (
+          <input
+            {...input}
+            required
+            autoComplete="username"
+            value={form.name}
+            onChange={(event) => change({ name: event.target.value })}
+          />
+        )}
+      </Field>
+      <Field label="Password">
+        {(input) => (
+          <input
+            {...input}
+            required
+            type="password"
+            autoComplete="current-password"
+            value={form.password}
+            onChange={(event) => change({ password: event.target.value })}
+          />
+        )}
+      </Field>
+      <Field label="One-time code" hint="Only if your account has them.">
+        {(input) => (
+          <input
+            {...input}
+            inputMode="numeric"
+            pattern="[0-9]{6}"
+            autoComplete="one-time-code"
+            value={form.totpCode}
+            onChange={(event) => change({ totpCode: event.target.value })}
+          />
+        )}
+      </Field>
+      {signIn.error === null ? null : (
+        <p className="notice deny field" role="alert">
+          {sayProblem(signIn.error)}
+        </p>
+      )}
+      <button type="submit" className="primary" disabled={signIn.isPending}>
+        {signIn.isPending ? "Signing in…" : "Sign in"}
+      </button>
+      <p className="hint">No account yet? On the service's machine: datacrawl operator add NAME --role operator</p>
+    </form>
+  );
+}

@@ -1,0 +1,139 @@
+import { type ReactNode, useEffect, useRef } from "react";
+import { Link, useLocation } from "wouter";
+import { AdminService, type CircuitBypass } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { useQuery } from "@connectrpc/connect-query";
+import { useLive } from "./live.tsx";
+import { type OperatorRole, OperatorRoleSchema } from "../../gen/datacrawl/authz/v1/operators_pb.ts";
+import { useSession } from "./session.tsx";
+import { Untrusted } from "./ui/text.tsx";
+import { relative, Time, useNow } from "./ui/time.tsx";
+
+/** More would push the page out of sight. */
+const MOST_BANNERS = 3;
+
+const PAGES = [
+  { path: "/", title: "Overview" },
+  { path: "/decisions", title: "Decisions" },
+  { path: "/circuits", title: "Circuits" },
+  { path: "/bypass", title: "Bypass" },
+  { path: "/agents", title: "Agents" },
+] as const;
+
+/** What surrounds every page: the way to the others, and whatever must not be missed. */
+export function Shell({ children }: { readonly children: ReactNode }) {
+  const [path] = useLocation();
+  const main = useRef<HTMLElement>(null);
+  const first = useRef(true);
+  // Who uses a keyboard or a screen reader begins each page at its start.
+  useEffect(() => {
+    if (!first.current) main.current?.focus();
+    first.current = false;
+  }, [path]);
+  return (
+    <div className="shell">
+      <a className="skip" href="#main">
+        Skip to the page
+      </a>
+      <Side path={path} />
+      <div className="main">
+        <Banners />
+        <main id="main" ref={main} tabIndex={-1}>
+          {children}
+        </main>
+      </div>
+    </div>
+  );
+}
+
+function Side({ path }: { readonly path: string }) {
+  const { session, signOut } = useSession();
+  return (
+    <header className="side">
+      <Link href="/" className="brand">
+        <img src="/favicon.svg" alt="" /> DataCrawl
+      </Link>
+      <nav aria-label="Pages">
+        <ul>
+          {PAGES.map(({ path: target, title }) => (
+            <li key={target}>
+              <Link href={target} aria-current={isWithin(path, target) ? "page" : undefined}>
+                {title}
+              </Link>
+            </li>
+          ))}
+        </ul>
+      </nav>
+      <div className="who">
+        <span>
+          {session.name} <span className="muted">({roleWord(session.role)})</span>
+        </span>
+        <button type="button" className="link" onClick={signOut}>
+          Sign out
+        </button>
+      </div>
+    </header>
+  );
+}
+
+function roleWord(role: OperatorRole): string {
+  return OperatorRoleSchema.value[role]?.localName.toLowerCase() ?? "unknown role";
+}
+
+function isWithin(path: string, target: string): boolean {
+  return target === "/" ? path === "/" : path === target || path.startsWith(`${target}/`);
+}
+
+/** On every page: what overrides policy, what is broken, and whether what is shown is still true. */
+function Banners() {
+  const { overview, staleSince } = useLive();
+  const now = useNow();
+  const count = overview?.activeBypasses ?? 0;
+  // Asked for anew whenever their number changes.
+  const bypasses = useQuery(AdminService.method.listCircuitBypasses, { pageSize: 20 }, { enabled: count > 0 });
+  const { refetch } = bypasses;
+  useEffect(() => {
+    if (count > 0) void refetch();
+  }, [count, refetch]);
+  const inForce = count === 0 ? [] : (bypasses.data?.bypasses ?? []);
+  return (
+    <>
+      {staleSince === null ? null : (
+        <div className="banner stale" role="status">
+          <strong>What you see may be out of date.</strong>
+          <span>
+            The service has not been heard since {relative(staleSince - now)}; trying again. Agents' guards deny
+            meanwhile.
+          </span>
+        </div>
+      )}
+      {overview?.lastVerification?.ok === false ? (
+        <div className="banner broken" role="alert">
+          <strong>The audit trail does not verify.</strong>
+          <Link href="/audit">See which rows</Link>
+        </div>
+      ) : null}
+      {inForce.slice(0, MOST_BANNERS).map((bypass) => (
+        <BypassBanner key={bypass.grantId} bypass={bypass} />
+      ))}
+      {count > MOST_BANNERS ? (
+        <div className="banner bypass" role="status">
+          <strong>{count} bypasses are in force.</strong>
+          <Link href="/bypass">Look at all</Link>
+        </div>
+      ) : null}
+    </>
+  );
+}
+
+function BypassBanner({ bypass }: { readonly bypass: CircuitBypass }) {
+  return (
+    <div className="banner bypass" role="status">
+      <strong>Bypass in force: {bypass.agentId}</strong>
+      <span>
+        {bypass.allTools ? "all tools" : <Untrusted text={bypass.tools.join(", ")} limit={120} />}, set by{" "}
+        {bypass.operator}, ends <Time at={bypass.expiresAt} />: <Untrusted text={bypass.reason} limit={160} />
+      </span>
+      <Link href="/bypass">Look, or clear it</Link>
+    </div>
+  );
+}

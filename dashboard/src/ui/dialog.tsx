@@ -1,0 +1,49 @@
+import { type FormEvent, type ReactNode, useEffect, useId, useRef } from "react";
+import { sayProblem } from "./state.tsx";
+
+interface DialogProps {
+  readonly title: string;
+  /** The words on the button that does it. */
+  readonly action: string;
+  readonly danger?: boolean;
+  readonly busy: boolean;
+  /** Why the last attempt failed; what was typed stays. */
+  readonly error: unknown;
+  readonly onSubmit: () => void;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}
+
+/** A form over the page. Escape and "Cancel" close it; a failure keeps it open with all that was typed. */
+export function FormDialog({ title, action, danger, busy, error, onSubmit, onClose, children }: DialogProps) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const heading = useId();
+  useEffect(() => {
+    if (dialog.current?.open === false) dialog.current.showModal();
+  }, []);
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    onSubmit();
+  };
+  return (
+    <dialog ref={dialog} aria-labelledby={heading} onClose={onClose}>
+      <form onSubmit={submit}>
+        <h2 id={heading}>{title}</h2>
+        {children}
+        {error === null || error === undefined ? null : (
+          <p className="notice deny field" role="alert">
+            {sayProblem(error)}
+          </p>
+        )}
+        <div className="actions">
+          <button type="submit" className={danger === true ? "danger" : "primary"} disabled={busy}>
+            {busy ? "Working…" : action}
+          </button>
+          <button type="button" onClick={() => dialog.current?.close()}>
+            Cancel
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
+}

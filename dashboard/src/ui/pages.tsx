@@ -1,0 +1,17 @@
+interface MoreProps {
+  readonly hasMore: boolean;
+  readonly busy: boolean;
+  readonly onMore: () => void;
+}
+
+/** Asks for the next page; gone when there is none. */
+export function More({ hasMore, busy, onMore }: MoreProps) {
+  if (!hasMore) return null;
+  return (
+    <p className="actions">
+      <button type="button" onClick={onMore} disabled={busy}>
+        {busy ? "Loading…" : "Show more"}
+      </button>
+    </p>
+  );
+}

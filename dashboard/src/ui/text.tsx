@@ -1,0 +1,34 @@
+/**
+ * Text that came from an agent. React keeps markup harmless; marks that change the direction of writing and control
+ * characters are shown as escapes, so that nothing reads as what it is not.
+ */
+export function Untrusted({ text, limit = 2000 }: { readonly text: string; readonly limit?: number }) {
+  const shown = text.length > limit ? `${text.slice(0, limit)}…` : text;
+  return <bdi>{visible(shown)}</bdi>;
+}
+
+export function visible(text: string): string {
+  return text.replace(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** JSON text, indented; shown as it is if it is none. The start alone if it is very long. */
+export function Json({ text }: { readonly text: string }) {
+  const limit = 100_000;
+  return (
+    <pre className="block" tabIndex={0} aria-label="JSON">
+      {visible(indented(text).slice(0, limit))}
+      {text.length > limit ? "\n… the rest is not shown here: `datacrawl audit show` prints it whole" : ""}
+    </pre>
+  );
+}
+
+function indented(text: string): string {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,60 @@
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import { useSyncExternalStore } from "react";
+
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const UNITS = [
+  ["day", 86_400_000],
+  ["hour", 3_600_000],
+  ["minute", 60_000],
+  ["second", 1000],
+] as const;
+
+/** "3 min. ago", with the exact time at hand. */
+export function Time({ at }: { readonly at: Date | Timestamp | undefined }) {
+  const now = useNow();
+  if (at === undefined) return <span className="muted">never</span>;
+  const date = at instanceof Date ? at : timestampDate(at);
+  const exact = date.toISOString();
+  return (
+    <time dateTime={exact} title={exact}>
+      {relative(date.getTime() - now)}
+    </time>
+  );
+}
+
+/** The exact time, for where a story is told. */
+export function ExactTime({ at }: { readonly at: Date | Timestamp | undefined }) {
+  if (at === undefined) return <span className="muted">never</span>;
+  const date = at instanceof Date ? at : timestampDate(at);
+  return (
+    <time dateTime={date.toISOString()}>
+      {date.toISOString().replace("T", " ").replace("Z", " UTC")}{" "}
+      <span className="muted">
+        (<Time at={date} />)
+      </span>
+    </time>
+  );
+}
+
+export function relative(milliseconds: number): string {
+  const [unit, size] = UNITS.find(([, size]) => Math.abs(milliseconds) >= size) ?? ["second", 1000];
+  return RELATIVE.format(Math.trunc(milliseconds / size), unit);
+}
+
+const listeners = new Set<() => void>();
+let tick = Date.now();
+setInterval(() => {
+  tick = Date.now();
+  for (const listener of listeners) listener();
+}, 1000);
+
+/** The time in milliseconds, renewed each second: one clock for all that is shown. */
+export function useNow(): number {
+  return useSyncExternalStore(
+    (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    () => tick,
+  );
+}

@@ -1,0 +1,175 @@
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { buildDashboard, expectAccessible, openBrowser, signIn } from "../support/browser.ts";
+import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
+import { ask, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
+
+const [postgresUrl, redisUrl, chromium] = [inject("postgresUrl"), inject("redisUrl"), inject("chromiumPath")];
+const OPERATOR = { name: "ann", password: "correct horse battery" };
+const VIEWER = { name: "vic", password: "battery horse correct" };
+const HOSTILE = '<img src=x onerror="document.title=1"><script>alert(1)</script>\u202e\u001b[31m';
+
+describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)("the dashboard in a browser", () => {
+  let cluster: Cluster;
+  let service: ServiceProcess;
+  let browser: Browser;
+  let page: Page;
+  let frosty: string;
+
+  const cli = (args: readonly string[], input?: string): string => {
+    const { status, stdout, stderr } = runCli(args, { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir }, input);
+    if (status !== 0) throw new Error(stderr);
+    return stdout;
+  };
+  const email = (idempotencyKey: string, change: object = {}): Promise<unknown> =>
+    ask(service.connectUrl, cluster.agentKey, {
+      tool: "gmail.send_email",
+      payload: { to: ["ann@example.com"], subject: "Hi", body: "Hello" },
+      idempotencyKey,
+      ...change,
+    });
+  const go = async (path: string, heading: string): Promise<void> => {
+    await page.goto(`${service.adminUrl}${path}`);
+    await page.getByRole("heading", { name: heading, exact: true, level: 1 }).waitFor();
+  };
+
+  beforeAll(async () => {
+    buildDashboard();
+    cluster = (await makeCluster({ REDIS_URL: redisUrl as string })) as Cluster;
+    frosty = makeAgent("frosty", cluster.env);
+    service = await startService(cluster.env);
+    cli(["operator", "add", OPERATOR.name, "--role", "operator", "--password-stdin"], `${OPERATOR.password}\n`);
+    cli(["operator", "add", VIEWER.name, "--role", "viewer", "--password-stdin"], `${VIEWER.password}\n`);
+    browser = await openBrowser(chromium as string);
+    page = await signIn(browser, service.adminUrl, OPERATOR);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    if (service !== undefined) await discard(service);
+  });
+
+  test("a decision appears as it is made, and its page tells why", async () => {
+    await go("/decisions?live=1", "Decisions");
+    await email("live-1");
+    await page
+      .getByRole("row", { name: /gmail\.send_email/ })
+      .first()
+      .waitFor();
+    await page
+      .getByRole("link", { name: /allows/ })
+      .first()
+      .click();
+    await page.getByText("hash holds").waitFor();
+    for (const step of ["Asked", "Judged by", "Because", "Recorded", "Proven"]) {
+      expect(await page.getByRole("heading", { name: step, exact: true }).count()).toBe(1);
+    }
+    expect(await page.getByText('"subject": "Hi"').count()).toBe(1);
+  });
+
+  test("hostile text is shown as text, and nothing of it runs", async () => {
+    const answered = (await email("hostile", { tool: HOSTILE, payload: { note: HOSTILE } })) as {
+      body: { decisionId: string };
+    };
+    await go("/decisions", "Decisions");
+    await page.getByRole("cell", { name: "<img src=x" }).first().waitFor();
+    await go(`/decisions/${answered.body.decisionId}`, "Decision");
+    await page.getByText("hash holds").waitFor();
+    expect(await page.title()).toBe("Decision · DataCrawl");
+    const text = (await page.locator("main").textContent()) ?? "";
+    expect(text).toContain("<script>alert(1)</script>");
+    expect(text).toContain("\\u202e");
+    expect(text).not.toContain("\u202e");
+    expect(await page.locator("main img, main script").count()).toBe(0);
+  });
+
+  test("an agent is frozen from the page, and denied at once", async () => {
+    await go("/agents", "Agents");
+    await page.getByRole("button", { name: "freeze frosty" }).click();
+    await page.getByLabel("Reason").fill("it misbehaves");
+    await page.getByRole("button", { name: "Freeze", exact: true }).click();
+    await page
+      .getByRole("row", { name: /frosty/ })
+      .getByText("frozen")
+      .waitFor();
+    const request = { tool: "gmail.send_email", payload: {}, idempotencyKey: "frozen" };
+    const { body } = await ask(service.connectUrl, frosty, request);
+    expect(body).toMatchObject({ decision: "DECISION_DENY", reason: "REASON_AGENT_FROZEN" });
+  });
+
+  test("a bypass is set with a reason and an end, and stands on every page until it is cleared", async () => {
+    await go("/bypass", "Circuit bypass");
+    await page.getByRole("button", { name: "Set a bypass" }).click();
+    await page.getByLabel("Agent", { exact: true }).fill("racer");
+    await page.getByLabel("Tools", { exact: true }).fill("gmail.send_email");
+    await page.getByLabel("Reason").fill("the mail must go out");
+    await page.getByRole("button", { name: "Set the bypass" }).click();
+    const banner = page.getByText("Bypass in force: racer");
+    await banner.waitFor();
+    for (const [path, heading] of [
+      ["/", "Overview"],
+      ["/decisions", "Decisions"],
+      ["/agents", "Agents"],
+      ["/circuits", "Circuits"],
+    ] as const) {
+      await go(path, heading);
+      await banner.waitFor();
+    }
+    await go("/bypass", "Circuit bypass");
+    await page.getByRole("button", { name: "clear the bypass of racer" }).click();
+    await page.getByLabel("Reason").fill("it is over");
+    await page.getByRole("button", { name: "Clear it" }).click();
+    await banner.waitFor({ state: "detached" });
+  });
+
+  test("a viewer sees everything and is offered no change", async () => {
+    const viewing = await signIn(browser, service.adminUrl, VIEWER);
+    await viewing.goto(`${service.adminUrl}/agents`);
+    await viewing.getByRole("row", { name: /racer/ }).waitFor();
+    expect(await viewing.getByRole("button", { name: /freeze|revoke|Create/ }).count()).toBe(0);
+    await viewing.context().close();
+  });
+
+  test("a session that ends in mid-form loses no typed text", async () => {
+    const first = await signIn(browser, service.adminUrl, OPERATOR);
+    await first.goto(`${service.adminUrl}/agents`);
+    await first.getByRole("button", { name: "freeze racer" }).click();
+    await first.getByLabel("Reason").fill("a long and careful reason");
+    await first.context().clearCookies();
+    await first.getByRole("button", { name: "Freeze", exact: true }).click();
+    await first.getByText("Your session has ended").waitFor();
+    await first.getByLabel("Name").fill(OPERATOR.name);
+    await first.getByLabel("Password").fill(OPERATOR.password);
+    await first.getByRole("button", { name: "Sign in" }).click();
+    await first.getByText("Your session has ended").waitFor({ state: "detached" });
+    expect(await first.getByLabel("Reason").inputValue()).toBe("a long and careful reason");
+    await first.context().close();
+  });
+
+  test("every page is free of what axe finds, in both schemes and on a phone", async () => {
+    for (const options of [
+      { colorScheme: "light" },
+      { colorScheme: "dark", viewport: { width: 390, height: 844 } },
+    ] as const) {
+      const looking = await signIn(browser, service.adminUrl, OPERATOR, options);
+      for (const path of ["/", "/decisions", "/circuits", "/bypass", "/agents", "/nowhere"]) {
+        await looking.goto(`${service.adminUrl}${path}`);
+        await looking.getByRole("heading", { level: 1 }).waitFor();
+        await expectAccessible(looking);
+      }
+      await looking.context().close();
+    }
+  });
+
+  test("when the service is gone the page says so, and recovers by itself", async () => {
+    await go("/", "Overview");
+    const { dataDir } = service;
+    await service.kill("SIGKILL");
+    await page.getByText("What you see may be out of date.").waitFor();
+    service = await startService({
+      ...cluster.env,
+      DATACRAWL_DATA_DIR: dataDir,
+      DATACRAWL_ADMIN_ADDR: new URL(service.adminUrl).host,
+    });
+    await page.getByText("What you see may be out of date.").waitFor({ state: "detached", timeout: 40_000 });
+  });
+});
