@@ -61,6 +61,10 @@ export interface Config {
   /** The tables' owner; null if only the service's login is known. */
   readonly databaseOwnerUrl: string | null;
   readonly redisUrl: string | null;
+  /** Null if nobody is to be told. */
+  readonly webhook: WebhookConfig | null;
+  /** Where operators find the dashboard, for links to it; null if nobody said. */
+  readonly adminPublicUrl: string | null;
   readonly agentRate: number;
   readonly agentBurst: number;
   readonly logLevel: LogLevel;
@@ -68,6 +72,12 @@ export interface Config {
 
 /** What the commands on a service's data need of it. */
 export type DataConfig = Omit<Config, "policyDir" | "samplePolicies">;
+
+export interface WebhookConfig {
+  /** https, or http to this machine. A secret: receivers put tokens into paths. */
+  readonly url: string;
+  readonly secretFile: string;
+}
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -99,6 +109,10 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATABASE_URL: "postgres:// URL of the service's login; without it the database is embedded",
   DATABASE_OWNER_URL: "postgres:// URL of the tables' owner, for migrations and partitions",
   REDIS_URL: "redis:// or rediss:// URL, several separated by commas for a Cluster; without it the cache is in-process",
+  DATACRAWL_WEBHOOK_URL:
+    "https:// URL that is told of reviews, bypasses and freezes (docs/webhooks.md); none by default",
+  DATACRAWL_WEBHOOK_SECRET_FILE: "what the webhook's messages are signed with ($DATACRAWL_KEYS_DIR/webhook.secret)",
+  DATACRAWL_ADMIN_PUBLIC_URL: "where operators find the dashboard, for links in the webhook's messages",
   DATACRAWL_AGENT_RATE: "requests a second and agent, 0 for no limit (200)",
   DATACRAWL_AGENT_BURST: "requests that an agent may spend at once (twice the rate)",
   DATACRAWL_LOG_LEVEL: `${LOG_LEVELS.join(", ")} (info)`,
@@ -134,10 +148,11 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
   const dataDir = read.path("DATACRAWL_DATA_DIR", "data");
   const databaseUrl = read.url("DATABASE_URL", ["postgres:", "postgresql:"]);
   const agentRate = read.count("DATACRAWL_AGENT_RATE", 200);
+  const keysDir = read.path("DATACRAWL_KEYS_DIR", resolve(dataDir, "keys"));
   const config: Config = {
     dataDir,
     ...read.policies(policies === "needed", databaseUrl === null),
-    keysDir: read.path("DATACRAWL_KEYS_DIR", resolve(dataDir, "keys")),
+    keysDir,
     checkpointDir: read.optionalPath(
       "DATACRAWL_CHECKPOINT_DIR",
       databaseUrl === null ? resolve(dataDir, "checkpoints") : null,
@@ -150,6 +165,8 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
     databaseUrl,
     databaseOwnerUrl: read.url("DATABASE_OWNER_URL", ["postgres:", "postgresql:"]),
     redisUrl: read.urls("REDIS_URL", ["redis:", "rediss:"]),
+    webhook: read.webhook(resolve(keysDir, "webhook.secret")),
+    adminPublicUrl: read.url("DATACRAWL_ADMIN_PUBLIC_URL", ["https:", "http:"]),
     agentRate,
     agentBurst: read.count("DATACRAWL_AGENT_BURST", Math.max(1, 2 * agentRate), 1),
     logLevel: read.oneOf("DATACRAWL_LOG_LEVEL", LOG_LEVELS, "info"),
@@ -218,6 +235,21 @@ class Reader {
     const wanted = schemes.map((scheme) => `${scheme}//`).join(" or ");
     this.problems.push(`${variable} has a part that is not a URL that begins with ${wanted}`);
     return null;
+  }
+
+  webhook(secretFallback: string): WebhookConfig | null {
+    const url = this.url("DATACRAWL_WEBHOOK_URL", ["https:", "http:"]);
+    if (url === null) return null;
+    const { protocol, hostname, username, password } = new URL(url);
+    if (protocol === "http:" && !isLoopback(hostname.replace(/^\[(.*)\]$/, "$1"))) {
+      this.problems.push("DATACRAWL_WEBHOOK_URL goes to another machine in clear: write https://");
+    }
+    if (username !== "" || password !== "") {
+      this.problems.push(
+        "DATACRAWL_WEBHOOK_URL has a user or password, which are not sent: messages are signed instead",
+      );
+    }
+    return { url, secretFile: this.path("DATACRAWL_WEBHOOK_SECRET_FILE", secretFallback) };
   }
 
   listener(prefix: string, fallback: string): ListenerConfig {

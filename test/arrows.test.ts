@@ -17,7 +17,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "key-files.ts",
     "sha256.ts",
   ],
-  ["policy", "idempotency", "audit", "breaker", "bypass", "review", "authn"],
+  ["policy", "idempotency", "audit", "breaker", "bypass", "review", "authn", "webhook"],
   ["authorize", "guard", "admin"],
   ["store"],
   ["server", "sidecar", "client", "conformance", "cli"],

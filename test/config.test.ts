@@ -39,6 +39,8 @@ describe("without any variable", () => {
       oidc: null,
       databaseUrl: null,
       databaseOwnerUrl: null,
+      webhook: null,
+      adminPublicUrl: null,
       redisUrl: null,
       agentRate: 200,
       agentBurst: 400,

@@ -39,6 +39,7 @@ import type { Roads } from "./roads.ts";
 import { syncGuardRoad } from "./sync-guard.ts";
 import { traced } from "./tracing.ts";
 import { openTrail } from "./trail.ts";
+import { openWebhooks } from "./webhooks.ts";
 
 /** How long a row may be without a seal, at most and about: docs/audit.md says what that means. */
 const SEAL_EVERY_MS = 10_000;
@@ -181,6 +182,8 @@ export async function openService(config: Config, store: Store, log: Log, metric
   // A rollback is known before anything is answered.
   await trail.keeper.check();
   for (const problem of trail.keeper.problems) log.error({ problem }, "the audit trail needs attention");
+  // Last, for it works on from now on.
+  const webhooks = await openWebhooks(config, { database, chores, log, registry: metrics.registry, now });
 
   return {
     roads: {
@@ -209,6 +212,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     drain: () => admission.close(),
     close: async () => {
       chores.stop();
+      await webhooks.close();
       for (const record of [recordRefusals, () => admin.trail.report()]) {
         await record().catch((error: unknown) =>
           log.error({ cause: String(error) }, "refused credentials were not recorded"),

@@ -6,6 +6,7 @@ import { GRANT_KEYS } from "../bypass/keys.ts";
 import { UsageError } from "../fault.ts";
 import { fingerprint } from "../key-chain.ts";
 import { openOrMakeSigningKeys, openSigningKeys, type SigningKeys } from "../key-files.ts";
+import { newWebhookSecret } from "../webhook/signature.ts";
 import type { Database } from "./database.ts";
 
 /** Secrets that all replicas share and the database never holds. */
@@ -19,6 +20,8 @@ export interface ServiceKeys {
 }
 
 const HMAC_FILE = "hmac.key";
+/** Read only where a webhook is set up: the receiver has a copy (docs/webhooks.md). */
+export const WEBHOOK_SECRET_FILE = "webhook.secret";
 
 /** Makes the keys that are missing in `directory`. @returns the names of the files that were made */
 export async function initKeys(directory: string): Promise<string[]> {
@@ -27,6 +30,7 @@ export async function initKeys(directory: string): Promise<string[]> {
   writeNew(join(directory, HMAC_FILE), `${randomBytes(32).toString("hex")}\n`);
   await openOrMakeSigningKeys(directory, GRANT_KEYS);
   await openOrMakeSigningKeys(directory, AUDIT_KEYS);
+  writeNew(join(directory, WEBHOOK_SECRET_FILE), `${newWebhookSecret(randomBytes(32))}\n`);
   return readdirSync(directory).filter((name) => !before.has(name));
 }
 

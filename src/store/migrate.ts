@@ -22,6 +22,7 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
   guard_circuits: "SELECT, INSERT, UPDATE, DELETE",
   operators: "SELECT, INSERT, UPDATE",
   operator_sessions: "SELECT, INSERT, UPDATE, DELETE",
+  webhook_messages: "SELECT, INSERT, UPDATE, DELETE",
   schema_migrations: "SELECT",
 };
 

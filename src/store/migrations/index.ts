@@ -2,6 +2,7 @@ import { foundation } from "./0001-foundation.ts";
 import { guards } from "./0002-guards.ts";
 import { operators } from "./0003-operators.ts";
 import { adminQueries } from "./0005-admin-queries.ts";
+import { webhooks } from "./0006-webhooks.ts";
 import { seals } from "./0007-seals.ts";
 
 export interface Migration {
@@ -16,5 +17,6 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 2, name: "guards", sql: guards },
   { id: 3, name: "operators", sql: operators },
   { id: 5, name: "admin-queries", sql: adminQueries },
+  { id: 6, name: "webhooks", sql: webhooks },
   { id: 7, name: "seals", sql: seals },
 ];
