@@ -70,6 +70,7 @@ class FleetBreaker implements Breaker, Member {
   #usedLease: number | null = null;
   #outcome: LeaseOutcome | null = null;
   #toldWant: Want = "no";
+  #probeNow = false;
   #lastErrors: readonly string[] = [];
   #announced: State = "closed";
 
@@ -121,6 +122,14 @@ class FleetBreaker implements Breaker, Member {
     this.#announce(now);
   }
 
+  reset(): void {
+    const now = this.#settle();
+    this.#advance({ kind: "reset" }, now);
+    this.#probeNow = true;
+    this.#shared?.wake();
+    this.#announce(now);
+  }
+
   async close(): Promise<void> {
     await this.#shared?.close();
   }
@@ -138,11 +147,13 @@ class FleetBreaker implements Breaker, Member {
       dueIn: circuit.kind === "open" ? Math.max(0, circuit.probeAt - now) : 0,
       want: this.#toldWant,
       outcome: this.#outcome,
+      probeNow: this.#probeNow,
     };
   }
 
-  delivered(outcome: LeaseOutcome): void {
+  delivered({ outcome, probeNow }: Standing): void {
     if (this.#outcome === outcome) this.#outcome = null;
+    if (probeNow) this.#probeNow = false;
   }
 
   changed(): void {

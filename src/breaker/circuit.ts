@@ -57,6 +57,8 @@ export type Input =
   | { readonly kind: "trial"; readonly leaseMs: number }
   /** A call ended. `roll`, in [0, 1), spreads the next probe. */
   | { readonly kind: "result"; readonly generation: Generation; readonly outcome: Outcome; readonly roll: number }
+  /** The probe is due now. */
+  | { readonly kind: "reset" }
   /** The other processes' circuit, which had denied this one's calls, denies them no longer. */
   | { readonly kind: "lifted" };
 
@@ -79,6 +81,8 @@ export function step(config: CircuitConfig, circuit: Circuit, input: Input, now:
       return sameGeneration(input.generation, current.generation)
         ? result(config, current, input.outcome, input.roll, now)
         : current;
+    case "reset":
+      return current.kind === "open" ? { ...current, probeAt: now } : current;
     case "lifted":
       return lifted(current, now);
   }

@@ -47,14 +47,16 @@ export interface Standing {
   readonly dueIn: number;
   readonly want: Want;
   readonly outcome: LeaseOutcome | null;
+  /** The fleet's probe is to be due now: an operator says so. */
+  readonly probeNow: boolean;
 }
 
 /** The breaker, as the shared circuit sees it. */
 export interface Member {
   /** Asked at each exchange. */
   standing(): Standing;
-  /** The fleet has taken note of `outcome`. */
-  delivered(outcome: LeaseOutcome): void;
+  /** The fleet has taken note of it. */
+  delivered(standing: Standing): void;
   /** The view may have changed. */
   changed(): void;
 }

@@ -62,6 +62,8 @@ export interface Breaker {
   on(listener: (event: CircuitEvent) => void): () => void;
   /** An operator's order to hold the circuit open, or the end of that order. It can close nothing. */
   force(open: boolean): void;
+  /** Makes the probe due now, this process' and the fleet's. It closes nothing. */
+  reset(): void;
   /** Leaves the fleet, if there is one; within about a second. */
   close(): Promise<void>;
 }

@@ -30,6 +30,7 @@ export function argumentsOf(id: string, standing: Standing | null, timing: Timin
     String(ALIVE_MS),
     standing?.outcome?.outcome ?? "",
     String(standing?.outcome?.lease ?? 0),
+    standing?.probeNow ? "1" : "0",
   ];
 }
 
@@ -117,6 +118,12 @@ if outcome ~= '' and open and owner == id and lease == outcomeLease then
     probeAt = math.floor(now + probeAfter * 0.1)
     set('probe_at', text(probeAt))
   end
+end
+
+if ARGV[12] == '1' and open and not held then
+  probeAt = math.min(probeAt, now)
+  set('probe_at', text(probeAt))
+  announce()
 end
 
 local since = recoveredAt or 0

@@ -106,7 +106,7 @@ class RedisCircuit implements SharedCircuit {
     const words = argumentsOf(this.#id, standing, this.#timing, this.#random());
     try {
       this.#hear(parseView(await this.#link.run(EXCHANGE_SCRIPT, this.#keys, words), this.#timing, sentAt), sentAt);
-      if (standing.outcome !== null) member.delivered(standing.outcome);
+      member.delivered(standing);
     } catch {
       // The view grows old, and then the local circuit is on its own. The link knows the problem.
     }

@@ -1,7 +1,8 @@
 import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import type { CircuitBypass } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { withAdmin } from "./admin-client.ts";
+import { parseSeconds } from "./duration.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable } from "./output.ts";
 
@@ -98,14 +99,6 @@ export function bypassCommand(io: Io): Command {
 
 function collect(value: string, previous: readonly string[]): string[] {
   return [...previous, value];
-}
-
-const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
-
-function parseSeconds(text: string): number {
-  const match = /^(\d{1,6})([smh])$/.exec(text);
-  if (match === null) throw new InvalidArgumentError("Write a number and s, m or h, such as 30m.");
-  return Number(match[1]) * (UNIT_SECONDS[match[2] as string] ?? 0);
 }
 
 function toolsOf(grant: CircuitBypass): string {

@@ -1,38 +1,135 @@
 import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { Command } from "commander";
-import type { GuardCircuit } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { GetCircuitResponse, GuardCircuit } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { CircuitStateSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { type CircuitOrder, CircuitOrderKindSchema } from "../../gen/datacrawl/authz/v1/circuits_pb.ts";
 import { withAdmin } from "./admin-client.ts";
+import { parseSeconds } from "./duration.ts";
 import type { Io } from "./io.ts";
-import { outJson, outTable, wordOf } from "./output.ts";
+import { outJson, outTable, printable, wordOf } from "./output.ts";
 
-/** `datacrawl circuit list`. */
+interface ChangeFlags {
+  readonly reason: string;
+  readonly for?: number;
+  readonly json?: true;
+}
+
+/** `datacrawl circuit list|show|force-open|reset`. */
 export function circuitCommand(io: Io): Command {
-  const command = new Command("circuit").description("Look at the guards' circuits, as they were last reported.");
+  const command = new Command("circuit").description("Look at the guards' circuits, hold them open, reset them.");
   command
     .command("list")
+    .description("List circuits as guards last reported them.")
     .argument("[agent]", "one agent's; all agents' without it")
     .option("--json", "print a list of circuits")
     .action(async (agentId: string | undefined, flags: { readonly json?: true }) => {
       const { circuits } = await withAdmin(io, (admin) => admin.listCircuits({ agentId: agentId ?? "" }));
-      if (flags.json) return outJson(io, circuits.map(jsonOf));
-      const rows = circuits.map(jsonOf).map((circuit) => {
-        const { agentId, state, cause, consecutiveFailures, nextProbeAt, unsyncedRecords, reportedAt } = circuit;
-        return [agentId, state, cause, consecutiveFailures, nextProbeAt, unsyncedRecords, reportedAt].map((cell) =>
-          String(cell ?? ""),
-        );
-      });
-      outTable(io, ["AGENT", "STATE", "CAUSE", "FAILURES", "NEXT PROBE", "UNSYNCED", "REPORTED"], rows);
+      if (flags.json) outJson(io, circuits.map(jsonOf));
+      else outCircuits(io, circuits);
+    });
+  command
+    .command("show")
+    .description("Show an agent's circuits, the last failures, and what operators have ordered.")
+    .argument("<agent>")
+    .option("--json", "print one JSON value")
+    .addHelpText("after", "\nExample:\n  datacrawl circuit show billing-1\n")
+    .action(async (agentId: string, flags: { readonly json?: true }) => {
+      const found = await withAdmin(io, (admin) => admin.getCircuit({ agentId }));
+      if (flags.json) outJson(io, detailJson(found));
+      else describe(io, found);
+    });
+  command
+    .command("force-open")
+    .description(
+      "Make an agent's guards deny everything at once, as if the service were down. No bypass acts meanwhile.",
+    )
+    .argument("<agent>")
+    .requiredOption("--reason <text>", "why, for the audit trail")
+    .option("--for <duration>", "such as 30m, 4h; at most 720h (default: until it is reset)", parseSeconds)
+    .option("--json", "print the order")
+    .addHelpText("after", '\nExample:\n  datacrawl circuit force-open billing-1 --reason "INC-42" --for 30m\n')
+    .action(async (agentId: string, flags: ChangeFlags) => {
+      const duration = flags.for === undefined ? {} : { duration: { seconds: BigInt(flags.for), nanos: 0 } };
+      const change = { agentId, reason: flags.reason, ...duration };
+      const { order } = await withAdmin(io, (admin) => admin.forceOpenCircuit(change));
+      if (flags.json) return outJson(io, orderJson(order));
+      const until = order?.expiresAt === undefined ? "it is reset" : timeOf(order.expiresAt);
+      io.out(`The circuits of ${printable(agentId)} are held open until ${until}.\n`);
+      io.err("Guards that are in touch have the order within 10 s.\n");
+    });
+  command
+    .command("reset")
+    .description("End a forced opening; else let the next call probe at once. It allows nothing by itself.")
+    .argument("<agent>")
+    .requiredOption("--reason <text>", "why, for the audit trail")
+    .option("--json", "print the order")
+    .addHelpText("after", '\nExample:\n  datacrawl circuit reset billing-1 --reason "INC-42 is over"\n')
+    .action(async (agentId: string, flags: ChangeFlags) => {
+      const { order } = await withAdmin(io, (admin) => admin.resetCircuit({ agentId, reason: flags.reason }));
+      if (flags.json) return outJson(io, orderJson(order));
+      io.out(`The circuits of ${printable(agentId)} are reset.\n`);
+      io.err("Guards that are in touch have the order within 10 s.\n");
     });
   return command;
 }
 
-function jsonOf({
-  agentId,
-  journalId,
-  report,
-  reportedAt,
-}: GuardCircuit): Record<string, string | number | readonly string[] | null> {
+const HEADINGS = ["AGENT", "STATE", "CAUSE", "FAILURES", "NEXT PROBE", "UNSYNCED", "REPORTED"];
+
+function outCircuits(io: Io, circuits: readonly GuardCircuit[]): void {
+  const rows = circuits.map(jsonOf).map((circuit) => {
+    const { agentId, state, cause, consecutiveFailures, nextProbeAt, unsyncedRecords, reportedAt } = circuit;
+    return [agentId, state, cause, consecutiveFailures, nextProbeAt, unsyncedRecords, reportedAt].map((cell) =>
+      String(cell ?? ""),
+    );
+  });
+  outTable(io, HEADINGS, rows);
+}
+
+function describe(io: Io, found: GetCircuitResponse): void {
+  const { forced, bypass, orders, circuits } = detailJson(found);
+  outCircuits(io, found.circuits);
+  for (const { journalId, lastErrors } of circuits)
+    for (const error of lastErrors) io.out(`failure  ${printable(`${journalId}  ${error}`)}\n`);
+  if (forced !== null)
+    io.out(
+      `forced   until ${forced.expiresAt ?? "it is reset"}, by ${printable(forced.operator)}: ${printable(forced.reason)}\n`,
+    );
+  if (bypass !== null)
+    io.out(`bypass   until ${bypass.expiresAt}, by ${printable(bypass.operator)}: ${printable(bypass.reason)}\n`);
+  for (const { issuedAt, kind, operator, reason } of orders)
+    io.out(`ordered  ${issuedAt}  ${kind}  ${printable(operator)}: ${printable(reason)}\n`);
+}
+
+function detailJson({ circuits, forced, orders, bypass }: GetCircuitResponse) {
+  return {
+    circuits: circuits.map(jsonOf),
+    forced: forced === undefined ? null : orderJson(forced),
+    orders: orders.map(orderJson),
+    bypass:
+      bypass === undefined
+        ? null
+        : {
+            grantId: bypass.grantId,
+            operator: bypass.operator,
+            reason: bypass.reason,
+            expiresAt: timeOf(bypass.expiresAt),
+          },
+  };
+}
+
+function orderJson(order: CircuitOrder | undefined) {
+  return {
+    agentId: order?.agentId ?? "",
+    kind: wordOf(CircuitOrderKindSchema, order?.kind ?? 0).toLowerCase(),
+    reason: order?.reason ?? "",
+    operator: order?.operator ?? "",
+    epoch: Number(order?.epoch ?? 0),
+    issuedAt: timeOf(order?.issuedAt),
+    expiresAt: timeOf(order?.expiresAt),
+  };
+}
+
+function jsonOf({ agentId, journalId, report, reportedAt }: GuardCircuit) {
   return {
     agentId,
     journalId,

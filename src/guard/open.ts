@@ -5,6 +5,7 @@ import { openSharedCircuit } from "../breaker/shared-redis.ts";
 import type { Clock } from "../clock.ts";
 import type { RandomPool } from "../ids.ts";
 import type { Road } from "./ask.ts";
+import { type CircuitOrders, openCircuitOrders } from "./circuit-command.ts";
 import { fraction } from "./chance.ts";
 import { unframeConnect } from "./framing-connect.ts";
 import { unframeGrpc } from "./framing-grpc.ts";
@@ -69,6 +70,7 @@ interface Core {
   readonly journal: Journal;
   readonly grants: GrantKeeper;
   readonly sync: Sync;
+  readonly orders: CircuitOrders;
   /** Why there is no disk, though there should be one. */
   readonly problem: string | null;
 }
@@ -110,7 +112,7 @@ class AssembledGuard implements OpenGuard {
 
   get status(): GuardStatus | null {
     if (this.#core === null) return null;
-    const { journal, grants, sync, problem } = this.#core;
+    const { journal, grants, sync, orders, problem } = this.#core;
     const redis = this.#fleet?.circuit.problem ?? null;
     return {
       sync: sync.status,
@@ -120,6 +122,7 @@ class AssembledGuard implements OpenGuard {
         ...(problem === null ? [] : [problem]),
         ...journal.problems,
         ...grants.status.problems,
+        ...(orders.problem === null ? [] : [orders.problem]),
         ...(redis === null ? [] : [`Redis: ${redis}`]),
       ],
     };
@@ -163,6 +166,8 @@ class AssembledGuard implements OpenGuard {
     const { journal, grants, problem } = await openDisk(journalDir, agentId, clock);
     const { breaker } = this;
     const road = this.#road;
+    // Before the first call: a circuit that was held open stays so, also while the service is down.
+    const orders = await openCircuitOrders({ dir: journalDir, agentId, breaker, clock });
     const sync = startSync({
       exchange: (request, timeoutMs) => exchangeSync(road, request, timeoutMs, clock),
       journal,
@@ -170,6 +175,7 @@ class AssembledGuard implements OpenGuard {
       report: () => circuitReport(breaker.snapshot, clock.now()),
       clock,
       random: () => fraction(random),
+      onCommand: (command) => orders.take(command),
       ...(this.#fleet && { redis: this.#fleet.grants }),
     });
     return {
@@ -177,6 +183,7 @@ class AssembledGuard implements OpenGuard {
       journal,
       grants,
       sync,
+      orders,
       problem,
     };
   }
@@ -208,7 +215,11 @@ function openFleet({ redisUrl, endpoint, agentId, circuit: config, clock, random
   };
 }
 
-async function openDisk(dir: string | null, agentId: string, clock: Clock): Promise<Omit<Core, "guard" | "sync">> {
+async function openDisk(
+  dir: string | null,
+  agentId: string,
+  clock: Clock,
+): Promise<Omit<Core, "guard" | "sync" | "orders">> {
   try {
     const grants = await openGrantKeeper({ dir, agentId, clock });
     return { grants, journal: await openJournal({ dir, agentId, clock }), problem: null };

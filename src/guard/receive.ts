@@ -35,6 +35,8 @@ export interface SyncResult {
   /** Signed orders for the agent that have not expired. */
   readonly orders: readonly string[];
   readonly grantKeys: readonly KeyLink[];
+  /** An operator's last order about the circuit, or null. */
+  readonly circuitCommand: { readonly epoch: number; readonly open: boolean; readonly expiresAt: Micros | null } | null;
   readonly serviceTime: Micros;
 }
 
@@ -70,6 +72,13 @@ export interface SyncPorts {
   };
   readonly circuits: { report(agentId: string, journalId: string, report: string): Promise<void> };
   readonly orders: { newest(agentId: string): Promise<StoredOrder | null> };
+  readonly commands: {
+    newest(agentId: string): Promise<{
+      readonly epoch: number;
+      readonly kind: "force_open" | "reset";
+      readonly expiresAt: Micros | null;
+    } | null>;
+  };
   /** Revokes a grant that outlived its agent's freeze. */
   readonly revoke: (agentId: string, reason: string) => Promise<unknown>;
   readonly grantKeys: readonly KeyLink[];
@@ -89,11 +98,13 @@ export function createSyncGuard(ports: SyncPorts): (call: SyncCall) => Promise<S
       const { claims, refused } = verifyRecords(call, agentId);
       await recordClaims(ports, call, agentId, claims);
       if (call.circuit !== null) await ports.circuits.report(agentId, call.journalId, call.circuit);
+      const command = await ports.commands.newest(agentId);
       return {
         recordedHashes: claims.map(({ hash }) => hash),
         refused,
         orders: await ordersFor(ports, agentId),
         grantKeys: ports.grantKeys,
+        circuitCommand: command && { ...command, open: command.kind === "force_open" },
         serviceTime: ports.now(),
       };
     } catch (error) {

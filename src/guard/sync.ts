@@ -3,6 +3,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { CircuitReportSchema, SyncGuardRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { SyncGuardRequest, SyncGuardResponse } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { Clock, Micros } from "../clock.ts";
+import type { CircuitCommand } from "./circuit-command.ts";
 import type { GrantKeeper } from "./grants.ts";
 import type { SharedGrants } from "./grants-redis.ts";
 import type { Journal, JournalEntry } from "./journal.ts";
@@ -19,6 +20,8 @@ export interface SyncOptions {
   readonly random: () => number;
   /** Between two exchanges while all is well, give or take a fifth. 5000 if not given. */
   readonly intervalMs?: number;
+  /** Given what an operator last ordered about the circuit, as the service tells it; null if there is no order. */
+  readonly onCommand?: (command: CircuitCommand | null) => Promise<void>;
   /** Called when the service has answered. */
   readonly onSynced?: () => void;
   /** Where guards of this agent leave orders for each other. */
@@ -127,7 +130,7 @@ class Loop implements Sync {
   }
 
   async #fetchGrants(): Promise<void> {
-    const { journal, grants, report, clock, onSynced } = this.#options;
+    const { journal, grants, report, clock, onCommand, onSynced } = this.#options;
     const { unsynced, coalescedDenies } = journal.counts;
     const circuit = create(CircuitReportSchema, {
       ...report(),
@@ -138,6 +141,7 @@ class Loop implements Sync {
     const { unverifiedGrants, grantKeys } = answer;
     const serviceTime = answer.serviceTime === undefined ? 0 : microsOf(answer.serviceTime);
     await grants.offer({ fromService: true, unverifiedGrants, grantKeys, serviceTime });
+    await onCommand?.(commandOf(answer));
     this.#status = { ...this.#status, syncedAt: clock.now() };
     onSynced?.();
   }
@@ -187,6 +191,12 @@ function upToBytes(entries: readonly JournalEntry[], maxBytes: number): readonly
   let bytes = 0;
   const end = entries.findIndex((entry) => (bytes += entry.body.length) > maxBytes);
   return end < 0 ? entries : entries.slice(0, Math.max(1, end));
+}
+
+function commandOf({ circuitCommand }: SyncGuardResponse): CircuitCommand | null {
+  if (circuitCommand === undefined) return null;
+  const { epoch, open, expiresAt } = circuitCommand;
+  return { epoch: Number(epoch), open, expiresAt: expiresAt === undefined ? null : microsOf(expiresAt) };
 }
 
 /** Not a safe integer if it is too far from now, and then the keeper does not look at it. */

@@ -20,6 +20,7 @@ import { RedisClaimCache } from "../idempotency/redis-cache.ts";
 import { RandomPool } from "../ids.ts";
 import { openPolicySource } from "../policy/source.ts";
 import { SqlAgentStore } from "../store/agents.ts";
+import { SqlCircuitCommands } from "../store/circuit-commands.ts";
 import { SqlCircuitOrders } from "../store/circuit-orders.ts";
 import { StoreClock } from "../store/clock.ts";
 import { SqlEventStore } from "../store/events.ts";
@@ -142,6 +143,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     trail: guards,
     circuits: guards,
     orders: new SqlCircuitOrders(database),
+    commands: new SqlCircuitCommands(database),
     revoke: (agentId, reason) => admin.bypass.clear(agentId, reason, "service"),
     grantKeys: keys.grants.chain,
     random,

@@ -38,6 +38,11 @@ function responseOf(result: SyncResult): SyncGuardResponse {
       publicKey: new Uint8Array(link.publicKey),
       signatureByPrevious: new Uint8Array(link.signatureByPrevious),
     })),
+    ...(result.circuitCommand === null ? {} : { circuitCommand: commandMessage(result.circuitCommand) }),
     serviceTime: timestampOf(result.serviceTime),
   });
+}
+
+function commandMessage({ epoch, open, expiresAt }: NonNullable<SyncResult["circuitCommand"]>) {
+  return { epoch: BigInt(epoch), open, ...(expiresAt === null ? {} : { expiresAt: timestampOf(expiresAt) }) };
 }

@@ -19,6 +19,7 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
   audit_runs: "SELECT, INSERT, UPDATE",
   guard_records: "SELECT, INSERT",
   circuit_orders: "SELECT, INSERT",
+  circuit_commands: "SELECT, INSERT",
   guard_circuits: "SELECT, INSERT, UPDATE, DELETE",
   operators: "SELECT, INSERT, UPDATE",
   operator_sessions: "SELECT, INSERT, UPDATE, DELETE",

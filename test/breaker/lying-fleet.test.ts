@@ -157,8 +157,7 @@ class Onlooker {
     const standing = this.liar.member?.standing();
     const lease = this.liar.word?.lease;
     if (standing?.want === "no" && lease !== null && lease !== undefined) this.usedLease = lease.number;
-    const outcome = standing?.outcome ?? null;
-    if (outcome !== null) this.liar.member?.delivered(outcome);
+    if (standing !== undefined) this.liar.member?.delivered(standing);
   }
 
   viewOf({ open, probeIn, lease, challenged, recoveredAgo }: Lie): FleetView {

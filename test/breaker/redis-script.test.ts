@@ -8,7 +8,7 @@ import type { RedisServer } from "../support/redis.ts";
 import { newAgent, redisOn } from "./members.ts";
 
 const LIMITS = timing({ failures: 5, probeAfterMs: 30_000 });
-const WELL: Standing = { openAge: null, failureAge: null, dueIn: 0, want: "no", outcome: null };
+const WELL: Standing = { openAge: null, failureAge: null, dueIn: 0, want: "no", outcome: null, probeNow: false };
 /** Its circuit has been open for long, and it has failed only now. */
 const FAILING: Standing = { ...WELL, openAge: 60_000, failureAge: 0 };
 
@@ -67,6 +67,14 @@ describe("the lease", () => {
     await fleet.set({ lease_until: -1 });
     expect((await fleet.say("a", { ...FAILING, want: "busy" })).lease).toBeNull();
     expect(await fleet.lease("b")).toBeGreaterThan(first);
+  });
+
+  it("is to be had at once when an operator has reset the circuit, and only if it is open", async () => {
+    const fleet = await new Fleet().open();
+    await fleet.set({ probe_at: 20_000 });
+    expect(await fleet.say("a", { ...FAILING, probeNow: true })).toMatchObject({ open: true, probeAt: 0, lease: null });
+    expect(await fleet.lease("b")).toBeGreaterThan(0);
+    expect((await new Fleet().say("a", { ...WELL, probeNow: true })).open).toBe(false);
   });
 
   it("is not granted before the probe is due, nor to who does not want it", async () => {

@@ -31,7 +31,7 @@ export function bypassMethods(bypass: BypassOperations): BypassMethods {
   };
 }
 
-function bypassMessage({ order, endedAt, endedBy, endedBecause }: GrantView): CircuitBypass {
+export function bypassMessage({ order, endedAt, endedBy, endedBecause }: GrantView): CircuitBypass {
   return create(CircuitBypassSchema, {
     grantId: order.grantId ?? "",
     agentId: order.agentId,

@@ -1,24 +1,40 @@
 import { create, fromJsonString } from "@bufbuild/protobuf";
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { type GuardCircuit, GuardCircuitSchema } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { CircuitReportSchema } from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import type { Micros } from "../../clock.ts";
+import {
+  type CircuitOrder,
+  CircuitOrderKind,
+  CircuitOrderSchema,
+} from "../../../gen/datacrawl/authz/v1/circuits_pb.ts";
+import type { BypassOperations } from "../../admin/bypass.ts";
+import type { CircuitCommand, CircuitOperations, CircuitView } from "../../admin/circuits.ts";
 import { timestampOf } from "../timestamp.ts";
+import { bypassMessage } from "./bypass.ts";
 import type { AdminMethods } from "./methods.ts";
 
-/** A circuit as a guard last reported it; the report is a `CircuitReport` as JSON. */
-export interface CircuitView {
-  readonly agentId: string;
-  readonly journalId: string;
-  readonly report: string;
-  readonly reportedAt: Micros;
-}
+type CircuitMethods = Pick<AdminMethods, "listCircuits" | "getCircuit" | "forceOpenCircuit" | "resetCircuit">;
 
-export type ListCircuits = (agentId: string | null) => Promise<CircuitView[]>;
-
-export function circuitMethods(circuits: ListCircuits): Pick<AdminMethods, "listCircuits"> {
+export function circuitMethods(circuits: CircuitOperations, bypass: BypassOperations): CircuitMethods {
   return {
     async listCircuits({ agentId }) {
-      return { circuits: (await circuits(agentId || null)).map(circuitMessage) };
+      return { circuits: (await circuits.list(agentId || null)).map(circuitMessage) };
+    },
+    async getCircuit({ agentId }) {
+      const { circuits: found, forced, commands } = await circuits.detail(agentId);
+      const [grant] = (await bypass.list({ agentId, past: false, before: null, limit: 1 })).grants;
+      return {
+        circuits: found.map(circuitMessage),
+        ...(forced === null ? {} : { forced: orderMessage(forced) }),
+        orders: commands.map(orderMessage),
+        ...(grant === undefined ? {} : { bypass: bypassMessage(grant) }),
+      };
+    },
+    async forceOpenCircuit({ agentId, reason, duration }, { actor }) {
+      return { order: orderMessage(await circuits.forceOpen(agentId, reason, microsOf(duration), actor)) };
+    },
+    async resetCircuit({ agentId, reason }, { actor }) {
+      return { order: orderMessage(await circuits.reset(agentId, reason, actor)) };
     },
   };
 }
@@ -30,4 +46,20 @@ function circuitMessage({ agentId, journalId, report, reportedAt }: CircuitView)
     report: fromJsonString(CircuitReportSchema, report, { ignoreUnknownFields: true }),
     reportedAt: timestampOf(reportedAt),
   });
+}
+
+const KIND = { force_open: CircuitOrderKind.FORCE_OPEN, reset: CircuitOrderKind.RESET } as const;
+
+function orderMessage({ kind, epoch, issuedAt, expiresAt, ...same }: CircuitCommand): CircuitOrder {
+  return create(CircuitOrderSchema, {
+    ...same,
+    kind: KIND[kind],
+    epoch: BigInt(epoch),
+    issuedAt: timestampOf(issuedAt),
+    ...(expiresAt === null ? {} : { expiresAt: timestampOf(expiresAt) }),
+  });
+}
+
+function microsOf(duration: Duration | undefined): number | null {
+  return duration === undefined ? null : Math.round(durationMs(duration) * 1000);
 }

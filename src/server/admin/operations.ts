@@ -2,6 +2,7 @@ import { AccountOperations } from "../../admin/accounts.ts";
 import { AuditOperations } from "../../admin/audit.ts";
 import { BypassOperations } from "../../admin/bypass.ts";
 import { CallTrail } from "../../admin/call-trail.ts";
+import { CircuitOperations } from "../../admin/circuits.ts";
 import { DecisionFeed } from "../../admin/decision-feed.ts";
 import { DecisionSearch } from "../../admin/decision-search.ts";
 import { AdminOperations, type AdminPorts } from "../../admin/operations.ts";
@@ -15,6 +16,7 @@ import { TotpSeal } from "../../authn/totp.ts";
 import { type Micros, systemClock } from "../../clock.ts";
 import { RandomPool } from "../../ids.ts";
 import { SqlAgentStore } from "../../store/agents.ts";
+import { SqlCircuitCommands } from "../../store/circuit-commands.ts";
 import { SqlCircuitOrders } from "../../store/circuit-orders.ts";
 import { SqlDecisionSearch } from "../../store/decision-search.ts";
 import { SqlDecisionReader } from "../../store/decisions.ts";
@@ -92,7 +94,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     watches: { feed, search, overviews, tokens, now },
     streams: new StreamShares(),
     bypass: new BypassOperations({ orders, agents, signingKey: store.keys.grants.signing, ...shared }),
-    circuits: (agentId) => guards.circuits(agentId),
+    circuits: new CircuitOperations({ commands: new SqlCircuitCommands(database), agents, guards, ...shared }),
     accounts: new AccountOperations({ accounts, ...secrets, ...shared }),
     sessions: new Sessions({ sessions, limit: new SignInLimit(monotonic), ...secrets, ...shared }),
     tokens: options.tokens ?? null,

@@ -13,6 +13,7 @@ import type { AuditOperations } from "../../admin/audit.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { CallFacts, CallTrail } from "../../admin/call-trail.ts";
 import { actorOf, type Caller } from "../../admin/caller.ts";
+import type { CircuitOperations } from "../../admin/circuits.ts";
 import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
 import type { WatchPorts } from "../../admin/watch.ts";
@@ -25,7 +26,7 @@ import type { Trail } from "../trail.ts";
 import { agentMethods } from "./agents.ts";
 import { auditMethods } from "./audit.ts";
 import { bypassMethods } from "./bypass.ts";
-import { circuitMethods, type ListCircuits } from "./circuits.ts";
+import { circuitMethods } from "./circuits.ts";
 import { decisionMethods } from "./decisions.ts";
 import { type Door, fromOf, type Identities, identify, refuseCrossSite } from "./door.ts";
 import type { AdminMethods } from "./methods.ts";
@@ -39,7 +40,7 @@ export interface Admin extends Identities {
   readonly search: DecisionSearch;
   readonly watches: WatchPorts;
   readonly bypass: BypassOperations;
-  readonly circuits: ListCircuits;
+  readonly circuits: CircuitOperations;
   readonly accounts: AccountOperations;
   readonly trail: CallTrail;
   readonly streams: StreamShares;
@@ -73,7 +74,7 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
   const methods: AdminMethods = {
     ...agentMethods(admin.operations, admin.bypass),
     ...bypassMethods(admin.bypass),
-    ...circuitMethods(admin.circuits),
+    ...circuitMethods(admin.circuits, admin.bypass),
     ...decisionMethods(admin.operations, admin.search),
     ...operatorMethods(admin.accounts),
     ...overviewMethods(admin.watches),

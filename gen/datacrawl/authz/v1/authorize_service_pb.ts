@@ -14,7 +14,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file datacrawl/authz/v1/authorize_service.proto.
  */
 export const file_datacrawl_authz_v1_authorize_service: GenFile = /*@__PURE__*/
-  fileDesc("CipkYXRhY3Jhd2wvYXV0aHovdjEvYXV0aG9yaXplX3NlcnZpY2UucHJvdG8SEmRhdGFjcmF3bC5hdXRoei52MSKEAQoQQXV0aG9yaXplUmVxdWVzdBIMCgR0b29sGAEgASgJEigKB3BheWxvYWQYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhcKD2lkZW1wb3RlbmN5X2tleRgDIAEoCRIQCghhZ2VudF9pZBgEIAEoCRINCgVub25jZRgFIAEoDCKAAwoRQXV0aG9yaXplUmVzcG9uc2USKgoGcmVhc29uGAEgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlJlYXNvbhIPCgdtZXNzYWdlGAIgASgJEhMKC2RlY2lzaW9uX2lkGAMgASgJEhYKDnBvbGljeV92ZXJzaW9uGAQgASgJEhAKCHJlcGxheWVkGAUgASgIEi4KCmRlY2lkZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3J1bGVfaWQYByABKAkSEAoIYWdlbnRfaWQYCCABKAkSDAoEdG9vbBgJIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYCiABKAkSDQoFbm9uY2UYCyABKAwSKgoGc291cmNlGAwgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlNvdXJjZRIuCghkZWNpc2lvbhgPIAEoDjIcLmRhdGFjcmF3bC5hdXRoei52MS5EZWNpc2lvbkoECA0QDkoECA4QDyKMAQoQU3luY0d1YXJkUmVxdWVzdBISCgpqb3VybmFsX2lkGAEgASgJEjAKB3JlY29yZHMYAiADKAsyHy5kYXRhY3Jhd2wuYXV0aHoudjEuR3VhcmRSZWNvcmQSMgoHY2lyY3VpdBgDIAEoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5DaXJjdWl0UmVwb3J0IlIKC0d1YXJkUmVjb3JkEhAKCHNlcXVlbmNlGAEgASgDEhUKDXByZXZpb3VzX2hhc2gYAiABKAwSDAoEaGFzaBgDIAEoDBIMCgRib2R5GAQgASgMIpgCCg1DaXJjdWl0UmVwb3J0Ei8KBXN0YXRlGAEgASgOMiAuZGF0YWNyYXdsLmF1dGh6LnYxLkNpcmN1aXRTdGF0ZRIcChRjb25zZWN1dGl2ZV9mYWlsdXJlcxgCIAEoBRItCglvcGVuZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDW5leHRfcHJvYmVfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2xhc3RfZXJyb3JzGAUgAygJEg0KBWNhdXNlGAYgASgJEhgKEHVuc3luY2VkX3JlY29yZHMYByABKAMSGAoQY29hbGVzY2VkX2RlbmllcxgIIAEoAyLnAQoRU3luY0d1YXJkUmVzcG9uc2USFwoPcmVjb3JkZWRfaGFzaGVzGAEgAygMEjoKD3JlZnVzZWRfcmVjb3JkcxgCIAMoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5SZWZ1c2VkUmVjb3JkEhkKEXVudmVyaWZpZWRfZ3JhbnRzGAMgAygJEjAKCmdyYW50X2tleXMYBCADKAsyHC5kYXRhY3Jhd2wuYXV0aHoudjEuR3JhbnRLZXkSMAoMc2VydmljZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIuCg1SZWZ1c2VkUmVjb3JkEgwKBGhhc2gYASABKAwSDwoHcHJvYmxlbRgCIAEoCSI9CghHcmFudEtleRISCgpwdWJsaWNfa2V5GAEgASgMEh0KFXNpZ25hdHVyZV9ieV9wcmV2aW91cxgCIAEoDCqaAQoMQ2lyY3VpdFN0YXRlEh0KGUNJUkNVSVRfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRDSVJDVUlUX1NUQVRFX0NMT1NFRBABEhYKEkNJUkNVSVRfU1RBVEVfT1BFThACEhsKF0NJUkNVSVRfU1RBVEVfSEFMRl9PUEVOEAMSHAoYQ0lSQ1VJVF9TVEFURV9SRUNPVkVSSU5HEAQyxgEKEEF1dGhvcml6ZVNlcnZpY2USWAoJQXV0aG9yaXplEiQuZGF0YWNyYXdsLmF1dGh6LnYxLkF1dGhvcml6ZVJlcXVlc3QaJS5kYXRhY3Jhd2wuYXV0aHoudjEuQXV0aG9yaXplUmVzcG9uc2USWAoJU3luY0d1YXJkEiQuZGF0YWNyYXdsLmF1dGh6LnYxLlN5bmNHdWFyZFJlcXVlc3QaJS5kYXRhY3Jhd2wuYXV0aHoudjEuU3luY0d1YXJkUmVzcG9uc2ViBnByb3RvMw", [file_datacrawl_authz_v1_decision, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CipkYXRhY3Jhd2wvYXV0aHovdjEvYXV0aG9yaXplX3NlcnZpY2UucHJvdG8SEmRhdGFjcmF3bC5hdXRoei52MSKEAQoQQXV0aG9yaXplUmVxdWVzdBIMCgR0b29sGAEgASgJEigKB3BheWxvYWQYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhcKD2lkZW1wb3RlbmN5X2tleRgDIAEoCRIQCghhZ2VudF9pZBgEIAEoCRINCgVub25jZRgFIAEoDCKAAwoRQXV0aG9yaXplUmVzcG9uc2USKgoGcmVhc29uGAEgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlJlYXNvbhIPCgdtZXNzYWdlGAIgASgJEhMKC2RlY2lzaW9uX2lkGAMgASgJEhYKDnBvbGljeV92ZXJzaW9uGAQgASgJEhAKCHJlcGxheWVkGAUgASgIEi4KCmRlY2lkZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3J1bGVfaWQYByABKAkSEAoIYWdlbnRfaWQYCCABKAkSDAoEdG9vbBgJIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYCiABKAkSDQoFbm9uY2UYCyABKAwSKgoGc291cmNlGAwgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlNvdXJjZRIuCghkZWNpc2lvbhgPIAEoDjIcLmRhdGFjcmF3bC5hdXRoei52MS5EZWNpc2lvbkoECA0QDkoECA4QDyKMAQoQU3luY0d1YXJkUmVxdWVzdBISCgpqb3VybmFsX2lkGAEgASgJEjAKB3JlY29yZHMYAiADKAsyHy5kYXRhY3Jhd2wuYXV0aHoudjEuR3VhcmRSZWNvcmQSMgoHY2lyY3VpdBgDIAEoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5DaXJjdWl0UmVwb3J0IlIKC0d1YXJkUmVjb3JkEhAKCHNlcXVlbmNlGAEgASgDEhUKDXByZXZpb3VzX2hhc2gYAiABKAwSDAoEaGFzaBgDIAEoDBIMCgRib2R5GAQgASgMIpgCCg1DaXJjdWl0UmVwb3J0Ei8KBXN0YXRlGAEgASgOMiAuZGF0YWNyYXdsLmF1dGh6LnYxLkNpcmN1aXRTdGF0ZRIcChRjb25zZWN1dGl2ZV9mYWlsdXJlcxgCIAEoBRItCglvcGVuZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDW5leHRfcHJvYmVfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2xhc3RfZXJyb3JzGAUgAygJEg0KBWNhdXNlGAYgASgJEhgKEHVuc3luY2VkX3JlY29yZHMYByABKAMSGAoQY29hbGVzY2VkX2RlbmllcxgIIAEoAyKkAgoRU3luY0d1YXJkUmVzcG9uc2USFwoPcmVjb3JkZWRfaGFzaGVzGAEgAygMEjoKD3JlZnVzZWRfcmVjb3JkcxgCIAMoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5SZWZ1c2VkUmVjb3JkEhkKEXVudmVyaWZpZWRfZ3JhbnRzGAMgAygJEjAKCmdyYW50X2tleXMYBCADKAsyHC5kYXRhY3Jhd2wuYXV0aHoudjEuR3JhbnRLZXkSMAoMc2VydmljZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI7Cg9jaXJjdWl0X2NvbW1hbmQYBiABKAsyIi5kYXRhY3Jhd2wuYXV0aHoudjEuQ2lyY3VpdENvbW1hbmQiXQoOQ2lyY3VpdENvbW1hbmQSDQoFZXBvY2gYASABKAMSDAoEb3BlbhgCIAEoCBIuCgpleHBpcmVzX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIuCg1SZWZ1c2VkUmVjb3JkEgwKBGhhc2gYASABKAwSDwoHcHJvYmxlbRgCIAEoCSI9CghHcmFudEtleRISCgpwdWJsaWNfa2V5GAEgASgMEh0KFXNpZ25hdHVyZV9ieV9wcmV2aW91cxgCIAEoDCqaAQoMQ2lyY3VpdFN0YXRlEh0KGUNJUkNVSVRfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRDSVJDVUlUX1NUQVRFX0NMT1NFRBABEhYKEkNJUkNVSVRfU1RBVEVfT1BFThACEhsKF0NJUkNVSVRfU1RBVEVfSEFMRl9PUEVOEAMSHAoYQ0lSQ1VJVF9TVEFURV9SRUNPVkVSSU5HEAQyxgEKEEF1dGhvcml6ZVNlcnZpY2USWAoJQXV0aG9yaXplEiQuZGF0YWNyYXdsLmF1dGh6LnYxLkF1dGhvcml6ZVJlcXVlc3QaJS5kYXRhY3Jhd2wuYXV0aHoudjEuQXV0aG9yaXplUmVzcG9uc2USWAoJU3luY0d1YXJkEiQuZGF0YWNyYXdsLmF1dGh6LnYxLlN5bmNHdWFyZFJlcXVlc3QaJS5kYXRhY3Jhd2wuYXV0aHoudjEuU3luY0d1YXJkUmVzcG9uc2ViBnByb3RvMw", [file_datacrawl_authz_v1_decision, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message datacrawl.authz.v1.AuthorizeRequest
@@ -351,6 +351,14 @@ export type SyncGuardResponse = Message<"datacrawl.authz.v1.SyncGuardResponse"> 
    * @generated from field: google.protobuf.Timestamp service_time = 5;
    */
   serviceTime?: Timestamp | undefined;
+
+  /**
+   * What an operator last ordered about the agent's circuit; absent if there never was an order. It can deny, and allows
+   * nothing.
+   *
+   * @generated from field: datacrawl.authz.v1.CircuitCommand circuit_command = 6;
+   */
+  circuitCommand?: CircuitCommand | undefined;
 };
 
 /**
@@ -359,6 +367,41 @@ export type SyncGuardResponse = Message<"datacrawl.authz.v1.SyncGuardResponse"> 
  */
 export const SyncGuardResponseSchema: GenMessage<SyncGuardResponse> = /*@__PURE__*/
   messageDesc(file_datacrawl_authz_v1_authorize_service, 5);
+
+/**
+ * An operator's order about the circuit.
+ *
+ * @generated from message datacrawl.authz.v1.CircuitCommand
+ */
+export type CircuitCommand = Message<"datacrawl.authz.v1.CircuitCommand"> & {
+  /**
+   * Grows with each order for the agent. A guard follows the highest that it has seen, once.
+   *
+   * @generated from field: int64 epoch = 1;
+   */
+  epoch: bigint;
+
+  /**
+   * True: hold the circuit open. False: end that, and probe with the next call.
+   *
+   * @generated from field: bool open = 2;
+   */
+  open: boolean;
+
+  /**
+   * When a forced opening ends by itself, by the service's clock; absent if it lasts until another order.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.CircuitCommand.
+ * Use `create(CircuitCommandSchema)` to create a new message.
+ */
+export const CircuitCommandSchema: GenMessage<CircuitCommand> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_authorize_service, 6);
 
 /**
  * @generated from message datacrawl.authz.v1.RefusedRecord
@@ -380,7 +423,7 @@ export type RefusedRecord = Message<"datacrawl.authz.v1.RefusedRecord"> & {
  * Use `create(RefusedRecordSchema)` to create a new message.
  */
 export const RefusedRecordSchema: GenMessage<RefusedRecord> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_authorize_service, 6);
+  messageDesc(file_datacrawl_authz_v1_authorize_service, 7);
 
 /**
  * @generated from message datacrawl.authz.v1.GrantKey
@@ -406,7 +449,7 @@ export type GrantKey = Message<"datacrawl.authz.v1.GrantKey"> & {
  * Use `create(GrantKeySchema)` to create a new message.
  */
 export const GrantKeySchema: GenMessage<GrantKey> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_authorize_service, 7);
+  messageDesc(file_datacrawl_authz_v1_authorize_service, 8);
 
 /**
  * @generated from enum datacrawl.authz.v1.CircuitState

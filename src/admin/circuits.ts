@@ -1,0 +1,127 @@
+import { makeEvent } from "../audit/event.ts";
+import type { EventRow } from "../audit/record.ts";
+import type { AgentState } from "../authn/directory.ts";
+import type { Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import type { RandomPool } from "../ids.ts";
+import { checkReason, invalid } from "./checks.ts";
+
+/** An operator's order to all guards of an agent. They follow the one with the highest epoch. */
+export interface CircuitCommand {
+  readonly agentId: string;
+  readonly epoch: number;
+  readonly kind: "force_open" | "reset";
+  readonly operator: string;
+  readonly reason: string;
+  readonly issuedAt: Micros;
+  /** Null if it lasts until the next order. */
+  readonly expiresAt: Micros | null;
+}
+
+/** A circuit as a guard last reported it; the report is a `CircuitReport` as JSON. */
+export interface CircuitView {
+  readonly agentId: string;
+  readonly journalId: string;
+  readonly report: string;
+  readonly reportedAt: Micros;
+}
+
+export interface CircuitPorts {
+  readonly commands: {
+    newest(agentId: string): Promise<CircuitCommand | null>;
+    list(agentId: string, limit: number): Promise<CircuitCommand[]>;
+    add(command: CircuitCommand, event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<boolean>;
+  };
+  readonly agents: { find(agentId: string): Promise<{ readonly state: AgentState } | null> };
+  readonly guards: { circuits(agentId: string | null): Promise<CircuitView[]> };
+  readonly random: RandomPool;
+  readonly now: () => Micros;
+}
+
+export interface CircuitDetail {
+  readonly circuits: readonly CircuitView[];
+  /** The forced opening that is in force, or null. */
+  readonly forced: CircuitCommand | null;
+  /** Newest first. */
+  readonly commands: readonly CircuitCommand[];
+}
+
+const MAX_MICROS: Micros = 30 * 24 * 60 * 60 * 1_000_000;
+const SHOWN = 50;
+/** How often an order is tried whose epoch another one takes. */
+const TRIES = 5;
+
+/** The circuits of agents' guards, and orders about them. Each order is committed with the event that tells of it. */
+export class CircuitOperations {
+  readonly #ports: CircuitPorts;
+
+  constructor(ports: CircuitPorts) {
+    this.#ports = ports;
+  }
+
+  /** As guards last reported them: one agent's, or for null all agents'. */
+  async list(agentId: string | null): Promise<CircuitView[]> {
+    return await this.#ports.guards.circuits(agentId);
+  }
+
+  /** @throws Fault AGENT_UNKNOWN */
+  async detail(agentId: string): Promise<CircuitDetail> {
+    await this.#mustExist(agentId);
+    const commands = await this.#ports.commands.list(agentId, SHOWN);
+    const [newest] = commands;
+    const isForced =
+      newest?.kind === "force_open" && (newest.expiresAt === null || newest.expiresAt > this.#ports.now());
+    return { circuits: await this.list(agentId), forced: isForced ? newest : null, commands };
+  }
+
+  /**
+   * @param durationMicros null: until it is reset
+   * @throws Fault FIELD_INVALID, AGENT_UNKNOWN
+   */
+  async forceOpen(
+    agentId: string,
+    reason: string,
+    durationMicros: Micros | null,
+    operator: string,
+  ): Promise<CircuitCommand> {
+    if (durationMicros !== null && !(durationMicros > 0 && durationMicros <= MAX_MICROS)) {
+      throw invalid("duration", "must be more than zero and at most 30 days");
+    }
+    return await this.#issue("force_open", agentId, checkReason(reason), durationMicros, operator);
+  }
+
+  /** @throws Fault FIELD_INVALID, AGENT_UNKNOWN */
+  async reset(agentId: string, reason: string, operator: string): Promise<CircuitCommand> {
+    return await this.#issue("reset", agentId, checkReason(reason), null, operator);
+  }
+
+  async #issue(
+    kind: CircuitCommand["kind"],
+    agentId: string,
+    reason: string,
+    durationMicros: Micros | null,
+    operator: string,
+  ): Promise<CircuitCommand> {
+    await this.#mustExist(agentId);
+    const { commands, now, random } = this.#ports;
+    for (let attempt = 1; attempt <= TRIES; attempt++) {
+      const newest = await commands.newest(agentId);
+      const issuedAt = now();
+      const expiresAt = durationMicros === null ? null : issuedAt + durationMicros;
+      // Above the time in microseconds, so that a restored database does not fall behind what guards have seen.
+      const epoch = Math.max((newest?.epoch ?? 0) + 1, issuedAt);
+      const command = { agentId, epoch, kind, operator, reason, issuedAt, expiresAt };
+      const detail = { reason, epoch, expiresAtUs: expiresAt };
+      const event = makeEvent({ kind: EVENT[kind], actor: operator, subject: agentId, detail }, issuedAt, random);
+      if (await commands.add(command, event)) return command;
+    }
+    throw new Fault("STORE_UNAVAILABLE", "Other orders for this agent kept coming first.", { retryAfterMs: 500 });
+  }
+
+  async #mustExist(agentId: string): Promise<void> {
+    if ((await this.#ports.agents.find(agentId)) === null)
+      throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
+  }
+}
+
+const EVENT = { force_open: "circuit.forced_open", reset: "circuit.reset" } as const;
