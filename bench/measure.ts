@@ -13,7 +13,7 @@ export interface Scenario {
   readonly peers: readonly Peer[];
 }
 
-export type ScenarioName = "decisions" | "replays" | "one at a time";
+export type ScenarioName = "decisions" | "replays" | "one at a time" | "denies" | "denies, one at a time";
 
 export interface Pace {
   /** Measured rounds. One more goes before them and is thrown away: by then the compilers are done. */

@@ -16,11 +16,11 @@ export interface Results {
   readonly startSeconds: { readonly first: number; readonly second: number };
 }
 
-/** One line of the table of ratios. */
-interface Figure {
+/** One line of the table of figures. */
+export interface Figure {
   readonly name: string;
   readonly value: number;
-  readonly unit: "×" | "MiB" | "s";
+  readonly unit: "×" | "MiB" | "s" | "ms" | "µs";
   /** What is aimed at; null: only told. */
   readonly target: { readonly atMost: number } | { readonly atLeast: number } | null;
 }
@@ -86,13 +86,18 @@ export function markdown(results: Results): string {
   return [
     `Measured ${results.at}, commit ${results.commit}: ${machine.join("; ")}. ${results.pace}`,
     "",
-    ...table(["figure", "measured", "target", ""], figures(results).map(figureCells)),
+    ...figureTable(figures(results)),
     "",
     ...table(
       ["in flight", "peer", "answers/s", "CPU µs per answer", "of which", "p50 µs", "p99 µs", "peak MiB"],
       peerRows(results),
     ),
   ].join("\n");
+}
+
+/** The lines of a table that holds each figure against its target. */
+export function figureTable(lines: readonly Figure[]): string[] {
+  return table(["figure", "measured", "target", ""], lines.map(figureCells));
 }
 
 function figureCells(figure: Figure): string[] {
@@ -129,7 +134,8 @@ function peerRows({ measurements, peakMemoryMiB }: Results): string[][] {
   });
 }
 
-function medianRatio(
+/** The median of the rounds' ratios of `peer` to `base`. */
+export function medianRatio(
   measurements: readonly Measurement[],
   scenario: ScenarioName,
   of: (result: LoadResult) => number,

@@ -2,7 +2,6 @@
  * `npm run bench`: what a durable decision costs, beside a bare echo and beside Cerbos with its decision log, in one run on
  * one machine with one generator. Starts and stops all it needs. See docs/benchmarks.md.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { isoMicros, systemClock } from "../src/clock.ts";
@@ -15,6 +14,7 @@ import { figures, markdown, type Results } from "./report.ts";
 import { logTails } from "./support/child.ts";
 import { commit, describeMachine } from "./support/machine.ts";
 import { peakMemoryMiB } from "./support/procfs.ts";
+import { keepResults, writeDocument } from "./support/results.ts";
 import { Interrupted, interruptible, runMain } from "./support/signals.ts";
 import { startPostgres, startRedis, temporaryDirectory } from "./support/stores.ts";
 
@@ -26,8 +26,6 @@ const USAGE = `Usage: npm run bench -- [--quick] [--json] [--write]
 `;
 const DEFAULT_PACE: Pace = { rounds: 5, firstRoundMs: 10_000, warmupMs: 1_000, measureMs: 4_000 };
 const QUICK_PACE: Pace = { rounds: 1, firstRoundMs: 3_000, warmupMs: 500, measureMs: 1_500 };
-const DOCUMENT = join(import.meta.dirname, "../docs/benchmarks.md");
-const RESULTS = join(import.meta.dirname, "results");
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -42,7 +40,7 @@ async function main(): Promise<void> {
 
   const results = await bench(values.quick ? QUICK_PACE : DEFAULT_PACE);
   keep(results);
-  if (values.write) writeDocument(results);
+  if (values.write) writeDocument("measured", markdown(results));
   process.stdout.write(values.json ? json(results) : `\n${markdown(results)}\n`);
   if (results.measurements.some(({ result }) => result.failed > 0)) {
     progress("some answers were not as expected; they are not counted, and the figures are not to be trusted");
@@ -101,25 +99,11 @@ function memoryOf(peers: readonly Peer[]): Record<string, number> {
 }
 
 function keep(results: Results): void {
-  mkdirSync(RESULTS, { recursive: true });
-  const file = join(RESULTS, `${results.at.slice(0, 19).replaceAll(":", "")}.json`);
-  writeFileSync(file, json(results));
-  progress(`kept in ${file}`);
+  progress(`kept in ${keepResults(`${results.at.slice(0, 19).replaceAll(":", "")}.json`, json(results))}`);
 }
 
 function json(results: Results): string {
   return `${JSON.stringify({ figures: figures(results), ...results }, null, 1)}\n`;
-}
-
-/** Replaces what stands between the document's two markers. */
-function writeDocument(results: Results): void {
-  const text = readFileSync(DOCUMENT, "utf8");
-  const measured = /(?<=<!-- measured -->\n)[^]*(?=<!-- end -->)/;
-  if (!measured.test(text)) throw new Error(`${DOCUMENT} has lost its markers`);
-  writeFileSync(
-    DOCUMENT,
-    text.replace(measured, () => `\n${markdown(results)}\n\n`),
-  );
 }
 
 function progress(line: string): void {

@@ -4,26 +4,33 @@
  */
 
 /** `authorize` and `replay`: an ALLOW that echoes this request's key, the latter marked as replayed. `fixed`: an ALLOW
- * that echoes nothing (the bare echo). `cerbos`: EFFECT_ALLOW under this request's id. */
-export type Expectation = "authorize" | "replay" | "fixed" | "cerbos";
+ * that echoes nothing (the bare echo). `open`: a DENY of an open circuit that echoes this request's key. `cerbos`: EFFECT_ALLOW
+ * under this request's id. */
+export type Expectation = "authorize" | "replay" | "fixed" | "open" | "cerbos";
 
 const KEY_FIELD = 10;
+const REASON_FIELD = 1;
 const REPLAYED_FIELD = 5;
 const DECISION_FIELD = 15;
 const ALLOW = 1;
+const DENY = 2;
+const CIRCUIT_OPEN = 24;
 
 /** Whether the protobuf message in `bytes[start, end)` is the answer expected to the request with `key`. */
 export function isExpected(expected: Expectation, bytes: Buffer, start: number, end: number, key: Buffer): boolean {
   if (expected === "cerbos") return isCerbosAllow(bytes, start, end, key);
   let decision = 0;
+  let reason = 0;
   let replayed = 0;
   let echoed = expected === "fixed";
   const reader = new FieldReader(bytes, start, end);
   while (reader.next()) {
     if (reader.field === DECISION_FIELD) decision = reader.value;
+    else if (reader.field === REASON_FIELD) reason = reader.value;
     else if (reader.field === REPLAYED_FIELD) replayed = reader.value;
     else if (reader.field === KEY_FIELD) echoed ||= equals(bytes, reader.start, reader.end, key);
   }
+  if (expected === "open") return reader.ok && decision === DENY && reason === CIRCUIT_OPEN && echoed;
   return reader.ok && decision === ALLOW && echoed && (expected !== "replay" || replayed === 1);
 }
 

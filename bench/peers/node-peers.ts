@@ -10,6 +10,11 @@ export function startEcho(stack: AsyncDisposableStack, directory: string): Promi
   return startNodePeer(stack, directory, "echo", new URL("./echo-server.ts", import.meta.url), [], {});
 }
 
+/** A service that allows every question, and names it. */
+export function startAnswering(stack: AsyncDisposableStack, directory: string): Promise<Peer> {
+  return startNodePeer(stack, directory, "answering", new URL("./answer-server.ts", import.meta.url), [], {});
+}
+
 export async function startFloor(
   stack: AsyncDisposableStack,
   directory: string,

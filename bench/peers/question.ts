@@ -25,6 +25,9 @@ const PAYLOAD: JsonObject = {
   customer: { id: "cus_QhX2mZ9rT4", email: "jane.doe@example.com" },
 };
 
+/** The question as a program has it. */
+export const QUESTION = { tool: TOOL, payload: PAYLOAD } as const;
+
 /** What both rules look at, in CEL. `input` is what the policy language calls the payload. */
 const allowIf = (input: string) => `${input}.amount <= 100.0 && ${input}.currency == "EUR"`;
 const denyIf = (input: string) => `${input}.amount > 1000.0`;

@@ -2,16 +2,23 @@ import { cpus, release, totalmem } from "node:os";
 import { postgresBinaries } from "./stores.ts";
 import { run } from "./child.ts";
 
-/** What the figures depend on, by name. */
+/** What the service's figures depend on, by name. */
 export async function describeMachine(): Promise<Record<string, string>> {
+  return {
+    ...(await describeGuardMachine()),
+    Postgres: await version(`${postgresBinaries()}/postgres`, /\) ([\d.]+)/),
+    Cerbos: "0.55.0",
+  };
+}
+
+/** What a guard's figures depend on. */
+export async function describeGuardMachine(): Promise<Record<string, string>> {
   return {
     CPU: `${cpus()[0]?.model ?? "unknown"} × ${cpus().length}`,
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
     Linux: release(),
     Node: process.versions.node,
-    Postgres: await version(`${postgresBinaries()}/postgres`, /\) ([\d.]+)/),
     Redis: await version("redis-server", /v=([\d.]+)/),
-    Cerbos: "0.55.0",
   };
 }
 
