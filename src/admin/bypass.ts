@@ -1,12 +1,12 @@
 import { makeEvent } from "../audit/event.ts";
 import type { EventRow } from "../audit/record.ts";
 import type { AgentState } from "../authn/directory.ts";
-import { MAX_ORDER_MICROS, signOrder } from "../bypass/grant.ts";
+import { MAX_ORDER_MICROS, type Order, signOrder, verifyOrder } from "../bypass/grant.ts";
 import type { StoredOrder } from "../bypass/orders.ts";
 import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
-import type { SigningKey } from "../key-chain.ts";
+import type { SigningKeys } from "../key-files.ts";
 import { checkReason, invalid } from "./checks.ts";
 
 const DEFAULT_MICROS: Micros = 4 * 60 * 60 * 1_000_000;
@@ -26,6 +26,8 @@ export interface GrantView {
 export interface BypassPorts {
   readonly orders: {
     newest(agentId: string): Promise<StoredOrder | null>;
+    /** Each agent's newest order, of those that have not expired. */
+    live(now: Micros): Promise<StoredOrder[]>;
     add(order: StoredOrder, event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<boolean>;
     listGrants(filter: {
       agentId: string | null;
@@ -36,7 +38,8 @@ export interface BypassPorts {
     }): Promise<GrantView[]>;
   };
   readonly agents: { find(agentId: string): Promise<{ readonly state: AgentState } | null> };
-  readonly signingKey: SigningKey;
+  /** Those in use at the time of the call. */
+  readonly grantKeys: () => SigningKeys;
   readonly random: RandomPool;
   readonly now: () => Micros;
 }
@@ -75,7 +78,7 @@ export class BypassOperations {
         expiresAt: issuedAt + lifetime,
         epoch,
       };
-      return { ...claims, token: await signOrder({ kind: "grant", claims }, this.#ports.signingKey) };
+      return { ...claims, token: await signOrder({ kind: "grant", claims }, this.#ports.grantKeys().signing) };
     });
     return { order, endedAt: null, endedBy: null, endedBecause: null };
   }
@@ -94,7 +97,7 @@ export class BypassOperations {
     const revocation = await this.#issue("bypass.cleared", agentId, operator, checked, async (epoch, issuedAt) => {
       const expiresAt = issuedAt + MAX_ORDER_MICROS;
       const order = { agentId, epoch, issuedAt, expiresAt };
-      const token = await signOrder({ kind: "revocation", ...order }, this.#ports.signingKey);
+      const token = await signOrder({ kind: "revocation", ...order }, this.#ports.grantKeys().signing);
       return { ...order, grantId: null, tools: [], operator, reason: checked, token };
     });
     if (newest === null || newest.grantId === null || newest.expiresAt <= revocation.issuedAt) return null;
@@ -112,6 +115,38 @@ export class BypassOperations {
     const before = filter.before ?? now + MAX_ORDER_MICROS;
     const grants = await this.#ports.orders.listGrants({ ...filter, before, now, limit: filter.limit + 1 });
     return { grants: grants.slice(0, filter.limit), more: grants.length > filter.limit };
+  }
+
+  /**
+   * Signs again whatever is in force and was signed by an older key. Safe to race, with others who do the same and with
+   * operators.
+   *
+   * @returns how many orders
+   */
+  async signAgain(): Promise<number> {
+    let signed = 0;
+    for (const order of await this.#ports.orders.live(this.#ports.now())) if (await this.#signAgain(order)) signed++;
+    return signed;
+  }
+
+  /** @returns false if there was no need, or the order is not the newest any more */
+  async #signAgain(order: StoredOrder): Promise<boolean> {
+    const { signing, chain } = this.#ports.grantKeys();
+    const older = chain.slice(0, -1).map(({ publicKey }) => publicKey);
+    // What a key signed that this replica has not been given yet is left alone.
+    if ("problem" in (await verifyOrder(order.token, older))) return false;
+    const issuedAt = this.#ports.now();
+    if (order.expiresAt <= issuedAt) return false;
+    // INVARIANT: the very next epoch, which no later order can be below: what an operator has changed meanwhile stands.
+    const claims = { ...order, issuedAt, epoch: order.epoch + 1 };
+    const grantId = order.grantId === null ? null : uuidV7(issuedAt, this.#ports.random);
+    const again: Order =
+      grantId === null ? { kind: "revocation", ...claims } : { kind: "grant", claims: { ...claims, grantId } };
+    const signed: StoredOrder = { ...claims, grantId, token: await signOrder(again, signing) };
+    const { agentId, epoch } = signed;
+    const detail = { reason: "the grant key was rotated", epoch, grantId, replaces: order.grantId };
+    const told = { kind: "bypass.signed_again", actor: "service", subject: agentId, detail };
+    return await this.#ports.orders.add(signed, makeEvent(told, issuedAt, this.#ports.random));
   }
 
   async #mustBeActive(agentId: string): Promise<void> {

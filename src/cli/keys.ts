@@ -1,12 +1,15 @@
 import { Command } from "commander";
 import { loadDataConfig } from "../config.ts";
+import { GRANT_KEYS } from "../bypass/keys.ts";
+import { fingerprint } from "../key-chain.ts";
+import { rotateSigningKeys } from "../key-files.ts";
 import { initKeys } from "../store/keys.ts";
 import type { Io } from "./io.ts";
 import { outJson } from "./output.ts";
 
-/** `datacrawl keys init`. */
+/** `datacrawl keys init|rotate-grant`. */
 export function keysCommand(io: Io): Command {
-  const command = new Command("keys").description("Make the secret keys that all replicas share.");
+  const command = new Command("keys").description("Make and rotate the secret keys that all replicas share.");
   command
     .command("init")
     .description("Make the keys that are missing in DATACRAWL_KEYS_DIR. Existing keys are never changed.")
@@ -17,6 +20,20 @@ export function keysCommand(io: Io): Command {
       if (flags.json) return outJson(io, { directory: keysDir, made });
       io.out(made.length === 0 ? `All keys are in ${keysDir} already.\n` : `Made ${made.join(", ")} in ${keysDir}.\n`);
       io.err("Give every replica the same files, readable by the service's user alone, and keep a backup.\n");
+    });
+  command
+    .command("rotate-grant")
+    .description("Add a new key for bypass grants, signed by the one before it, in DATACRAWL_KEYS_DIR.")
+    .option("--json", 'print {"directory", "fingerprint"}')
+    .action(async (flags: { readonly json?: true }) => {
+      const { keysDir } = loadDataConfig(io.env, io.cwd);
+      const { signing } = await rotateSigningKeys(keysDir, GRANT_KEYS);
+      const made = { directory: keysDir, fingerprint: fingerprint(signing.publicKey) };
+      if (flags.json) outJson(io, made);
+      else io.out(`Made the grant key ${made.fingerprint} in ${keysDir}.\n`);
+      io.err(
+        "Give every replica the same files, then send each SIGHUP, or restart it: live grants are signed again then.\n",
+      );
     });
   return command;
 }

@@ -81,7 +81,7 @@ export interface SyncPorts {
   };
   /** Revokes a grant that outlived its agent's freeze. */
   readonly revoke: (agentId: string, reason: string) => Promise<unknown>;
-  readonly grantKeys: readonly KeyLink[];
+  readonly grantKeys: () => readonly KeyLink[];
   readonly random: RandomPool;
   readonly now: () => Micros;
 }
@@ -103,7 +103,7 @@ export function createSyncGuard(ports: SyncPorts): (call: SyncCall) => Promise<S
         recordedHashes: claims.map(({ hash }) => hash),
         refused,
         orders: await ordersFor(ports, agentId),
-        grantKeys: ports.grantKeys,
+        grantKeys: ports.grantKeys(),
         circuitCommand: command && { ...command, open: command.kind === "force_open" },
         serviceTime: ports.now(),
       };

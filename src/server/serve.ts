@@ -30,7 +30,7 @@ export interface Running {
   readonly warnings: readonly string[];
   /** The file that holds the demo agent's credential; null where there is none. */
   readonly demoKeyFile: string | null;
-  /** Reads the policies and certificates anew. */
+  /** Reads the policies, the grant keys and the certificates anew. */
   reload(): Promise<void>;
   /** Stops taking requests, finishes those that are under way, closes everything. */
   stop(): Promise<void>;
@@ -101,6 +101,7 @@ export async function serve(config: Config): Promise<Running> {
       demoKeyFile,
       reload: async () => {
         await service.reloadPolicies();
+        await service.reloadGrantKeys();
         if (config.grpc.tls !== null) grpc.setTls(await loadTls(config.grpc.tls));
         if (config.connect.tls !== null) connect.setTls(await loadTls(config.connect.tls));
         if (config.admin.tls !== null) admin.setTls(await loadTls(config.admin.tls));

@@ -25,6 +25,7 @@ import { SqlCircuitOrders } from "../store/circuit-orders.ts";
 import { StoreClock } from "../store/clock.ts";
 import { SqlEventStore } from "../store/events.ts";
 import { SqlGuardRecords } from "../store/guard-records.ts";
+import { reloadGrantKeys } from "../store/keys.ts";
 import type { Store } from "../store/open.ts";
 import { SqlRecordStore } from "../store/records.ts";
 import { openRedis } from "../store/redis.ts";
@@ -53,6 +54,8 @@ export interface Service {
   /** Of the active policy bundle. */
   readonly policyVersion: string;
   reloadPolicies(): Promise<void>;
+  /** Takes up new grant keys from the keys directory, and signs the live orders of older ones again. */
+  reloadGrantKeys(): Promise<void>;
   /** Refuses new requests from now on; those that are under way finish. */
   drain(): void;
   /** After the listeners are closed: writes down what is pending and stops. The store stays open. */
@@ -145,7 +148,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     orders: new SqlCircuitOrders(database),
     commands: new SqlCircuitCommands(database),
     revoke: (agentId, reason) => admin.bypass.clear(agentId, reason, "service"),
-    grantKeys: keys.grants.chain,
+    grantKeys: () => keys.grants.chain,
     random,
     now,
   });
@@ -161,6 +164,12 @@ export async function openService(config: Config, store: Store, log: Log, metric
       throw error;
     }
   };
+  // Guards have followed, or will follow, to the newest key, and then hold orders of an older one void.
+  const signAgain = async (): Promise<void> => {
+    const orders = await admin.bypass.signAgain();
+    if (orders > 0) log.info({ orders }, "orders of an older grant key were signed again");
+  };
+  await signAgain();
   const chores = new Chores((name, error) => log.error({ chore: name, cause: String(error) }, "a chore failed"));
   chores.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());
   chores.every(60_000, "record refused credentials", recordRefusals);
@@ -211,6 +220,10 @@ export async function openService(config: Config, store: Store, log: Log, metric
       return policies.current.version;
     },
     reloadPolicies: () => policies.reload(),
+    reloadGrantKeys: async () => {
+      await reloadGrantKeys(config.keysDir, keys);
+      await signAgain();
+    },
     drain: () => admission.close(),
     close: async () => {
       chores.stop();

@@ -31,6 +31,12 @@ export class SqlCircuitOrders {
     return row === undefined ? null : orderOf(row);
   }
 
+  /** Each agent's newest order, of those that have not expired. */
+  async live(now: Micros): Promise<StoredOrder[]> {
+    const rows = await this.#database.query<OrderRow>(LIVE, [String(now)]);
+    return rows.map(orderOf);
+  }
+
   /**
    * Adds an order. False if its epoch was taken by another in the meantime, or, for a grant, if the agent is not active: the
    * agent's row is locked, so that a freeze comes before or after, not in between.
@@ -95,6 +101,10 @@ WITH agent AS (
   ON CONFLICT DO NOTHING RETURNING epoch
 ), told AS (${insertEvent(10, "FROM added")})
 SELECT epoch FROM added`;
+
+const LIVE = `
+SELECT ${ORDER} FROM circuit_orders o WHERE o.expires_at > ${timestampOf("$1::bigint")}
+  AND NOT EXISTS (SELECT FROM circuit_orders later WHERE later.agent_id = o.agent_id AND later.epoch > o.epoch)`;
 
 const LIST = `
 SELECT ${ORDER}, ${microsOf("next.issued_at")} AS ended_at, next.operator AS ended_by, next.reason AS ended_because

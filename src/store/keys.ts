@@ -13,8 +13,8 @@ import type { Database } from "./database.ts";
 export interface ServiceKeys {
   /** 32 random bytes, from which all HMAC keys are derived. */
   readonly hmac: Buffer;
-  /** What circuit-bypass orders are signed with. */
-  readonly grants: SigningKeys;
+  /** What circuit-bypass orders are signed with. Another set after {@link reloadGrantKeys}: read it when it is needed. */
+  grants: SigningKeys;
   /** What checkpoints of the audit trail are signed with. */
   readonly audit: SigningKeys;
 }
@@ -41,6 +41,22 @@ export async function loadKeys(directory: string): Promise<ServiceKeys> {
     grants: await openSigningKeys(directory, GRANT_KEYS),
     audit: await openSigningKeys(directory, AUDIT_KEYS),
   };
+}
+
+/**
+ * Takes up grant keys that have been added to `directory`.
+ *
+ * @throws UsageError if those there are not the ones in use, and more behind them
+ */
+export async function reloadGrantKeys(directory: string, keys: ServiceKeys): Promise<void> {
+  const found = await openSigningKeys(directory, GRANT_KEYS);
+  const goesOn = keys.grants.chain.every((link, index) => {
+    const same = found.chain[index];
+    return same !== undefined && Buffer.compare(link.publicKey, same.publicKey) === 0;
+  });
+  if (!goesOn)
+    throw new UsageError([`${directory}: the grant keys there do not continue those in use, which stay in use`]);
+  keys.grants = found;
 }
 
 function loadHmacKey(directory: string): Buffer {

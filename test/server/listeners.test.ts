@@ -41,7 +41,7 @@ afterEach(async () => {
 describe("closing", () => {
   test("lets what is under way finish, and takes nothing new", async () => {
     const holding = roads.map(({ ask }) => ask({ ...VALID, tool: "hold" }));
-    await expect.poll(() => open.handler.calls.length).toBe(roads.length);
+    await expect.poll(() => open.handler.calls.length, { timeout: 15_000 }).toBe(roads.length);
     const listeners = [open.grpc, open.connect, open.grpcTls, open.connectTls];
     const closed = Promise.all(listeners.map((listener) => listener.close({ drainMs: 10_000 })));
     const refused = Promise.all(roadsTo(open).map(({ ask }) => ask(VALID, { timeoutMs: 1000 })));
@@ -55,7 +55,7 @@ describe("closing", () => {
 
   test("cuts off what does not finish in time", async () => {
     const waiting = roads.map(({ ask }) => ask({ ...VALID, tool: "hold" }, { timeoutMs: 20_000 }));
-    await expect.poll(() => open.handler.calls.length).toBe(roads.length);
+    await expect.poll(() => open.handler.calls.length, { timeout: 15_000 }).toBe(roads.length);
     const listeners = [open.grpc, open.connect, open.grpcTls, open.connectTls];
     await Promise.all(listeners.map((listener) => listener.close({ drainMs: 200 })));
     for (const outcome of await Promise.all(waiting)) expect(outcome).not.toHaveProperty("answer");

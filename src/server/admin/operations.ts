@@ -93,7 +93,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     search,
     watches: { feed, search, overviews, tokens, now },
     streams: new StreamShares(),
-    bypass: new BypassOperations({ orders, agents, signingKey: store.keys.grants.signing, ...shared }),
+    bypass: new BypassOperations({ orders, agents, grantKeys: () => store.keys.grants, ...shared }),
     circuits: new CircuitOperations({ commands: new SqlCircuitCommands(database), agents, guards, ...shared }),
     accounts: new AccountOperations({ accounts, ...secrets, ...shared }),
     sessions: new Sessions({ sessions, limit: new SignInLimit(monotonic), ...secrets, ...shared }),
