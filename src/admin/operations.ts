@@ -1,7 +1,7 @@
 import { makeEvent } from "../audit/event.ts";
 import { hashDecision } from "../audit/hash.ts";
 import type { DecisionRow, EventRow } from "../audit/record.ts";
-import { AGENT_ID, formatCredential, hashSecret, newCredential } from "../authn/credential.ts";
+import { AGENT_ID, type Credential, formatCredential, hashSecret, newCredential } from "../authn/credential.ts";
 import type { AgentState } from "../authn/directory.ts";
 import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
@@ -28,6 +28,11 @@ export interface DecisionView {
   readonly linked: readonly DecisionSummary[];
 }
 
+interface StoredKey {
+  readonly keyId: string;
+  readonly secretHash: Uint8Array;
+}
+
 interface HashedEvent {
   readonly row: EventRow;
   readonly hash: Uint8Array;
@@ -35,11 +40,10 @@ interface HashedEvent {
 
 export interface AdminPorts {
   readonly agents: {
-    create(
-      agentId: string,
-      key: { keyId: string; secretHash: Uint8Array },
-      event: HashedEvent,
-    ): Promise<AgentView | null>;
+    create(agentId: string, key: StoredKey | null, event: HashedEvent): Promise<AgentView | null>;
+    addKey(agentId: string, key: StoredKey, event: HashedEvent): Promise<boolean>;
+    revokeKey(agentId: string, keyId: string, event: HashedEvent): Promise<boolean>;
+    hasKey(agentId: string, keyId: string): Promise<boolean>;
     changeState(
       agentId: string,
       from: readonly AgentState[],
@@ -61,6 +65,11 @@ export interface AdminPorts {
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
+/** So that one can be replaced while the other is in use. */
+const MAX_KEYS = 2;
+/** How often a place for a key is looked for, where others take the ones that were found. */
+const KEY_TRIES = 3;
+
 /** What operators can do. Each change is committed with the event that tells of it, or not at all. */
 export class AdminOperations {
   readonly #ports: AdminPorts;
@@ -71,17 +80,50 @@ export class AdminOperations {
 
   /** @returns the agent and its credential, which nobody can show again */
   async createAgent(agentId: string, actor: string): Promise<{ agent: AgentView; key: string }> {
+    const { credential, stored } = this.#newKey(agentId);
+    return { agent: await this.#create(agentId, stored, actor), key: formatCredential(credential) };
+  }
+
+  /** For an agent that proves who it is by other means than a key. */
+  async createKeylessAgent(agentId: string, actor: string): Promise<AgentView> {
+    return await this.#create(agentId, null, actor);
+  }
+
+  /** @returns a further credential of the agent, which nobody can show again */
+  async createAgentKey(agentId: string, actor: string): Promise<{ keyId: string; key: string }> {
+    const { credential, stored } = this.#newKey(agentId);
+    const event = this.#event("agent.key_created", actor, agentId, { keyId: stored.keyId });
+    for (let attempt = 1; !(await this.#ports.agents.addKey(agentId, stored, event)); attempt++) {
+      const { state, keyIds } = await this.#agent(agentId);
+      if (state === "revoked") throw new Fault("AGENT_REVOKED", `The agent ${agentId} is revoked.`);
+      if (keyIds.length >= MAX_KEYS || attempt === KEY_TRIES) {
+        const keys = keyIds.join(" and ");
+        throw new Fault("AGENT_KEYS_FULL", `The agent ${agentId} has ${MAX_KEYS} keys: revoke one of ${keys} first.`);
+      }
+    }
+    await this.#ports.agentChanged();
+    return { keyId: stored.keyId, key: formatCredential(credential) };
+  }
+
+  /** For good. Doing it again is no error, and no event. */
+  async revokeAgentKey(agentId: string, keyId: string, actor: string): Promise<void> {
+    const event = this.#event("agent.key_revoked", actor, agentId, { keyId });
+    if (await this.#ports.agents.revokeKey(agentId, keyId, event)) return await this.#ports.agentChanged();
+    await this.#agent(agentId);
+    if (await this.#ports.agents.hasKey(agentId, keyId)) return;
+    throw new Fault("AGENT_KEY_UNKNOWN", `The agent ${agentId} has no key ${keyId}.`);
+  }
+
+  async #create(agentId: string, key: StoredKey | null, actor: string): Promise<AgentView> {
     if (!AGENT_ID.test(agentId)) {
       throw invalid("agent_id", "must be 1 to 63 of a-z, 0-9, dot and hyphen, and begin with a letter or digit");
     }
-    const credential = newCredential(agentId, this.#ports.random);
-    const key = { keyId: credential.keyId, secretHash: hashSecret(credential.secret) };
-    const event = this.#event("agent.created", actor, agentId, { keyId: key.keyId });
+    const event = this.#event("agent.created", actor, agentId, key === null ? {} : { keyId: key.keyId });
     const agent = await this.#ports.agents.create(agentId, key, event);
     if (agent === null)
       throw new Fault("AGENT_EXISTS", `There is, or was, an agent ${agentId}; an id is never used twice.`);
     await this.#ports.agentChanged();
-    return { agent, key: formatCredential(credential) };
+    return agent;
   }
 
   /** By id, those after `after`, and whether there are more. */
@@ -130,10 +172,20 @@ export class AdminOperations {
       await this.#ports.agentChanged();
       return changed;
     }
-    const agent = await this.#ports.agents.find(agentId);
-    if (agent === null) throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
+    const agent = await this.#agent(agentId);
     if (agent.state !== to) throw new Fault("AGENT_REVOKED", `The agent ${agentId} is ${agent.state}.`);
     return agent;
+  }
+
+  async #agent(agentId: string): Promise<AgentView> {
+    const agent = await this.#ports.agents.find(agentId);
+    if (agent === null) throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
+    return agent;
+  }
+
+  #newKey(agentId: string): { credential: Credential; stored: StoredKey } {
+    const credential = newCredential(agentId, this.#ports.random);
+    return { credential, stored: { keyId: credential.keyId, secretHash: hashSecret(credential.secret) } };
   }
 
   #event(kind: string, actor: string, subject: string, detail: Record<string, string>): HashedEvent {

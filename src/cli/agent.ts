@@ -9,7 +9,7 @@ interface JsonFlag {
   readonly json?: true;
 }
 
-/** `datacrawl agent create|list|revoke|freeze|unfreeze`. */
+/** `datacrawl agent create|list|key|revoke|freeze|unfreeze`. */
 export function agentCommand(io: Io): Command {
   const command = new Command("agent").description("Create, list, freeze and revoke agents.");
 
@@ -17,9 +17,11 @@ export function agentCommand(io: Io): Command {
     .command("create")
     .description("Create an agent and print its credential, which is shown only now.")
     .argument("<id>", "1 to 63 of a-z, 0-9, dot and hyphen")
+    .option("--no-key", "without a credential: the agent proves who it is by other means")
     .option("--json", 'print {"agentId", "key"}')
-    .action(async (id: string, flags: JsonFlag) => {
-      const { agent, key } = await withAdmin(io, (admin) => admin.createAgent({ agentId: id }));
+    .action(async (id: string, flags: JsonFlag & { readonly key: boolean }) => {
+      const { agent, key } = await withAdmin(io, (admin) => admin.createAgent({ agentId: id, withoutKey: !flags.key }));
+      if (!flags.key) return tell(io, agent, flags);
       if (flags.json) return outJson(io, { agentId: agent?.agentId, key });
       io.err(`Created the agent ${id}. Its credential, which cannot be shown again:\n`);
       io.out(`${key}\n`);
@@ -43,6 +45,8 @@ export function agentCommand(io: Io): Command {
       const rows = agents.map((agent) => [agent.agentId, stateOf(agent), createdOf(agent), agent.keyIds.join(" ")]);
       outTable(io, ["AGENT", "STATE", "CREATED", "KEYS"], rows);
     });
+
+  command.addCommand(keyCommand(io));
 
   command
     .command("revoke")
@@ -69,6 +73,40 @@ export function agentCommand(io: Io): Command {
         tell(io, agent, flags);
       });
   }
+  return command;
+}
+
+/** `datacrawl agent key add|revoke`. */
+function keyCommand(io: Io): Command {
+  const command = new Command("key").description(
+    "Replace an agent's key: add one, put it in place, revoke the old one.",
+  );
+
+  command
+    .command("add")
+    .description(
+      "Make one more key for an agent, which may have two, and print the credential, which is shown only now.",
+    )
+    .argument("<id>")
+    .option("--json", 'print {"agentId", "keyId", "key"}')
+    .action(async (id: string, flags: JsonFlag) => {
+      const { keyId, key } = await withAdmin(io, (admin) => admin.createAgentKey({ agentId: id }));
+      if (flags.json) return outJson(io, { agentId: id, keyId, key });
+      io.err(`Made the key ${keyId} for the agent ${id}. The credential, which cannot be shown again:\n`);
+      io.out(`${key}\n`);
+    });
+
+  command
+    .command("revoke")
+    .description("Revoke one key of an agent, for good; `datacrawl agent list` shows their ids.")
+    .argument("<id>")
+    .argument("<key-id>", "12 hex digits")
+    .option("--json", 'print {"agentId", "keyId"}')
+    .action(async (id: string, keyId: string, flags: JsonFlag) => {
+      await withAdmin(io, (admin) => admin.revokeAgentKey({ agentId: id, keyId }));
+      if (flags.json) outJson(io, { agentId: id, keyId });
+      else io.out(`The key ${keyId} of the agent ${id} is revoked.\n`);
+    });
   return command;
 }
 

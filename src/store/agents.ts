@@ -38,13 +38,27 @@ export class SqlAgentStore implements DirectoryStore {
   }
 
   /** @returns the agent, or null if there is one of that id already */
-  async create(
-    agentId: string,
-    key: { keyId: string; secretHash: Uint8Array },
-    event: HashedEvent,
-  ): Promise<AgentListing | null> {
-    const rows = await this.#database.query(CREATE, [agentId, key.keyId, key.secretHash, ...eventParams(event)]);
+  async create(agentId: string, key: NewKey | null, event: HashedEvent): Promise<AgentListing | null> {
+    const keyed = [key?.keyId ?? null, key?.secretHash ?? null];
+    const rows = await this.#database.query(CREATE, [agentId, ...keyed, ...eventParams(event)]);
     return rows.length === 0 ? null : await this.find(agentId);
+  }
+
+  /** @returns whether it was added: not if the agent is revoked, or no place was free at that moment */
+  async addKey(agentId: string, key: NewKey, event: HashedEvent): Promise<boolean> {
+    const rows = await this.#database.query(ADD_KEY, [agentId, key.keyId, key.secretHash, ...eventParams(event)]);
+    return rows.length > 0;
+  }
+
+  /** @returns whether it was revoked now: not if it was before, or is no key of this agent */
+  async revokeKey(agentId: string, keyId: string, event: HashedEvent): Promise<boolean> {
+    return (await this.#database.query(REVOKE_KEY, [agentId, keyId, ...eventParams(event)])).length > 0;
+  }
+
+  /** Whether it is, or was, a key of this agent. */
+  async hasKey(agentId: string, keyId: string): Promise<boolean> {
+    const find = "SELECT key_id FROM agent_keys WHERE key_id = $1 AND agent_id = $2";
+    return (await this.#database.query(find, [keyId, agentId])).length > 0;
   }
 
   /** @returns the agent, or null if there is none of that id in one of the states `from` */
@@ -71,6 +85,11 @@ export class SqlAgentStore implements DirectoryStore {
     ]);
     return rows.map(listingOf);
   }
+}
+
+export interface NewKey {
+  readonly keyId: string;
+  readonly secretHash: Uint8Array;
 }
 
 export interface HashedEvent {
@@ -107,9 +126,32 @@ WITH ${NEXT_VERSION}, made AS (
   INSERT INTO agents (agent_id, state, changed) SELECT $1, 'active', version FROM changing
   ON CONFLICT (agent_id) DO NOTHING RETURNING agent_id, changed
 ), keyed AS (
-  INSERT INTO agent_keys (key_id, agent_id, secret_hash, changed) SELECT $2, agent_id, $3::bytea, changed FROM made
+  INSERT INTO agent_keys (key_id, agent_id, secret_hash, changed)
+  SELECT $2::text, agent_id, $3::bytea, changed FROM made WHERE $2::text IS NOT NULL
 ), told AS (${insertEvent(4, "FROM made")})
 SELECT agent_id FROM made`;
+
+/** The agent's row is changed too, so that it waits for a revocation that is under way. */
+const ADD_KEY = `
+WITH ${NEXT_VERSION}, agent AS (
+  UPDATE agents SET changed = version FROM changing WHERE agent_id = $1 AND state <> 'revoked' RETURNING agent_id, changed
+), made AS (
+  INSERT INTO agent_keys (key_id, agent_id, secret_hash, changed, place)
+  SELECT $2, agent_id, $3::bytea, changed, free.place FROM agent, (
+    SELECT place FROM generate_series(1, 2) place WHERE NOT EXISTS (
+      SELECT FROM agent_keys used WHERE used.agent_id = $1 AND used.place = place.place AND used.revoked_at IS NULL
+    ) ORDER BY place LIMIT 1
+  ) free
+  ON CONFLICT (agent_id, place) WHERE revoked_at IS NULL DO NOTHING RETURNING key_id
+), told AS (${insertEvent(4, "FROM made")})
+SELECT key_id FROM made`;
+
+const REVOKE_KEY = `
+WITH ${NEXT_VERSION}, made AS (
+  UPDATE agent_keys SET revoked_at = now(), changed = version FROM changing
+  WHERE agent_id = $1 AND key_id = $2 AND revoked_at IS NULL RETURNING key_id
+), told AS (${insertEvent(3, "FROM made")})
+SELECT key_id FROM made`;
 
 const CHANGE_STATE = `
 WITH ${NEXT_VERSION}, made AS (

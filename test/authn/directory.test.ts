@@ -65,6 +65,7 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     onTestFinished(() => directory.stop());
     return { directory, watched, errors };
   };
+  const isUnknown = (error: unknown): boolean => error instanceof Fault && error.code === "CREDENTIAL_UNKNOWN";
   const faultOf = async (work: Promise<unknown>): Promise<{ code: string; message: string }> => {
     const error: unknown = await work.then(
       () => "it was accepted",
@@ -127,6 +128,64 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     await directory.authenticate(`Bearer ${frozen.key}`);
     await elsewhere.unfreezeAgent(frozen.agentId, "test", "test");
     await waitUntil(() => directory.stateOf(frozen.agentId) === "active", 1500, "the unfreeze is not seen");
+  });
+
+  describe("with two keys of one agent", () => {
+    const keyIdOf = (key: string): string => parseCredential(key)?.keyId as string;
+
+    test("takes both, and each until it is revoked, everywhere within a second", async () => {
+      const [here, there] = [await openDirectory(), await openDirectory()];
+      const { agentId, key: old } = await makeAgent();
+      const { key: fresh, keyId } = await elsewhere.createAgentKey(agentId, "test");
+      for (const { directory } of [here, there]) {
+        expect(await directory.authenticate(`Bearer ${old}`)).toEqual({ agentId, keyId: keyIdOf(old) });
+        expect(await directory.authenticate(`Bearer ${fresh}`)).toEqual({ agentId, keyId });
+      }
+      await elsewhere.revokeAgentKey(agentId, keyIdOf(old), "test");
+      await elsewhere.revokeAgentKey(agentId, keyIdOf(old), "test");
+      for (const { directory } of [here, there]) {
+        const isRefused = (): Promise<boolean> => directory.authenticate(`Bearer ${old}`).then(() => false, isUnknown);
+        await waitUntil(isRefused, 1500, "the revocation is not seen");
+        expect(await directory.authenticate(`Bearer ${fresh}`)).toMatchObject({ agentId });
+      }
+      const told = await store.database.query<{ kind: string; detail: string }>(
+        "SELECT kind, detail FROM audit_events WHERE subject = $1 ORDER BY recorded_at",
+        [agentId],
+      );
+      expect(told.map(({ kind, detail }) => [kind, (JSON.parse(detail) as { keyId: string }).keyId])).toEqual([
+        ["agent.created", keyIdOf(old)],
+        ["agent.key_created", keyId],
+        ["agent.key_revoked", keyIdOf(old)],
+      ]);
+    });
+
+    test("has never more, however many are made at once, and says which to revoke", async () => {
+      const { agentId } = await elsewhere.createKeylessAgent(`keyless-${agents++}`, "test");
+      const made = await Promise.allSettled(
+        Array.from({ length: 12 }, () => elsewhere.createAgentKey(agentId, "test")),
+      );
+      const { keyIds } = (await new SqlAgentStore(store.database).find(agentId)) as { keyIds: readonly string[] };
+      const answered = made.flatMap((one) => (one.status === "fulfilled" ? [one.value.keyId] : []));
+      expect(answered.toSorted()).toEqual(keyIds.toSorted());
+      expect(keyIds).toHaveLength(2);
+      const full = await faultOf(elsewhere.createAgentKey(agentId, "test"));
+      expect(full).toMatchObject({ code: "AGENT_KEYS_FULL" });
+      for (const keyId of keyIds) expect(full.message).toContain(keyId);
+      await elsewhere.revokeAgentKey(agentId, keyIds[0] as string, "test");
+      await elsewhere.createAgentKey(agentId, "test");
+    });
+
+    test("refuses keys of agents that are revoked or unknown, and keys that are another's", async () => {
+      const [mine, others] = [await makeAgent(), await makeAgent()];
+      const take = (agentId: string, keyId: string) => faultOf(elsewhere.revokeAgentKey(agentId, keyId, "test"));
+      expect(await take(mine.agentId, keyIdOf(others.key))).toMatchObject({ code: "AGENT_KEY_UNKNOWN" });
+      expect(await take("nobody", keyIdOf(others.key))).toMatchObject({ code: "AGENT_UNKNOWN" });
+      expect(await faultOf(elsewhere.createAgentKey("nobody", "test"))).toMatchObject({ code: "AGENT_UNKNOWN" });
+      await elsewhere.revokeAgent(mine.agentId, "test");
+      expect(await faultOf(elsewhere.createAgentKey(mine.agentId, "test"))).toMatchObject({ code: "AGENT_REVOKED" });
+      const { directory } = await openDirectory();
+      await directory.authenticate(`Bearer ${others.key}`);
+    });
   });
 
   test("asks the store seldom in a flood of unknown keys, and serves known ones meanwhile without", async () => {

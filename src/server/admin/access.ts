@@ -23,6 +23,8 @@ const ACCOUNTS: Access = { role: null, socket: true };
 export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   createAgent: CHANGE,
   listAgents: READ,
+  createAgentKey: CHANGE,
+  revokeAgentKey: CHANGE,
   revokeAgent: CHANGE,
   freezeAgent: CHANGE,
   unfreezeAgent: CHANGE,

@@ -6,17 +6,28 @@ import { timestampOf } from "../timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit } from "./paging.ts";
 
-type AgentMethods = Pick<AdminMethods, "createAgent" | "listAgents" | "revokeAgent" | "freezeAgent" | "unfreezeAgent">;
+type AgentMethods = Pick<
+  AdminMethods,
+  "createAgent" | "listAgents" | "createAgentKey" | "revokeAgentKey" | "revokeAgent" | "freezeAgent" | "unfreezeAgent"
+>;
 
 export function agentMethods(operations: AdminOperations, bypass: BypassOperations): AgentMethods {
   return {
-    async createAgent({ agentId }, { actor }) {
+    async createAgent({ agentId, withoutKey }, { actor }) {
+      if (withoutKey) return { agent: agentMessage(await operations.createKeylessAgent(agentId, actor)) };
       const { agent, key } = await operations.createAgent(agentId, actor);
       return { agent: agentMessage(agent), key };
     },
     async listAgents({ pageSize, pageToken }) {
       const { agents, more } = await operations.listAgents(pageToken, pageLimit(pageSize));
       return { agents: agents.map(agentMessage), nextPageToken: more ? (agents.at(-1)?.agentId ?? "") : "" };
+    },
+    async createAgentKey({ agentId }, { actor }) {
+      return await operations.createAgentKey(agentId, actor);
+    },
+    async revokeAgentKey({ agentId, keyId }, { actor }) {
+      await operations.revokeAgentKey(agentId, keyId, actor);
+      return {};
     },
     async revokeAgent({ agentId }, { actor }) {
       const agent = await operations.revokeAgent(agentId, actor);

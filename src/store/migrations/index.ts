@@ -4,6 +4,7 @@ import { operators } from "./0003-operators.ts";
 import { adminQueries } from "./0005-admin-queries.ts";
 import { webhooks } from "./0006-webhooks.ts";
 import { seals } from "./0007-seals.ts";
+import { agentIdentity } from "./0009-agent-identity.ts";
 import { circuitCommands } from "./0015-circuit-commands.ts";
 
 export interface Migration {
@@ -20,5 +21,6 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 5, name: "admin-queries", sql: adminQueries },
   { id: 6, name: "webhooks", sql: webhooks },
   { id: 7, name: "seals", sql: seals },
+  { id: 9, name: "agent-identity", sql: agentIdentity },
   { id: 15, name: "circuit-commands", sql: circuitCommands },
 ];
