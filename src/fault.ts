@@ -35,6 +35,7 @@ export const STATUS_OF = {
   AGENT_UNKNOWN: "not_found",
   AGENT_KEY_UNKNOWN: "not_found",
   DECISION_UNKNOWN: "not_found",
+  WEBHOOK_MESSAGE_UNKNOWN: "not_found",
   OPERATOR_UNKNOWN: "not_found",
   AGENT_EXISTS: "already_exists",
   OPERATOR_EXISTS: "already_exists",

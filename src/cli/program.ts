@@ -23,6 +23,7 @@ const COMMANDS: Readonly<Record<string, (io: Io) => Promise<Command>>> = {
   bypass: async (io) => (await import("./bypass.ts")).bypassCommand(io),
   circuit: async (io) => (await import("./circuit.ts")).circuitCommand(io),
   conformance: async (io) => (await import("./conformance.ts")).conformanceCommand(io),
+  webhook: async (io) => (await import("./webhook.ts")).webhookCommand(io),
   keys: async (io) => (await import("./keys.ts")).keysCommand(io),
   migrate: async (io) => (await import("./migrate.ts")).migrateCommand(io),
 };

@@ -71,7 +71,7 @@ function observer(metrics: WebhookMetrics, log: Log): DeliveryObserver {
     },
     buried: (message, problem) => {
       metrics.attempts.inc({ outcome: "given_up" });
-      log.error({ ...about(message), problem }, "webhook: given up");
+      log.error({ ...about(message), problem }, "webhook: given up (datacrawl webhook list --dead)");
     },
     broken: (error) => log.error({ cause: messageOf(error) }, "webhook: the outbox or the secrets could not be read"),
   };

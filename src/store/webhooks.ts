@@ -1,6 +1,9 @@
+import type { MessageFilter, WaitingMessage } from "../admin/webhooks.ts";
+import type { EventRow } from "../audit/record.ts";
 import type { Leased, Outbox } from "../webhook/deliverer.ts";
 import type { Source } from "../webhook/message.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";
+import { eventParams, insertEvent } from "./events.ts";
 
 /** What is known of messages that wait, and of those that were given up. */
 export interface OutboxFigures {
@@ -48,6 +51,19 @@ export class SqlOutbox implements Outbox {
     ]);
   }
 
+  async list({ state, before, limit }: MessageFilter): Promise<WaitingMessage[]> {
+    const rows = await this.#database.query<WaitingRow>(LIST, [state, before === null ? null : String(before), limit]);
+    return rows.map(waitingOf);
+  }
+
+  async retry(
+    sourceId: string,
+    event: { readonly row: EventRow; readonly hash: Uint8Array },
+  ): Promise<WaitingMessage | null> {
+    const [row] = await this.#database.query<WaitingRow>(RETRY, [sourceId, ...eventParams(event)]);
+    return row === undefined ? null : waitingOf(row);
+  }
+
   async figures(): Promise<OutboxFigures> {
     const [row] = await this.#database.query<{ pending: string; dead: string; oldest: string | null }>(FIGURES);
     return { pending: Number(row?.pending), dead: Number(row?.dead), oldestSeconds: Number(row?.oldest ?? 0) };
@@ -67,6 +83,18 @@ interface LeasedRow {
   readonly recorded_at: string;
   readonly attempts: number;
   readonly age_ms: string;
+}
+
+interface WaitingRow {
+  readonly sequence: string;
+  readonly source_id: string;
+  readonly type: string;
+  readonly subject: string;
+  readonly state: WaitingMessage["state"];
+  readonly attempts: number;
+  readonly problem: string | null;
+  readonly created_at: string;
+  readonly due_at: string;
 }
 
 type SourceRow = Readonly<Record<string, string | null>>;
@@ -107,6 +135,22 @@ SELECT count(*) FILTER (WHERE state = 'pending')::text AS pending, count(*) FILT
   extract(epoch from now() - min(created_at) FILTER (WHERE state = 'pending'))::text AS oldest
 FROM webhook_messages`;
 
+const WAITING = `sequence::text, source_id, type, subject, state, attempts, problem,
+  ${microsOf("created_at")} AS created_at, ${microsOf("due_at")} AS due_at`;
+
+const LIST = `
+SELECT ${WAITING} FROM webhook_messages
+WHERE ($1::text IS NULL OR state = $1::text) AND ($2::text IS NULL OR sequence < $2::text::bigint)
+ORDER BY webhook_messages.sequence DESC LIMIT $3::int`;
+
+// The number of attempts stays: by it, whoever still has the message knows that it has it no more, once another one leases it.
+const RETRY = `
+WITH retried AS (
+  UPDATE webhook_messages SET state = 'pending', created_at = now(), due_at = now() WHERE source_id = $1::text::uuid
+  RETURNING *
+), told AS (${insertEvent(2, "FROM retried")})
+SELECT ${WAITING} FROM retried`;
+
 const PURGE = `
 DELETE FROM webhook_messages WHERE sequence = ANY (ARRAY(
   SELECT sequence FROM webhook_messages
@@ -122,6 +166,20 @@ function leasedOf(row: LeasedRow): Leased {
     recordedAt: Number(row.recorded_at),
     attempt: row.attempts,
     ageMs: Number(row.age_ms),
+  };
+}
+
+function waitingOf(row: WaitingRow): WaitingMessage {
+  return {
+    sequence: Number(row.sequence),
+    sourceId: row.source_id,
+    type: row.type,
+    subject: row.subject,
+    state: row.state,
+    attempts: row.attempts,
+    problem: row.problem,
+    createdAt: Number(row.created_at),
+    dueAt: Number(row.due_at),
   };
 }
 

@@ -87,9 +87,13 @@ describe("with replicas", () => {
     return service;
   };
   /** Not `runCli`, which would keep the receiver from answering meanwhile. */
-  const run = async (service: ServiceProcess, ...args: string[]): Promise<void> => {
+  const run = async (service: ServiceProcess, ...args: string[]): Promise<string> => {
     const env = cleanEnv({ ...cluster?.env, DATACRAWL_DATA_DIR: service.dataDir });
-    await promisify(execFile)(process.execPath, [MAIN, ...args], { env });
+    return (await promisify(execFile)(process.execPath, [MAIN, ...args], { env })).stdout;
+  };
+  const list = async (service: ServiceProcess, ...args: string[]): Promise<unknown> => {
+    const found = JSON.parse(await run(service, "webhook", "list", "--json", ...args)) as { type: string }[];
+    return found.filter(({ type }) => type === "agent.frozen");
   };
   const secret = (): string => readFileSync(join(String(cluster?.env["DATACRAWL_KEYS_DIR"]), "webhook.secret"), "utf8");
   const waiting = async (): Promise<unknown[]> => (await database.query("SELECT * FROM webhook_messages")).rows;
@@ -106,6 +110,15 @@ describe("with replicas", () => {
     await waitUntil(pending, 20_000, "the message is not shown as waiting");
     const failed = 'datacrawl_webhook_attempts_total{outcome="failed"}';
     await waitUntil(async () => (await metric(first, failed)) > 0, 20_000, "no failure is counted");
+
+    // Nobody waited three days: as if somebody had.
+    expect(await list(first)).toMatchObject([
+      { subject: "down", state: "pending", problem: expect.stringContaining("ECONNREFUSED") as string },
+    ]);
+    await database.query("UPDATE webhook_messages SET state = 'dead'");
+    expect(await list(first, "--dead")).toMatchObject([{ subject: "down", state: "dead", dueAt: null }]);
+    await run(first, "webhook", "retry", "--dead");
+    expect(await list(first, "--dead")).toEqual([]);
 
     // The receiver is back. It has the message when the service is killed, and the service has not noted it yet.
     const killed = new Promise<void>((resolve) => {

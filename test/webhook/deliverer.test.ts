@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { WebhookOperations } from "../../src/admin/webhooks.ts";
 import { makeEvent } from "../../src/audit/event.ts";
 import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
 import { systemClock } from "../../src/clock.ts";
@@ -303,6 +304,37 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
     await old(31);
     await outbox.purge();
     expect((await outbox.figures()).dead).toBe(0);
+  });
+
+  test("shows what waits and what was given up, in pages, and has it tried again by whom the trail names", async () => {
+    const operations = new WebhookOperations({ messages: outbox, random, now: () => systemClock.now() });
+    const ids: string[] = [];
+    for (let n = 0; n < 5; n++) ids.unshift(await happen("agent.frozen", `a${n}`));
+    await store.database.query(
+      "UPDATE webhook_messages SET state = 'dead', problem = 'no' WHERE subject IN ('a1', 'a3')",
+    );
+    const page = async (state: "dead" | null, before: number | null, limit: number) => {
+      const { messages, more } = await operations.list({ state, before, limit });
+      return { ids: messages.map(messageId), last: messages.at(-1)?.sequence ?? 0, more, messages };
+    };
+    const first = await page(null, null, 3);
+    expect(first).toMatchObject({ ids: ids.slice(0, 3), more: true });
+    expect(await page(null, first.last, 3)).toMatchObject({ ids: ids.slice(3), more: false });
+    const dead = await page("dead", null, 2);
+    expect(dead).toMatchObject({ ids: [ids[1], ids[3]], more: false });
+    expect(dead.messages[0]).toMatchObject({ subject: "a3", state: "dead", problem: "no", attempts: 0 });
+
+    const retried = await operations.retry(ids[1] as string, "operator:ann");
+    expect(retried).toMatchObject({ subject: "a3", state: "pending" });
+    expect((await page("dead", null, 2)).ids).toEqual([ids[3]]);
+    const told = await store.database.query("SELECT actor, subject FROM audit_events WHERE kind = 'webhook.retried'");
+    expect(told).toEqual([{ actor: "operator:ann", subject: ids[1] }]);
+    for (const id of ["msg_00000000-0000-7000-8000-000000000000", "msg_x", "", "'; DROP TABLE x"]) {
+      await expect(operations.retry(id, "socket")).rejects.toMatchObject({ code: "WEBHOOK_MESSAGE_UNKNOWN" });
+    }
+    expect(await store.database.query("SELECT FROM audit_events WHERE kind = 'webhook.retried'")).toHaveLength(1);
+    deliver();
+    await waitUntil(() => receiver.received.length === 4, PATIENCE, "not told");
   });
 
   test("without a webhook, notes go after a week", async () => {

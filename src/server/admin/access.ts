@@ -51,6 +51,8 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   listAuditKeys: READ,
   rotateAuditKey: CHANGE,
   acknowledgeAuditRollback: CHANGE,
+  listWebhookMessages: READ,
+  retryWebhookMessage: CHANGE,
 };
 
 /** How long a sign-in is good for what needs a fresh one. */

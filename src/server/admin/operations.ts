@@ -10,6 +10,7 @@ import { OverviewReader, type ProcessFigures } from "../../admin/overview.ts";
 import { PositionTokens } from "../../admin/position.ts";
 import { Sessions } from "../../admin/sessions.ts";
 import type { OperatorTokens } from "../../admin/tokens.ts";
+import { WebhookOperations } from "../../admin/webhooks.ts";
 import { Passwords } from "../../authn/password.ts";
 import { SignInLimit } from "../../authn/sign-in-limit.ts";
 import { TotpSeal } from "../../authn/totp.ts";
@@ -26,6 +27,7 @@ import type { Store } from "../../store/open.ts";
 import { SqlOverview } from "../../store/overview.ts";
 import { SqlOperatorStore } from "../../store/operators.ts";
 import { SqlSessionStore } from "../../store/sessions.ts";
+import { SqlOutbox } from "../../store/webhooks.ts";
 import { StreamShares } from "../streams.ts";
 import { AUDIT_KEYS, noteSigner } from "../../audit/keys.ts";
 import { formatVkey } from "../../audit/note.ts";
@@ -102,5 +104,6 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     now,
     audit: new AuditOperations({ keeper: sealing.keeper, seals: sealing.seals, rotateKey, events, ...shared }),
     sealing,
+    webhooks: new WebhookOperations({ messages: new SqlOutbox(database), ...shared }),
   };
 }

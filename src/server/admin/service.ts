@@ -17,6 +17,7 @@ import type { CircuitOperations } from "../../admin/circuits.ts";
 import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
 import type { WatchPorts } from "../../admin/watch.ts";
+import type { WebhookOperations } from "../../admin/webhooks.ts";
 import type { Micros } from "../../clock.ts";
 import { Fault } from "../../fault.ts";
 import { connectError } from "../status.ts";
@@ -33,6 +34,7 @@ import type { AdminMethods } from "./methods.ts";
 import { operatorMethods } from "./operators.ts";
 import { overviewMethods } from "./overview.ts";
 import { type SessionMethods, sessionMethods } from "./sessions.ts";
+import { webhookMethods } from "./webhooks.ts";
 
 /** Everything that operators can do. */
 export interface Admin extends Identities {
@@ -43,6 +45,7 @@ export interface Admin extends Identities {
   readonly circuits: CircuitOperations;
   readonly accounts: AccountOperations;
   readonly trail: CallTrail;
+  readonly webhooks: WebhookOperations;
   readonly streams: StreamShares;
   readonly now: () => Micros;
   readonly audit: AuditOperations;
@@ -79,6 +82,7 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...operatorMethods(admin.accounts),
     ...overviewMethods(admin.watches),
     ...auditMethods(admin.audit, admin.sealing),
+    ...webhookMethods(admin.webhooks),
   };
   const sessions = sessionMethods(admin, door);
   return [
@@ -203,7 +207,7 @@ async function inTrail<Result>(
 }
 
 /** What a request is about: the first of its ids. */
-const SUBJECTS = ["agentId", "decisionId", "reviewId", "name"] as const;
+const SUBJECTS = ["agentId", "decisionId", "reviewId", "webhookId", "name"] as const;
 
 function subjectOf(request: object): string | null {
   const fields = request as Readonly<Record<string, unknown>>;

@@ -1,0 +1,68 @@
+import { makeEvent } from "../audit/event.ts";
+import type { EventRow } from "../audit/record.ts";
+import type { Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import type { RandomPool } from "../ids.ts";
+
+/** A message that the webhook has not taken. */
+export interface WaitingMessage {
+  readonly sequence: number;
+  /** Of the row that it tells of. */
+  readonly sourceId: string;
+  readonly type: string;
+  readonly subject: string;
+  readonly state: "pending" | "dead";
+  readonly attempts: number;
+  /** What went wrong last, or null. */
+  readonly problem: string | null;
+  readonly createdAt: Micros;
+  readonly dueAt: Micros;
+}
+
+export interface MessageFilter {
+  /** Null for all. */
+  readonly state: WaitingMessage["state"] | null;
+  /** Only messages with a lower number; null for the newest. */
+  readonly before: number | null;
+  readonly limit: number;
+}
+
+export interface WebhookPorts {
+  readonly messages: {
+    /** Newest first. */
+    list(filter: MessageFilter): Promise<WaitingMessage[]>;
+    /** Makes a message due now, for another three days, and records the event with it; null if there is none. */
+    retry(
+      sourceId: string,
+      event: { readonly row: EventRow; readonly hash: Uint8Array },
+    ): Promise<WaitingMessage | null>;
+  };
+  readonly random: RandomPool;
+  readonly now: () => Micros;
+}
+
+const ID = /^msg_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
+
+/** What operators see and do of the webhook's messages. */
+export class WebhookOperations {
+  readonly #ports: WebhookPorts;
+
+  constructor(ports: WebhookPorts) {
+    this.#ports = ports;
+  }
+
+  async list(filter: MessageFilter): Promise<{ messages: WaitingMessage[]; more: boolean }> {
+    const messages = await this.#ports.messages.list({ ...filter, limit: filter.limit + 1 });
+    return { messages: messages.slice(0, filter.limit), more: messages.length > filter.limit };
+  }
+
+  /** @throws Fault WEBHOOK_MESSAGE_UNKNOWN, also if it was delivered meanwhile */
+  async retry(webhookId: string, actor: string): Promise<WaitingMessage> {
+    const { messages, now, random } = this.#ports;
+    const sourceId = ID.exec(webhookId)?.[1];
+    const event = makeEvent({ kind: "webhook.retried", actor, subject: webhookId }, now(), random);
+    const message = sourceId === undefined ? null : await messages.retry(sourceId, event);
+    if (message !== null) return message;
+    throw new Fault("WEBHOOK_MESSAGE_UNKNOWN", "No message of that id waits: it was delivered, or never was.");
+  }
+}
