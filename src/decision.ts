@@ -42,6 +42,16 @@ export function isAllow(decision: unknown): decision is "allow" {
   return decision === "allow";
 }
 
+/** What people have to do before an action that needs a review is allowed, and for how long it then is. */
+export interface ReviewTerms {
+  /** Distinct people who have to approve. */
+  readonly approvers: number;
+  /** How long an approval lives, in microseconds. */
+  readonly approvalMicros: number;
+  /** After how long a review that is still open is denied, in microseconds. */
+  readonly expiryMicros: number;
+}
+
 /** What was decided and why, before it is recorded. The decision follows from the reason, so the two cannot disagree. */
 export interface Judgement {
   readonly decision: Decision;
@@ -50,6 +60,8 @@ export interface Judgement {
   readonly message: string;
   /** The deciding rule, or null if none did. */
   readonly ruleId: string | null;
+  /** There if and only if the decision is that a review is needed. */
+  readonly review?: ReviewTerms;
 }
 
 /** A judgement for `reason`. */

@@ -6,7 +6,7 @@ import type { AgentState } from "../authn/directory.ts";
 import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import type { RandomPool } from "../ids.ts";
-import { checkReason, invalid } from "./checks.ts";
+import { checkReason, checkUuid, invalid } from "./checks.ts";
 import type { DecisionSummary } from "./decision-filter.ts";
 
 /** An agent as operators see it. */
@@ -62,8 +62,6 @@ export interface AdminPorts {
   readonly random: RandomPool;
   readonly now: () => Micros;
 }
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** So that one can be replaced while the other is in use. */
 const MAX_KEYS = 2;
@@ -153,8 +151,7 @@ export class AdminOperations {
   }
 
   async getDecision(decisionId: string): Promise<DecisionView> {
-    if (!UUID.test(decisionId)) throw invalid("decision_id", "must be a UUID");
-    const stored = await this.#ports.decisions.find(decisionId.toLowerCase());
+    const stored = await this.#ports.decisions.find(checkUuid("decision_id", decisionId));
     if (stored === null) throw new Fault("DECISION_UNKNOWN", `No decision ${decisionId} is recorded.`);
     const linked = await this.#ports.decisions.linked(stored.row.decisionId, stored.row.linkedDecisionId);
     return { ...stored, computedHash: hashDecision(stored.row), linked };

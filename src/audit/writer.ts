@@ -1,4 +1,5 @@
 import type { Micros } from "../clock.ts";
+import type { ReviewTerms } from "../decision.ts";
 import { Fault } from "../fault.ts";
 import type { DecisionRow } from "./record.ts";
 import { FairQueue } from "./fair-queue.ts";
@@ -15,6 +16,8 @@ export interface Entry {
    * Null for a row that claims nothing and is always written.
    */
   readonly claim: { readonly variant: Uint8Array } | null;
+  /** The review that the row opens under its review id; null if it opens none. */
+  readonly review: ReviewTerms | null;
 }
 
 /** Where entries become durable. */
@@ -32,7 +35,10 @@ export interface RecordStore {
 
 /** An entry that is durable. */
 export interface Written {
-  /** When its claim expires, by the store's clock; null if it made none, or if the store was lost before it could tell. */
+  /**
+   * When its claim expires, by the store's clock; null if it made none or opened a review (such claims last longer, and are not
+   * remembered), or if the store was lost before it could tell.
+   */
   readonly claimExpiresAt: Micros | null;
 }
 

@@ -40,6 +40,8 @@ export interface AuthorizePorts {
     readonly redaction: Redaction;
     evaluate(input: PolicyInput): Judgement;
   };
+  /** The claim of a decision that needs a review, as the review stands now. */
+  readonly reviews: { current(first: Claim, policyVersion: string): Promise<Claim> };
   readonly writer: { record(entry: Entry, deadline: Deadline): Promise<Written | null> };
   readonly keys: DigestKeys;
   readonly random: RandomPool;
@@ -161,8 +163,11 @@ async function replay(ports: AuthorizePorts, request: Request, first: Claim): Pr
     if (ports.directory.stateOf(request.agentId) !== "frozen") return { claim: first, replayed: true };
     return await denyFrozen(ports, request, first);
   }
+  // Whatever was approved: a frozen agent is denied.
   const state = await ports.directory.confirmedStateOf(request.agentId);
-  return state === "active" ? { claim: first, replayed: true } : await denyFrozen(ports, request, first);
+  if (state !== "active") return await denyFrozen(ports, request, first);
+  const claim = first.reason === "REVIEW_PENDING" ? ports.reviews.current(first, ports.policy().version) : first;
+  return { claim: await claim, replayed: true };
 }
 
 /** The key belongs to another request. The deny claims a variant of the key, so that its retries get its own id back. */

@@ -52,13 +52,16 @@ export function makeEntry(
     credentialId: asked.credentialId,
     tool: asked.tool,
     idempotencyKey: asked.idempotencyKey,
-    ...judgement,
+    decision: judgement.decision,
+    reason: judgement.reason,
+    message: judgement.message,
+    ruleId: judgement.ruleId,
     policyVersion: terms.policyVersion,
     requestDigest: asked.requestDigest,
     payloadDigest: digestPayload(salt, stored),
     decidedAt: at,
     linkedDecisionId: terms.linkedTo ?? null,
-    reviewId: null,
+    reviewId: judgement.review === undefined ? null : uuidV7(at, random),
     grantId: null,
     guardJournalId: null,
     guardSequence: null,
@@ -71,6 +74,7 @@ export function makeEntry(
     hash: hashDecision(row),
     payload: { salt, canonical: stored },
     claim: terms.variant === null ? null : { variant: terms.variant },
+    review: judgement.review ?? null,
   };
 }
 

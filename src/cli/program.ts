@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, (io: Io) => Promise<Command>>> = {
   audit: async (io) => (await import("./audit.ts")).auditCommand(io),
   bypass: async (io) => (await import("./bypass.ts")).bypassCommand(io),
   circuit: async (io) => (await import("./circuit.ts")).circuitCommand(io),
+  review: async (io) => (await import("./review.ts")).reviewCommand(io),
   conformance: async (io) => (await import("./conformance.ts")).conformanceCommand(io),
   webhook: async (io) => (await import("./webhook.ts")).webhookCommand(io),
   keys: async (io) => (await import("./keys.ts")).keysCommand(io),

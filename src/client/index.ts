@@ -8,6 +8,7 @@ import { faultMessage, guardVerdict } from "../guard/guard.ts";
 import { type GuardStatus, type OpenGuard, openGuard } from "../guard/open.ts";
 import { copyPayload, type GuardRequest } from "../guard/question.ts";
 import type { Verdict } from "../guard/verdict.ts";
+import type { ReviewVerdict } from "../guard/wait.ts";
 import { RandomPool } from "../ids.ts";
 import { DeniedError } from "./denied-error.ts";
 import { type DataCrawlOptions, isTimeout, readOptions } from "./options.ts";
@@ -17,6 +18,7 @@ export type { Decision, Reason, Source } from "../decision.ts";
 export type { GuardStatus } from "../guard/open.ts";
 export type { GuardRequest as AuthorizeRequest } from "../guard/question.ts";
 export type { Verdict } from "../guard/verdict.ts";
+export type { ReviewVerdict } from "../guard/wait.ts";
 export { DeniedError } from "./denied-error.ts";
 export type { DataCrawlOptions } from "./options.ts";
 
@@ -27,10 +29,20 @@ export interface AuthorizeOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+export interface WaitOptions {
+  /** Cancels: the wait ends at once. */
+  readonly signal?: AbortSignal | undefined;
+  /** How long to wait, in milliseconds: 1 to 604,800,000 (seven days); default 60,000. */
+  readonly timeoutMs?: number | undefined;
+}
+
 export interface ProtectOptions<Payload> extends AuthorizeOptions {
   /** Names the action that a payload asks for. Default: derived from agent, tool and payload. */
   readonly idempotencyKey?: ((payload: Payload) => string) | undefined;
 }
+
+const WAIT_MS = 60_000;
+const MAX_WAIT_MS = 7 * 86_400_000;
 
 /** One agent's guard in this process. Make one, and keep it: the circuit and the connection are its own. */
 export class DataCrawl implements AsyncDisposable {
@@ -59,6 +71,23 @@ export class DataCrawl implements AsyncDisposable {
       return await this.#guard.authorize(request, { deadlineAt: systemClock.monotonic() + timeoutMs, signal });
     } catch {
       return this.#refuse("The options could not be read.");
+    }
+  }
+
+  /**
+   * What people decide about a call that was answered `"needs_review"`. Act only if `decision === "allow"`.
+   *
+   * Never throws, and never outlives its timeout. Lost connections are made again. If nobody has decided in time the verdict is still
+   * `"needs_review"`; if the service could not be asked it is a deny, under the same decision id. Neither the circuit nor the journal
+   * is touched.
+   */
+  async waitForReview(decisionId: string, options: WaitOptions = {}): Promise<ReviewVerdict> {
+    try {
+      const { signal, timeoutMs = WAIT_MS } = options;
+      if (!isWait(timeoutMs)) return { ...this.#refuse(`timeoutMs must be from 1 to ${MAX_WAIT_MS}.`), tool: "" };
+      return await this.#guard.waitForReview(decisionId, { deadlineAt: systemClock.monotonic() + timeoutMs, signal });
+    } catch {
+      return { ...this.#refuse("The options could not be read."), tool: "" };
     }
   }
 
@@ -116,6 +145,10 @@ export class DataCrawl implements AsyncDisposable {
   #refuse(message: string): Verdict {
     return guardVerdict({ clock: systemClock, random: this.#random }, "REQUEST_REFUSED", message, "");
   }
+}
+
+function isWait(milliseconds: unknown): milliseconds is number {
+  return typeof milliseconds === "number" && milliseconds >= 1 && milliseconds <= MAX_WAIT_MS;
 }
 
 function tryCopy<Payload extends object>(payload: Payload): { readonly copy: Payload } | { readonly problem: string } {

@@ -1,5 +1,15 @@
-import { foreignReply, isEncoded, onlyValue, type Unframed, unframeBroken, type WholeReply } from "./framing.ts";
-import { malformed, outcomeOfStatus, type Status, STATUSES } from "./outcome.ts";
+import {
+  foreignReply,
+  framesOf,
+  isEncoded,
+  messagesOf,
+  onlyValue,
+  type Unframed,
+  unframeBroken,
+  type UnframedStream,
+  type WholeReply,
+} from "./framing.ts";
+import { malformed, type Outcome, outcomeOfStatus, type Status, STATUSES } from "./outcome.ts";
 import type { RawReply } from "./transport.ts";
 
 /** Connect's unary protocol in protobuf: HTTP 200, its content type, and a body that tells its own length. */
@@ -12,6 +22,37 @@ export function unframeConnect(reply: RawReply): Unframed {
   if (isEncoded(headers, "content-encoding")) return malformed("the answer is compressed");
   if (!tellsItsLength(reply)) return malformed("the answer does not tell its length");
   return { kind: "message", unverifiedMessage: body };
+}
+
+const LAST_FRAME = 2;
+
+/** Connect's streaming protocol in protobuf: HTTP 200 whatever it comes to, messages, and a last frame that says how it ended. */
+export function unframeConnectStream(reply: RawReply): UnframedStream {
+  if (reply.kind === "broken") return unframeBroken(reply);
+  const { httpStatus, headers, body } = reply;
+  if (httpStatus !== 200 || onlyValue(headers, "content-type") !== "application/connect+proto")
+    return foreignReply(reply);
+  if (isEncoded(headers, "connect-content-encoding") || isEncoded(headers, "content-encoding"))
+    return malformed("the answer is compressed");
+  if (!tellsItsLength(reply)) return malformed("the answer does not tell its length");
+  const frames = framesOf(body);
+  const last = frames?.at(-1);
+  if (frames === null || last?.flag !== LAST_FRAME)
+    return malformed("the answer is not a row of whole frames with an end");
+  return unframeEnd(last.bytes) ?? messagesOf(frames.slice(0, -1));
+}
+
+/** Null if the stream ended well. */
+function unframeEnd(bytes: Uint8Array): Outcome | null {
+  try {
+    const { error } = JSON.parse(Buffer.from(bytes).toString()) as { error?: unknown };
+    if (error === undefined) return null;
+    const read = readError(Buffer.from(JSON.stringify(error)));
+    if (read !== null) return outcomeOfStatus(read.status, read.message);
+  } catch {
+    // Below.
+  }
+  return malformed("the answer's end is malformed");
 }
 
 /** A body that ends with the connection may have been cut. */

@@ -1,15 +1,41 @@
-import { foreignReply, isEncoded, onlyValue, type Unframed, unframeBroken, type WholeReply } from "./framing.ts";
+import {
+  foreignReply,
+  framesOf,
+  isEncoded,
+  messagesOf,
+  onlyValue,
+  type Unframed,
+  unframeBroken,
+  type UnframedStream,
+  type WholeReply,
+} from "./framing.ts";
 import { excerpt, malformed, type Outcome, outcomeOfStatus, STATUSES } from "./outcome.ts";
 import { type Headers, type RawReply, valuesOf } from "./transport.ts";
 
 const CONTENT_TYPES = new Set(["application/grpc", "application/grpc+proto"]);
 const PREFIX_BYTES = 5;
 
+type Body = { readonly kind: "body"; readonly body: Buffer };
+
+/** One message. */
+export function unframeGrpc(reply: RawReply): Unframed {
+  const opened = open(reply);
+  return opened.kind === "body" ? unframeBody(opened.body) : opened;
+}
+
+/** A whole stream of messages. */
+export function unframeGrpcStream(reply: RawReply): UnframedStream {
+  const opened = open(reply);
+  if (opened.kind !== "body") return opened;
+  const frames = framesOf(opened.body);
+  return frames === null ? malformed("the answer is not a row of whole frames") : messagesOf(frames);
+}
+
 /**
  * gRPC, by the strictest reading of its specification: HTTP 200, one content type of ours, one `grpc-status` in the place for
- * it, and beside status 0 exactly one uncompressed frame.
+ * it, and beside status 0 exactly one uncompressed frame, or for a stream nothing but such frames.
  */
-export function unframeGrpc(reply: RawReply): Unframed {
+function open(reply: RawReply): Body | Outcome {
   if (reply.kind === "broken") return unframeBroken(reply);
   const { httpStatus, headers, body, trailers } = reply;
   const isGrpc = CONTENT_TYPES.has(onlyValue(headers, "content-type") ?? "");
@@ -18,11 +44,11 @@ export function unframeGrpc(reply: RawReply): Unframed {
   if (isEncoded(headers, "grpc-encoding")) return malformed("the answer is compressed");
   if (trailers === null) return trailersOnly(reply);
   if (valuesOf(headers, "grpc-status").length > 0) return malformed("grpc-status stands in the headers");
-  return statusIn(trailers) ?? unframeBody(body);
+  return statusIn(trailers) ?? { kind: "body", body };
 }
 
 /** Headers that are trailers too: how gRPC sends a status without a message. */
-function trailersOnly({ headers, body }: WholeReply): Unframed {
+function trailersOnly({ headers, body }: WholeReply): Outcome {
   if (body.length > 0) return malformed("the answer has no trailers");
   return statusIn(headers) ?? malformed("the answer has status OK and no message");
 }

@@ -11,7 +11,7 @@ import type { GrantKeeper } from "./grants.ts";
 import type { Journal } from "./journal.ts";
 import { requestDigest } from "./key.ts";
 import { Limit } from "./limit.ts";
-import { excerpt, type Outcome } from "./outcome.ts";
+import { excerpt, type Outcome, type ServiceAnswer } from "./outcome.ts";
 import { type GuardRequest, readQuestion } from "./question.ts";
 import type { Verdict } from "./verdict.ts";
 
@@ -155,10 +155,7 @@ class Case {
     const { final } = asked;
     switch (final.kind) {
       case "answered": {
-        const { clock } = this.#parts;
-        const { decidedAt, ...answer } = final.answer;
-        const { idempotencyKey } = this.#question;
-        return Object.freeze({ ...answer, decidedAt: decidedAt ?? clock.now(), source: "service", idempotencyKey });
+        return serviceVerdict(final.answer, this.#parts.clock);
       }
       case "malformed":
         return this.#deny("MALFORMED_RESPONSE", `The answer was malformed: ${final.problem}.`, asked);
@@ -261,6 +258,24 @@ export function faultMessage(error: unknown): string {
     // A request's getter may throw anything, also a Proxy that throws when it is looked at.
   }
   return "The request could not be read.";
+}
+
+/** The service's answer as a verdict. */
+export function serviceVerdict(answer: ServiceAnswer, clock: Clock): Verdict {
+  const { decision, reason, message, decisionId, policyVersion, ruleId, replayed, idempotencyKey } = answer;
+  const decidedAt = answer.decidedAt ?? clock.now();
+  return Object.freeze({
+    decision,
+    reason,
+    message,
+    decisionId,
+    policyVersion,
+    ruleId,
+    replayed,
+    source: "service",
+    decidedAt,
+    idempotencyKey,
+  });
 }
 
 /** A verdict of the guard's own. */

@@ -1,18 +1,21 @@
 import * as wire from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import type { Question } from "../authorize/request.ts";
 import { type Decision, DECISION_OF, type Reason } from "../decision.ts";
 import { decodeAnswer, type UnverifiedAnswer } from "./answer.ts";
 import type { Unframed } from "./framing.ts";
 import { malformed, type Outcome } from "./outcome.ts";
 import { WireError } from "./wire.ts";
 
-/** What was asked, in one attempt: an answer names all four, or it is not an answer to this. */
-export interface Asked {
+/** What was asked, in one attempt: an answer names all of it, or it is not an answer to this. */
+export type Asked = {
   readonly agentId: string;
-  readonly tool: string;
-  readonly idempotencyKey: string;
   /** 16 bytes, of this attempt alone. */
   readonly nonce: Uint8Array;
-}
+} & (
+  | { readonly tool: string; readonly idempotencyKey: string }
+  /** A decision that was made before, and is watched. */
+  | { readonly decisionId: string }
+);
 
 /**
  * What the service said, if it said it in the one right form and to this very question; else malformed.
@@ -33,7 +36,7 @@ export function interpret(unframed: Unframed, asked: Asked): Outcome {
   const problem = decision === undefined ? "the answer holds no decision" : problemOf(unverified, decision, asked);
   if (decision === undefined || problem !== null)
     return malformed(problem ?? "", decision !== undefined && decision !== "allow");
-  const { message, decisionId, policyVersion, decidedAt } = unverified;
+  const { message, decisionId, policyVersion, decidedAt, tool, idempotencyKey } = unverified;
   return {
     kind: "answered",
     answer: {
@@ -45,6 +48,8 @@ export function interpret(unframed: Unframed, asked: Asked): Outcome {
       ruleId: unverified.ruleId === "" ? null : unverified.ruleId,
       replayed: unverified.replayed === 1,
       decidedAt,
+      tool,
+      idempotencyKey,
     },
   };
 }
@@ -71,10 +76,19 @@ function problemOf(unverified: UnverifiedAnswer, decision: Decision, asked: Aske
   if (DECISION_OF[reason] !== decision) return `the decision ${decision} does not agree with the reason ${reason}`;
   if (unverified.source !== wire.Source.SERVICE) return "the answer is not from the service";
   if (unverified.agentId !== asked.agentId) return "the answer is for another agent";
-  if (unverified.tool !== asked.tool) return "the answer is for another tool";
-  if (unverified.idempotencyKey !== asked.idempotencyKey) return "the answer is for another idempotency key";
+  const other = "decisionId" in asked ? otherDecision(unverified, asked) : otherQuestion(unverified, asked);
+  if (other !== null) return `the answer is for another ${other}`;
   if (Buffer.compare(unverified.nonce, asked.nonce) !== 0) return "the answer is for another attempt";
   if (!UUID.test(unverified.decisionId)) return "the decision id is not a UUID";
   if (unverified.replayed > 1) return "replayed is neither true nor false";
   return null;
+}
+
+function otherQuestion(unverified: UnverifiedAnswer, asked: Pick<Question, "tool" | "idempotencyKey">): string | null {
+  if (unverified.tool !== asked.tool) return "tool";
+  return unverified.idempotencyKey === asked.idempotencyKey ? null : "idempotency key";
+}
+
+function otherDecision(unverified: UnverifiedAnswer, asked: { readonly decisionId: string }): string | null {
+  return unverified.decisionId === asked.decisionId ? null : "decision";
 }

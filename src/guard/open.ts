@@ -7,8 +7,8 @@ import type { RandomPool } from "../ids.ts";
 import type { Road } from "./ask.ts";
 import { type CircuitOrders, openCircuitOrders } from "./circuit-command.ts";
 import { fraction } from "./chance.ts";
-import { unframeConnect } from "./framing-connect.ts";
-import { unframeGrpc } from "./framing-grpc.ts";
+import { unframeConnect, unframeConnectStream } from "./framing-connect.ts";
+import { unframeGrpc, unframeGrpcStream } from "./framing-grpc.ts";
 import { type GrantKeeper, type GrantStatus, openGrantKeeper } from "./grants.ts";
 import { redisGrants, type SharedGrants } from "./grants-redis.ts";
 import { createGuard, type Guard, type GuardCall, guardVerdict } from "./guard.ts";
@@ -21,6 +21,7 @@ import type { Endpoint } from "./transport.ts";
 import { openConnectTransport } from "./transport-connect.ts";
 import { openGrpcTransport } from "./transport-grpc.ts";
 import type { Verdict } from "./verdict.ts";
+import { type ReviewVerdict, waitForReview, type WatchRoad } from "./wait.ts";
 
 export interface GuardSettings {
   readonly endpoint: Endpoint;
@@ -42,6 +43,11 @@ export interface OpenGuard extends Guard {
   readonly status: GuardStatus | null;
   /** Resolves, never rejects, when the journal is open: to null, or to why it is not on disk though it should be. */
   readonly opened: Promise<string | null>;
+  /**
+   * What becomes of a decision that needs a review. Never rejects, and never outlives the call's deadline; touches neither circuit
+   * nor journal.
+   */
+  waitForReview(decisionId: string, call: GuardCall): Promise<ReviewVerdict>;
   /** Uploads what it can within a few seconds, and lets go of everything. */
   close(): Promise<void>;
 }
@@ -85,6 +91,9 @@ class AssembledGuard implements OpenGuard {
   readonly breaker: Breaker;
   readonly #settings: GuardSettings;
   readonly #road: Road;
+  /** A connection of its own: those who wait for people must not take the place of those who ask. */
+  readonly #watchRoad: WatchRoad;
+  readonly #closing = new AbortController();
   readonly #fleet: Fleet | null;
   readonly #opening: Promise<Core>;
   #core: Core | null = null;
@@ -93,6 +102,7 @@ class AssembledGuard implements OpenGuard {
     const { endpoint, agentId, circuit: config, clock, random } = settings;
     this.#settings = settings;
     this.#road = openRoad(settings);
+    this.#watchRoad = openRoad(settings);
     this.#fleet = openFleet(settings);
     const shared = this.#fleet && { shared: this.#fleet.circuit };
     this.breaker = createBreaker({
@@ -136,6 +146,16 @@ class AssembledGuard implements OpenGuard {
     return this.#whenOpen(call, (guard) => guard.decide(question, call));
   }
 
+  waitForReview(decisionId: string, { deadlineAt, signal }: GuardCall): Promise<ReviewVerdict> {
+    const closing = this.#closing.signal;
+    const signals = signal === undefined ? closing : AbortSignal.any([closing, signal]);
+    const { agentId, clock, random } = this.#settings;
+    return waitForReview({ road: this.#watchRoad, agentId, clock, random }, decisionId, {
+      deadlineAt,
+      signal: signals,
+    });
+  }
+
   async #whenOpen(call: GuardCall, ask: (guard: Guard) => Promise<Verdict>): Promise<Verdict> {
     if (this.#core !== null) return ask(this.#core.guard);
     using limit = new Limit(this.#settings.clock, call.deadlineAt, call.signal);
@@ -147,6 +167,7 @@ class AssembledGuard implements OpenGuard {
   async close(): Promise<void> {
     // A sync keeps no process alive; one that somebody awaits must be waited for.
     const awake = setInterval(() => {}, 1000);
+    this.#closing.abort();
     try {
       const { journal, sync } = await this.#opening;
       if (journal.counts.unsynced > 0) await sync.now();
@@ -156,6 +177,7 @@ class AssembledGuard implements OpenGuard {
     } finally {
       this.#fleet?.link.close();
       this.#road.transport.close();
+      this.#watchRoad.transport.close();
       clearInterval(awake);
     }
   }
@@ -189,12 +211,16 @@ class AssembledGuard implements OpenGuard {
   }
 }
 
-function openRoad({ transport, endpoint }: GuardSettings): Road {
+function openRoad({ transport, endpoint }: GuardSettings): Road & WatchRoad {
   switch (transport) {
     case "grpc":
-      return { transport: openGrpcTransport(endpoint), unframe: unframeGrpc };
+      return { transport: openGrpcTransport(endpoint), unframe: unframeGrpc, unframeStream: unframeGrpcStream };
     case "connect":
-      return { transport: openConnectTransport(endpoint), unframe: unframeConnect };
+      return {
+        transport: openConnectTransport(endpoint),
+        unframe: unframeConnect,
+        unframeStream: unframeConnectStream,
+      };
   }
 }
 

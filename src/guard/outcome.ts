@@ -13,6 +13,8 @@ export interface ServiceAnswer {
   readonly replayed: boolean;
   /** Null if the answer does not say. */
   readonly decidedAt: Micros | null;
+  readonly tool: string;
+  readonly idempotencyKey: string;
 }
 
 /** What one attempt to ask the service came to. `problem` is for people, at most {@link MAX_PROBLEM} characters. */

@@ -1,12 +1,12 @@
 import http from "node:http";
 import https from "node:https";
 import type { Attempt, Endpoint, Exchange, RawReply, Transport } from "./transport.ts";
-import { networkProblem, pairs } from "./transport.ts";
+import { envelope, networkProblem, pairs } from "./transport.ts";
 
 /** As many calls at once; more wait, within their deadlines. */
 const MAX_CONNECTIONS = 256;
 
-/** The Connect protocol, unary, in protobuf, over HTTP/1.1: for networks that carry nothing newer. One call a connection. */
+/** The Connect protocol in protobuf, over HTTP/1.1: for networks that carry nothing newer. One call a connection. */
 export function openConnectTransport(endpoint: Endpoint): Transport {
   const secure = endpoint.url.protocol === "https:";
   const pool = { keepAlive: true, maxSockets: MAX_CONNECTIONS, maxFreeSockets: 32 };
@@ -35,14 +35,15 @@ function unreachable(problem: string): RawReply {
 }
 
 function call({ url, apiKey }: Endpoint, agent: http.Agent, attempt: Attempt): Exchange {
-  const { method, message, timeoutMs, maxReplyBytes, awaited } = attempt;
+  const { method, timeoutMs, maxReplyBytes, awaited, streams = false } = attempt;
+  const body = streams ? envelope(attempt.message) : attempt.message;
   const request = (url.protocol === "https:" ? https : http).request(url, {
     agent,
     method: "POST",
     path: `/datacrawl.authz.v1.AuthorizeService/${method}`,
     headers: {
-      "content-type": "application/proto",
-      "content-length": message.length,
+      "content-type": streams ? "application/connect+proto" : "application/proto",
+      "content-length": body.length,
       "connect-protocol-version": "1",
       "connect-timeout-ms": timeoutMs,
       authorization: `Bearer ${apiKey}`,
@@ -52,7 +53,7 @@ function call({ url, apiKey }: Endpoint, agent: http.Agent, attempt: Attempt): E
   });
   if (!awaited) request.on("socket", (socket) => socket.unref());
   const reply = listen(request, maxReplyBytes);
-  request.end(message);
+  request.end(body);
   // The connection goes with the call, so there is no silent one to be kept.
   return { reply, abandon: () => void request.destroy() };
 }

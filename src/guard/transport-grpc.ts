@@ -1,7 +1,7 @@
 import http2 from "node:http2";
 import { Connection } from "./connection.ts";
 import type { Attempt, Endpoint, Exchange, Headers, RawReply, Transport } from "./transport.ts";
-import { networkProblem, pairs } from "./transport.ts";
+import { envelope, networkProblem, pairs } from "./transport.ts";
 
 /**
  * gRPC over `node:http2`, on one connection at a time. Not on grpc-js or connect-node: they hide HTTP's status, content type
@@ -63,15 +63,6 @@ function call(connection: Connection, attempt: Attempt, apiKey: string): Exchang
       leave();
     },
   };
-}
-
-/** Flag 0, for nothing is compressed; the length; the message. */
-function envelope(message: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafe(5 + message.length);
-  bytes[0] = 0;
-  bytes.writeUInt32BE(message.length, 1);
-  bytes.set(message, 5);
-  return bytes;
 }
 
 function listen(stream: http2.ClientHttp2Stream, connection: Connection, maxBytes: number): Promise<RawReply> {

@@ -3,7 +3,7 @@
  * stood on the wire, the body and the trailers, and leaves it to `framing-*.ts` and `interpret.ts` to say what they mean.
  */
 
-/** One attempt at a unary call. */
+/** One attempt at a call with one request message. */
 export interface Attempt {
   /** Such as "Authorize". */
   readonly method: string;
@@ -15,6 +15,8 @@ export interface Attempt {
   readonly maxReplyBytes: number;
   /** Somebody waits for the reply: the process does not end meanwhile. */
   readonly awaited: boolean;
+  /** The method answers with a stream of messages; the reply is then the whole of it. */
+  readonly streams?: boolean;
 }
 
 export interface Transport {
@@ -82,4 +84,13 @@ export function networkProblem(error: unknown): string {
   // With several addresses to try, Node throws an AggregateError whose own message is empty.
   const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : [];
   return error.message === "" && first instanceof Error ? first.message : error.message;
+}
+
+/** Flag 0, for nothing is compressed; the length; the message. */
+export function envelope(message: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(5 + message.length);
+  bytes[0] = 0;
+  bytes.writeUInt32BE(message.length, 1);
+  bytes.set(message, 5);
+  return bytes;
 }

@@ -116,6 +116,8 @@ function versionOf(rules: readonly Rule[], redact: readonly RedactRule[]): strin
     rule.agents,
     rule.condition.source,
     rule.description,
+    // Not where a rule says nothing, so that bundles of before there were terms keep their versions.
+    ...(rule.review === null ? [] : [rule.review]),
   ]);
   const redacted = redact.map(({ tools, paths }) => [tools, paths.map(({ source }) => source)]);
   return `sha256:${createHash("sha256")

@@ -2,6 +2,7 @@ import { type Judgement, judge } from "../decision.ts";
 import { Evaluation, type Subject } from "./cel/evaluation.ts";
 import { Failure } from "./cel/value.ts";
 import { agentMatcher, ToolIndex } from "./pattern.ts";
+import { DEFAULT_TERMS, strictest } from "./review-terms.ts";
 import type { Effect, Rule } from "./rule.ts";
 
 /** A rule with its agents' patterns made ready. */
@@ -19,9 +20,10 @@ export interface Finding {
   readonly outcome: boolean | Failure | "skipped";
 }
 
-/** What looking for rules of one effect found: the first that matches, and the first that could not be decided. */
+/** What looking for rules of one effect found: the first that matches, all of them if it went on, and the first undecided. */
 interface Search {
   readonly matched: Rule | null;
+  readonly alsoMatched: readonly Rule[];
   readonly undecided: { readonly rule: Rule; readonly failure: Failure } | null;
 }
 
@@ -52,8 +54,11 @@ export class Engine {
 
     const review = search(groups, "needs_review", evaluation, "undecided");
     if (review.undecided !== null) return ruleError(review.undecided);
-    if (review.matched !== null)
-      return judge("REVIEW_PENDING", says(review.matched, "asks for a review of"), review.matched.id);
+    if (review.matched !== null) {
+      const judgement = judge("REVIEW_PENDING", says(review.matched, "asks for a review of"), review.matched.id);
+      const asking = [review.matched, ...review.alsoMatched];
+      return { ...judgement, review: strictest(asking.map((rule) => rule.review ?? DEFAULT_TERMS)) };
+    }
 
     const permission = search(groups, "allow", evaluation, "match");
     if (permission.matched !== null)
@@ -85,17 +90,19 @@ function search(
   until: "match" | "undecided",
 ): Search {
   let matched: Rule | null = null;
+  const alsoMatched: Rule[] = [];
   let undecided: Search["undecided"] = null;
   for (const group of groups) {
     for (const { rule, appliesTo } of group[effect]) {
       if (!appliesTo(evaluation.subject.agentId)) continue;
       const outcome = decide(rule, evaluation);
-      if (outcome === true) matched ??= rule;
+      if (outcome === true && matched === null) matched = rule;
+      else if (outcome === true) alsoMatched.push(rule);
       else if (outcome !== false) undecided ??= { rule, failure: outcome };
-      if ((until === "match" ? matched : undecided) !== null) return { matched, undecided };
+      if ((until === "match" ? matched : undecided) !== null) return { matched, alsoMatched, undecided };
     }
   }
-  return { matched, undecided };
+  return { matched, alsoMatched, undecided };
 }
 
 /**

@@ -1,8 +1,10 @@
 import type { Node } from "yaml";
+import type { ReviewTerms } from "../decision.ts";
 import { compileCondition, type Condition } from "./condition.ts";
 import { agentPatternProblem, toolPatternProblem } from "./pattern.ts";
 import { readRedactRules } from "./redact-rule.ts";
 import type { RedactRule } from "./redaction.ts";
+import { readReviewTerms } from "./review-terms.ts";
 import { type Entry, type Problem, YamlFile } from "./yaml.ts";
 
 export type Effect = "allow" | "deny" | "needs_review";
@@ -19,6 +21,8 @@ export interface Rule {
   readonly condition: Condition;
   /** Why the rule exists, for people; null if the file does not say. */
   readonly description: string | null;
+  /** Of a needs_review rule that says so; null for the default terms. */
+  readonly review: ReviewTerms | null;
   readonly file: string;
   readonly line: number;
 }
@@ -32,7 +36,7 @@ export interface RuleFile {
 }
 
 const FILE_KEYS: readonly string[] = ["rules", "redact"];
-const RULE_KEYS: readonly string[] = ["id", "tools", "agents", "effect", "when", "description"];
+const RULE_KEYS: readonly string[] = ["id", "tools", "agents", "effect", "when", "description", "review"];
 const EFFECTS: readonly Effect[] = ["allow", "deny", "needs_review"];
 const MAX_ID_LENGTH = 128;
 
@@ -69,6 +73,7 @@ function readRule(file: YamlFile, node: Node | null, warnings: Problem[]): Rule 
   const effect = readEffect(file, file.required(node, entries, "effect", EFFECTS.join(", ")));
   const condition = readCondition(file, entries.get("when"));
   const description = readDescription(file, entries.get("description"));
+  const review = readReview(file, entries.get("review"), effect);
   if (id === null || tools === null || agents === null || effect === null || condition === null) return null;
   const rule = {
     id,
@@ -77,6 +82,7 @@ function readRule(file: YamlFile, node: Node | null, warnings: Problem[]): Rule 
     effect,
     condition,
     description,
+    review,
     file: file.path,
     line: file.placeWithin(node, 0).line,
   };
@@ -126,6 +132,13 @@ function literalBool(node: Node | null): string | null {
 
 function readDescription(file: YamlFile, entry: Entry | undefined): string | null {
   return entry === undefined ? null : (file.text(entry.value, "description", entry.key)?.trim() ?? null);
+}
+
+function readReview(file: YamlFile, entry: Entry | undefined, effect: Effect | null): ReviewTerms | null {
+  if (entry === undefined) return null;
+  if (effect !== null && effect !== "needs_review")
+    file.refuse(entry.key, `review stands in a rule with effect ${effect}; write it in needs_review rules alone`);
+  return readReviewTerms(file, entry);
 }
 
 /** An allow rule that reads an absent field does not allow, as it should; the others deny what they cannot judge. */

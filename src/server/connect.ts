@@ -1,8 +1,9 @@
 import type { SecureContextOptions } from "node:tls";
 import { AuthorizeService, SyncGuardRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { WatchDecisionRequestSchema } from "../../gen/datacrawl/authz/v1/watch_pb.ts";
 import type { UnverifiedRequest } from "../authorize/call.ts";
 import type { Address } from "../config.ts";
-import { answerMessage } from "./answer.ts";
+import { type AnswerFields, answerFields } from "./answer.ts";
 import { IncompleteBodies } from "./bodies.ts";
 import type { RequestMessage } from "./body.ts";
 import type { Readiness } from "./health.ts";
@@ -13,8 +14,8 @@ import { decodeMessage } from "./messages.ts";
 import { pathOf, respond } from "./node-http.ts";
 import { createPages, type MetricsPage } from "./pages.ts";
 import type { ListenerPorts, Roads } from "./roads.ts";
-import { createRpcHandler, type RpcMethod } from "./rpc.ts";
 import { endingStreams, OpenStreams } from "./streams.ts";
+import { createRpcHandler, type RpcCall, type RpcMethod } from "./rpc.ts";
 import { decodeAuthorizeRequest } from "./wire.ts";
 
 export interface ConnectOptions extends ListenerPorts {
@@ -42,14 +43,18 @@ export async function openConnect(options: ConnectOptions): Promise<Listener> {
 }
 
 function methodsOf(roads: Roads): RpcMethod[] {
-  const { authorize, syncGuard } = AuthorizeService.method;
+  const { authorize, syncGuard, watchDecision } = AuthorizeService.method;
   return [
     {
       method: authorize,
       handle: async (call) => {
         const readBody = () => decodeRequest(call.message);
-        return answerMessage(await roads.authorize({ ...call, readBody }), roads.source);
+        return answerFields(await roads.authorize({ ...call, readBody }), roads.source);
       },
+    },
+    {
+      method: watchDecision,
+      stream: (call) => watch(call, roads),
     },
     {
       method: syncGuard,
@@ -57,6 +62,11 @@ function methodsOf(roads: Roads): RpcMethod[] {
         roads.syncGuard({ ...call, request: decodeMessage(SyncGuardRequestSchema, call.message) }),
     },
   ];
+}
+
+async function* watch(call: RpcCall, roads: Roads): AsyncGenerator<AnswerFields, void, undefined> {
+  const readBody = () => decodeMessage(WatchDecisionRequestSchema, call.message);
+  for await (const answer of roads.watchDecision({ ...call, readBody })) yield answerFields(answer, roads.source);
 }
 
 function decodeRequest(message: RequestMessage): UnverifiedRequest {

@@ -8,11 +8,12 @@ import {
   SyncGuardRequestSchema,
   SyncGuardResponseSchema,
 } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { WatchDecisionRequestSchema } from "../../gen/datacrawl/authz/v1/watch_pb.ts";
 import type { Address } from "../config.ts";
 import { encodeAnswer } from "./answer.ts";
 import { IncompleteBodies } from "./bodies.ts";
 import { openFront } from "./front.ts";
-import { type GrpcMethod, serveUnary, type UnaryPorts } from "./grpc-unary.ts";
+import { type GrpcMethod, serveUnary, type UnaryCall, type UnaryPorts } from "./grpc-unary.ts";
 import type { Readiness } from "./health.ts";
 import { LIMITS } from "./limits.ts";
 import type { Listener } from "./listen.ts";
@@ -96,9 +97,10 @@ function createServer(
 
 /** AuthorizeService by path, on bytes: so that bytes that are no message are the caller's fault, and found by our decoder. */
 function methodsOf(roads: Roads): ReadonlyMap<string, GrpcMethod> {
-  const { authorize, syncGuard } = AuthorizeService.method;
+  const { authorize, syncGuard, watchDecision } = AuthorizeService.method;
   return new Map<string, GrpcMethod>([
     [pathOf(authorize), async (call) => encodeAnswer(await roads.authorize(call), roads.source)],
+    [pathOf(watchDecision), { stream: (call) => watch(call, roads) }],
     [
       pathOf(syncGuard),
       async ({ authorization, deadlineAt, signal, request: bytes }) => {
@@ -108,6 +110,13 @@ function methodsOf(roads: Roads): ReadonlyMap<string, GrpcMethod> {
       },
     ],
   ]);
+}
+
+async function* watch(call: UnaryCall, roads: Roads): AsyncGenerator<Buffer, void, undefined> {
+  const { authorization, deadlineAt, signal, request } = call;
+  const readBody = () => decodeBinary(WatchDecisionRequestSchema, request);
+  for await (const answer of roads.watchDecision({ authorization, readBody, deadlineAt, signal }))
+    yield encodeAnswer(answer, roads.source);
 }
 
 function pathOf(method: DescMethod): string {

@@ -1,5 +1,6 @@
 import type { SyncGuardRequest, SyncGuardResponse } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { AuthorizeHandler } from "../authorize/call.ts";
+import type { WatchHandler } from "../authorize/watch.ts";
 import type { Clock } from "../clock.ts";
 import type { Source } from "../decision.ts";
 import type { Fault } from "../fault.ts";
@@ -15,9 +16,10 @@ export interface SyncGuardCall {
   readonly signal?: AbortSignal;
 }
 
-/** What stands behind AuthorizeService, whichever way a call comes. Both reject with a Fault alone. */
+/** What stands behind AuthorizeService, whichever way a call comes. All reject with a Fault alone. */
 export interface Roads {
   readonly authorize: AuthorizeHandler;
+  readonly watchDecision: WatchHandler;
   readonly syncGuard: (call: SyncGuardCall) => Promise<SyncGuardResponse>;
   /** Who decides: the service, or a sidecar's guard. */
   readonly source: Source;

@@ -9,9 +9,13 @@ import { Admission } from "../authorize/admission.ts";
 import { createAuthorize } from "../authorize/authorize.ts";
 import { SESSION_LIFETIME } from "../admin/sessions.ts";
 import { OperatorTokens } from "../admin/tokens.ts";
+import { Reviews } from "../authorize/reviews.ts";
+import { createWatch } from "../authorize/watch.ts";
+import { Watchers } from "../authorize/watchers.ts";
 import { createSyncGuard } from "../guard/receive.ts";
 import { systemClock } from "../clock.ts";
 import type { Config } from "../config.ts";
+import type { Answer } from "../authorize/call.ts";
 import type { Fault } from "../fault.ts";
 import { deriveDigestKeys, type DigestKeys } from "../idempotency/key.ts";
 import type { ClaimCache } from "../idempotency/ledger.ts";
@@ -28,6 +32,7 @@ import { SqlGuardRecords } from "../store/guard-records.ts";
 import { reloadGrantKeys } from "../store/keys.ts";
 import type { Store } from "../store/open.ts";
 import { SqlRecordStore } from "../store/records.ts";
+import { SqlReviewStore } from "../store/reviews.ts";
 import { openRedis } from "../store/redis.ts";
 import { SqlSessionStore } from "../store/sessions.ts";
 import { openAdmin } from "./admin/operations.ts";
@@ -100,6 +105,10 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const events = new SqlEventStore(database);
   const guards = new SqlGuardRecords(database);
   const sessions = new SqlSessionStore(database);
+  const reviewStore = new SqlReviewStore(database);
+  const watchers = new Watchers((decisionIds) => reviewStore.resolvedAmong(decisionIds));
+  const resolved = (review: { readonly decisionId: string }): void => watchers.wake(review.decisionId);
+  const reviews = new Reviews({ store: reviewStore, resolved, random, now });
   const latencies = new LatencyWindow();
   const trail = await openTrail(config, store, now);
   const issuer = openIssuer(config, now, monotonic, log);
@@ -112,26 +121,32 @@ export async function openService(config: Config, store: Store, log: Log, metric
       latency: () => latencies.quantiles,
       policyVersion: () => policies.current.version,
       onFeedError: (error) => log.warn({ cause: String(error) }, "the trail could not be followed for operators"),
+      reviewResolved: resolved,
     },
   });
 
-  const authorize = createAuthorize({
+  const shared = {
     directory,
-    admit: (agentId) => admission.admit(agentId),
-    cache,
-    ledger: records,
+    admit: (agentId: string) => admission.admit(agentId),
+    reviews,
     policy: () => policies.current,
     writer,
-    keys: digestKeys,
     random,
     now,
     monotonic,
+  };
+  const answered = (answer: Answer): void => {
+    metrics.answered(answer);
+    logAnswer(log, answer);
+  };
+  const authorize = createAuthorize({
+    ...shared,
+    cache,
+    ledger: records,
+    keys: digestKeys,
     observe: {
       step: (step, milliseconds) => metrics.step(step, milliseconds),
-      answered: (answer) => {
-        metrics.answered(answer);
-        logAnswer(log, answer);
-      },
+      answered,
       refused: (fault: Fault, agentId, call) => {
         if (fault.status === "unauthenticated") {
           refusals.note(fault.code, call.authorization);
@@ -140,6 +155,12 @@ export async function openService(config: Config, store: Store, log: Log, metric
         logFault(log, fault, { method: "Authorize", agentId });
       },
     },
+  });
+  const watchDecision = createWatch({
+    ...shared,
+    findClaimOf: (agentId, decisionId) => records.findClaimOf(agentId, decisionId),
+    watchers,
+    observe: { answered },
   });
   const syncGuard = createSyncGuard({
     directory,
@@ -176,6 +197,8 @@ export async function openService(config: Config, store: Store, log: Log, metric
   chores.every(60_000, "record refused operators", () => admin.trail.report());
   chores.every(3_600_000, "purge ended sessions", () => sessions.purge(SESSION_LIFETIME));
   chores.every(SEAL_EVERY_MS, "seal the audit trail", () => trail.keeper.turn());
+  chores.every(5_000, "deny reviews that nobody answered", () => reviews.expireDue());
+  chores.every(500, "look for resolved reviews", () => watchers.look());
   chores.every(3_600_000, "make partitions", () => store.makePartitions());
   chores.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
 
@@ -199,6 +222,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   return {
     roads: {
       authorize: timed(traced(authorize), latencies, monotonic),
+      watchDecision,
       syncGuard: syncGuardRoad(syncGuard),
       source: "service",
     },

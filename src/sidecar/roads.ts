@@ -1,12 +1,13 @@
 import type { Answer, AuthorizeHandler } from "../authorize/call.ts";
 import { parseRequest } from "../authorize/request.ts";
+import type { WatchHandler } from "../authorize/watch.ts";
 import type { Clock } from "../clock.ts";
 import { Fault } from "../fault.ts";
-import type { Guard } from "../guard/guard.ts";
+import type { OpenGuard } from "../guard/open.ts";
 import type { Roads } from "../server/roads.ts";
 
 export interface SidecarRoadsOptions {
-  readonly guard: Guard;
+  readonly guard: Pick<OpenGuard, "decide" | "waitForReview">;
   readonly agentId: string;
   /** How long a verdict may take, whatever its caller's deadline, in milliseconds. */
   readonly timeoutMs: number;
@@ -22,6 +23,7 @@ const WAY_BACK_MS = 25;
 export function sidecarRoads(options: SidecarRoadsOptions): Roads {
   return {
     authorize: authorizeWith(options),
+    watchDecision: watchWith(options),
     syncGuard: async () => {
       throw new Fault("METHOD_NOT_SERVED", "A sidecar syncs with the service by itself.");
     },
@@ -42,5 +44,29 @@ function authorizeWith({ guard, agentId, timeoutMs, clock, answered }: SidecarRo
     const answer: Answer = { ...verdict, agentId, tool, idempotencyKey, nonce: request.nonce };
     answered(answer, clock.monotonic() - startedAt);
     return answer;
+  };
+}
+
+/** How long the current answer may take that comes before the resolution. */
+const FIRST_LOOK_MS = 500;
+
+/** The guard reads whole streams of the service alone, so the current answer is a short wait, and the resolution a long one. */
+function watchWith({ guard, agentId, clock, answered }: SidecarRoadsOptions): WatchHandler {
+  return async function* watch({ readBody, deadlineAt, signal }) {
+    const { decisionId, nonce } = readBody();
+    const startedAt = clock.monotonic();
+    const wait = async (until: number): Promise<Answer> => {
+      const verdict = await guard.waitForReview(decisionId, { deadlineAt: until, signal });
+      const answer: Answer = { ...verdict, agentId, nonce };
+      answered(answer, clock.monotonic() - startedAt);
+      return answer;
+    };
+    const end = deadlineAt - WAY_BACK_MS;
+    const current = await wait(Math.min(end, startedAt + FIRST_LOOK_MS));
+    const isResolved = current.source === "service" && current.decision !== "needs_review";
+    if (current.source === "service") yield current;
+    if (isResolved) return;
+    const last = await wait(end);
+    if (last.decision !== "needs_review" || current.source !== "service") yield last;
   };
 }

@@ -24,6 +24,8 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
   operators: "SELECT, INSERT, UPDATE",
   operator_sessions: "SELECT, INSERT, UPDATE, DELETE",
   webhook_messages: "SELECT, INSERT, UPDATE, DELETE",
+  reviews: "SELECT, INSERT, UPDATE",
+  review_answers: "SELECT, INSERT",
   schema_migrations: "SELECT",
 };
 

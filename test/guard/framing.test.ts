@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { unframeConnect } from "../../src/guard/framing-connect.ts";
-import { unframeGrpc } from "../../src/guard/framing-grpc.ts";
+import { unframeConnect, unframeConnectStream } from "../../src/guard/framing-connect.ts";
+import { unframeGrpc, unframeGrpcStream } from "../../src/guard/framing-grpc.ts";
 import type { WholeReply } from "../../src/guard/framing.ts";
 import type { Headers } from "../../src/guard/transport.ts";
 import { frame } from "./support/service.ts";
@@ -192,4 +192,81 @@ it.each([
   for (const unframe of [unframeGrpc, unframeConnect]) {
     expect(unframe({ kind: "broken", how, problem: "\u001b[31mred\u202e" })).toMatchObject({ kind });
   }
+});
+
+describe("a stream over gRPC", () => {
+  const good: WholeReply = {
+    kind: "reply",
+    httpStatus: 200,
+    headers: typed("application/grpc"),
+    body: Buffer.concat([frame(message), frame(Buffer.alloc(0))]),
+    trailers: trailers("0"),
+  };
+  const read = (spoiled: Partial<WholeReply>) => unframeGrpcStream({ ...good, ...spoiled });
+
+  it("hands over its messages in order", () => {
+    expect(read({})).toEqual({ kind: "messages", unverifiedMessages: [message, Buffer.alloc(0)] });
+  });
+
+  it.each<[string, Partial<WholeReply>, string]>([
+    ["no message", { body: Buffer.alloc(0) }, "malformed"],
+    ["half a prefix behind", { body: Buffer.concat([good.body, Buffer.alloc(3)]) }, "malformed"],
+    ["a byte less", { body: frame(message).subarray(0, -1) }, "malformed"],
+    ["a compressed frame", { body: Buffer.concat([frame(message), frame(message, 1)]) }, "malformed"],
+    ["no trailers", { trailers: null }, "malformed"],
+    ["status 00", { trailers: trailers("00") }, "malformed"],
+    ["HTTP 500", { httpStatus: 500 }, "malformed"],
+    ["a foreign content type", { headers: typed("application/grpc-web") }, "malformed"],
+    ["a status behind the messages", { trailers: trailers("14") }, "unavailable"],
+  ])("%s", (_name, spoiled, kind) => {
+    expect(read(spoiled).kind).toBe(kind);
+  });
+});
+
+describe("a stream over Connect", () => {
+  const end = (value: unknown): Buffer =>
+    frame(Buffer.from(typeof value === "string" ? value : JSON.stringify(value)), 2);
+  const body = (...frames: Buffer[]): Partial<WholeReply> => ({ body: Buffer.concat(frames) });
+  const headers: Headers = [...typed("application/connect+proto"), ["transfer-encoding", "chunked"]];
+  const good: WholeReply = {
+    kind: "reply",
+    httpStatus: 200,
+    headers,
+    body: Buffer.concat([frame(message), end({})]),
+    trailers: null,
+  };
+  const read = (spoiled: Partial<WholeReply>) => unframeConnectStream({ ...good, ...spoiled });
+
+  it("hands over its messages in order", () => {
+    expect(read({})).toEqual({ kind: "messages", unverifiedMessages: [message] });
+    expect(read(body(frame(message), frame(message), end({ metadata: {} })))).toMatchObject({
+      unverifiedMessages: [message, message],
+    });
+  });
+
+  it.each<[string, Partial<WholeReply>, string]>([
+    ["no end", body(frame(message)), "malformed"],
+    ["an end and no message", body(end({})), "malformed"],
+    ["a message behind the end", body(end({}), frame(message)), "malformed"],
+    ["two ends", body(frame(message), end({}), end({})), "malformed"],
+    ["a compressed message", body(frame(message, 1), end({})), "malformed"],
+    ["a compressed end", body(frame(message), frame(Buffer.from("{}"), 3)), "malformed"],
+    ["a cut end", { body: good.body.subarray(0, -1) }, "malformed"],
+    ["an end that is no JSON", body(frame(message), end("{")), "malformed"],
+    ["an end that is null", body(frame(message), end("null")), "malformed"],
+    ["an error without a code", body(frame(message), end({ error: {} })), "malformed"],
+    ["an error that is null", body(frame(message), end({ error: null })), "malformed"],
+    ["an error behind a message", body(frame(message), end({ error: { code: "unavailable" } })), "unavailable"],
+    [
+      "an unary content type",
+      { headers: [...typed("application/proto"), ["transfer-encoding", "chunked"]] },
+      "malformed",
+    ],
+    ["HTTP 201", { httpStatus: 201 }, "malformed"],
+    ["HTTP 503", { httpStatus: 503 }, "unavailable"],
+    ["a coding", { headers: [...headers, ["connect-content-encoding", "gzip"]] }, "malformed"],
+    ["a body that does not tell its length", { headers: typed("application/connect+proto") }, "malformed"],
+  ])("%s", (_name, spoiled, kind) => {
+    expect(read(spoiled).kind).toBe(kind);
+  });
 });

@@ -35,8 +35,28 @@ describe("a right answer", () => {
         ruleId: "test",
         replayed: false,
         decidedAt: 1_780_000_000_123_456,
+        tool: "mail.send",
+        idempotencyKey: "k-1",
       },
     });
+  });
+
+  it("to a watch names the decision, whatever its tool and key", () => {
+    const decisionId = "0198c0de-0000-7000-8000-00000000c0de";
+    const watched = (id: string, spoiled = {}): Outcome => {
+      const unverifiedMessage = allowing(request, { tool: "other", idempotencyKey: "other", ...spoiled });
+      return interpret(
+        { kind: "message", unverifiedMessage },
+        { agentId: "agent-1", nonce: asked.nonce, decisionId: id },
+      );
+    };
+    expect(watched(decisionId)).toMatchObject({ answer: { decision: "allow", tool: "other" } });
+    expect(watched("0198c0de-0000-7000-8000-00000000c0df")).toMatchObject({
+      problem: "the answer is for another decision",
+    });
+    expect(watched(decisionId, { agentId: "agent-2" }).kind).toBe("malformed");
+    expect(watched(decisionId, { nonce: new Uint8Array(16) }).kind).toBe("malformed");
+    expect(watched(decisionId, { decision: Decision.DENY }).kind).toBe("malformed");
   });
 
   it.each([

@@ -177,3 +177,21 @@ describe("a deny rule", () => {
     );
   });
 });
+
+describe("the terms of a review", () => {
+  it("satisfy every rule that asks for one; the answer names the first", async () => {
+    const review = (id: string, terms: string, when = "true"): string =>
+      `  - {id: ${id}, tools: [shop.buy], effect: needs_review, when: "${when}"${terms === "" ? "" : `, review: ${terms}`}}\n`;
+    const rules = [
+      review("first", "{approval_for: 2h, expires_after: 7d}"),
+      review("strict", "{approvers: 2, approval_for: 30m}"),
+      review("not-asked", "{approvers: 9}", "false"),
+    ];
+    const { ruleId, review: terms } = judge(rules.join(""));
+    expect(ruleId).toBe("first");
+    const HOUR = 3_600_000_000;
+    expect(terms).toEqual({ approvers: 2, approvalMicros: HOUR / 2, expiryMicros: 24 * HOUR });
+    expect(judge(review("plain", "")).review).toEqual({ approvers: 1, approvalMicros: HOUR, expiryMicros: 24 * HOUR });
+    expect(judge(rule("x", "allow", "true")).review).toBeUndefined();
+  });
+});

@@ -45,7 +45,10 @@ rules:
     ["{}", "p.yaml:1:1: the file has no rules; write rules: (or redact:) and a list of them"],
     ["rules:", "p.yaml:1:7: rules is empty; write a list with at least one element"],
     ["rules: []", "p.yaml:1:8: rules is an empty list; write a list with at least one element"],
-    ["rules: [x]", 'p.yaml:1:9: a rule is "x"; write a mapping with id, tools, agents, effect, when, description'],
+    [
+      "rules: [x]",
+      'p.yaml:1:9: a rule is "x"; write a mapping with id, tools, agents, effect, when, description, review',
+    ],
     ["rule: []", 'p.yaml:1:1: unknown key "rule"; a policy file has rules, redact'],
     [`rules: [{${RULE}, unless: x}]`, 'p.yaml:1:44: unknown key "unless"; a rule has id, tools, agents, effect, when'],
     ["rules: [{tools: [t], effect: allow}]", "p.yaml:1:9: id is missing; write id: with"],
@@ -169,5 +172,54 @@ describe("the warning about has()", () => {
 
   it("names the part of a path that is unguarded", () => {
     expect(warnings("deny", "has(payload.a.b) && payload.a.b == 1")).toEqual([expect.stringContaining("payload.a")]);
+  });
+});
+
+describe("the terms of a review", () => {
+  const REVIEW = "id: a, tools: [t], effect: needs_review";
+  const terms = (review: string): unknown =>
+    readRules("p.yaml", `rules: [{${REVIEW}, review: ${review}}]`).rules[0]?.review;
+  const SECOND = 1_000_000;
+
+  it("are read, and what they leave out is the default", () => {
+    expect(terms("{approvers: 2, approval_for: 30m, expires_after: 7d}")).toEqual({
+      approvers: 2,
+      approvalMicros: 1800 * SECOND,
+      expiryMicros: 7 * 86_400 * SECOND,
+    });
+    expect(terms("{approvers: 3}")).toEqual({
+      approvers: 3,
+      approvalMicros: 3600 * SECOND,
+      expiryMicros: 86_400 * SECOND,
+    });
+    expect(readRules("p.yaml", `rules: [{${REVIEW}}]`).rules[0]?.review).toBeNull();
+  });
+
+  it.each([
+    ["{}", null],
+    ["[]", "p.yaml:1:59: review is an empty list; write a mapping with approvers, approval_for, expires_after"],
+    ["2", "p.yaml:1:59: review is 2; write a mapping"],
+    ["{approver: 2}", 'p.yaml:1:60: unknown key "approver"; review has approvers, approval_for, expires_after'],
+    ["{approvers: 0}", "p.yaml:1:71: approvers is 0; write a whole number from 1 to 10"],
+    ["{approvers: 11}", "p.yaml:1:71: approvers is 11;"],
+    ["{approvers: 1.5}", "p.yaml:1:71: approvers is 1.5;"],
+    ['{approvers: "2"}', 'p.yaml:1:71: approvers is "2";'],
+    ["{approvers: }", "p.yaml:1:71: approvers is empty;"],
+    ["{approval_for: 3600}", "p.yaml:1:74: approval_for is 3600; write a time such as 90s, 30m, 4h or 1d, at most 7d"],
+    ["{approval_for: 8d}", 'p.yaml:1:74: approval_for is "8d";'],
+    ["{approval_for: 0s}", 'p.yaml:1:74: approval_for is "0s";'],
+    ["{expires_after: 1w}", 'p.yaml:1:75: expires_after is "1w"; write a time such as 90s, 30m, 4h or 1d, at most 30d'],
+    ["{expires_after: 31d}", 'p.yaml:1:75: expires_after is "31d";'],
+    ["{expires_after: -1h}", 'p.yaml:1:75: expires_after is "-1h";'],
+  ])("%s", (review, problem) => {
+    const found = problems(`rules: [{${REVIEW}, review: ${review}}]`);
+    if (problem === null) expect(found).toEqual([]);
+    else expect(found[0]).toContain(problem);
+  });
+
+  it("stand in rules that need a review alone", () => {
+    expect(problems(`rules: [{${RULE}, review: {approvers: 2}}]`)).toEqual([
+      "p.yaml:1:44: review stands in a rule with effect allow; write it in needs_review rules alone",
+    ]);
   });
 });

@@ -1,11 +1,11 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AuthorizeResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
 import type { Answer } from "../../src/authorize/call.ts";
 import { DECISION_OF, type Reason as ReasonName } from "../../src/decision.ts";
-import { answerMessage, encodeAnswer } from "../../src/server/answer.ts";
+import { answerFields, encodeAnswer } from "../../src/server/answer.ts";
 
 const words = fc.oneof(fc.string({ unit: "grapheme" }), fc.string({ minLength: 130, maxLength: 300 }));
 const answer: fc.Arbitrary<Answer> = fc.constantFrom(...(Object.keys(DECISION_OF) as ReasonName[])).chain((reason) =>
@@ -17,7 +17,7 @@ const answer: fc.Arbitrary<Answer> = fc.constantFrom(...(Object.keys(DECISION_OF
     policyVersion: words,
     ruleId: fc.option(words),
     replayed: fc.boolean(),
-    decidedAt: fc.integer({ min: 0, max: 4_000_000_000_000_000 }),
+    decidedAt: fc.integer({ min: 1, max: 4_000_000_000_000_000 }),
     agentId: words,
     tool: words,
     idempotencyKey: words,
@@ -31,7 +31,7 @@ describe("encodeAnswer", () => {
     fc.assert(
       fc.property(answer, source, (given, by) => {
         expect(new Uint8Array(encodeAnswer(given, by))).toEqual(
-          toBinary(AuthorizeResponseSchema, answerMessage(given, by)),
+          toBinary(AuthorizeResponseSchema, create(AuthorizeResponseSchema, answerFields(given, by))),
         );
       }),
     );

@@ -1,4 +1,5 @@
 import type { Answer, Call } from "../../src/authorize/call.ts";
+import type { WatchCall } from "../../src/authorize/watch.ts";
 import { parseRequest } from "../../src/authorize/request.ts";
 import { Fault, type FaultCode } from "../../src/fault.ts";
 import type { Roads, SyncGuardCall } from "../../src/server/roads.ts";
@@ -20,7 +21,7 @@ export interface StandIn {
 export function standIn(): StandIn {
   let held = Promise.withResolvers<void>();
   const self: StandIn = {
-    roads: { authorize, syncGuard, source: "service" },
+    roads: { authorize, watchDecision, syncGuard, source: "service" },
     calls: [],
     syncs: [],
     aborted: 0,
@@ -51,6 +52,13 @@ export function standIn(): StandIn {
       signal.addEventListener("abort", () => resolve());
     });
     self.aborted++;
+  }
+
+  async function* watchDecision({ authorization, readBody, signal }: WatchCall): AsyncGenerator<Answer> {
+    if (authorization !== CREDENTIAL) throw new Fault("CREDENTIAL_UNKNOWN", "An unknown credential.");
+    const { nonce } = readBody();
+    yield answerTo("wait", "watched", nonce);
+    await aborted(signal);
   }
 
   async function syncGuard(call: SyncGuardCall) {

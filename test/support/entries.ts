@@ -44,5 +44,6 @@ export function entryFor(
     hash: hashDecision(row),
     payload: { salt: random.take(16), canonical: '{"amount":50}' },
     claim: variant === null ? null : { variant },
+    review: null,
   };
 }

@@ -18,6 +18,8 @@ const READ: Access = { role: "viewer", socket: true };
 const CHANGE: Access = { role: "operator", socket: true };
 /** Accounts are the host's: a stolen session must not make itself another one, nor one person two. */
 const ACCOUNTS: Access = { role: null, socket: true };
+/** Two people are two names, so the socket is none of them. */
+const ANSWER: Access = { role: "reviewer", socket: false };
 
 /** Who may call what. A method without a line here does not compile. */
 export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
@@ -53,6 +55,10 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   acknowledgeAuditRollback: CHANGE,
   listWebhookMessages: READ,
   retryWebhookMessage: CHANGE,
+  listReviews: READ,
+  getReview: READ,
+  approveReview: ANSWER,
+  rejectReview: ANSWER,
 };
 
 /** How long a sign-in is good for what needs a fresh one. */

@@ -15,6 +15,8 @@ import { Passwords } from "../../authn/password.ts";
 import { SignInLimit } from "../../authn/sign-in-limit.ts";
 import { TotpSeal } from "../../authn/totp.ts";
 import { type Micros, systemClock } from "../../clock.ts";
+import { ReviewOperations, type ReviewOperationsPorts } from "../../admin/reviews.ts";
+import { Reviews } from "../../authorize/reviews.ts";
 import { RandomPool } from "../../ids.ts";
 import { SqlAgentStore } from "../../store/agents.ts";
 import { SqlCircuitCommands } from "../../store/circuit-commands.ts";
@@ -33,15 +35,17 @@ import { AUDIT_KEYS, noteSigner } from "../../audit/keys.ts";
 import { formatVkey } from "../../audit/note.ts";
 import { rotateSigningKeys } from "../../key-files.ts";
 import type { Trail } from "../trail.ts";
+import { SqlReviewStore } from "../../store/reviews.ts";
 import type { Admin } from "./service.ts";
 
 /** How many rows of the trail one statement may look at: some ten milliseconds' worth. */
 const ROWS_AT_ONCE = { postgres: 20_000, embedded: 2_000 } as const;
-
 /** What a running service adds. */
 export interface ProcessPorts extends ProcessFigures {
   /** Told of each failure to follow the trail. */
   readonly onFeedError: (error: unknown) => void;
+  /** Told of each review that is not open any more. */
+  readonly reviewResolved: ReviewOperationsPorts["resolved"];
 }
 
 const NO_SERVICE: ProcessPorts = {
@@ -49,6 +53,7 @@ const NO_SERVICE: ProcessPorts = {
   latency: () => null,
   policyVersion: () => "",
   onFeedError: () => undefined,
+  reviewResolved: () => undefined,
 };
 
 export interface AdminOptions {
@@ -71,17 +76,20 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const events = new SqlEventStore(database);
   const accounts = new SqlOperatorStore(database);
   const sessions = new SqlSessionStore(database);
+  const tokens = new PositionTokens(store.keys.hmac);
+  const reviews = new SqlReviewStore(database);
   const shared = { random, now };
+  const resolved = process.reviewResolved;
+  const due = new Reviews({ store: reviews, resolved, ...shared });
   const secrets = { passwords: new Passwords(), totpSeal: new TotpSeal(store.keys.hmac) };
   const trail = new SqlDecisionSearch(store.reads);
-  const tokens = new PositionTokens(store.keys.hmac);
   const search = new DecisionSearch({ trail, monotonic, tokens, rowsAtOnce: ROWS_AT_ONCE[store.kind] });
   const figures = new SqlOverview(store.reads);
   const overviews = new OverviewReader({
     trail: figures,
     guards: figures,
     orders: figures,
-    reviews: { countPending: async () => 0 },
+    reviews,
     verifications: { last: async () => null },
     process,
     now,
@@ -97,6 +105,16 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     streams: new StreamShares(),
     bypass: new BypassOperations({ orders, agents, grantKeys: () => store.keys.grants, ...shared }),
     circuits: new CircuitOperations({ commands: new SqlCircuitCommands(database), agents, guards, ...shared }),
+    reviews: new ReviewOperations({
+      store: reviews,
+      decisions,
+      due,
+      tokens,
+      // Without a service there is no policy in force.
+      policyVersion: () => process.policyVersion() || null,
+      resolved,
+      ...shared,
+    }),
     accounts: new AccountOperations({ accounts, ...secrets, ...shared }),
     sessions: new Sessions({ sessions, limit: new SignInLimit(monotonic), ...secrets, ...shared }),
     tokens: options.tokens ?? null,

@@ -19,6 +19,7 @@ import type { AdminOperations } from "../../admin/operations.ts";
 import type { WatchPorts } from "../../admin/watch.ts";
 import type { WebhookOperations } from "../../admin/webhooks.ts";
 import type { Micros } from "../../clock.ts";
+import type { ReviewOperations } from "../../admin/reviews.ts";
 import { Fault } from "../../fault.ts";
 import { connectError } from "../status.ts";
 import { type StreamShares, yieldUntil } from "../streams.ts";
@@ -35,6 +36,7 @@ import { operatorMethods } from "./operators.ts";
 import { overviewMethods } from "./overview.ts";
 import { type SessionMethods, sessionMethods } from "./sessions.ts";
 import { webhookMethods } from "./webhooks.ts";
+import { reviewMethods } from "./reviews.ts";
 
 /** Everything that operators can do. */
 export interface Admin extends Identities {
@@ -50,6 +52,7 @@ export interface Admin extends Identities {
   readonly now: () => Micros;
   readonly audit: AuditOperations;
   readonly sealing: Trail;
+  readonly reviews: ReviewOperations;
 }
 
 /** A method and what answers it; rejects with ConnectErrors. The request is read when it is known who calls. */
@@ -83,6 +86,7 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...overviewMethods(admin.watches),
     ...auditMethods(admin.audit, admin.sealing),
     ...webhookMethods(admin.webhooks),
+    ...reviewMethods(admin.reviews),
   };
   const sessions = sessionMethods(admin, door);
   return [

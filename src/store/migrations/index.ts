@@ -1,6 +1,7 @@
 import { foundation } from "./0001-foundation.ts";
 import { guards } from "./0002-guards.ts";
 import { operators } from "./0003-operators.ts";
+import { reviews } from "./0004-reviews.ts";
 import { adminQueries } from "./0005-admin-queries.ts";
 import { webhooks } from "./0006-webhooks.ts";
 import { seals } from "./0007-seals.ts";
@@ -18,6 +19,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 1, name: "foundation", sql: foundation },
   { id: 2, name: "guards", sql: guards },
   { id: 3, name: "operators", sql: operators },
+  { id: 4, name: "reviews", sql: reviews },
   { id: 5, name: "admin-queries", sql: adminQueries },
   { id: 6, name: "webhooks", sql: webhooks },
   { id: 7, name: "seals", sql: seals },

@@ -1,0 +1,100 @@
+import { makeFollowUp } from "../audit/follow-up.ts";
+import type { DecisionRow } from "../audit/record.ts";
+import { canonicalJson } from "../canonical-json.ts";
+import type { Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import { sameDigest } from "../idempotency/key.ts";
+import type { Claim } from "../idempotency/ledger.ts";
+import type { RandomPool } from "../ids.ts";
+import { judgementOf, overdue, type Review, type ReviewState } from "../review/review.ts";
+
+/** A review as it was read, and the store's time then. */
+export interface ReadReview {
+  readonly review: Review;
+  readonly now: Micros;
+}
+
+export interface ReviewsPorts {
+  readonly store: {
+    find(reviewId: string): Promise<ReadReview | null>;
+    findByDecision(decisionId: string): Promise<ReadReview | null>;
+    listExpired(limit: number): Promise<ReadReview[]>;
+    /** False if the review has changed since it was read. */
+    settle(change: {
+      readonly review: Review;
+      readonly to: ReviewState;
+      readonly resolution: { readonly row: DecisionRow; readonly hash: Uint8Array };
+    }): Promise<boolean>;
+  };
+  /** Told of each review that is not open any more. */
+  readonly resolved: (review: Review) => void;
+  readonly now: () => Micros;
+  readonly random: RandomPool;
+}
+
+/** How often a review is read that others keep changing. */
+const TRIES = 5;
+const EXPIRED_AT_ONCE = 200;
+
+/** Reviews as the walk sees them: what a claim that needs one is answered, and what time alone makes of them. */
+export class Reviews {
+  readonly #ports: ReviewsPorts;
+
+  constructor(ports: ReviewsPorts) {
+    this.#ports = ports;
+  }
+
+  /**
+   * The claim of a decision that needs a review, as its review stands now: under the same id, and recorded.
+   *
+   * @param policyVersion the one in force
+   * @throws Fault STORE_UNAVAILABLE
+   */
+  async current(first: Claim, policyVersion: string): Promise<Claim> {
+    try {
+      const read = await this.#ports.store.findByDecision(first.decisionId);
+      // A decision of before reviews could be answered.
+      if (read === null) return first;
+      const review = await this.settle(read, policyVersion);
+      if (review.state === "open") return first;
+      // INVARIANT: an approval is of this agent, tool and payload alone.
+      if (!sameDigest(review.requestDigest, first.requestDigest))
+        throw new Fault("INTERNAL", "The review is of another request.");
+      const { reason, message } = judgementOf(review.state, review);
+      return { ...first, reason, message, decidedAt: review.resolvedAt ?? first.decidedAt };
+    } catch (cause) {
+      throw unavailable(cause);
+    }
+  }
+
+  /** Records what has become due of a review, once, whoever sees it first. @returns the review as it then is */
+  async settle({ review, now }: ReadReview, policyVersion: string | null): Promise<Review> {
+    let read: ReadReview | null = { review, now };
+    for (let attempt = 1; read !== null && attempt <= TRIES; attempt++) {
+      const to = overdue(read.review, read.now, policyVersion);
+      if (to === null) return read.review;
+      if (await this.#ports.store.settle({ review: read.review, to, resolution: this.#resolution(read.review, to) }))
+        this.#ports.resolved(read.review);
+      read = await this.#ports.store.find(review.reviewId);
+    }
+    throw new Fault("STORE_UNAVAILABLE", "The review changed too often to be read.", { retryAfterMs: 100 });
+  }
+
+  /** Denies the reviews that nobody has answered in time. Time alone is asked: under which policy is for whoever retries. */
+  async expireDue(): Promise<void> {
+    for (const read of await this.#ports.store.listExpired(EXPIRED_AT_ONCE)) await this.settle(read, null);
+  }
+
+  #resolution(review: Review, to: ReviewState): { row: DecisionRow; hash: Buffer } {
+    const detail = canonicalJson({ review: to }, "detail", 32);
+    return makeFollowUp(review, judgementOf(to, review), detail, this.#ports.now(), this.#ports.random);
+  }
+}
+
+function unavailable(cause: unknown): Fault {
+  if (cause instanceof Fault) return cause;
+  return new Fault("STORE_UNAVAILABLE", "The review could not be read, so it is not answered.", {
+    cause,
+    retryAfterMs: 1000,
+  });
+}

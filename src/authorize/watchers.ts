@@ -1,0 +1,62 @@
+import { Fault } from "../fault.ts";
+
+const PER_AGENT = 64;
+
+export interface Watcher extends Disposable {
+  /** Resolves when the decision may have changed, seen from this call on. */
+  nextChange(): Promise<void>;
+}
+
+/** Who waits for which decision. Told of resolutions by this process at once, and of others' by looking. */
+export class Watchers {
+  readonly #ofDecision = new Map<string, Set<() => void>>();
+  readonly #ofAgent = new Map<string, number>();
+  readonly #resolvedAmong: (decisionIds: readonly string[]) => Promise<readonly string[]>;
+
+  /** @param resolvedAmong those of the decisions whose reviews are not open any more */
+  constructor(resolvedAmong: (decisionIds: readonly string[]) => Promise<readonly string[]>) {
+    this.#resolvedAmong = resolvedAmong;
+  }
+
+  get size(): number {
+    return this.#ofDecision.size;
+  }
+
+  /** @throws Fault RATE_LIMITED if the agent watches too many at once */
+  add(agentId: string, decisionId: string): Watcher {
+    const count = this.#ofAgent.get(agentId) ?? 0;
+    if (count >= PER_AGENT) {
+      const message = `The agent ${agentId} watches ${PER_AGENT} decisions at once.`;
+      throw new Fault("RATE_LIMITED", message, { retryAfterMs: 5000 });
+    }
+    this.#ofAgent.set(agentId, count + 1);
+    let { promise, resolve } = Promise.withResolvers<void>();
+    const wake = (): void => resolve();
+    const waiting = this.#ofDecision.get(decisionId) ?? new Set();
+    this.#ofDecision.set(decisionId, waiting.add(wake));
+    return {
+      nextChange: () => {
+        ({ promise, resolve } = Promise.withResolvers<void>());
+        return promise;
+      },
+      [Symbol.dispose]: () => {
+        waiting.delete(wake);
+        if (waiting.size === 0) this.#ofDecision.delete(decisionId);
+        const left = (this.#ofAgent.get(agentId) ?? 1) - 1;
+        if (left === 0) this.#ofAgent.delete(agentId);
+        else this.#ofAgent.set(agentId, left);
+      },
+    };
+  }
+
+  /** The decision's review is not open any more. */
+  wake(decisionId: string): void {
+    for (const wake of this.#ofDecision.get(decisionId) ?? []) wake();
+  }
+
+  /** Wakes those whose decisions another process, or time, has resolved. */
+  async look(): Promise<void> {
+    if (this.#ofDecision.size === 0) return;
+    for (const decisionId of await this.#resolvedAmong([...this.#ofDecision.keys()])) this.wake(decisionId);
+  }
+}

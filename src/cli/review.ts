@@ -1,0 +1,186 @@
+import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
+import { Command, InvalidArgumentError } from "commander";
+import {
+  type Review,
+  type ReviewAnswer,
+  ReviewState,
+  ReviewStateSchema,
+  ReviewVerdictSchema,
+} from "../../gen/datacrawl/authz/v1/reviews_pb.ts";
+import { withAdmin } from "./admin-client.ts";
+import type { Io } from "./io.ts";
+import { outJson, outTable, printable, wordOf } from "./output.ts";
+
+interface ListFlags {
+  readonly state?: ReviewState;
+  readonly agent?: string;
+  readonly tool?: string;
+  readonly limit: number;
+  readonly json?: true;
+}
+
+interface AnswerFlags {
+  readonly comment: string;
+  readonly json?: true;
+}
+
+const STATES = ["open", "approved", "rejected", "expired", "lapsed", "void"] as const;
+const DEFAULT_LIMIT = 100;
+const PAGE = 1000;
+
+/** `datacrawl review list|show|approve|reject`. */
+export function reviewCommand(io: Io): Command {
+  const command = new Command("review").description("Look at calls that wait for people, and answer them.");
+
+  command
+    .command("list")
+    .description("List reviews, newest first.")
+    .option("--state <state>", `only those that are ${STATES.join(", ")}`, parseState)
+    .option("--agent <id>", "only this agent's")
+    .option("--tool <name>", "only this very tool's")
+    .option("--limit <n>", `at most so many (default: ${DEFAULT_LIMIT})`, parseLimit, DEFAULT_LIMIT)
+    .option("--json", "print a list of reviews")
+    .addHelpText("after", "\nExample:\n  datacrawl review list --state open --tool stripe.refund\n")
+    .action(async (flags: ListFlags) => {
+      const reviews = await withAdmin(io, async (admin) => {
+        const all: Review[] = [];
+        for (let pageToken = ""; ; ) {
+          const filter = { state: flags.state ?? 0, agentId: flags.agent ?? "", tool: flags.tool ?? "" };
+          const pageSize = Math.min(PAGE, flags.limit - all.length);
+          const page = await admin.listReviews({ ...filter, pageSize, pageToken });
+          all.push(...page.reviews);
+          pageToken = page.nextPageToken;
+          if (pageToken === "" || all.length >= flags.limit) return all;
+        }
+      });
+      if (flags.json) return outJson(io, reviews.map(jsonOf));
+      const rows = reviews.map((review) => [
+        review.reviewId,
+        stateOf(review),
+        review.agentId,
+        review.tool,
+        approvalsOf(review),
+        timeOf(review.openedAt),
+        timeOf(review.expiresAt),
+      ]);
+      outTable(io, ["REVIEW", "STATE", "AGENT", "TOOL", "APPROVALS", "OPENED", "EXPIRES"], rows);
+    });
+
+  command
+    .command("show")
+    .description("Show a review with the payload as it was judged.")
+    .argument("<review-id>")
+    .option("--json", "print the review")
+    .action(async (reviewId: string, flags: { readonly json?: true }) => {
+      const { review, payload } = await withAdmin(io, (admin) => admin.getReview({ reviewId }));
+      if (review === undefined) return;
+      if (flags.json)
+        return outJson(io, { ...jsonOf(review), payload: payload === undefined ? null : JSON.parse(payload) });
+      describe(io, review, payload);
+    });
+
+  for (const verb of ["approve", "reject"] as const) {
+    command
+      .command(verb)
+      .description(verb === "approve" ? "Approve the call under review." : "Reject the call under review.")
+      .argument("<review-id>")
+      .requiredOption("--comment <text>", "why, for the audit trail")
+      .option("--json", "print the review")
+      .addHelpText(
+        "after",
+        `\nNeeds a named person of role reviewer, who is not the agent.\n\nExample:\n  datacrawl review ${verb} 0193… --comment "checked with the customer" --as ann\n`,
+      )
+      .action(async (reviewId: string, flags: AnswerFlags) => {
+        const answer = { reviewId, comment: flags.comment };
+        const { review } = await withAdmin<{ review?: Review | undefined }>(io, (admin) =>
+          verb === "approve" ? admin.approveReview(answer) : admin.rejectReview(answer),
+        );
+        if (review === undefined) return;
+        if (flags.json) return outJson(io, jsonOf(review));
+        io.out(`The review ${review.reviewId} is ${stateOf(review)} (${approvalsOf(review)} approvals).\n`);
+      });
+  }
+  return command;
+}
+
+function describe(io: Io, review: Review, payload: string | undefined): void {
+  const facts: [string, string][] = [
+    ["review", review.reviewId],
+    ["state", stateOf(review)],
+    ["agent", review.agentId],
+    ["tool", review.tool],
+    ["key", review.idempotencyKey],
+    ["decision", review.decisionId],
+    ["rule", review.ruleId],
+    ["policy", review.policyVersion],
+    ["approvals", approvalsOf(review)],
+    ["opened", timeOf(review.openedAt)],
+    ["expires", timeOf(review.expiresAt)],
+    ["resolved", timeOf(review.resolvedAt)],
+    ["approved until", timeOf(review.approvalExpiresAt)],
+  ];
+  for (const [name, value] of facts) if (value !== "") io.out(`${name.padEnd(15)} ${printable(value)}\n`);
+  for (const { operator, verdict, comment, answeredAt } of review.answers) {
+    io.out(`${verdictOf(verdict).padEnd(15)} ${printable(operator)}, ${timeOf(answeredAt)}: ${printable(comment)}\n`);
+  }
+  io.out(payload === undefined ? "payload         erased\n" : `payload\n${readable(payload)}\n`);
+}
+
+/** Indented; each line is made harmless for itself, so that a payload's own line breaks stay visible. */
+function readable(payload: string): string {
+  return JSON.stringify(JSON.parse(payload), null, 2).split("\n").map(printable).join("\n");
+}
+
+function parseState(text: string): ReviewState {
+  const state = STATES.find((known) => known === text.toLowerCase());
+  if (state === undefined) throw new InvalidArgumentError(`Write one of ${STATES.join(", ")}.`);
+  return ReviewState[state.toUpperCase() as keyof typeof ReviewState];
+}
+
+function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (/^\d+$/.test(text) && limit >= 1 && limit <= 100_000) return limit;
+  throw new InvalidArgumentError("Write a number from 1 to 100000.");
+}
+
+function stateOf(review: Review): string {
+  return wordOf(ReviewStateSchema, review.state).toLowerCase();
+}
+
+function verdictOf(verdict: ReviewAnswer["verdict"]): string {
+  return wordOf(ReviewVerdictSchema, verdict).toLowerCase();
+}
+
+function approvalsOf({ answers, approvers }: Review): string {
+  return `${answers.filter(({ verdict }) => verdictOf(verdict) === "approved").length}/${approvers}`;
+}
+
+function timeOf(time: Timestamp | undefined): string {
+  return time === undefined ? "" : timestampDate(time).toISOString();
+}
+
+function jsonOf(review: Review): Record<string, unknown> {
+  const { reviewId, decisionId, agentId, tool, idempotencyKey, ruleId, policyVersion, approvers } = review;
+  return {
+    reviewId,
+    decisionId,
+    agentId,
+    tool,
+    idempotencyKey,
+    ruleId,
+    policyVersion,
+    approvers,
+    state: stateOf(review),
+    answers: review.answers.map(({ operator, verdict, comment, answeredAt }) => ({
+      operator,
+      verdict: verdictOf(verdict),
+      comment,
+      answeredAt: timeOf(answeredAt),
+    })),
+    openedAt: timeOf(review.openedAt),
+    expiresAt: timeOf(review.expiresAt),
+    resolvedAt: timeOf(review.resolvedAt) || null,
+    resolutionId: review.resolutionId || null,
+    approvalExpiresAt: timeOf(review.approvalExpiresAt) || null,
+  };
+}

@@ -1,0 +1,306 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { DataCrawl, type Verdict } from "../../src/client/index.ts";
+import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
+import { freePort, waitUntil } from "../support/net.ts";
+import { cli } from "../support/cli.ts";
+import { addReviewer, type Reviewer, signInAs, writeReviewPolicies } from "../support/reviewers.ts";
+import { discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+
+interface Row {
+  readonly id: string;
+  readonly decision: string;
+  readonly reason: string;
+  readonly linked: string | null;
+  readonly review: string | null;
+  readonly key: string;
+}
+
+describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with Postgres and Redis", () => {
+  let cluster: Cluster;
+  let database: pg.Client;
+  let [here, there]: ServiceProcess[] = [];
+  let policies: string;
+  let dc: DataCrawl;
+  let [ann, bob]: Reviewer[] = [];
+  let annThere: Reviewer;
+  let sequence = 0;
+
+  beforeAll(async () => {
+    policies = writeReviewPolicies(tempDir());
+    const redisUrl = inject("redisUrl");
+    cluster = (await makeCluster({
+      DATACRAWL_POLICY_DIR: policies,
+      ...(redisUrl === null ? {} : { REDIS_URL: redisUrl }),
+    })) as Cluster;
+    database = new pg.Client(cluster.superUrl);
+    await database.connect();
+    for (const name of ["ann", "bob", "racer"]) await addReviewer(name, cluster.env);
+    await addReviewer("vera", cluster.env, "viewer");
+    [here, there] = await Promise.all([startService(cluster.env), startService(cluster.env)]);
+    [ann, bob, annThere] = await Promise.all([
+      signInAs("ann", service(here).adminUrl),
+      signInAs("bob", service(here).adminUrl),
+      signInAs("ann", service(there).adminUrl),
+    ]);
+    dc = clientOf(service(there), cluster.agentKey);
+  });
+  afterAll(async () => {
+    await dc?.close();
+    await discard(here);
+    await discard(there);
+    await database?.end();
+  });
+
+  const service = (one: ServiceProcess | undefined): ServiceProcess => one as ServiceProcess;
+  const clientOf = (one: ServiceProcess, apiKey: string, transport: "grpc" | "connect" = "grpc"): DataCrawl =>
+    new DataCrawl({
+      url: transport === "grpc" ? `http://127.0.0.1:${one.grpcPort}` : one.connectUrl,
+      apiKey,
+      transport,
+      timeoutMs: 20_000,
+    });
+  const question = (tool: string) => ({ tool, payload: { amount: 500 }, idempotencyKey: `${tool}-${++sequence}` });
+  const rowsOf = async (verdict: Verdict): Promise<Row[]> => {
+    const { rows } = await database.query(
+      `SELECT decision_id::text AS id, decision, reason, linked_decision_id::text AS linked, review_id::text AS review,
+         idempotency_key AS key
+       FROM audit_decisions WHERE decision_id = $1 OR linked_decision_id = $1 ORDER BY recorded_at, decision_id`,
+      [verdict.decisionId],
+    );
+    return rows as Row[];
+  };
+  const reviewOf = async (verdict: Verdict): Promise<string> => (await rowsOf(verdict))[0]?.review as string;
+  const codeOf = ({ body }: { body: Record<string, unknown> }): unknown => body["code"];
+
+  test("an agent waits, a person approves elsewhere, and the agent goes on under the same decision id", async () => {
+    const asked = question("refund");
+    const first = await dc.authorize(asked);
+    expect(first).toMatchObject({ decision: "needs_review", reason: "REVIEW_PENDING" });
+    const waiting = dc.waitForReview(first.decisionId, { timeoutMs: 60_000 });
+    const reviewId = await reviewOf(first);
+    const shown = await ann?.call("GetReview", { reviewId });
+    expect(shown?.body).toMatchObject({
+      payload: '{"amount":500}',
+      review: { agentId: "racer", tool: "refund", decisionId: first.decisionId, state: "REVIEW_STATE_OPEN" },
+    });
+    expect((await ann?.call("ApproveReview", { reviewId, comment: "called the customer" }))?.status).toBe(200);
+
+    const verdict = await waiting;
+    expect(verdict).toMatchObject({
+      decision: "allow",
+      reason: "REVIEW_APPROVED",
+      decisionId: first.decisionId,
+      source: "service",
+      tool: "refund",
+      idempotencyKey: asked.idempotencyKey,
+    });
+    expect(await dc.authorize(asked)).toMatchObject({
+      decision: "allow",
+      decisionId: first.decisionId,
+      replayed: true,
+    });
+    const rows = await rowsOf(first);
+    expect(rows).toMatchObject([
+      { id: first.decisionId, decision: "needs_review", reason: "REVIEW_PENDING", linked: null, review: reviewId },
+      { decision: "allow", reason: "REVIEW_APPROVED", linked: first.decisionId, review: reviewId },
+    ]);
+    const events = await database.query(
+      "SELECT kind, actor, decision_id::text AS id FROM audit_events WHERE subject = $1 AND kind LIKE 'review.%'",
+      [reviewId],
+    );
+    expect(events.rows).toEqual([{ kind: "review.approved", actor: "operator:ann", id: first.decisionId }]);
+    // The same request is another action under another key, and needs a review of its own.
+    const other = await dc.authorize({ ...asked, idempotencyKey: `${asked.idempotencyKey}-again` });
+    expect(other.reason).toBe("REVIEW_PENDING");
+  });
+
+  test("over Connect too, and a rejection is a deny", async () => {
+    await using over = clientOf(service(there), cluster.agentKey, "connect");
+    const first = await over.authorize(question("refund"));
+    const waiting = over.waitForReview(first.decisionId, { timeoutMs: 60_000 });
+    await bob?.call("RejectReview", { reviewId: await reviewOf(first), comment: "no" });
+    expect(await waiting).toMatchObject({ decision: "deny", reason: "REVIEW_REJECTED", decisionId: first.decisionId });
+  });
+
+  test("where two people must approve, neither the same one twice nor the socket is the second", async () => {
+    const asked = question("wire");
+    const first = await dc.authorize(asked);
+    const reviewId = await reviewOf(first);
+    const approve = { reviewId, comment: "fine" };
+    expect((await ann?.call("ApproveReview", approve))?.body).toMatchObject({ review: { state: "REVIEW_STATE_OPEN" } });
+    expect(codeOf((await annThere.call("ApproveReview", approve)) as never)).toBe("failed_precondition");
+    const socket = await cli(["review", "approve", reviewId, "--comment", "me"], {
+      ...cluster.env,
+      DATACRAWL_DATA_DIR: service(here).dataDir,
+    });
+    expect(socket).toMatchObject({ status: 1, stdout: "" });
+    expect(socket.stderr).toContain("named operator");
+    expect(await dc.authorize(asked)).toMatchObject({ reason: "REVIEW_PENDING" });
+    expect(await rowsOf(first)).toHaveLength(1);
+    expect((await bob?.call("ApproveReview", approve))?.body).toMatchObject({
+      review: { state: "REVIEW_STATE_APPROVED" },
+    });
+    expect(await dc.authorize(asked)).toMatchObject({ decision: "allow", decisionId: first.decisionId });
+    expect(await rowsOf(first)).toHaveLength(2);
+  });
+
+  test("who may not answer changes nothing, and is recorded", async () => {
+    const first = await dc.authorize(question("refund"));
+    const reviewId = await reviewOf(first);
+    const vera = await signInAs("vera", service(here).adminUrl);
+    const agent = await signInAs("racer", service(here).adminUrl);
+    for (const caller of [vera, agent]) {
+      const refused = await caller.call("ApproveReview", { reviewId, comment: "let me" });
+      expect(codeOf(refused)).toBe("permission_denied");
+    }
+    expect(await rowsOf(first)).toHaveLength(1);
+    const { rows } = await database.query(
+      "SELECT actor, detail FROM audit_events WHERE subject = $1 AND kind = 'admin.call' ORDER BY recorded_at",
+      [reviewId],
+    );
+    const refusals = (rows as { actor: string; detail: string }[]).filter(({ detail }) =>
+      detail.includes("NOT_PERMITTED"),
+    );
+    expect(refusals.map(({ actor }) => actor)).toEqual(["operator:vera", "operator:racer"]);
+  });
+
+  test("two people who answer at once through two replicas make one resolution", async () => {
+    for (let round = 0; round < 5; round++) {
+      const first = await dc.authorize(question("refund"));
+      const reviewId = await reviewOf(first);
+      const answers = await Promise.all([
+        annThere.call("ApproveReview", { reviewId, comment: "yes" }),
+        bob?.call("RejectReview", { reviewId, comment: "no" }),
+      ]);
+      expect(new Set(answers.map((answer) => answer?.status))).toEqual(new Set([200, 400]));
+      const rows = await rowsOf(first);
+      expect(rows).toHaveLength(2);
+      const approved = answers[0]?.status === 200;
+      expect(rows[1]?.reason).toBe(approved ? "REVIEW_APPROVED" : "REVIEW_REJECTED");
+    }
+  });
+
+  test("what nobody answers in time is denied, once, and stays so", async () => {
+    const asked = question("quick");
+    const first = await dc.authorize(asked);
+    const reviewId = await reviewOf(first);
+    const waits = [dc.waitForReview(first.decisionId), dc.waitForReview(first.decisionId)];
+    for (const verdict of await Promise.all(waits))
+      expect(verdict).toMatchObject({ decision: "deny", reason: "REVIEW_EXPIRED", decisionId: first.decisionId });
+    expect(codeOf((await ann?.call("ApproveReview", { reviewId, comment: "late" })) as never)).toBe(
+      "failed_precondition",
+    );
+    expect(await dc.authorize(asked)).toMatchObject({ reason: "REVIEW_EXPIRED", decisionId: first.decisionId });
+    expect((await rowsOf(first)).map(({ reason }) => reason)).toEqual(["REVIEW_PENDING", "REVIEW_EXPIRED"]);
+  });
+
+  test("an approval lapses: its key is denied from then on", async () => {
+    const asked = question("brief");
+    const first = await dc.authorize(asked);
+    await ann?.call("ApproveReview", { reviewId: await reviewOf(first), comment: "be quick" });
+    await waitUntil(async () => (await dc.authorize(asked)).decision === "deny", 20_000, "the approval does not lapse");
+    expect(await dc.authorize(asked)).toMatchObject({ reason: "REVIEW_EXPIRED", decisionId: first.decisionId });
+    expect((await rowsOf(first)).map(({ reason }) => reason)).toEqual([
+      "REVIEW_PENDING",
+      "REVIEW_APPROVED",
+      "REVIEW_EXPIRED",
+    ]);
+  });
+
+  test("a frozen agent is denied, whatever was approved; a watch ends with the deny", async () => {
+    const key = makeAgent("frosty", { ...cluster.env, DATACRAWL_DATA_DIR: service(here).dataDir });
+    await using frosty = clientOf(service(there), key);
+    const asked = question("refund");
+    const first = await frosty.authorize(asked);
+    const reviewId = await reviewOf(first);
+    const waiting = frosty.waitForReview(first.decisionId);
+    const freeze = ["agent", "freeze", "frosty", "--reason", "test"];
+    expect(await cli(freeze, { ...cluster.env, DATACRAWL_DATA_DIR: service(here).dataDir })).toMatchObject({
+      status: 0,
+    });
+    await sleep(1500);
+    expect((await ann?.call("ApproveReview", { reviewId, comment: "yes" }))?.status).toBe(200);
+    const verdict = await waiting;
+    expect(verdict).toMatchObject({ decision: "deny", reason: "AGENT_FROZEN", decisionId: first.decisionId });
+    expect(await frosty.authorize(asked)).toMatchObject({ decision: "deny", reason: "AGENT_FROZEN" });
+    const reasons = (await rowsOf(first)).map(({ reason }) => reason);
+    expect(reasons.toSorted((a, b) => a.localeCompare(b))).toEqual([
+      "AGENT_FROZEN",
+      "AGENT_FROZEN",
+      "REVIEW_APPROVED",
+      "REVIEW_PENDING",
+    ]);
+  });
+
+  test("nobody watches another agent's decision, or one that is none", async () => {
+    await using other = clientOf(service(there), makeAgent("other", cluster.env));
+    const { decisionId } = await dc.authorize(question("refund"));
+    for (const id of [decisionId, "0193a000-0000-7000-8000-000000000000"])
+      expect(await other.waitForReview(id)).toMatchObject({
+        decision: "deny",
+        reason: "REQUEST_REFUSED",
+        source: "guard",
+      });
+  });
+
+  test("a wait outlives the replica that it was on, and never its own time", async () => {
+    const port = await freePort();
+    const third = await startService({ ...cluster.env, DATACRAWL_GRPC_ADDR: `127.0.0.1:${port}` });
+    await using client = clientOf(third, cluster.agentKey);
+    const first = await client.authorize(question("refund"));
+    const reviewId = await reviewOf(first);
+    const waiting = client.waitForReview(first.decisionId, { timeoutMs: 60_000 });
+    await sleep(300);
+    await third.kill("SIGKILL");
+    const before = client.circuit;
+    expect(await client.waitForReview(first.decisionId, { timeoutMs: 700 })).toMatchObject({
+      decision: "deny",
+      source: "guard",
+    });
+    expect(client.circuit).toEqual(before);
+    await ann?.call("ApproveReview", { reviewId, comment: "while nobody could hear" });
+    const reborn = await startService({ ...cluster.env, DATACRAWL_GRPC_ADDR: `127.0.0.1:${port}` });
+    expect(await waiting).toMatchObject({ decision: "allow", decisionId: first.decisionId });
+    await discard(third);
+    // A watch that is open does not hold up the end of its service.
+    const pending = await client.authorize(question("refund"));
+    const cut = client.waitForReview(pending.decisionId, { timeoutMs: 3000 });
+    await sleep(300);
+    expect(await reborn.kill("SIGTERM")).toEqual({ code: 0, signal: null });
+    expect((await cut).decision).not.toBe("allow");
+    await discard(reborn);
+  });
+
+  // Last: it changes the policy for all.
+  test("under another policy an approval is void, and an open review is not approved any more", async () => {
+    const [approved, open] = [question("refund"), question("refund")];
+    const [first, pending] = [await dc.authorize(approved), await dc.authorize(open)];
+    await ann?.call("ApproveReview", { reviewId: await reviewOf(first), comment: "yes" });
+    expect((await dc.authorize(approved)).decision).toBe("allow");
+    writeReviewPolicies(policies, "changed");
+    for (const one of [here, there]) service(one).child.kill("SIGHUP");
+    await waitUntil(async () => (await dc.authorize(approved)).decision === "deny", 20_000, "the approval is not void");
+    expect(await dc.authorize(approved)).toMatchObject({ reason: "REVIEW_EXPIRED", decisionId: first.decisionId });
+    await waitUntil(
+      async () => {
+        const answer = await ann?.call("ApproveReview", { reviewId: await reviewOf(pending), comment: "yes" });
+        return String(answer?.body["message"]).includes("policy");
+      },
+      20_000,
+      "it is approved under another policy",
+    );
+    expect(await dc.authorize(open)).toMatchObject({ reason: "REVIEW_PENDING" });
+    // Back again: what is void stays void.
+    writeReviewPolicies(policies);
+    for (const one of [here, there]) service(one).child.kill("SIGHUP");
+    await waitUntil(
+      async () => (await dc.authorize(question("refund"))).policyVersion === first.policyVersion,
+      20_000,
+      "the policy is not back",
+    );
+    expect(await dc.authorize(approved)).toMatchObject({ reason: "REVIEW_EXPIRED" });
+    expect(await rowsOf(first)).toHaveLength(3);
+  });
+});
