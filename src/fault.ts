@@ -36,6 +36,7 @@ export const STATUS_OF = {
   AGENT_KEY_UNKNOWN: "not_found",
   DECISION_UNKNOWN: "not_found",
   WEBHOOK_MESSAGE_UNKNOWN: "not_found",
+  POLICY_UNKNOWN: "not_found",
   OPERATOR_UNKNOWN: "not_found",
   REVIEW_UNKNOWN: "not_found",
   AGENT_EXISTS: "already_exists",

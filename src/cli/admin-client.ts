@@ -25,14 +25,17 @@ type Credential = Map<"authorization" | "cookie", string>;
 /**
  * Runs `work` with AdminService: the one at `--admin-url`, or the running service's through its socket, or else on the store
  * itself. With `--as` a session of that operator is begun for it, and ended afterwards.
+ *
+ * @param needsService for what lasts: not on an embedded store itself, which no service could open meanwhile
  */
 export async function withAdmin<Result>(
   io: Io,
   work: (admin: Client<typeof AdminService>) => Promise<Result>,
+  needsService = false,
 ): Promise<Result> {
   const { as } = io.adminFlags();
   const credential: Credential = new Map();
-  return await withTransport(io, credential, async (transport) => {
+  return await withTransport(io, credential, needsService, async (transport) => {
     const admin = createClient(AdminService, transport);
     if (as === undefined) return await work(admin);
     const sessions = createClient(SessionService, transport);
@@ -70,6 +73,7 @@ export function lineOf(input: string): string {
 async function withTransport<Result>(
   io: Io,
   credential: Credential,
+  needsService: boolean,
   work: (transport: Transport) => Promise<Result>,
 ): Promise<Result> {
   const authenticate: Interceptor = (next) => (request) => {
@@ -92,6 +96,9 @@ async function withTransport<Result>(
     return await work(
       createConnectTransport({ baseUrl: "http://admin.sock", httpVersion: "1.1", nodeOptions, interceptors }),
     );
+  }
+  if (needsService && config.databaseUrl === null) {
+    throw new UsageError([`no service listens at ${config.adminSocket}: start it, or name one with --admin-url`]);
   }
   return await withOwnStore(config, io, interceptors, work);
 }

@@ -4,6 +4,7 @@ import { DecisionSchema, ReasonSchema, SourceSchema } from "../../gen/datacrawl/
 import { DECISION_COLUMNS } from "../audit/record.ts";
 import { isoMicros } from "../clock.ts";
 import { withAdmin } from "./admin-client.ts";
+import { findingJson, findingText, ruleJson } from "./findings.ts";
 import { checkCommands } from "./audit-check.ts";
 import { addSealCommands } from "./audit-seals.ts";
 import { ExitCode, type Io } from "./io.ts";
@@ -28,7 +29,10 @@ export async function showDecision(io: Io, decisionId: string, flags: { readonly
   const response = await withAdmin(io, (admin) => admin.getDecision({ decisionId }));
   const shown = shownOf(response);
   if (flags.json) outJson(io, shown);
-  else describe(io, shown);
+  else {
+    describe(io, shown);
+    explain(io, response);
+  }
   if (!shown.hashMatches) io.exit(ExitCode.failed);
 }
 
@@ -40,6 +44,12 @@ interface Shown {
   readonly hashMatches: boolean;
   readonly payload: unknown;
   readonly payloadSalt: string | null;
+  /** The deciding rule, and every rule about the tool with what its condition saw, as far as that can be told. */
+  readonly explanation: {
+    readonly rule: object | null;
+    readonly findings: readonly object[];
+    readonly unavailable: string;
+  };
   readonly linked: readonly { readonly decisionId: string; readonly recordedAt: string; readonly reason: string }[];
 }
 
@@ -53,6 +63,11 @@ function shownOf(response: GetDecisionResponse): Shown {
     hashMatches: hash === recomputedHash,
     payload: response.payload === undefined ? null : (JSON.parse(response.payload) as unknown),
     payloadSalt: response.payloadSalt === undefined ? null : hex(response.payloadSalt),
+    explanation: {
+      rule: response.explanation?.rule === undefined ? null : ruleJson(response.explanation.rule),
+      findings: (response.explanation?.findings ?? []).map(findingJson),
+      unavailable: response.explanation?.unavailable ?? "",
+    },
     linked: response.linked.map(({ decisionId, recordedAtUs, reason }) => ({
       decisionId,
       recordedAt: isoMicros(Number(recordedAtUs)),
@@ -91,6 +106,16 @@ function describe(io: Io, shown: Shown): void {
   for (const { decisionId, recordedAt, reason } of shown.linked)
     io.out(`${"linked".padEnd(20)}${decisionId}  ${recordedAt}  ${reason}\n`);
   io.out(`${"hash".padEnd(20)}${shown.hash} ${shown.hashMatches ? "(matches the row)" : "(DOES NOT MATCH THE ROW)"}\n`);
+}
+
+function explain(io: Io, { explanation }: GetDecisionResponse): void {
+  if (explanation === undefined) return;
+  const { rule, findings, unavailable } = explanation;
+  io.out("\nwhy (computed now; not part of the trail)\n");
+  if (findings.length === 0 && rule !== undefined)
+    io.out(`${rule.source.split("\n").map(printable).join("\n")}\n  at ${printable(rule.file)}:${rule.line}\n`);
+  for (const finding of findings) io.out(findingText(finding));
+  if (unavailable !== "") io.out(`not available: ${printable(unavailable)}\n`);
 }
 
 function hex(bytes: Uint8Array): string {

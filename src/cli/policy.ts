@@ -6,6 +6,7 @@ import { type Explanation, inspectPolicies, loadBundle } from "../policy/bundle.
 import { readRuleTests, type RuleTestResult, runRuleTest } from "../policy/rule-test.ts";
 import { formatProblem } from "../policy/yaml.ts";
 import { ExitCode, type Io } from "./io.ts";
+import { addServiceCommands } from "./policy-service.ts";
 
 interface Format {
   readonly json?: true;
@@ -18,7 +19,10 @@ interface ExplainOptions extends Format {
   readonly policyDir?: string;
 }
 
-/** `datacrawl policy check|test|explain`: for those who write rules. It asks no service, and nothing is recorded. */
+/**
+ * `datacrawl policy check|test|explain`: for those who write rules; they ask no service. `active|versions|test-request` ask the
+ * service. Nothing is recorded as a decision.
+ */
 export function policyCommand(io: Io): Command {
   const command = new Command("policy").description("Check, test and explain the rules.");
   command
@@ -42,6 +46,7 @@ export function policyCommand(io: Io): Command {
     .option("--policy-dir <dir>", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
     .option("--json", "print one JSON value")
     .action((options: ExplainOptions) => explain(io, options));
+  addServiceCommands(command, io);
   return command;
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Judgement } from "../decision.ts";
 import { UsageError } from "../fault.ts";
@@ -17,11 +17,19 @@ export interface PolicyInput {
   readonly payload: JsonObject;
 }
 
+/** A file of rules, by its name without directories. */
+export interface PolicyFile {
+  readonly name: string;
+  readonly text: string;
+}
+
 /** A directory of rules, checked and compiled whole. Immutable. */
 export interface Bundle {
   /** `sha256:` and 64 hex digits: the digest of what rules and redactions say, so that comments and line breaks do not change it. */
   readonly version: string;
   readonly rules: readonly Rule[];
+  /** What it was read from. */
+  readonly files: readonly PolicyFile[];
   /** What of a payload must not be stored. */
   readonly redaction: Redaction;
   /** Never throws: what cannot be decided is denied. */
@@ -59,36 +67,56 @@ export async function loadBundle(dir: string): Promise<Bundle> {
 export async function inspectPolicies(dir: string): Promise<Inspection> {
   const { files, problems: listing, warnings: ignored } = await listPolicyFiles(dir);
   const problems = [...listing];
-  const warnings = [...ignored];
-  const rules: Rule[] = [];
-  const redact: RedactRule[] = [];
+  const texts: { path: string; text: string }[] = [];
   for (const path of files.filter((file) => !isTestFile(file))) {
     const text = await readText(path);
-    const read =
-      typeof text === "string" ? readRules(path, text) : { rules: [], redact: [], problems: [text], warnings: [] };
-    rules.push(...read.rules);
-    redact.push(...read.redact);
-    problems.push(...read.problems);
-    warnings.push(...read.warnings);
+    if (typeof text === "string") texts.push({ path, text });
+    else problems.push(text);
   }
-  problems.push(...repeatedIds(rules));
+  const read = inspectTexts(texts, dir, problems);
+  return { ...read, warnings: [...ignored, ...read.warnings] };
+}
+
+/** The same for files that are at hand. */
+export function inspectFiles(files: readonly PolicyFile[]): Inspection {
+  return inspectTexts(
+    files.map(({ name, text }) => ({ path: name, text })),
+    "policies",
+    [],
+  );
+}
+
+/** @param earlier problems that there are already */
+function inspectTexts(
+  files: readonly { readonly path: string; readonly text: string }[],
+  dir: string,
+  earlier: readonly Problem[],
+): Inspection {
+  const read = files.map(({ path, text }) => readRules(path, text));
+  const rules = read.flatMap((file) => file.rules);
+  const redact = read.flatMap((file) => file.redact);
+  const warnings = read.flatMap((file) => file.warnings);
+  const problems = [...earlier, ...read.flatMap((file) => file.problems), ...repeatedIds(rules)];
   if (rules.length === 0 && problems.length === 0) {
     problems.push(
       problemOf(dir, "there are no rules here, so every call would be denied; write a file such as rules.yaml"),
     );
   }
-  return { bundle: problems.length === 0 ? new RuleBundle(rules, redact) : null, problems, warnings };
+  const named = files.map(({ path, text }) => ({ name: basename(path), text }));
+  return { bundle: problems.length === 0 ? new RuleBundle(rules, redact, named) : null, problems, warnings };
 }
 
 class RuleBundle implements Bundle {
   readonly version: string;
   readonly rules: readonly Rule[];
+  readonly files: readonly PolicyFile[];
   readonly redaction: Redaction;
   readonly #engine: Engine;
 
-  constructor(rules: readonly Rule[], redact: readonly RedactRule[]) {
+  constructor(rules: readonly Rule[], redact: readonly RedactRule[], files: readonly PolicyFile[]) {
     this.version = versionOf(rules, redact);
     this.rules = rules;
+    this.files = files;
     this.redaction = new Redaction(redact);
     this.#engine = new Engine(rules);
   }

@@ -12,6 +12,8 @@ export interface Condition {
   readonly source: string;
   /** True, false, or a failure. */
   readonly test: Run;
+  /** Fields of the payload that it reads, such as `payload.to[0]`. */
+  readonly reads: readonly string[];
   /** Fields of the payload that it reads without asking `has()` first, each with its place in the source. */
   readonly unguarded: readonly Complaint[];
 }
@@ -39,8 +41,12 @@ export function compileCondition(source: string): CompiledCondition {
   if (scope.complaints.length > 0) return { kind: "refused", complaints: scope.complaints };
   return {
     kind: "condition",
-    condition: { source, test: run, unguarded: unguarded(scope) },
+    condition: { source, test: run, reads: readsOf(scope), unguarded: unguarded(scope) },
   };
+}
+
+function readsOf(scope: Scope): string[] {
+  return [...scope.reads.keys()].filter((path) => /^payload[.[]/.test(path));
 }
 
 function refuse(offset: number, message: string): CompiledCondition {

@@ -33,6 +33,7 @@ import { reloadGrantKeys } from "../store/keys.ts";
 import type { Store } from "../store/open.ts";
 import { SqlRecordStore } from "../store/records.ts";
 import { SqlReviewStore } from "../store/reviews.ts";
+import { SqlPolicyBundles } from "../store/policy-bundles.ts";
 import { openRedis } from "../store/redis.ts";
 import { SqlSessionStore } from "../store/sessions.ts";
 import { openAdmin } from "./admin/operations.ts";
@@ -77,10 +78,18 @@ export async function openService(config: Config, store: Store, log: Log, metric
 
   const policies = await openPolicySource(config.policyDir, {
     onChange: (event) => {
-      if (event.kind === "activated") log.info({ policyVersion: event.version }, "policies activated");
-      else log.error({ problems: event.problems }, "policies refused; the last good ones stay active");
+      if (event.kind === "activated") {
+        log.info({ policyVersion: event.version }, "policies activated");
+        keepPolicies().catch((error: unknown) =>
+          log.warn({ cause: String(error) }, "the policies' text was not kept yet"),
+        );
+      } else log.error({ problems: event.problems }, "policies refused; the last good ones stay active");
     },
   });
+  const bundles = new SqlPolicyBundles(database);
+  // Again and again: while the database is down nothing is decided that these policies would have to explain.
+  const keepPolicies = (): Promise<void> => bundles.keep(policies.current.version, policies.current.files);
+  await keepPolicies();
   const directory = new AgentDirectory({
     store: new SqlAgentStore(database),
     monotonic,
@@ -119,7 +128,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     process: {
       queueDepth: () => writer.depth,
       latency: () => latencies.quantiles,
-      policyVersion: () => policies.current.version,
+      policies: () => policies,
       onFeedError: (error) => log.warn({ cause: String(error) }, "the trail could not be followed for operators"),
       reviewResolved: resolved,
     },
@@ -194,6 +203,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const chores = new Chores((name, error) => log.error({ chore: name, cause: String(error) }, "a chore failed"));
   chores.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());
   chores.every(60_000, "record refused credentials", recordRefusals);
+  chores.every(60_000, "keep the policies' text", keepPolicies);
   chores.every(60_000, "record refused operators", () => admin.trail.report());
   chores.every(3_600_000, "purge ended sessions", () => sessions.purge(SESSION_LIFETIME));
   chores.every(SEAL_EVERY_MS, "seal the audit trail", () => trail.keeper.turn());

@@ -20,6 +20,7 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
   guard_records: "SELECT, INSERT",
   circuit_orders: "SELECT, INSERT",
   circuit_commands: "SELECT, INSERT",
+  policy_bundles: "SELECT, INSERT",
   guard_circuits: "SELECT, INSERT, UPDATE, DELETE",
   operators: "SELECT, INSERT, UPDATE",
   operator_sessions: "SELECT, INSERT, UPDATE, DELETE",

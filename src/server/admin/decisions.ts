@@ -2,15 +2,21 @@ import { create } from "@bufbuild/protobuf";
 import { type AuditDecision, AuditDecisionSchema } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
+import type { PolicyOperations } from "../../admin/policies.ts";
 import type { DecisionRow } from "../../audit/record.ts";
 import { timestampOf } from "../timestamp.ts";
 import { DECISION, filterOf, present, REASON, SOURCE, summaryMessage } from "./decision-messages.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit } from "./paging.ts";
+import { explanationMessage } from "./policies.ts";
 
 type DecisionMethods = Pick<AdminMethods, "getDecision" | "listDecisions">;
 
-export function decisionMethods(operations: AdminOperations, search: DecisionSearch): DecisionMethods {
+export function decisionMethods(
+  operations: AdminOperations,
+  search: DecisionSearch,
+  policies: PolicyOperations,
+): DecisionMethods {
   return {
     async listDecisions({ filter, pageSize, pageToken }) {
       const limit = pageLimit(pageSize);
@@ -34,6 +40,7 @@ export function decisionMethods(operations: AdminOperations, search: DecisionSea
         computedHash: new Uint8Array(computedHash),
         ...(payload === null ? {} : { payload: payload.canonical, payloadSalt: new Uint8Array(payload.salt) }),
         linked: linked.map(summaryMessage),
+        explanation: explanationMessage(await policies.explain(row, payload?.canonical ?? null)),
       };
     },
   };

@@ -7,6 +7,7 @@ import { DecisionFeed } from "../../admin/decision-feed.ts";
 import { DecisionSearch } from "../../admin/decision-search.ts";
 import { AdminOperations, type AdminPorts } from "../../admin/operations.ts";
 import { OverviewReader, type ProcessFigures } from "../../admin/overview.ts";
+import { type ActivePolicies, PolicyOperations } from "../../admin/policies.ts";
 import { PositionTokens } from "../../admin/position.ts";
 import { Sessions } from "../../admin/sessions.ts";
 import type { OperatorTokens } from "../../admin/tokens.ts";
@@ -17,7 +18,9 @@ import { TotpSeal } from "../../authn/totp.ts";
 import { type Micros, systemClock } from "../../clock.ts";
 import { ReviewOperations, type ReviewOperationsPorts } from "../../admin/reviews.ts";
 import { Reviews } from "../../authorize/reviews.ts";
+import { deriveDigestKeys } from "../../idempotency/key.ts";
 import { RandomPool } from "../../ids.ts";
+import { tryApart } from "../../policy/apart.ts";
 import { SqlAgentStore } from "../../store/agents.ts";
 import { SqlCircuitCommands } from "../../store/circuit-commands.ts";
 import { SqlCircuitOrders } from "../../store/circuit-orders.ts";
@@ -26,6 +29,7 @@ import { SqlDecisionReader } from "../../store/decisions.ts";
 import { SqlEventStore } from "../../store/events.ts";
 import { SqlGuardRecords } from "../../store/guard-records.ts";
 import type { Store } from "../../store/open.ts";
+import { SqlPolicyBundles } from "../../store/policy-bundles.ts";
 import { SqlOverview } from "../../store/overview.ts";
 import { SqlOperatorStore } from "../../store/operators.ts";
 import { SqlSessionStore } from "../../store/sessions.ts";
@@ -41,7 +45,9 @@ import type { Admin } from "./service.ts";
 /** How many rows of the trail one statement may look at: some ten milliseconds' worth. */
 const ROWS_AT_ONCE = { postgres: 20_000, embedded: 2_000 } as const;
 /** What a running service adds. */
-export interface ProcessPorts extends ProcessFigures {
+export interface ProcessPorts extends Omit<ProcessFigures, "policyVersion"> {
+  /** The policies in force; null where no service runs. */
+  readonly policies: () => ActivePolicies | null;
   /** Told of each failure to follow the trail. */
   readonly onFeedError: (error: unknown) => void;
   /** Told of each review that is not open any more. */
@@ -51,7 +57,7 @@ export interface ProcessPorts extends ProcessFigures {
 const NO_SERVICE: ProcessPorts = {
   queueDepth: () => 0,
   latency: () => null,
-  policyVersion: () => "",
+  policies: () => null,
   onFeedError: () => undefined,
   reviewResolved: () => undefined,
 };
@@ -91,9 +97,15 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     orders: figures,
     reviews,
     verifications: { last: async () => null },
-    process,
+    process: { ...process, policyVersion: () => process.policies()?.current.version ?? "" },
     now,
     monotonic,
+  });
+  const policies = new PolicyOperations({
+    active: process.policies,
+    bundles: new SqlPolicyBundles(database),
+    tryApart,
+    digestKeys: deriveDigestKeys(store.keys.hmac),
   });
   const feed = new DecisionFeed({ trail, now, onError: process.onFeedError });
   const rotateKey = async (): Promise<string> =>
@@ -101,6 +113,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   return {
     operations: new AdminOperations({ agents, decisions, agentChanged, ...shared }),
     search,
+    policies,
     watches: { feed, search, overviews, tokens, now },
     streams: new StreamShares(),
     bypass: new BypassOperations({ orders, agents, grantKeys: () => store.keys.grants, ...shared }),
@@ -111,7 +124,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
       due,
       tokens,
       // Without a service there is no policy in force.
-      policyVersion: () => process.policyVersion() || null,
+      policyVersion: () => process.policies()?.current.version ?? null,
       resolved,
       ...shared,
     }),

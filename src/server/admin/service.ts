@@ -16,6 +16,7 @@ import { actorOf, type Caller } from "../../admin/caller.ts";
 import type { CircuitOperations } from "../../admin/circuits.ts";
 import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
+import type { PolicyOperations } from "../../admin/policies.ts";
 import type { WatchPorts } from "../../admin/watch.ts";
 import type { WebhookOperations } from "../../admin/webhooks.ts";
 import type { Micros } from "../../clock.ts";
@@ -34,6 +35,7 @@ import { type Door, fromOf, type Identities, identify, refuseCrossSite } from ".
 import type { AdminMethods } from "./methods.ts";
 import { operatorMethods } from "./operators.ts";
 import { overviewMethods } from "./overview.ts";
+import { policyMethods } from "./policies.ts";
 import { type SessionMethods, sessionMethods } from "./sessions.ts";
 import { webhookMethods } from "./webhooks.ts";
 import { reviewMethods } from "./reviews.ts";
@@ -42,6 +44,7 @@ import { reviewMethods } from "./reviews.ts";
 export interface Admin extends Identities {
   readonly operations: AdminOperations;
   readonly search: DecisionSearch;
+  readonly policies: PolicyOperations;
   readonly watches: WatchPorts;
   readonly bypass: BypassOperations;
   readonly circuits: CircuitOperations;
@@ -81,7 +84,8 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...agentMethods(admin.operations, admin.bypass),
     ...bypassMethods(admin.bypass),
     ...circuitMethods(admin.circuits, admin.bypass),
-    ...decisionMethods(admin.operations, admin.search),
+    ...decisionMethods(admin.operations, admin.search, admin.policies),
+    ...policyMethods(admin.policies),
     ...operatorMethods(admin.accounts),
     ...overviewMethods(admin.watches),
     ...auditMethods(admin.audit, admin.sealing),

@@ -7,6 +7,7 @@ import { webhooks } from "./0006-webhooks.ts";
 import { seals } from "./0007-seals.ts";
 import { agentIdentity } from "./0009-agent-identity.ts";
 import { circuitCommands } from "./0015-circuit-commands.ts";
+import { policyBundles } from "./0016-policy-bundles.ts";
 
 export interface Migration {
   readonly id: number;
@@ -25,4 +26,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 7, name: "seals", sql: seals },
   { id: 9, name: "agent-identity", sql: agentIdentity },
   { id: 15, name: "circuit-commands", sql: circuitCommands },
+  { id: 16, name: "policy-bundles", sql: policyBundles },
 ];

@@ -1,0 +1,154 @@
+import { readFileSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
+import { type Command, InvalidArgumentError } from "commander";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { Decision, DecisionSchema, ReasonSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import type { PolicyVersion, TestPolicyResponse } from "../../gen/datacrawl/authz/v1/policies_pb.ts";
+import { isTestFile, listPolicyFiles } from "../policy/bundle.ts";
+import { withAdmin } from "./admin-client.ts";
+import { findingJson, findingText, ruleJson } from "./findings.ts";
+import { ExitCode, type Io } from "./io.ts";
+import { outJson, outTable, printable, wordOf } from "./output.ts";
+
+interface TestFlags {
+  readonly tool: string;
+  readonly payload: JsonObject;
+  readonly agent: string;
+  readonly policyVersion?: string;
+  readonly dir?: string;
+  readonly json?: true;
+}
+
+/** `datacrawl policy active|versions|test-request`. */
+export function addServiceCommands(command: Command, io: Io): void {
+  command
+    .command("active")
+    .description("Show the policies that the service has in force, or an earlier version of them.")
+    .option("--policy-version <version>", 'an earlier version, "sha256:…"')
+    .option("--json", "print one JSON value, with the files' text")
+    .addHelpText("after", "\nExample:\n  datacrawl policy active --json | jq -r '.files[].text'\n")
+    .action((flags: { readonly policyVersion?: string; readonly json?: true }) => showPolicies(io, flags));
+  command
+    .command("versions")
+    .description("List the versions of the policies that services have used, newest first.")
+    .option("--json", "print a list of versions")
+    .action(async (flags: { readonly json?: true }) => {
+      const versions = await allVersions(io);
+      if (flags.json) return outJson(io, versions.map(versionJson));
+      const rows = versions.map((one) => [timeOf(one.firstSeen), one.active ? "active" : "", one.version]);
+      outTable(io, ["FIRST SEEN", "", "VERSION"], rows);
+    });
+  command
+    .command("test-request")
+    .description(
+      "Ask the service what policies make of a request, without a decision. Exits 0 allow, 2 deny, 3 needs_review.",
+    )
+    .requiredOption("--tool <name>", "the tool that is called")
+    .requiredOption("--payload <json>", "what it is called with, a JSON object", parsePayload)
+    .option("--agent <id>", "the agent that calls", "any-agent")
+    .option("--policy-version <version>", "policies that a service has used; without it those in force")
+    .option("--dir <dir>", "policies of this directory; at most 64 KiB")
+    .option("--json", "print one JSON value")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  datacrawl policy test-request --tool stripe.refund --payload '{"amount":50,"currency":"EUR"}'
+  datacrawl policy test-request --tool stripe.refund --payload '{"amount":50}' --dir ./new-policies
+`,
+    )
+    .action((flags: TestFlags) => testRequest(io, flags));
+}
+
+async function showPolicies(io: Io, flags: { readonly policyVersion?: string; readonly json?: true }): Promise<void> {
+  const found = await withAdmin(io, (admin) => admin.getPolicies({ version: flags.policyVersion ?? "" }));
+  const { version, active, problem, firstSeen, files, rules } = found;
+  if (flags.json) {
+    const named = files.map(({ name, text }) => ({ name, text }));
+    outJson(io, { version, active, problem, firstSeen: timeOf(firstSeen), files: named, rules: rules.map(ruleJson) });
+    return;
+  }
+  io.out(`${printable(version)}  ${active ? "in force" : "not in force"}, first seen ${timeOf(firstSeen)}\n`);
+  if (problem !== "") io.err(`Newer files are refused: ${problem.split("\n").map(printable).join("\n")}\n`);
+  const cells = rules.map((rule) => [
+    rule.ruleId,
+    rule.effect,
+    rule.tools.join(" "),
+    rule.agents.join(" "),
+    `${rule.file}:${rule.line}`,
+  ]);
+  outTable(io, ["RULE", "EFFECT", "TOOLS", "AGENTS", "AT"], cells);
+}
+
+async function allVersions(io: Io): Promise<PolicyVersion[]> {
+  return await withAdmin(io, async (admin) => {
+    const all: PolicyVersion[] = [];
+    for (let pageToken = ""; ; ) {
+      const page = await admin.listPolicyVersions({ pageSize: 1000, pageToken });
+      all.push(...page.versions);
+      pageToken = page.nextPageToken;
+      if (pageToken === "") return all;
+    }
+  });
+}
+
+async function testRequest(io: Io, flags: TestFlags): Promise<void> {
+  const files = flags.dir === undefined ? [] : await filesOf(io, flags.dir);
+  const { agent: agentId, tool, payload, policyVersion: version = "" } = flags;
+  const tried = await withAdmin(io, (admin) => admin.testPolicy({ files, version, agentId, tool, payload }));
+  if (flags.json) outJson(io, trialJson(tried));
+  else if (tried.problems.length === 0) describe(io, tried);
+  for (const problem of tried.problems) io.err(`${printable(problem)}\n`);
+  io.exit(tried.problems.length > 0 ? ExitCode.failed : (EXIT.get(tried.decision) ?? ExitCode.failed));
+}
+
+const EXIT: ReadonlyMap<Decision, ExitCode> = new Map([
+  [Decision.ALLOW, ExitCode.ok],
+  [Decision.DENY, ExitCode.deny],
+  [Decision.NEEDS_REVIEW, ExitCode.needsReview],
+]);
+
+async function filesOf(io: Io, dir: string): Promise<{ name: string; text: string }[]> {
+  const { files } = await listPolicyFiles(resolve(io.cwd, dir));
+  return files
+    .filter((path) => !isTestFile(path))
+    .map((path) => ({ name: basename(path), text: readFileSync(path, "utf8") }));
+}
+
+function describe(io: Io, tried: TestPolicyResponse): void {
+  const { decision, reason, message, policyVersion } = trialJson(tried);
+  for (const finding of tried.findings) io.out(findingText(finding));
+  io.out(`\n${decision.toUpperCase()}  ${reason}: ${printable(message)}\npolicy ${printable(policyVersion)}\n`);
+}
+
+function trialJson({ decision, reason, message, ruleId, policyVersion, findings, problems }: TestPolicyResponse) {
+  return {
+    decision: wordOf(DecisionSchema, decision).toLowerCase(),
+    reason: wordOf(ReasonSchema, reason),
+    message,
+    ruleId: ruleId === "" ? null : ruleId,
+    policyVersion,
+    findings: findings.map(findingJson),
+    problems,
+  };
+}
+
+function versionJson({ version, firstSeen, active }: PolicyVersion) {
+  return { version, firstSeen: timeOf(firstSeen), active };
+}
+
+function parsePayload(text: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = null;
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as JsonObject;
+  throw new InvalidArgumentError('Write a JSON object, such as {"amount":50}.');
+}
+
+function timeOf(time: Timestamp | undefined): string {
+  return time === undefined ? "" : timestampDate(time).toISOString();
+}

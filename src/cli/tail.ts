@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Client, Code, ConnectError } from "@connectrpc/connect";
+import { Command } from "commander";
+import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { DecisionSummary } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
+import { withAdmin } from "./admin-client.ts";
+import { decisionCells, decisionJson } from "./decision.ts";
+import { type FilterFlags, filterOf, withFilter } from "./decision-filter.ts";
+import type { Io } from "./io.ts";
+import { printable } from "./output.ts";
+
+interface TailFlags extends FilterFlags {
+  readonly json?: true;
+}
+
+/** The service says something every 5 seconds. */
+const SILENCE_MS = 15_000;
+const RETRY_MS = 1000;
+/** A watch that resumes repeats the last minute; of that many decisions it is known which have been shown. */
+const REMEMBERED = 20_000;
+const WIDTHS = [27, 12, 22, 16, 24];
+
+/** `datacrawl tail`. */
+export function tailCommand(io: Io): Command {
+  return withFilter(new Command("tail"))
+    .description("Follow decisions as they are recorded, on any replica, until Ctrl-C.")
+    .option("--json", "print a JSON value a line for each")
+    .addHelpText(
+      "after",
+      `
+Says on stderr when it has lost touch, and when decisions were left out because they came too fast.
+
+Examples:
+  datacrawl tail --decision deny
+  datacrawl tail --agent billing-1 --json | jq -r .tool
+`,
+    )
+    .action((flags: TailFlags) => withAdmin(io, (admin) => new Tail(io, admin, flags).follow(), true));
+}
+
+class Tail {
+  readonly #io: Io;
+  readonly #admin: Client<typeof AdminService>;
+  readonly #flags: TailFlags;
+  readonly #shown = new Set<string>();
+  #resumeToken = "";
+  #lost = false;
+
+  constructor(io: Io, admin: Client<typeof AdminService>, flags: TailFlags) {
+    this.#io = io;
+    this.#admin = admin;
+    this.#flags = flags;
+  }
+
+  /** Resolves never; rejects with what trying again does not help against. */
+  async follow(): Promise<never> {
+    for (;;) {
+      try {
+        await this.#watch();
+      } catch (error) {
+        const { code, rawMessage } = ConnectError.from(error);
+        if (FINAL.has(code)) throw error;
+        // An hour has passed: that is how long a watch lasts.
+        if (!this.#lost && code !== Code.DeadlineExceeded) this.#io.err(`Lost touch: ${printable(rawMessage)}\n`);
+        this.#lost ||= code !== Code.DeadlineExceeded;
+        await sleep(RETRY_MS);
+      }
+    }
+  }
+
+  async #watch(): Promise<void> {
+    const silence = new AbortController();
+    const quiet = setTimeout(() => silence.abort(new Error("nothing heard for 15 s")), SILENCE_MS);
+    const request = { decisions: filterOf(this.#flags), resumeToken: this.#resumeToken };
+    try {
+      for await (const message of this.#admin.watchAdmin(request, { signal: silence.signal })) {
+        quiet.refresh();
+        if (this.#lost) this.#io.err("In touch again.\n");
+        this.#lost = false;
+        this.#resumeToken = message.resumeToken;
+        if (message.gap) this.#io.err("Decisions were left out here: `datacrawl decision list` has them.\n");
+        for (const decision of message.decisions) this.#show(decision);
+      }
+    } finally {
+      clearTimeout(quiet);
+    }
+  }
+
+  #show(decision: DecisionSummary): void {
+    if (this.#shown.has(decision.decisionId)) return;
+    this.#shown.add(decision.decisionId);
+    for (const oldest of this.#shown) {
+      if (this.#shown.size <= REMEMBERED) break;
+      this.#shown.delete(oldest);
+    }
+    const line = this.#flags.json
+      ? printable(JSON.stringify(decisionJson(decision)))
+      : decisionCells(decision)
+          .map((cell, column) => printable(cell).padEnd(WIDTHS[column] ?? 0))
+          .join("  ");
+    this.#io.out(`${line}\n`);
+  }
+}
+
+const FINAL: ReadonlySet<Code> = new Set([
+  Code.InvalidArgument,
+  Code.PermissionDenied,
+  Code.Unauthenticated,
+  Code.Unimplemented,
+  Code.NotFound,
+]);

@@ -1,0 +1,105 @@
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { basename } from "node:path";
+import { canonicalJson } from "../canonical-json.ts";
+import type { Judgement } from "../decision.ts";
+import type { Bundle, PolicyFile } from "./bundle.ts";
+import type { Finding } from "./engine.ts";
+import type { Effect, Rule } from "./rule.ts";
+
+/** A rule as it was written. Plain data, as all of this file's types. */
+export interface RuleView {
+  readonly ruleId: string;
+  readonly effect: Effect;
+  readonly tools: readonly string[];
+  readonly agents: readonly string[];
+  readonly when: string;
+  readonly description: string;
+  /** Without directories. */
+  readonly file: string;
+  readonly line: number;
+  /** Its lines of the file, up to the next rule. */
+  readonly source: string;
+}
+
+export interface FindingView {
+  readonly rule: RuleView;
+  readonly outcome: "matched" | "not_matched" | "error" | "other_agents";
+  readonly error: string;
+  readonly values: readonly ReadValue[];
+}
+
+/** What a condition reads of a payload; null if the payload lacks it. */
+export interface ReadValue {
+  readonly path: string;
+  readonly value: string | null;
+}
+
+export interface Trial {
+  readonly judgement: Judgement;
+  readonly version: string;
+  readonly findings: readonly FindingView[];
+}
+
+const MAX_VALUE = 500;
+
+/** What `bundle` makes of a request, and why. */
+export function tryPolicy(
+  bundle: Bundle,
+  request: { readonly agentId: string; readonly tool: string; readonly payload: JsonObject },
+): Trial {
+  const { judgement, version, findings } = bundle.explain(request);
+  return { judgement, version, findings: findings.map((finding) => findingView(bundle, finding, request.payload)) };
+}
+
+export function ruleView({ files, rules }: Bundle, rule: Rule): RuleView {
+  const { id, effect, tools, agents, condition, description, line } = rule;
+  const file = basename(rule.file);
+  const others = rules.filter((other) => basename(other.file) === file && other.line > line);
+  const end = Math.min(...others.map((other) => other.line));
+  return {
+    ruleId: id,
+    effect,
+    tools,
+    agents,
+    when: condition.source,
+    description: description ?? "",
+    file,
+    line,
+    source: linesOf(files, file, line, end),
+  };
+}
+
+function linesOf(files: readonly PolicyFile[], name: string, from: number, to: number): string {
+  const text = files.find((file) => file.name === name)?.text ?? "";
+  return text
+    .split("\n")
+    .slice(from - 1, to === Number.POSITIVE_INFINITY ? undefined : to - 1)
+    .join("\n")
+    .trimEnd();
+}
+
+function findingView(bundle: Bundle, { rule, outcome }: Finding, payload: JsonObject): FindingView {
+  const error = typeof outcome === "object" ? outcome.message : "";
+  const word = typeof outcome === "object" ? "error" : outcome === "skipped" ? "other_agents" : null;
+  return {
+    rule: ruleView(bundle, rule),
+    outcome: word ?? (outcome === true ? "matched" : "not_matched"),
+    error,
+    values: outcome === "skipped" ? [] : rule.condition.reads.map((path) => ({ path, value: valueAt(payload, path) })),
+  };
+}
+
+/** One step of a path: `.name`, `[0]` or `["a name"]`. */
+const STEP = /\.([A-Za-z_]\w*)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]/gy;
+
+function valueAt(payload: JsonObject, path: string): string | null {
+  let value: JsonValue | undefined = payload;
+  for (const [, name, index, quoted] of path.slice("payload".length).matchAll(STEP)) {
+    const key = name ?? index ?? (JSON.parse(quoted ?? '""') as string);
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return null;
+    value = (value as Readonly<Record<string, JsonValue>>)[key];
+  }
+  if (value === undefined) return null;
+  const text = canonicalJson(value, path, 64);
+  return text.length <= MAX_VALUE ? text : `${text.slice(0, MAX_VALUE)}…`.toWellFormed();
+}
