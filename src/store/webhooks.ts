@@ -30,7 +30,8 @@ export class SqlOutbox implements Outbox {
     const sql = source === "event" ? EVENT : DECISION;
     const [row] = await this.#database.query<SourceRow>(sql, [sourceId, String(recordedAt)]);
     if (row === undefined) return null;
-    return { ...row, kind: source, recordedAt } as unknown as Source;
+    const expiresAt = row["expiresAt"] ?? null;
+    return { ...row, kind: source, recordedAt, expiresAt: expiresAt && Number(expiresAt) } as unknown as Source;
   }
 
   async delivered(message: Leased): Promise<void> {
@@ -126,8 +127,10 @@ FROM audit_events WHERE event_id = $1::text::uuid AND recorded_at = ${timestampO
 const DECISION = `
 SELECT d.decision_id AS "decisionId", d.linked_decision_id AS "linkedDecisionId", d.review_id AS "reviewId",
   d.agent_id AS "agentId", d.tool, d.decision, d.reason, d.message, d.rule_id AS "ruleId",
-  d.policy_version AS "policyVersion", p.canonical AS payload
+  d.policy_version AS "policyVersion", p.canonical AS payload,
+  ${microsOf("(CASE d.reason WHEN 'REVIEW_PENDING' THEN r.expires_at WHEN 'REVIEW_APPROVED' THEN r.approval_expires_at END)")} AS "expiresAt"
 FROM audit_decisions d LEFT JOIN audit_payloads p ON p.decision_id = d.decision_id AND p.recorded_at = d.recorded_at
+  LEFT JOIN reviews r ON r.review_id = d.review_id
 WHERE d.decision_id = $1::text::uuid AND d.recorded_at = ${timestampOf("$2::text::bigint")}`;
 
 const FIGURES = `

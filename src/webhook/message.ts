@@ -25,6 +25,8 @@ export type Source =
       readonly ruleId: string | null;
       readonly policyVersion: string | null;
       readonly recordedAt: Micros;
+      /** Until when the review waits, or the approval holds; null for what does not change any more. */
+      readonly expiresAt: Micros | null;
       /** The payload as it is stored, so redacted: canonical JSON, or null if it was erased. */
       readonly payload: string | null;
     };
@@ -70,6 +72,7 @@ function decisionData(source: Extract<Source, { kind: "decision" }>): JsonObject
     reason,
     ruleId,
     policyVersion,
+    expiresAt: source.expiresAt === null ? null : isoMicros(source.expiresAt),
     message: cut(source.message, MAX_MESSAGE_BYTES),
     payloadExcerpt: excerpt,
     payloadTruncated: excerpt !== source.payload,

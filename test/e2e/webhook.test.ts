@@ -1,15 +1,14 @@
-import { execFile } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
+import { cli } from "../support/cli.ts";
 import { waitUntil } from "../support/net.ts";
 import { isSigned, type Received, Receiver } from "../support/receiver.ts";
-import { cleanEnv, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import { addReviewer, signInAs, writeReviewPolicies } from "../support/reviewers.ts";
+import { ask, discard, type Env, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 
-const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const accept: Receiver["answer"] = (response) => response.writeHead(204).end();
 const metric = async ({ connectUrl }: ServiceProcess, line: string): Promise<number> => {
   const page = await (await fetch(`${connectUrl}/metrics`)).text();
@@ -28,7 +27,7 @@ test("the embedded store tells a webhook with the secret that it made itself, an
     const file = join(service.dataDir, "keys/webhook.secret");
     const secret = readFileSync(file, "utf8");
     makeAgent("billing-1", env);
-    expect(runCli(["agent", "freeze", "billing-1", "--reason", "odd"], env).status).toBe(0);
+    expect((await cli(["agent", "freeze", "billing-1", "--reason", "odd"], env)).status).toBe(0);
     const told = (type: string): Received | undefined => receiver.received.find((one) => one.type === type);
     await waitUntil(() => told("agent.frozen") !== undefined, 20_000, "not told");
     expect(told("agent.frozen")).toMatchObject({
@@ -43,7 +42,7 @@ test("the embedded store tells a webhook with the secret that it made itself, an
 
     const next = "whsec_bmV4dCBzZWNyZXQsIG9mIDMyIGJ5dGVzIHRoaXMgdGltZQ==";
     writeFileSync(file, `${next}\n${secret}`);
-    expect(runCli(["agent", "unfreeze", "billing-1", "--reason", "even"], env).status).toBe(0);
+    expect((await cli(["agent", "unfreeze", "billing-1", "--reason", "even"], env)).status).toBe(0);
     await waitUntil(() => told("agent.unfrozen") !== undefined, 20_000, "not told");
     const signedWith = (type: string): boolean[] => [secret, next].map((one) => isSigned(told(type) as Received, one));
     expect(signedWith("agent.frozen")).toEqual([true, false]);
@@ -81,15 +80,15 @@ describe("with replicas", () => {
     await database.end();
   });
 
-  const start = async (): Promise<ServiceProcess> => {
-    const service = await startService({ ...cluster?.env, DATACRAWL_WEBHOOK_URL: receiver.url });
+  const start = async (more: Env = {}): Promise<ServiceProcess> => {
+    const service = await startService({ ...cluster?.env, DATACRAWL_WEBHOOK_URL: receiver.url, ...more });
     services.push(service);
     return service;
   };
-  /** Not `runCli`, which would keep the receiver from answering meanwhile. */
   const run = async (service: ServiceProcess, ...args: string[]): Promise<string> => {
-    const env = cleanEnv({ ...cluster?.env, DATACRAWL_DATA_DIR: service.dataDir });
-    return (await promisify(execFile)(process.execPath, [MAIN, ...args], { env })).stdout;
+    const { status, stdout, stderr } = await cli(args, { ...cluster?.env, DATACRAWL_DATA_DIR: service.dataDir });
+    expect(status, stderr).toBe(0);
+    return stdout;
   };
   const list = async (service: ServiceProcess, ...args: string[]): Promise<unknown> => {
     const found = JSON.parse(await run(service, "webhook", "list", "--json", ...args)) as { type: string }[];
@@ -134,6 +133,47 @@ describe("with replicas", () => {
     for (const id of had) expect(receiver.ids.filter((one) => one === id).length).toBeGreaterThan(1);
     expect(receiver.received.map(({ type }) => type)).toContain("agent.frozen");
     for (const message of receiver.received) expect(isSigned(message, secret())).toBe(true);
+  }, 120_000);
+
+  test("a review is told of when it opens and when it is answered, and what is redacted is not", async ({ skip }) => {
+    if (cluster === null) return skip();
+    const policies = writeReviewPolicies(tempDir());
+    writeFileSync(join(policies, "redact.yaml"), "redact: [{ tools: [refund], paths: [payload.card.number] }]\n");
+    const service = await start({ DATACRAWL_POLICY_DIR: policies });
+    await addReviewer("ann", { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir });
+    const payload = { amount: 900, card: { number: "4111-secret" } };
+    const asked = await ask(service.connectUrl, cluster.agentKey, {
+      tool: "refund",
+      payload,
+      idempotencyKey: "review",
+    });
+    const told = (type: string): Received | undefined => receiver.received.find((one) => one.type === type);
+    await waitUntil(() => told("review.opened") !== undefined, 20_000, "not told that it opens");
+    const opened = told("review.opened")?.data;
+    expect(opened).toMatchObject({
+      decisionId: asked.body["decisionId"],
+      agentId: "racer",
+      tool: "refund",
+      decision: "needs_review",
+      reason: "REVIEW_PENDING",
+      payloadExcerpt: expect.stringMatching(/"number":\{"\$redacted":"hmac-sha256-128:/) as string,
+    });
+    expect(Date.parse(String(opened?.["expiresAt"])) - Date.now()).toBeGreaterThan(23 * 3_600_000);
+
+    const ann = await signInAs("ann", service.adminUrl);
+    const answer = { reviewId: opened?.["reviewId"], comment: "fine" };
+    expect(await ann.call("ApproveReview", answer)).toMatchObject({ status: 200 });
+    await waitUntil(() => told("review.resolved") !== undefined, 20_000, "not told that it is answered");
+    expect(told("review.resolved")?.data).toMatchObject({
+      reviewId: opened?.["reviewId"],
+      linkedDecisionId: opened?.["decisionId"],
+      decision: "allow",
+      reason: "REVIEW_APPROVED",
+      expiresAt: expect.stringMatching(/Z$/) as string,
+      payloadExcerpt: null,
+    });
+    expect(receiver.received.map(({ body }) => body).join("\n")).not.toContain("4111-secret");
+    rmSync(policies, { recursive: true });
   }, 120_000);
 
   test("two replicas tell of each thing once, in each agent's order", async ({ skip }) => {

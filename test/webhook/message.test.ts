@@ -22,6 +22,7 @@ const decision: Extract<Source, { kind: "decision" }> = {
   ruleId: "large",
   policyVersion: "sha256:1",
   recordedAt: 1_700_000_000_000_000,
+  expiresAt: 1_700_000_060_000_000,
   payload: '{"amount":900}',
 };
 
@@ -52,6 +53,7 @@ describe("a message's body", () => {
       timestamp: "2023-11-14T22:13:20.000000Z",
       data: {
         ...ids,
+        expiresAt: "2023-11-14T22:14:20.000000Z",
         payloadExcerpt: '{"amount":900}',
         payloadTruncated: false,
         link: `https://dc.example.com/reviews/${decision.reviewId}`,
