@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Cron } from "croner";
 import { UsageError } from "./fault.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -49,6 +50,10 @@ export interface Config {
   readonly keysDir: string;
   /** Where checkpoints of the audit trail are kept outside the database; null if nowhere. */
   readonly checkpointDir: string | null;
+  /** When the service verifies the audit trail: a cron pattern and its time zone; null for never. */
+  readonly verifyAt: { readonly pattern: string; readonly zone: string } | null;
+  /** Within how many days incremental verification reads everything again. */
+  readonly reverifyDays: number;
   readonly adminSocket: string;
   readonly grpc: ListenerConfig;
   readonly connect: ListenerConfig;
@@ -89,6 +94,9 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_KEYS_DIR: "the directory of secret keys ($DATACRAWL_DATA_DIR/keys)",
   DATACRAWL_CHECKPOINT_DIR:
     "where checkpoints of the audit trail are published, shared by all replicas (embedded: $DATACRAWL_DATA_DIR/checkpoints)",
+  DATACRAWL_AUDIT_VERIFY_AT: "when the service verifies the audit trail, as a cron pattern, or never (0 3 * * *)",
+  DATACRAWL_AUDIT_VERIFY_ZONE: "the time zone of that, such as Europe/Paris (UTC)",
+  DATACRAWL_AUDIT_REVERIFY_DAYS: "within how many days verification reads the whole trail again (30)",
   DATACRAWL_GRPC_ADDR: "where agents' gRPC listens (127.0.0.1:7440)",
   DATACRAWL_CONNECT_ADDR: "where Connect, gRPC-Web, JSON, health and metrics listen (127.0.0.1:7441)",
   DATACRAWL_ADMIN_ADDR: "where operators' AdminService listens, beside the Unix socket (127.0.0.1:7442)",
@@ -157,6 +165,8 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
       "DATACRAWL_CHECKPOINT_DIR",
       databaseUrl === null ? resolve(dataDir, "checkpoints") : null,
     ),
+    verifyAt: read.schedule("DATACRAWL_AUDIT_VERIFY_AT", "0 3 * * *", "DATACRAWL_AUDIT_VERIFY_ZONE", "UTC"),
+    reverifyDays: read.count("DATACRAWL_AUDIT_REVERIFY_DAYS", 30, 1),
     adminSocket: resolve(dataDir, "admin.sock"),
     grpc: read.listener("DATACRAWL_GRPC", "127.0.0.1:7440"),
     connect: read.listener("DATACRAWL_CONNECT", "127.0.0.1:7441"),
@@ -199,6 +209,20 @@ class Reader {
   optionalPath(variable: string, fallback: string | null): string | null {
     const text = this.#env[variable];
     return text ? resolve(this.#cwd, text) : fallback;
+  }
+
+  schedule(variable: string, fallback: string, zoneVariable: string, zoneFallback: string): Config["verifyAt"] {
+    const [pattern, zone] = [this.#env[variable] || fallback, this.#env[zoneVariable] || zoneFallback];
+    if (pattern === "never") return null;
+    try {
+      new Cron(pattern, { timezone: zone, paused: true }).nextRun();
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.problems.push(
+        `${variable} is "${pattern}" in the zone "${zone}" (${zoneVariable}), which is no schedule: ${why}`,
+      );
+    }
+    return { pattern, zone };
   }
 
   count(variable: string, fallback: number, least = 0): number {

@@ -44,6 +44,7 @@ export const STATUS_OF = {
   AGENT_REVOKED: "failed_precondition",
   AGENT_KEYS_FULL: "failed_precondition",
   SIGN_IN_LIMITED: "resource_exhausted",
+  AUDIT_RUN_UNKNOWN: "not_found",
   AUDIT_ROLLED_BACK: "failed_precondition",
   AUDIT_NOT_ROLLED_BACK: "failed_precondition",
   REVIEW_CLOSED: "failed_precondition",

@@ -29,6 +29,8 @@ describe("without any variable", () => {
       samplePolicies: false,
       keysDir: join(cwd, "data/keys"),
       checkpointDir: join(cwd, "data/checkpoints"),
+      verifyAt: { pattern: "0 3 * * *", zone: "UTC" },
+      reverifyDays: 30,
       adminSocket: join(cwd, "data/admin.sock"),
       grpc: { address: { kind: "tcp", host: "127.0.0.1", port: 7440, variable: "DATACRAWL_GRPC_ADDR" }, tls: null },
       connect: {
@@ -59,6 +61,14 @@ describe("without any variable", () => {
     expect(loadConfig({ ...postgres, DATACRAWL_CHECKPOINT_DIR: "shared" }, cwd).checkpointDir).toBe(
       join(cwd, "shared"),
     );
+  });
+
+  test("a schedule that is none is told", () => {
+    expect(() => loadConfig({ DATACRAWL_AUDIT_VERIFY_AT: "every night" }, cwd)).toThrow(/DATACRAWL_AUDIT_VERIFY_AT is/);
+    expect(() => loadConfig({ DATACRAWL_AUDIT_VERIFY_ZONE: "Mars/Olympus" }, cwd)).toThrow(
+      /DATACRAWL_AUDIT_VERIFY_ZONE/,
+    );
+    expect(loadConfig({ DATACRAWL_AUDIT_VERIFY_AT: "never" }, cwd).verifyAt).toBeNull();
   });
 
   test("it cannot be changed any more", () => {

@@ -2,8 +2,8 @@ import { sha256 } from "../sha256.ts";
 import { type Column, DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "./record.ts";
 
 /** What the hash covers first, so that a row of one table never passes for a row of another or of another version. */
-const DECISION_DOMAIN = "datacrawl.audit.v1";
-const EVENT_DOMAIN = "datacrawl.audit.event.v1";
+export const DECISION_DOMAIN = "datacrawl.audit.v1";
+export const EVENT_DOMAIN = "datacrawl.audit.event.v1";
 
 const NULL_TAG = 0;
 const PRESENT_TAG = 1;

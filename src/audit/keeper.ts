@@ -60,6 +60,11 @@ export class TrailKeeper {
     return this.#options.sealer.oldestWriter;
   }
 
+  /** Every row that was inserted before it has a seal, as far as this process knows; 0 if it does not know. */
+  get settledAt(): Micros {
+    return this.#options.sealer.settledAt;
+  }
+
   /** When all that was committed was last known to be sealed, by the database's clock; 0 if not yet. */
   get sealedAt(): Micros {
     return this.#options.sealer.sealedAt;

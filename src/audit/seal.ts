@@ -119,6 +119,11 @@ export class Sealer {
     return this.#horizon?.oldestWriter ?? 0;
   }
 
+  /** Every row that was inserted before it has a seal, or never commits; 0 before the first turn. */
+  get settledAt(): Micros {
+    return this.#horizon?.settled(false) ?? 0;
+  }
+
   /** When everything that was committed was last sealed, by the database's clock; 0 before the first time. */
   get sealedAt(): Micros {
     return this.#horizon?.scannedAt ?? 0;

@@ -7,6 +7,7 @@ import { withAdmin } from "./admin-client.ts";
 import { findingJson, findingText, ruleJson } from "./findings.ts";
 import { checkCommands } from "./audit-check.ts";
 import { addSealCommands } from "./audit-seals.ts";
+import { verifyCommands } from "./audit-verify.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable, wordOf } from "./output.ts";
 
@@ -20,6 +21,7 @@ export function auditCommand(io: Io): Command {
     .option("--json", "print the row by column, its stored hash and the hash as recomputed")
     .action((decisionId: string, flags: { readonly json?: true }) => showDecision(io, decisionId, flags));
   for (const one of checkCommands(io)) command.addCommand(one);
+  for (const one of verifyCommands(io)) command.addCommand(one);
   addSealCommands(command, io);
   return command;
 }

@@ -48,9 +48,12 @@ import { syncGuardRoad } from "./sync-guard.ts";
 import { traced } from "./tracing.ts";
 import { openTrail } from "./trail.ts";
 import { openWebhooks } from "./webhooks.ts";
+import { scheduleVerification, VerificationMetrics } from "./verification.ts";
 
 /** How long a row may be without a seal, at most and about: docs/audit.md says what that means. */
 const SEAL_EVERY_MS = 10_000;
+/** Of the time, how much a verification may take from decisions. */
+const VERIFICATION_SHARE = 0.05;
 
 /** The decision service without its listeners. */
 export interface Service {
@@ -131,6 +134,12 @@ export async function openService(config: Config, store: Store, log: Log, metric
       policies: () => policies,
       onFeedError: (error) => log.warn({ cause: String(error) }, "the trail could not be followed for operators"),
       reviewResolved: resolved,
+      verificationShare: VERIFICATION_SHARE,
+      onVerified: ({ state, progress: { rows, problems, findings } }) => {
+        if (state === "passed") log.info({ rows }, "the audit trail is verified");
+        else log.error({ rows, problems, findings: findings.slice(0, 5) }, "THE AUDIT TRAIL IS NOT WHAT WAS RECORDED");
+      },
+      onVerificationError: (error) => log.error({ cause: String(error) }, "the audit trail could not be verified"),
     },
   });
 
@@ -206,6 +215,12 @@ export async function openService(config: Config, store: Store, log: Log, metric
   chores.every(60_000, "keep the policies' text", keepPolicies);
   chores.every(60_000, "record refused operators", () => admin.trail.report());
   chores.every(3_600_000, "purge ended sessions", () => sessions.purge(SESSION_LIFETIME));
+  chores.every(60_000, "go on with a verification", () => admin.verification.resume());
+  const nightly = scheduleVerification(config.verifyAt, admin.verification, (error) =>
+    log.error({ cause: String(error) }, "the audit trail could not be verified"),
+  );
+  const verified = new VerificationMetrics(metrics, admin.verification);
+  chores.every(10_000, "know of the last verification", () => verified.refresh());
   chores.every(SEAL_EVERY_MS, "seal the audit trail", () => trail.keeper.turn());
   chores.every(5_000, "deny reviews that nobody answered", () => reviews.expireDue());
   chores.every(500, "look for resolved reviews", () => watchers.look());
@@ -262,6 +277,8 @@ export async function openService(config: Config, store: Store, log: Log, metric
     close: async () => {
       chores.stop();
       await webhooks.close();
+      nightly.stop();
+      await admin.verification.stop();
       for (const record of [recordRefusals, () => admin.trail.report()]) {
         await record().catch((error: unknown) =>
           log.error({ cause: String(error) }, "refused credentials were not recorded"),

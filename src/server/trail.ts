@@ -20,6 +20,8 @@ export interface Trail {
   /** Where checkpoints are kept outside the database; null if nowhere. */
   readonly directory: CheckpointDirectory | null;
   readonly keysDir: string;
+  /** Within how many days incremental verification reads everything again. */
+  readonly reverifyDays: number;
   /** As they are on disk now. */
   readonly keys: () => Promise<SigningKeys>;
 }
@@ -37,7 +39,7 @@ export async function openTrail(config: DataConfig, store: Store, now: () => Mic
     await events.append(makeEvent(event, now(), random));
   };
   const keeper = new TrailKeeper({ ...sealing, sealer: new Sealer(sealing), directory, onRollback });
-  return { origin, keeper, seals, directory, keysDir: config.keysDir, keys };
+  return { origin, keeper, seals, directory, keysDir: config.keysDir, reverifyDays: config.reverifyDays, keys };
 }
 
 function rollbackDetail({ kind, outside, inside }: Rollback) {

@@ -10,6 +10,13 @@ export interface Database {
     params?: readonly SqlParam[],
     options?: QueryOptions,
   ): Promise<Row[]>;
+  /**
+   * Sends the rows of `query` (SQL without parameters) as their binary fields, one at a time and in order, without keeping
+   * them: a field's bytes are valid until `each` returns.
+   *
+   * @throws SqlError
+   */
+  copy(query: string, each: (fields: (Buffer | null)[]) => void): Promise<void>;
   /** Runs a script of many statements in one transaction, under a lock that no two scripts hold at once. */
   script(text: string): Promise<void>;
   close(): Promise<void>;

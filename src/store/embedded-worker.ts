@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { PGlite } from "@electric-sql/pglite";
+import { PGlite, type Results } from "@electric-sql/pglite";
 import type { SqlParam } from "./database.ts";
 
 /** One statement, or without `params` a script of several. */
@@ -22,11 +22,17 @@ parentPort?.postMessage({ id: 0, rows: [] } satisfies EmbeddedResponse);
 
 async function run({ id, text, params }: EmbeddedRequest): Promise<void> {
   try {
-    const rows = params === null ? (await database.exec(text), []) : (await database.query(text, [...params])).rows;
+    const rows =
+      params === null ? (await database.exec(text), []) : await rowsOf(await database.query(text, [...params]));
     parentPort?.postMessage({ id, rows } satisfies EmbeddedResponse);
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error);
     const sqlState = error instanceof Error && "code" in error ? String(error.code) : undefined;
     parentPort?.postMessage({ id, problem, sqlState } satisfies EmbeddedResponse);
   }
+}
+
+/** The rows; for a COPY to '/dev/blob', which gives none, its bytes as the only one. */
+async function rowsOf({ rows, blob }: Results): Promise<unknown[]> {
+  return blob === undefined ? rows : [new Uint8Array(await blob.arrayBuffer())];
 }

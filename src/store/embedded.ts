@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { CopyRows, copyText } from "./copy.ts";
 import { type Database, SqlError, type SqlParam } from "./database.ts";
 import type { EmbeddedRequest, EmbeddedResponse } from "./embedded-worker.ts";
 
@@ -40,6 +41,12 @@ export class EmbeddedDatabase implements Database {
 
   async query<Row>(text: string, params: readonly SqlParam[] = []): Promise<Row[]> {
     return (await this.#send(text, params)) as Row[];
+  }
+
+  async copy(query: string, each: (fields: (Buffer | null)[]) => void): Promise<void> {
+    const rows = new CopyRows(each);
+    for (const chunk of await this.#send(copyText(query, "'/dev/blob'"), []))
+      rows.take(Buffer.from(chunk as Uint8Array));
   }
 
   async script(text: string): Promise<void> {

@@ -1,8 +1,10 @@
 import pg from "pg";
 import { messageOf } from "../fault.ts";
+import { CopyRows, copyText } from "./copy.ts";
 import { type Database, type QueryOptions, SqlError, type SqlParam } from "./database.ts";
 
 const DEFAULT_TIMEOUT_MS = 2000;
+const COPY_TIMEOUT_MS = 120_000;
 /** `datac` in ASCII, and a number. Scripts of all replicas wait for one another on it. */
 const SCRIPT_LOCK = 0x6461_7461_63_01;
 
@@ -63,6 +65,20 @@ export class PostgresDatabase implements Database {
     }
   }
 
+  async copy(query: string, each: (fields: (Buffer | null)[]) => void): Promise<void> {
+    const client = await this.#connect();
+    try {
+      const copied = new Promise<void>((resolve, reject) => {
+        client.query(new CopyOut(query, each, (error) => (error === null ? resolve() : reject(error))));
+      });
+      await withTimeout(copied, COPY_TIMEOUT_MS);
+      client.release();
+    } catch (error) {
+      client.release(true);
+      throw asSqlError(error);
+    }
+  }
+
   async script(text: string): Promise<void> {
     const client = await this.#connect();
     try {
@@ -90,6 +106,44 @@ export class PostgresDatabase implements Database {
         cause: error,
       });
     }
+  }
+}
+
+/** A COPY … TO STDOUT, as pg submits queries: the driver itself has none. */
+class CopyOut implements pg.Submittable {
+  readonly #text: string;
+  readonly #rows: CopyRows;
+  readonly #done: (error: Error | null) => void;
+  #error: Error | null = null;
+
+  constructor(query: string, each: (fields: (Buffer | null)[]) => void, done: (error: Error | null) => void) {
+    this.#text = copyText(query, "STDOUT");
+    this.#rows = new CopyRows(each);
+    this.#done = done;
+  }
+
+  submit(connection: pg.Connection): void {
+    connection.query(this.#text);
+  }
+
+  handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
+    if (this.#error !== null) return;
+    try {
+      this.#rows.take(chunk);
+    } catch (error) {
+      this.#error = error instanceof Error ? error : new Error(String(error));
+    }
+  }
+
+  handleCommandComplete(): void {}
+
+  handleError(error: Error): void {
+    this.#error ??= error;
+    this.#done(this.#error);
+  }
+
+  handleReadyForQuery(): void {
+    this.#done(this.#error);
   }
 }
 

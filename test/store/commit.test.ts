@@ -22,6 +22,10 @@ class Disturbed implements Database {
     return this.#database.query<Row>(text, params, { ...options, timeoutMs: 500 });
   }
 
+  copy(query: string, each: (fields: (Buffer | null)[]) => void): Promise<void> {
+    return this.#database.copy(query, each);
+  }
+
   script(text: string): Promise<void> {
     return this.#database.script(text);
   }

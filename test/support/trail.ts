@@ -1,6 +1,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { digestPayload } from "../../src/audit/hash.ts";
 import { type Rollback, TrailKeeper } from "../../src/audit/keeper.ts";
 import { AUDIT_KEYS } from "../../src/audit/keys.ts";
 import { CheckpointDirectory } from "../../src/audit/published.ts";
@@ -9,7 +10,7 @@ import { openOrMakeSigningKeys, type SigningKeys } from "../../src/key-files.ts"
 import type { Database } from "../../src/store/database.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
-import { entryFor } from "./entries.ts";
+import { entryFor, random } from "./entries.ts";
 
 export interface TestTrail {
   readonly seals: SqlSealStore;
@@ -41,7 +42,11 @@ export async function openTestTrail(database: Database, directoryPath = tempPath
 
 /** Records decisions of `name`. @returns their ids */
 export async function recordDecisions(database: Database, name: string, count: number): Promise<string[]> {
-  const entries = Array.from({ length: count }, (_, index) => entryFor(`${name}-${index}`));
+  const entries = Array.from({ length: count }, (_, index) => {
+    const payload = { salt: random.take(16), canonical: `{"amount":${index}}` };
+    const payloadDigest = digestPayload(payload.salt, payload.canonical);
+    return { ...entryFor(`${name}-${index}`, { payloadDigest }), payload };
+  });
   await new SqlRecordStore(database).recordBatch(entries);
   return entries.map(({ row }) => row.decisionId);
 }

@@ -62,6 +62,9 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   getReview: READ,
   approveReview: ANSWER,
   rejectReview: ANSWER,
+  startAuditVerification: CHANGE,
+  getAuditRun: READ,
+  listAuditRuns: READ,
 };
 
 /** How long a sign-in is good for what needs a fresh one. */

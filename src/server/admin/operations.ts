@@ -35,7 +35,10 @@ import { SqlOperatorStore } from "../../store/operators.ts";
 import { SqlSessionStore } from "../../store/sessions.ts";
 import { SqlOutbox } from "../../store/webhooks.ts";
 import { StreamShares } from "../streams.ts";
-import { AUDIT_KEYS, noteSigner } from "../../audit/keys.ts";
+import { VerificationOperations, type VerificationOperationsPorts } from "../../admin/verification.ts";
+import { SqlVerifyStore } from "../../store/verification.ts";
+import { SqlVerificationRuns } from "../../store/verification-runs.ts";
+import { AUDIT_KEYS, noteKeys, noteSigner } from "../../audit/keys.ts";
 import { formatVkey } from "../../audit/note.ts";
 import { rotateSigningKeys } from "../../key-files.ts";
 import type { Trail } from "../trail.ts";
@@ -44,6 +47,10 @@ import type { Admin } from "./service.ts";
 
 /** How many rows of the trail one statement may look at: some ten milliseconds' worth. */
 const ROWS_AT_ONCE = { postgres: 20_000, embedded: 2_000 } as const;
+
+/** How many rows a verification reads between two pauses: some milliseconds' worth. */
+const PIECE_ROWS = { postgres: 4000, embedded: 500 } as const;
+
 /** What a running service adds. */
 export interface ProcessPorts extends Omit<ProcessFigures, "policyVersion"> {
   /** The policies in force; null where no service runs. */
@@ -52,6 +59,10 @@ export interface ProcessPorts extends Omit<ProcessFigures, "policyVersion"> {
   readonly onFeedError: (error: unknown) => void;
   /** Told of each review that is not open any more. */
   readonly reviewResolved: ReviewOperationsPorts["resolved"];
+  /** Of the time, how much a verification may take from decisions, 0 to 1. */
+  readonly verificationShare: number;
+  readonly onVerified: VerificationOperationsPorts["onFinished"];
+  readonly onVerificationError: (error: unknown) => void;
 }
 
 const NO_SERVICE: ProcessPorts = {
@@ -60,6 +71,9 @@ const NO_SERVICE: ProcessPorts = {
   policies: () => null,
   onFeedError: () => undefined,
   reviewResolved: () => undefined,
+  verificationShare: 1,
+  onVerified: () => undefined,
+  onVerificationError: (error) => console.error(`datacrawl: the verification failed: ${String(error)}`),
 };
 
 export interface AdminOptions {
@@ -91,12 +105,29 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const trail = new SqlDecisionSearch(store.reads);
   const search = new DecisionSearch({ trail, monotonic, tokens, rowsAtOnce: ROWS_AT_ONCE[store.kind] });
   const figures = new SqlOverview(store.reads);
+  const verification = new VerificationOperations({
+    runs: new SqlVerificationRuns(database),
+    store: new SqlVerifyStore(database),
+    settle: async () => {
+      await sealing.keeper.turn();
+      return { settled: sealing.keeper.settledAt, problems: sealing.keeper.problems };
+    },
+    keys: async () => noteKeys(sealing.origin, await sealing.keys()),
+    directory: sealing.directory,
+    pieceRows: PIECE_ROWS[store.kind],
+    share: process.verificationShare,
+    reverifyDays: sealing.reverifyDays,
+    onFinished: process.onVerified,
+    onError: process.onVerificationError,
+    monotonic,
+    ...shared,
+  });
   const overviews = new OverviewReader({
     trail: figures,
     guards: figures,
     orders: figures,
     reviews,
-    verifications: { last: async () => null },
+    verifications: verification,
     process: { ...process, policyVersion: () => process.policies()?.current.version ?? "" },
     now,
     monotonic,
@@ -134,6 +165,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     trail: new CallTrail({ append: (event) => events.append(event), monotonic, ...shared }),
     now,
     audit: new AuditOperations({ keeper: sealing.keeper, seals: sealing.seals, rotateKey, events, ...shared }),
+    verification,
     sealing,
     webhooks: new WebhookOperations({ messages: new SqlOutbox(database), ...shared }),
   };

@@ -19,6 +19,7 @@ import type { AdminOperations } from "../../admin/operations.ts";
 import type { PolicyOperations } from "../../admin/policies.ts";
 import type { WatchPorts } from "../../admin/watch.ts";
 import type { WebhookOperations } from "../../admin/webhooks.ts";
+import type { VerificationOperations } from "../../admin/verification.ts";
 import type { Micros } from "../../clock.ts";
 import type { ReviewOperations } from "../../admin/reviews.ts";
 import { Fault } from "../../fault.ts";
@@ -39,6 +40,7 @@ import { policyMethods } from "./policies.ts";
 import { type SessionMethods, sessionMethods } from "./sessions.ts";
 import { webhookMethods } from "./webhooks.ts";
 import { reviewMethods } from "./reviews.ts";
+import { verificationMethods } from "./verification.ts";
 
 /** Everything that operators can do. */
 export interface Admin extends Identities {
@@ -56,6 +58,7 @@ export interface Admin extends Identities {
   readonly audit: AuditOperations;
   readonly sealing: Trail;
   readonly reviews: ReviewOperations;
+  readonly verification: VerificationOperations;
 }
 
 /** A method and what answers it; rejects with ConnectErrors. The request is read when it is known who calls. */
@@ -91,6 +94,7 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...auditMethods(admin.audit, admin.sealing),
     ...webhookMethods(admin.webhooks),
     ...reviewMethods(admin.reviews),
+    ...verificationMethods(admin.verification),
   };
   const sessions = sessionMethods(admin, door);
   return [

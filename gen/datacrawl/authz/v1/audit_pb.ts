@@ -2,15 +2,17 @@
 // @generated from file datacrawl/authz/v1/audit.proto (package datacrawl.authz.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file datacrawl/authz/v1/audit.proto.
  */
 export const file_datacrawl_authz_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("Ch5kYXRhY3Jhd2wvYXV0aHovdjEvYXVkaXQucHJvdG8SEmRhdGFjcmF3bC5hdXRoei52MSIXChVHZXRBdWRpdFN0YXR1c1JlcXVlc3Qi4gEKFkdldEF1ZGl0U3RhdHVzUmVzcG9uc2USDgoGb3JpZ2luGAEgASgJEg0KBWVwb2NoGAIgASgFEhMKC3NlYWxlZF9yb3dzGAMgASgDEhcKCmNoZWNrcG9pbnQYBCABKAlIAIgBARIVCg11bnNlYWxlZF9yb3dzGAUgASgDEhAKCHByb2JsZW1zGAYgAygJEhMKC3JvbGxlZF9iYWNrGAcgASgIEhsKDmNoZWNrcG9pbnRfZGlyGAggASgJSAGIAQFCDQoLX2NoZWNrcG9pbnRCEQoPX2NoZWNrcG9pbnRfZGlyIhIKEFNlYWxBdWRpdFJlcXVlc3QiUAoRU2VhbEF1ZGl0UmVzcG9uc2USEwoLc2VhbGVkX3Jvd3MYASABKAMSFwoKY2hlY2twb2ludBgCIAEoCUgAiAEBQg0KC19jaGVja3BvaW50IhYKFExpc3RBdWRpdEtleXNSZXF1ZXN0IkMKFUxpc3RBdWRpdEtleXNSZXNwb25zZRIqCgRrZXlzGAEgAygLMhwuZGF0YWNyYXdsLmF1dGh6LnYxLkF1ZGl0S2V5IjcKCEF1ZGl0S2V5EgwKBHZrZXkYASABKAkSHQoVc2lnbmF0dXJlX2J5X3ByZXZpb3VzGAIgASgMIhcKFVJvdGF0ZUF1ZGl0S2V5UmVxdWVzdCImChZSb3RhdGVBdWRpdEtleVJlc3BvbnNlEgwKBHZrZXkYASABKAkiMQofQWNrbm93bGVkZ2VBdWRpdFJvbGxiYWNrUmVxdWVzdBIOCgZyZWFzb24YASABKAkiMQogQWNrbm93bGVkZ2VBdWRpdFJvbGxiYWNrUmVzcG9uc2USDQoFZXBvY2gYASABKAViBnByb3RvMw");
+  fileDesc("Ch5kYXRhY3Jhd2wvYXV0aHovdjEvYXVkaXQucHJvdG8SEmRhdGFjcmF3bC5hdXRoei52MSIXChVHZXRBdWRpdFN0YXR1c1JlcXVlc3Qi4gEKFkdldEF1ZGl0U3RhdHVzUmVzcG9uc2USDgoGb3JpZ2luGAEgASgJEg0KBWVwb2NoGAIgASgFEhMKC3NlYWxlZF9yb3dzGAMgASgDEhcKCmNoZWNrcG9pbnQYBCABKAlIAIgBARIVCg11bnNlYWxlZF9yb3dzGAUgASgDEhAKCHByb2JsZW1zGAYgAygJEhMKC3JvbGxlZF9iYWNrGAcgASgIEhsKDmNoZWNrcG9pbnRfZGlyGAggASgJSAGIAQFCDQoLX2NoZWNrcG9pbnRCEQoPX2NoZWNrcG9pbnRfZGlyIhIKEFNlYWxBdWRpdFJlcXVlc3QiUAoRU2VhbEF1ZGl0UmVzcG9uc2USEwoLc2VhbGVkX3Jvd3MYASABKAMSFwoKY2hlY2twb2ludBgCIAEoCUgAiAEBQg0KC19jaGVja3BvaW50IhYKFExpc3RBdWRpdEtleXNSZXF1ZXN0IkMKFUxpc3RBdWRpdEtleXNSZXNwb25zZRIqCgRrZXlzGAEgAygLMhwuZGF0YWNyYXdsLmF1dGh6LnYxLkF1ZGl0S2V5IjcKCEF1ZGl0S2V5EgwKBHZrZXkYASABKAkSHQoVc2lnbmF0dXJlX2J5X3ByZXZpb3VzGAIgASgMIhcKFVJvdGF0ZUF1ZGl0S2V5UmVxdWVzdCImChZSb3RhdGVBdWRpdEtleVJlc3BvbnNlEgwKBHZrZXkYASABKAkiMQofQWNrbm93bGVkZ2VBdWRpdFJvbGxiYWNrUmVxdWVzdBIOCgZyZWFzb24YASABKAkiMQogQWNrbm93bGVkZ2VBdWRpdFJvbGxiYWNrUmVzcG9uc2USDQoFZXBvY2gYASABKAUi6AIKCEF1ZGl0UnVuEg4KBnJ1bl9pZBgBIAEoCRINCgVzY29wZRgCIAEoCRISCgpzdGFydGVkX2J5GAMgASgJEi4KCnN0YXJ0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgVzdGF0ZRgGIAEoDjIhLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdFJ1blN0YXRlEgwKBHJvd3MYByABKAMSEgoKdG90YWxfcm93cxgIIAEoAxIQCghwcm9ibGVtcxgJIAEoAxIyCghmaW5kaW5ncxgKIAMoCzIgLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdEZpbmRpbmcSLgoKdXBkYXRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi0wEKDEF1ZGl0RmluZGluZxINCgVjaGVjaxgBIAEoCRISCgV0YWJsZRgCIAEoCUgAiAEBEhMKBnJvd19pZBgDIAEoCUgBiAEBEhsKDnJlY29yZGVkX2F0X3VzGAQgASgDSAKIAQESEgoFZXBvY2gYBSABKAVIA4gBARIQCgNzZXEYBiABKANIBIgBARIOCgZkZXRhaWwYByABKAlCCAoGX3RhYmxlQgkKB19yb3dfaWRCEQoPX3JlY29yZGVkX2F0X3VzQggKBl9lcG9jaEIGCgRfc2VxInkKHVN0YXJ0QXVkaXRWZXJpZmljYXRpb25SZXF1ZXN0Ei0KBXNjb3BlGAEgASgOMh4uZGF0YWNyYXdsLmF1dGh6LnYxLkF1ZGl0U2NvcGUSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIksKHlN0YXJ0QXVkaXRWZXJpZmljYXRpb25SZXNwb25zZRIpCgNydW4YASABKAsyHC5kYXRhY3Jhd2wuYXV0aHoudjEuQXVkaXRSdW4iJAoSR2V0QXVkaXRSdW5SZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCSJAChNHZXRBdWRpdFJ1blJlc3BvbnNlEikKA3J1bhgBIAEoCzIcLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdFJ1biI9ChRMaXN0QXVkaXRSdW5zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJcChVMaXN0QXVkaXRSdW5zUmVzcG9uc2USKgoEcnVucxgBIAMoCzIcLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdFJ1bhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqcwoKQXVkaXRTY29wZRIbChdBVURJVF9TQ09QRV9VTlNQRUNJRklFRBAAEhsKF0FVRElUX1NDT1BFX0lOQ1JFTUVOVEFMEAESFAoQQVVESVRfU0NPUEVfRlVMTBACEhUKEUFVRElUX1NDT1BFX1NJTkNFEAMqhQEKDUF1ZGl0UnVuU3RhdGUSHwobQVVESVRfUlVOX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQVVESVRfUlVOX1NUQVRFX1JVTk5JTkcQARIaChZBVURJVF9SVU5fU1RBVEVfUEFTU0VEEAISGgoWQVVESVRfUlVOX1NUQVRFX0ZBSUxFRBADYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message datacrawl.authz.v1.GetAuditStatusRequest
@@ -259,4 +261,349 @@ export type AcknowledgeAuditRollbackResponse = Message<"datacrawl.authz.v1.Ackno
  */
 export const AcknowledgeAuditRollbackResponseSchema: GenMessage<AcknowledgeAuditRollbackResponse> = /*@__PURE__*/
   messageDesc(file_datacrawl_authz_v1_audit, 10);
+
+/**
+ * @generated from message datacrawl.authz.v1.AuditRun
+ */
+export type AuditRun = Message<"datacrawl.authz.v1.AuditRun"> & {
+  /**
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * `incremental`, `full`, or `since` and a time.
+   *
+   * @generated from field: string scope = 2;
+   */
+  scope: string;
+
+  /**
+   * @generated from field: string started_by = 3;
+   */
+  startedBy: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started_at = 4;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * Absent while it is running.
+   *
+   * @generated from field: google.protobuf.Timestamp finished_at = 5;
+   */
+  finishedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: datacrawl.authz.v1.AuditRunState state = 6;
+   */
+  state: AuditRunState;
+
+  /**
+   * Rows that it has read, of those that it is to read.
+   *
+   * @generated from field: int64 rows = 7;
+   */
+  rows: bigint;
+
+  /**
+   * @generated from field: int64 total_rows = 8;
+   */
+  totalRows: bigint;
+
+  /**
+   * How many things were found wrong.
+   *
+   * @generated from field: int64 problems = 9;
+   */
+  problems: bigint;
+
+  /**
+   * The first thousand of them.
+   *
+   * @generated from field: repeated datacrawl.authz.v1.AuditFinding findings = 10;
+   */
+  findings: AuditFinding[];
+
+  /**
+   * When its process last said that it is at it.
+   *
+   * @generated from field: google.protobuf.Timestamp updated_at = 11;
+   */
+  updatedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.AuditRun.
+ * Use `create(AuditRunSchema)` to create a new message.
+ */
+export const AuditRunSchema: GenMessage<AuditRun> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 11);
+
+/**
+ * @generated from message datacrawl.authz.v1.AuditFinding
+ */
+export type AuditFinding = Message<"datacrawl.authz.v1.AuditFinding"> & {
+  /**
+   * Which check failed: row_hash, row_missing, row_unsealed, payload, leaf, seal_missing, seal_repeated, node, root,
+   * checkpoint, published. docs/audit.md tells what each means.
+   *
+   * @generated from field: string check = 1;
+   */
+  check: string;
+
+  /**
+   * The table of the row at fault, `audit_decisions` or `audit_events`, its id, and when it was recorded (microseconds since
+   * 1970-01-01T00:00:00Z); absent where a check is about several.
+   *
+   * @generated from field: optional string table = 2;
+   */
+  table?: string | undefined;
+
+  /**
+   * @generated from field: optional string row_id = 3;
+   */
+  rowId?: string | undefined;
+
+  /**
+   * @generated from field: optional int64 recorded_at_us = 4;
+   */
+  recordedAtUs?: bigint | undefined;
+
+  /**
+   * The tree, and the place in it.
+   *
+   * @generated from field: optional int32 epoch = 5;
+   */
+  epoch?: number | undefined;
+
+  /**
+   * @generated from field: optional int64 seq = 6;
+   */
+  seq?: bigint | undefined;
+
+  /**
+   * For people.
+   *
+   * @generated from field: string detail = 7;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.AuditFinding.
+ * Use `create(AuditFindingSchema)` to create a new message.
+ */
+export const AuditFindingSchema: GenMessage<AuditFinding> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 12);
+
+/**
+ * @generated from message datacrawl.authz.v1.StartAuditVerificationRequest
+ */
+export type StartAuditVerificationRequest = Message<"datacrawl.authz.v1.StartAuditVerificationRequest"> & {
+  /**
+   * Unspecified means incremental.
+   *
+   * @generated from field: datacrawl.authz.v1.AuditScope scope = 1;
+   */
+  scope: AuditScope;
+
+  /**
+   * For AUDIT_SCOPE_SINCE.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 2;
+   */
+  since?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.StartAuditVerificationRequest.
+ * Use `create(StartAuditVerificationRequestSchema)` to create a new message.
+ */
+export const StartAuditVerificationRequestSchema: GenMessage<StartAuditVerificationRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 13);
+
+/**
+ * @generated from message datacrawl.authz.v1.StartAuditVerificationResponse
+ */
+export type StartAuditVerificationResponse = Message<"datacrawl.authz.v1.StartAuditVerificationResponse"> & {
+  /**
+   * @generated from field: datacrawl.authz.v1.AuditRun run = 1;
+   */
+  run?: AuditRun | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.StartAuditVerificationResponse.
+ * Use `create(StartAuditVerificationResponseSchema)` to create a new message.
+ */
+export const StartAuditVerificationResponseSchema: GenMessage<StartAuditVerificationResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 14);
+
+/**
+ * @generated from message datacrawl.authz.v1.GetAuditRunRequest
+ */
+export type GetAuditRunRequest = Message<"datacrawl.authz.v1.GetAuditRunRequest"> & {
+  /**
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.GetAuditRunRequest.
+ * Use `create(GetAuditRunRequestSchema)` to create a new message.
+ */
+export const GetAuditRunRequestSchema: GenMessage<GetAuditRunRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 15);
+
+/**
+ * @generated from message datacrawl.authz.v1.GetAuditRunResponse
+ */
+export type GetAuditRunResponse = Message<"datacrawl.authz.v1.GetAuditRunResponse"> & {
+  /**
+   * @generated from field: datacrawl.authz.v1.AuditRun run = 1;
+   */
+  run?: AuditRun | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.GetAuditRunResponse.
+ * Use `create(GetAuditRunResponseSchema)` to create a new message.
+ */
+export const GetAuditRunResponseSchema: GenMessage<GetAuditRunResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 16);
+
+/**
+ * @generated from message datacrawl.authz.v1.ListAuditRunsRequest
+ */
+export type ListAuditRunsRequest = Message<"datacrawl.authz.v1.ListAuditRunsRequest"> & {
+  /**
+   * 1 to 1000; 0 means 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.ListAuditRunsRequest.
+ * Use `create(ListAuditRunsRequestSchema)` to create a new message.
+ */
+export const ListAuditRunsRequestSchema: GenMessage<ListAuditRunsRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 17);
+
+/**
+ * @generated from message datacrawl.authz.v1.ListAuditRunsResponse
+ */
+export type ListAuditRunsResponse = Message<"datacrawl.authz.v1.ListAuditRunsResponse"> & {
+  /**
+   * @generated from field: repeated datacrawl.authz.v1.AuditRun runs = 1;
+   */
+  runs: AuditRun[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.ListAuditRunsResponse.
+ * Use `create(ListAuditRunsResponseSchema)` to create a new message.
+ */
+export const ListAuditRunsResponseSchema: GenMessage<ListAuditRunsResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 18);
+
+/**
+ * @generated from enum datacrawl.authz.v1.AuditScope
+ */
+export const AuditScope = {
+  /**
+   * @generated from enum value: AUDIT_SCOPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * What is new since the last run, and a part of the rest, so that all is read again within DATACRAWL_AUDIT_REVERIFY_DAYS.
+   *
+   * @generated from enum value: AUDIT_SCOPE_INCREMENTAL = 1;
+   */
+  INCREMENTAL: 1,
+
+  /**
+   * Everything.
+   *
+   * @generated from enum value: AUDIT_SCOPE_FULL = 2;
+   */
+  FULL: 2,
+
+  /**
+   * What was sealed from a time on.
+   *
+   * @generated from enum value: AUDIT_SCOPE_SINCE = 3;
+   */
+  SINCE: 3,
+} as const;
+
+/**
+ * @generated from enum datacrawl.authz.v1.AuditScope
+ */
+export type AuditScope = (typeof AuditScope)[keyof typeof AuditScope] | UnknownEnum;
+
+/**
+ * Describes the enum datacrawl.authz.v1.AuditScope.
+ */
+export const AuditScopeSchema: GenEnum<AuditScope> = /*@__PURE__*/
+  enumDesc(file_datacrawl_authz_v1_audit, 0);
+
+/**
+ * @generated from enum datacrawl.authz.v1.AuditRunState
+ */
+export const AuditRunState = {
+  /**
+   * @generated from enum value: AUDIT_RUN_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Some process is at it; or was, and another goes on with it within minutes.
+   *
+   * @generated from enum value: AUDIT_RUN_STATE_RUNNING = 1;
+   */
+  RUNNING: 1,
+
+  /**
+   * Nothing is wrong.
+   *
+   * @generated from enum value: AUDIT_RUN_STATE_PASSED = 2;
+   */
+  PASSED: 2,
+
+  /**
+   * Something is.
+   *
+   * @generated from enum value: AUDIT_RUN_STATE_FAILED = 3;
+   */
+  FAILED: 3,
+} as const;
+
+/**
+ * @generated from enum datacrawl.authz.v1.AuditRunState
+ */
+export type AuditRunState = (typeof AuditRunState)[keyof typeof AuditRunState] | UnknownEnum;
+
+/**
+ * Describes the enum datacrawl.authz.v1.AuditRunState.
+ */
+export const AuditRunStateSchema: GenEnum<AuditRunState> = /*@__PURE__*/
+  enumDesc(file_datacrawl_authz_v1_audit, 1);
 

@@ -1,0 +1,173 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { makeEvent } from "../audit/event.ts";
+import type { EventRow } from "../audit/record.ts";
+import { type Progress, verify, type VerificationPorts, type VerifyStore } from "../audit/verify.ts";
+import { type Last, type PlanPorts, planRun, type Scope } from "../audit/verify-plan.ts";
+import { isoMicros, type Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import { type RandomPool, uuidV7 } from "../ids.ts";
+
+/** A run, and how far it has come. */
+export interface RunView {
+  readonly runId: string;
+  readonly scope: string;
+  readonly startedBy: string;
+  readonly startedAt: Micros;
+  readonly updatedAt: Micros;
+  readonly finishedAt: Micros | null;
+  readonly state: "running" | "passed" | "failed";
+  readonly progress: Progress;
+}
+
+export interface VerificationRuns {
+  begin(run: { runId: string; scope: string; startedBy: string; runner: string; progress: Progress }): Promise<void>;
+  save(runId: string, runner: string, progress: Progress): Promise<boolean>;
+  finish(
+    run: { runId: string; runner: string; state: "passed" | "failed"; progress: Progress },
+    event: { readonly row: EventRow; readonly hash: Uint8Array },
+  ): Promise<boolean>;
+  underWay(): Promise<RunView | null>;
+  takeOver(runner: string, scope: string | null): Promise<RunView | null>;
+  find(runId: string): Promise<RunView | null>;
+  list(before: Micros, limit: number): Promise<RunView[]>;
+  lastFinished(): Promise<RunView | null>;
+  lastForNext(): Promise<Last | null>;
+}
+
+export interface VerificationOperationsPorts {
+  readonly runs: VerificationRuns;
+  readonly store: VerifyStore & PlanPorts;
+  /** Seals what is committed, and tells from when on rows may be unsealed, and what is known to be wrong. */
+  readonly settle: () => Promise<{ settled: Micros; problems: readonly string[] }>;
+  readonly keys: () => Promise<VerificationPorts["keys"]>;
+  readonly directory: VerificationPorts["directory"];
+  readonly pieceRows: number;
+  /** Of the time, how much a run may take from others, 0 to 1. 1 where there are no others. */
+  readonly share: number;
+  readonly reverifyDays: number;
+  readonly onFinished: (run: { state: "passed" | "failed"; progress: Progress }) => void;
+  readonly onError: (error: unknown) => void;
+  readonly random: RandomPool;
+  readonly now: () => Micros;
+  /** Milliseconds. */
+  readonly monotonic: () => number;
+}
+
+/** How often a run says that it is still at it, and how far it has come. */
+const SAVE_EVERY_MS = 2000;
+const LONGEST_PAUSE_MS = 5000;
+const DAY: Micros = 86_400_000_000;
+/** Findings that go into the event; all that are kept are with the run. */
+const TOLD_FINDINGS = 20;
+
+/** Verification runs: one at a time for all replicas, each resumed where it was when its process is killed. */
+export class VerificationOperations {
+  readonly #ports: VerificationOperationsPorts;
+  readonly #runner: string = randomUUID();
+  #running: Promise<void> | null = null;
+  #stopping = false;
+
+  constructor(ports: VerificationOperationsPorts) {
+    this.#ports = ports;
+  }
+
+  /** Begins a run in the background, or goes on with one of that scope. @returns the run that is under way then */
+  async start(scope: Scope, actor: string): Promise<RunView> {
+    const { runs, store, settle, now, random, reverifyDays } = this.#ports;
+    const other = await runs.underWay();
+    if (other !== null) return other;
+    const name = scopeName(scope);
+    const lost = await runs.takeOver(this.#runner, name);
+    if (lost !== null) return this.#runInBackground(lost);
+    // What was recorded a moment ago is to be verified, too.
+    await settle();
+    const progress = await planRun(store, scope, await runs.lastForNext(), now(), reverifyDays);
+    const runId = uuidV7(now(), random);
+    await runs.begin({ runId, scope: name, startedBy: actor, runner: this.#runner, progress });
+    return this.#runInBackground(await this.find(runId));
+  }
+
+  /** Goes on with a run whose process was killed, if there is one. */
+  async resume(): Promise<void> {
+    if (this.#running !== null) return;
+    const lost = await this.#ports.runs.takeOver(this.#runner, null);
+    if (lost !== null) this.#runInBackground(lost);
+  }
+
+  /** @throws Fault AUDIT_RUN_UNKNOWN */
+  async find(runId: string): Promise<RunView> {
+    const run = await this.#ports.runs.find(runId);
+    if (run === null) throw new Fault("AUDIT_RUN_UNKNOWN", `There is no verification run ${runId}.`);
+    return run;
+  }
+
+  /** Newest first. */
+  async list(before: Micros | null, limit: number): Promise<{ runs: RunView[]; more: boolean }> {
+    const found = await this.#ports.runs.list(before ?? this.#ports.now() + DAY, limit + 1);
+    return { runs: found.slice(0, limit), more: found.length > limit };
+  }
+
+  /** The last run that ended, in a line; null if none did. */
+  async last(): Promise<{ at: Micros; ok: boolean; summary: string; rows: number; problems: number } | null> {
+    const run = await this.#ports.runs.lastFinished();
+    if (run === null) return null;
+    const { rows, problems } = run.progress;
+    return { at: run.finishedAt ?? run.updatedAt, ok: run.state === "passed", summary: summaryOf(run), rows, problems };
+  }
+
+  /** Leaves a run that is under way where it is; another process, or the next life of this one, goes on with it. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#running;
+  }
+
+  #runInBackground(run: RunView): RunView {
+    this.#running = this.#run(run)
+      .catch(this.#ports.onError)
+      .finally(() => (this.#running = null));
+    return run;
+  }
+
+  async #run({ runId, scope, progress }: RunView): Promise<void> {
+    const { runs, store, keys, directory, settle, pieceRows, onFinished, now, random } = this.#ports;
+    const { settled, problems } = await settle();
+    const pause = this.#pacer(runId);
+    const done = await verify({ store, keys: await keys(), directory, settled, pieceRows, pause }, progress);
+    if (done === null) return;
+    const state = done.problems === 0 ? "passed" : "failed";
+    const kind = state === "passed" ? "audit.verified" : "audit.verification_failed";
+    const findings = done.findings.slice(0, TOLD_FINDINGS).map((finding) => ({ ...finding }));
+    const detail = { runId, scope, rows: done.rows, problems: done.problems, findings, sealing: [...problems] };
+    const event = makeEvent({ kind, actor: "service", detail }, now(), random);
+    if (await runs.finish({ runId, runner: this.#runner, state, progress: done }, event))
+      onFinished({ state, progress: done });
+  }
+
+  /** After each piece as long a pause as leaves others their share, and now and then a word that the run is alive. */
+  #pacer(runId: string): VerificationPorts["pause"] {
+    const { runs, share, monotonic } = this.#ports;
+    let savedAt = monotonic();
+    let began = monotonic();
+    return async (progress) => {
+      if (this.#stopping) return false;
+      const took = monotonic() - began;
+      await sleep(Math.min(LONGEST_PAUSE_MS, took * (1 / share - 1)));
+      if (monotonic() - savedAt >= SAVE_EVERY_MS) {
+        if (!(await runs.save(runId, this.#runner, progress))) return false;
+        savedAt = monotonic();
+      }
+      began = monotonic();
+      return true;
+    };
+  }
+}
+
+function summaryOf({ scope, progress: { rows, problems } }: RunView): string {
+  const verdict = problems === 0 ? "nothing wrong" : `${problems} things wrong`;
+  return `${scope}: ${rows} rows verified, ${verdict}`;
+}
+
+function scopeName(scope: Scope): string {
+  return scope.kind === "since" ? `since ${isoMicros(scope.since)}` : scope.kind;
+}

@@ -1,0 +1,165 @@
+import type { Client } from "@connectrpc/connect";
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { Command, InvalidArgumentError } from "commander";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import {
+  type AuditFinding,
+  type AuditRun,
+  AuditRunState,
+  AuditRunStateSchema,
+  AuditScope,
+} from "../../gen/datacrawl/authz/v1/audit_pb.ts";
+import { isoMicros } from "../clock.ts";
+import { withAdmin } from "./admin-client.ts";
+import { ExitCode, type Io } from "./io.ts";
+import { outJson, outTable, printable, wordOf } from "./output.ts";
+
+interface VerifyFlags {
+  readonly since?: Date;
+  readonly full?: true;
+  readonly json?: true;
+}
+
+const POLL_MS = 500;
+/** A run whose process does not say for so long that it is alive has lost it. */
+const LOST_MS = 120_000;
+
+/** `datacrawl audit verify` and `datacrawl audit runs`. */
+export function verifyCommands(io: Io): Command[] {
+  const verify = new Command("verify")
+    .description(
+      "Verify the audit trail: rows, seals, checkpoints, inside and outside the database. Exit status 1 if anything is wrong.",
+    )
+    .option("--full", "everything; without it what is new, and a part of the rest that goes round")
+    .option("--since <time>", "what was sealed from then on, such as 2026-11-22 or 2026-11-22T03:00:00Z", parseTime)
+    .option("--json", "print the run and everything that it found")
+    .action(async (flags: VerifyFlags) => {
+      const run = await withAdmin(io, (admin) => verifyTrail(io, admin, flags));
+      if (flags.json) outJson(io, jsonOf(run));
+      else tell(io, run);
+      if (run.state !== AuditRunState.PASSED) io.exit(ExitCode.failed);
+    });
+
+  const runs = new Command("runs")
+    .description("List the latest verification runs, newest first.")
+    .option("--json", "print a list of runs")
+    .action(async (flags: { readonly json?: true }) => {
+      const page = await withAdmin(io, (admin) => admin.listAuditRuns({ pageSize: 100 }));
+      if (flags.json) return outJson(io, page.runs.map(jsonOf));
+      const rows = page.runs.map((run) => [
+        run.runId,
+        timeOf(run.startedAt),
+        run.scope,
+        stateOf(run),
+        String(run.rows),
+        String(run.problems),
+      ]);
+      outTable(io, ["RUN", "STARTED", "SCOPE", "STATE", "ROWS", "PROBLEMS"], rows);
+    });
+  return [verify, runs];
+}
+
+/** Starts a run, or follows the one that is under way, to its end. */
+async function verifyTrail(io: Io, admin: Client<typeof AdminService>, flags: VerifyFlags): Promise<AuditRun> {
+  const scope = flags.full ? AuditScope.FULL : flags.since === undefined ? AuditScope.INCREMENTAL : AuditScope.SINCE;
+  const since = flags.since === undefined ? {} : { since: timestampFromDate(flags.since) };
+  const started = await admin.startAuditVerification({ scope, ...since });
+  const progress = new ProgressLine(io);
+  let alive = { at: performance.now(), said: "" };
+  for (let { run } = started; ; { run } = await admin.getAuditRun({ runId: run.runId })) {
+    if (run === undefined) throw new Error("the service sent no run");
+    progress.show(run);
+    if (run.state === AuditRunState.RUNNING) {
+      const said = timeOf(run.updatedAt);
+      if (said !== alive.said) alive = { at: performance.now(), said };
+      if (performance.now() - alive.at > LOST_MS)
+        throw new Error(`the run ${run.runId} does not go on: its process is gone. Verify again to take it up`);
+      await sleep(POLL_MS);
+      continue;
+    }
+    progress.end();
+    return run;
+  }
+}
+
+/** On a terminal, one line that is written over and over. */
+class ProgressLine {
+  readonly #io: Io;
+  readonly #began = performance.now();
+  #firstRows: number | null = null;
+
+  constructor(io: Io) {
+    this.#io = io;
+  }
+
+  show({ rows, totalRows }: AuditRun): void {
+    if (!process.stderr.isTTY) return;
+    const [done, total] = [Number(rows), Number(totalRows)];
+    this.#firstRows ??= done;
+    const rate = (1000 * (done - this.#firstRows)) / Math.max(1, performance.now() - this.#began);
+    const left = rate > 0 && done < total ? `, ${Math.ceil((total - done) / rate)} s left` : "";
+    const share = total === 0 ? 1 : Math.min(1, done / total);
+    const bar = "#".repeat(Math.round(30 * share)).padEnd(30, ".");
+    this.#io.err(`\r\u001b[K[${bar}] ${done} of ${total} rows, ${Math.round(rate)}/s${left}`);
+  }
+
+  end(): void {
+    if (process.stderr.isTTY) this.#io.err("\n");
+  }
+}
+
+function tell(io: Io, run: AuditRun): void {
+  for (const finding of run.findings) io.out(`${lineOf(finding)}\n`);
+  if (run.problems > run.findings.length) io.out(`… and ${Number(run.problems) - run.findings.length} more\n`);
+  const verdict = run.problems === 0n ? "nothing is wrong" : `${run.problems} things are WRONG`;
+  io.out(`Verified ${run.rows} rows (${run.scope}): ${verdict}.\n`);
+}
+
+function lineOf({ check, table, rowId, recordedAtUs, epoch, seq, detail }: AuditFinding): string {
+  const row = table === undefined ? "" : ` ${table} ${rowId} recorded ${isoMicros(Number(recordedAtUs))}`;
+  const place = epoch === undefined ? "" : ` (epoch ${epoch}, place ${seq})`;
+  return `${check.toUpperCase()}${row}${place}: ${printable(detail)}`;
+}
+
+function jsonOf(run: AuditRun): Record<string, unknown> {
+  return {
+    runId: run.runId,
+    scope: run.scope,
+    startedBy: run.startedBy,
+    state: stateOf(run),
+    startedAt: timeOf(run.startedAt),
+    finishedAt: timeOf(run.finishedAt) || null,
+    rows: Number(run.rows),
+    totalRows: Number(run.totalRows),
+    problems: Number(run.problems),
+    findings: run.findings.map(({ check, table, rowId, recordedAtUs, epoch, seq, detail }) => {
+      const recordedAt = recordedAtUs === undefined ? null : isoMicros(Number(recordedAtUs));
+      const place = seq === undefined ? null : Number(seq);
+      return {
+        check,
+        table: table ?? null,
+        rowId: rowId ?? null,
+        recordedAt,
+        epoch: epoch ?? null,
+        seq: place,
+        detail,
+      };
+    }),
+  };
+}
+
+function stateOf({ state }: AuditRun): string {
+  return wordOf(AuditRunStateSchema, state).toLowerCase();
+}
+
+function timeOf(time: AuditRun["startedAt"]): string {
+  return time === undefined ? "" : timestampDate(time).toISOString();
+}
+
+function parseTime(text: string): Date {
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime()))
+    throw new InvalidArgumentError("Write a date or a time, such as 2026-11-22T03:00:00Z.");
+  return time;
+}
