@@ -28,14 +28,23 @@ export interface ListenerConfig {
   readonly tls: TlsFiles | null;
 }
 
-export interface OidcConfig {
+/** Who issues tokens, and which of them are taken. */
+export interface IssuerConfig {
   readonly issuer: string;
   readonly audience: string;
-  readonly roleClaim: string;
-  readonly nameClaim: string;
   /** Null if the issuer's discovery document says it. */
   readonly jwksUrl: string | null;
   readonly algorithms: readonly string[];
+}
+
+export interface OidcConfig extends IssuerConfig {
+  readonly roleClaim: string;
+  readonly nameClaim: string;
+}
+
+export interface AgentJwtConfig extends IssuerConfig {
+  /** Names the agent. */
+  readonly claim: string;
 }
 
 /** Asymmetric ones alone. */
@@ -61,6 +70,8 @@ export interface Config {
   readonly admin: ListenerConfig;
   /** Who issues operators' bearer tokens; null if nobody does. */
   readonly oidc: OidcConfig | null;
+  /** Who issues agents' tokens; null if they have keys alone. */
+  readonly agentJwt: AgentJwtConfig | null;
   /** Null means the embedded database. */
   readonly databaseUrl: string | null;
   /** The tables' owner; null if only the service's login is known. */
@@ -114,6 +125,11 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_OIDC_NAME_CLAIM: "the claim that names the operator in the trail (sub)",
   DATACRAWL_OIDC_JWKS_URL: "the issuer's keys; without it they are found by discovery",
   DATACRAWL_OIDC_ALGORITHMS: "the signature algorithms that are taken, separated by commas (RS256,ES256)",
+  DATACRAWL_AGENT_JWT_ISSUER: "the issuer of agents' bearer tokens; without it agents have keys alone",
+  DATACRAWL_AGENT_JWT_AUDIENCE: "the audience that agents' tokens must have",
+  DATACRAWL_AGENT_JWT_CLAIM: "the claim that holds the agent's id (sub)",
+  DATACRAWL_AGENT_JWT_JWKS_URL: "the issuer's keys; without it they are found by OpenID Connect discovery",
+  DATACRAWL_AGENT_JWT_ALGORITHMS: "the signature algorithms that are taken, separated by commas (RS256,ES256)",
   DATABASE_URL: "postgres:// URL of the service's login; without it the database is embedded",
   DATABASE_OWNER_URL: "postgres:// URL of the tables' owner, for migrations and partitions",
   REDIS_URL: "redis:// or rediss:// URL, several separated by commas for a Cluster; without it the cache is in-process",
@@ -171,7 +187,7 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
     grpc: read.listener("DATACRAWL_GRPC", "127.0.0.1:7440"),
     connect: read.listener("DATACRAWL_CONNECT", "127.0.0.1:7441"),
     admin: read.listener("DATACRAWL_ADMIN", "127.0.0.1:7442"),
-    oidc: read.oidc("DATACRAWL_OIDC"),
+    ...read.issuers(),
     databaseUrl,
     databaseOwnerUrl: read.url("DATABASE_OWNER_URL", ["postgres:", "postgresql:"]),
     redisUrl: read.urls("REDIS_URL", ["redis:", "rediss:"]),
@@ -306,9 +322,26 @@ class Reader {
     return { policyDir, samplePolicies: false };
   }
 
-  /** The issuer of tokens that is configured under `prefix`; null if none is. */
-  oidc(prefix: string): OidcConfig | null {
-    const variables = ["ISSUER", "AUDIENCE", "ROLE_CLAIM", "NAME_CLAIM", "JWKS_URL", "ALGORITHMS"];
+  issuers(): { readonly oidc: OidcConfig | null; readonly agentJwt: AgentJwtConfig | null } {
+    const oidc = this.#issuer("DATACRAWL_OIDC", { roleClaim: "datacrawl_role", nameClaim: "sub" });
+    const agentJwt = this.#issuer("DATACRAWL_AGENT_JWT", { claim: "sub" });
+    // A token must not be worth something to both: the one who may ask is not the one who may answer.
+    if (oidc?.issuer && oidc.issuer === agentJwt?.issuer && oidc.audience === agentJwt.audience) {
+      this.problems.push(
+        `DATACRAWL_AGENT_JWT_AUDIENCE is "${agentJwt.audience}", which is DATACRAWL_OIDC_AUDIENCE of the same issuer: ` +
+          "agents and operators must have different audiences",
+      );
+    }
+    return { oidc, agentJwt };
+  }
+
+  /** The issuer of tokens that is configured under `prefix`, with the claims that it may name; null if none is. */
+  #issuer<Claim extends string>(
+    prefix: string,
+    claims: Readonly<Record<Claim, string>>,
+  ): (IssuerConfig & Record<Claim, string>) | null {
+    const claimNames = Object.keys(claims) as Claim[];
+    const variables = ["ISSUER", "AUDIENCE", "JWKS_URL", "ALGORITHMS", ...claimNames.map(screaming)];
     if (!variables.some((name) => this.#env[`${prefix}_${name}`])) return null;
     const algorithms = (this.#env[`${prefix}_ALGORITHMS`] || "RS256,ES256").split(",").map((name) => name.trim());
     if (!algorithms.every((name) => JWT_ALGORITHMS.includes(name))) {
@@ -317,10 +350,11 @@ class Reader {
     return {
       issuer: this.#secureUrl(`${prefix}_ISSUER`) ?? this.#missing(`${prefix}_ISSUER`),
       audience: this.#env[`${prefix}_AUDIENCE`] || this.#missing(`${prefix}_AUDIENCE`),
-      roleClaim: this.#env[`${prefix}_ROLE_CLAIM`] || "datacrawl_role",
-      nameClaim: this.#env[`${prefix}_NAME_CLAIM`] || "sub",
       jwksUrl: this.#secureUrl(`${prefix}_JWKS_URL`),
       algorithms,
+      ...(Object.fromEntries(
+        claimNames.map((name) => [name, this.#env[`${prefix}_${screaming(name)}`] || claims[name]]),
+      ) as Record<Claim, string>),
     };
   }
 
@@ -360,6 +394,11 @@ class Reader {
     }
     return null;
   }
+}
+
+/** `roleClaim` as `ROLE_CLAIM`. */
+function screaming(name: string): string {
+  return name.replace(/[A-Z]/g, "_$&").toUpperCase();
 }
 
 function parseTcp(text: string, variable: string): TcpAddress | null {

@@ -39,6 +39,7 @@ describe("without any variable", () => {
       },
       admin: { address: { kind: "tcp", host: "127.0.0.1", port: 7442, variable: "DATACRAWL_ADMIN_ADDR" }, tls: null },
       oidc: null,
+      agentJwt: null,
       databaseUrl: null,
       databaseOwnerUrl: null,
       webhook: null,
@@ -94,6 +95,34 @@ describe("policies", () => {
     ["when a directory was named", { DATACRAWL_POLICY_DIR: "nowhere" }],
   ])("are never samples %s", (_, env) => {
     expect(problemsOf(env, elsewhere)).toEqual([expect.stringContaining("DATACRAWL_POLICY_DIR is ")]);
+  });
+});
+
+describe("the issuer of agents' tokens", () => {
+  const agents = { DATACRAWL_AGENT_JWT_ISSUER: "https://id.example", DATACRAWL_AGENT_JWT_AUDIENCE: "agents" };
+  const operators = { DATACRAWL_OIDC_ISSUER: "https://id.example", DATACRAWL_OIDC_AUDIENCE: "operators" };
+
+  test("may be the operators', with another audience and a claim of its own", () => {
+    const { agentJwt, oidc } = loadConfig({ ...agents, ...operators, DATACRAWL_AGENT_JWT_CLAIM: "azp" }, cwd);
+    expect(agentJwt).toEqual({
+      issuer: "https://id.example",
+      audience: "agents",
+      claim: "azp",
+      jwksUrl: null,
+      algorithms: ["RS256", "ES256"],
+    });
+    expect(oidc).toMatchObject({ audience: "operators", nameClaim: "sub" });
+  });
+
+  test("must not issue the same tokens for operators", () => {
+    const same = { ...agents, ...operators, DATACRAWL_OIDC_AUDIENCE: "agents" };
+    expect(problemsOf(same)).toEqual([expect.stringContaining("must have different audiences")]);
+    expect(problemsOf({ ...same, DATACRAWL_OIDC_ISSUER: "https://other.example" })).toEqual([]);
+    expect(problemsOf({ DATACRAWL_AGENT_JWT_CLAIM: "azp", DATACRAWL_AGENT_JWT_ALGORITHMS: "HS256" })).toEqual([
+      expect.stringContaining("DATACRAWL_AGENT_JWT_ALGORITHMS must be"),
+      expect.stringContaining("DATACRAWL_AGENT_JWT_ISSUER is needed"),
+      expect.stringContaining("DATACRAWL_AGENT_JWT_AUDIENCE is needed"),
+    ]);
   });
 });
 

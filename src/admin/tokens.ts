@@ -1,5 +1,5 @@
 import type { JWTPayload } from "jose";
-import type { JwtVerifier } from "../authn/jwt.ts";
+import { claimAt, type JwtVerifier } from "../authn/jwt.ts";
 import { Fault } from "../fault.ts";
 import { ROLES, type Role } from "./caller.ts";
 import type { Named } from "./sessions.ts";
@@ -29,7 +29,7 @@ export class OperatorTokens {
    * @throws Fault TOKEN_EXPIRED, TOKEN_INVALID, ISSUER_UNAVAILABLE; NOT_PERMITTED if it names no role
    */
   async verify(unverifiedToken: string): Promise<Named> {
-    const payload = await this.#verifier.verify(unverifiedToken);
+    const { payload } = await this.#verifier.verify(unverifiedToken);
     const name = nameIn(payload, this.#claims.name);
     const role = roleIn(payload, this.#claims.role);
     return { kind: "operator", name: `oidc:${name}`, role, ...signInOf(payload) };
@@ -54,15 +54,4 @@ function signInOf({ auth_time: at, amr }: JWTPayload): Pick<Named, "signedInAt" 
   const signedInAt = typeof at === "number" && Number.isFinite(at) ? Math.round(at * 1_000_000) : null;
   const methods = Array.isArray(amr) && amr.every((method) => typeof method === "string") ? amr : [];
   return { signedInAt, methods };
-}
-
-/** A claim by its name, which may itself have dots, or else by its path. */
-function claimAt(payload: JWTPayload, path: string): unknown {
-  if (Object.hasOwn(payload, path)) return payload[path];
-  let value: unknown = payload;
-  for (const part of path.split(".")) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return undefined;
-    value = (value as Record<string, unknown>)[part];
-  }
-  return value;
 }

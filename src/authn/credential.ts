@@ -17,8 +17,13 @@ const CREDENTIAL = /^dc_agent_([a-z0-9][a-z0-9.-]{0,62})_([0-9a-f]{12})_([0-9a-f
 
 /** The credential in an `authorization` header, or null if it holds none of ours. It proves nothing yet. */
 export function parseAuthorization(header: string): Credential | null {
-  const bearer = /^bearer +(\S+) *$/i.exec(header);
-  return bearer === null ? null : parseCredential(bearer[1] as string);
+  const bearer = bearerOf(header);
+  return bearer === null ? null : parseCredential(bearer);
+}
+
+/** What an `authorization` header of the scheme Bearer holds, or null. */
+export function bearerOf(header: string): string | null {
+  return /^bearer +(\S+) *$/i.exec(header)?.[1] ?? null;
 }
 
 /** The parts of `dc_agent_…`, or null if it is not of that form. */

@@ -35,6 +35,7 @@ export interface DirectoryStore {
 /** An agent whose credential was verified. */
 export interface AuthenticatedAgent {
   readonly agentId: string;
+  /** Of the key; for a token `jwt:` and the id of the issuer's key. Not a secret: it goes into the trail. */
   readonly keyId: string;
 }
 
@@ -102,11 +103,22 @@ export class AgentDirectory {
     }
     const credential = parseAuthorization(authorization);
     if (credential === null) throw unknownCredential();
-    const key = this.#keys.get(credential.keyId) ?? (await this.#lookAgain(credential.keyId));
+    if (!this.#keys.has(credential.keyId)) await this.#lookAgain();
+    const key = this.#keys.get(credential.keyId);
     const known = key !== undefined && !key.revoked && key.agentId === credential.agentId;
     if (!known || !secretMatches(credential.secret, key.secretHash)) throw unknownCredential();
     if (this.#agents.get(key.agentId)?.state === "revoked") throw unknownCredential();
     return { agentId: key.agentId, keyId: key.keyId };
+  }
+
+  /**
+   * Whether there is such an agent, and it is not revoked.
+   *
+   * @throws Fault STORE_UNAVAILABLE if it is not known and the store cannot be asked
+   */
+  async isInUse(agentId: string): Promise<boolean> {
+    if (!this.#agents.has(agentId)) await this.#lookAgain();
+    return this.stateOf(agentId) !== "revoked";
   }
 
   /** The agent's state, as far as it is known now. */
@@ -135,12 +147,11 @@ export class AgentDirectory {
     return this.#refreshing;
   }
 
-  async #lookAgain(keyId: string): Promise<KeyRecord | undefined> {
-    // What was seen last, and what is being read now, may be older than the key: wait for its turn, then ask once more.
+  async #lookAgain(): Promise<void> {
+    // What was seen last, and what is being read now, may be older than what is looked for: wait for its turn, then ask once more.
     await this.#refreshing?.catch(() => undefined);
     if (this.age <= MISS_REFRESH_MS) await sleep(MISS_REFRESH_MS - this.age);
     await this.#refreshOrFault();
-    return this.#keys.get(keyId);
   }
 
   async #refreshOrFault(): Promise<void> {
@@ -167,6 +178,6 @@ function unconfirmed(cause: unknown): Fault {
 }
 
 /** One answer for every kind of wrong credential: which part was wrong is not the caller's to know. */
-function unknownCredential(): Fault {
+export function unknownCredential(): Fault {
   return new Fault("CREDENTIAL_UNKNOWN", "The credential is not known, or has been revoked.");
 }

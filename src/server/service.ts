@@ -1,5 +1,6 @@
 import { makeEvent } from "../audit/event.ts";
 import { RecordWriter } from "../audit/writer.ts";
+import { Agents } from "../authn/agents.ts";
 import { AgentDirectory } from "../authn/directory.ts";
 import { fetchJson } from "../authn/fetch-json.ts";
 import { Jwks } from "../authn/jwks.ts";
@@ -14,7 +15,7 @@ import { createWatch } from "../authorize/watch.ts";
 import { Watchers } from "../authorize/watchers.ts";
 import { createSyncGuard } from "../guard/receive.ts";
 import { systemClock } from "../clock.ts";
-import type { Config } from "../config.ts";
+import type { Config, IssuerConfig, OidcConfig } from "../config.ts";
 import type { Answer } from "../authorize/call.ts";
 import type { Fault } from "../fault.ts";
 import { deriveDigestKeys, type DigestKeys } from "../idempotency/key.ts";
@@ -123,11 +124,14 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const reviews = new Reviews({ store: reviewStore, resolved, random, now });
   const latencies = new LatencyWindow();
   const trail = await openTrail(config, store, now);
-  const issuer = openIssuer(config, now, monotonic, log);
-  await issuer?.keys.start();
+  const openIssuer = issuerOpener(now, monotonic, log);
+  const operatorIssuer = openIssuer(config.oidc);
+  const agentIssuer = openIssuer(config.agentJwt);
+  await Promise.all([operatorIssuer?.keys.start(), agentIssuer?.keys.start()]);
+  const agents = new Agents(directory, agentIssuer && { ...agentIssuer, claim: agentIssuer.config.claim });
   const admin = openAdmin(store, trail, now, {
     agentChanged: () => directory.refresh(),
-    tokens: issuer?.tokens ?? null,
+    tokens: operatorIssuer && operatorTokens(operatorIssuer),
     process: {
       queueDepth: () => writer.depth,
       latency: () => latencies.quantiles,
@@ -144,7 +148,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   });
 
   const shared = {
-    directory,
+    directory: agents,
     admit: (agentId: string) => admission.admit(agentId),
     reviews,
     policy: () => policies.current,
@@ -181,7 +185,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     observe: { answered },
   });
   const syncGuard = createSyncGuard({
-    directory,
+    directory: agents,
     trail: guards,
     circuits: guards,
     orders: new SqlCircuitOrders(database),
@@ -285,22 +289,36 @@ export async function openService(config: Config, store: Store, log: Log, metric
         );
       }
       directory.stop();
-      issuer?.keys.stop();
+      operatorIssuer?.keys.stop();
+      agentIssuer?.keys.stop();
       await policies.close();
       await cache.close();
     },
   };
 }
 
-/** The issuer of operators' tokens; null if none is configured. */
-function openIssuer({ oidc }: Config, now: () => number, monotonic: () => number, log: Log) {
-  if (oidc === null) return null;
-  const onError = (error: unknown): void => {
-    log.error({ issuer: oidc.issuer, cause: String(error) }, "the issuer's keys could not be read");
+/** An issuer's keys, and what verifies its tokens. */
+interface Issuer<Kind extends IssuerConfig> {
+  readonly config: Kind;
+  readonly keys: Jwks;
+  readonly verifier: JwtVerifier;
+}
+
+function issuerOpener(now: () => number, monotonic: () => number, log: Log) {
+  /** Null if none is configured. */
+  return function openIssuer<Kind extends IssuerConfig>(config: Kind | null): Issuer<Kind> | null {
+    if (config === null) return null;
+    const { issuer, jwksUrl: url } = config;
+    const onError = (error: unknown): void => {
+      log.error({ issuer, cause: String(error) }, "the issuer's keys could not be read");
+    };
+    const keys = new Jwks({ issuer, url, fetchJson, monotonic, onError });
+    return { config, keys, verifier: new JwtVerifier(config, keys.find, now) };
   };
-  const keys = new Jwks({ issuer: oidc.issuer, url: oidc.jwksUrl, fetchJson, monotonic, onError });
-  const verifier = new JwtVerifier(oidc, keys.find, now);
-  return { keys, tokens: new OperatorTokens(verifier, { role: oidc.roleClaim, name: oidc.nameClaim }) };
+}
+
+function operatorTokens({ config, verifier }: Issuer<OidcConfig>): OperatorTokens {
+  return new OperatorTokens(verifier, { role: config.roleClaim, name: config.nameClaim });
 }
 
 function openCache(config: Config, keys: DigestKeys, now: () => number, monotonic: () => number, log: Log): ClaimCache {

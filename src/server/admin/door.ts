@@ -2,6 +2,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import type { Caller } from "../../admin/caller.ts";
 import type { Named, Sessions } from "../../admin/sessions.ts";
 import type { OperatorTokens } from "../../admin/tokens.ts";
+import { bearerOf } from "../../authn/credential.ts";
 import { Fault } from "../../fault.ts";
 import { nodeRequestOf } from "../rpc.ts";
 import { clearCookie, sessionCookie, sessionToken } from "./cookie.ts";
@@ -38,8 +39,8 @@ export async function identify(
 }
 
 async function verifyBearer(authorization: string, tokens: OperatorTokens | null): Promise<Caller> {
-  const bearer = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
-  if (bearer === undefined || tokens === null || bearer.startsWith("dc_agent_")) {
+  const bearer = bearerOf(authorization);
+  if (bearer === null || tokens === null || bearer.startsWith("dc_agent_")) {
     throw new Fault("CREDENTIAL_UNKNOWN", "The authorization is no operator's bearer token of a configured issuer.");
   }
   return await tokens.verify(bearer);

@@ -505,13 +505,13 @@ export const CircuitStateSchema: GenEnum<CircuitState> = /*@__PURE__*/
 /**
  * What agents call before they act.
  *
- * Credential: `authorization: Bearer dc_agent_<agent id>_<key id>_<secret>` in the metadata of every call. The agent is
- * whoever the credential says.
+ * Credential: `authorization: Bearer dc_agent_<agent id>_<key id>_<secret>` in the metadata of every call, or a JWT of
+ * the issuer that the service is configured with. The agent is whoever the credential says.
  *
  * A policy deny is an OK response. Faults are statuses, with google.rpc.ErrorInfo (domain "datacrawl", a stable
  * reason) and, where waiting helps, google.rpc.RetryInfo; a caller treats every fault as a deny:
  *
- * - UNAUTHENTICATED: no credential, or an unknown or revoked one.
+ * - UNAUTHENTICATED: no credential, or an unknown, expired or revoked one.
  * - PERMISSION_DENIED: the request names another agent than the credential.
  * - INVALID_ARGUMENT: the request is malformed; the message names the field.
  * - RESOURCE_EXHAUSTED: the agent's rate, the service's queue or the size of a message (1 MiB) is exceeded.
