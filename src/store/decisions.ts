@@ -26,8 +26,9 @@ export class SqlDecisionReader {
 
   /** The decision that the given one is linked to, and those that are linked to it, oldest first. */
   async linked(decisionId: string, linkedTo: string | null): Promise<DecisionSummary[]> {
-    const rows = await this.#database.query(LINKED, [decisionId, linkedTo]);
-    return rows.map(summaryOf);
+    const before = linkedTo === null ? [] : await this.#database.query(SUMMARY_OF, [linkedTo]);
+    const after = await this.#database.query(LINKED_TO, [decisionId]);
+    return [...before, ...after].map(summaryOf);
   }
 }
 
@@ -40,11 +41,11 @@ SELECT ${COLUMNS.join(", ")}, d.hash, p.salt, p.canonical
 FROM audit_decisions d LEFT JOIN audit_payloads p ON p.decision_id = d.decision_id AND p.recorded_at = d.recorded_at
 WHERE d.decision_id = $1::text::uuid`;
 
-/** Each half has an index of its own. */
-const LINKED = `
+/** Two statements: each has an index of its own. */
+const SUMMARY_OF = `SELECT ${SUMMARY_COLUMNS} FROM audit_decisions d WHERE d.decision_id = $1::text::uuid`;
+const LINKED_TO = `
 SELECT ${SUMMARY_COLUMNS} FROM audit_decisions d
-WHERE d.linked_decision_id = $1::text::uuid OR d.decision_id = $2::text::uuid
-ORDER BY d.recorded_at, d.decision_id LIMIT 100`;
+WHERE d.linked_decision_id = $1::text::uuid ORDER BY d.recorded_at, d.decision_id LIMIT 100`;
 
 function storedOf(found: Record<string, unknown>): StoredDecision {
   const columns = DECISION_COLUMNS.map(({ name, field, kind }) => {

@@ -13,6 +13,7 @@ import { PositionTokens } from "../../src/admin/position.ts";
 import { systemClock } from "../../src/clock.ts";
 import { SqlDecisionSearch } from "../../src/store/decision-search.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
+import { SqlPolicyBundles } from "../../src/store/policy-bundles.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { filters, naively, newestFirst, record, variedRows } from "./decisions.ts";
 
@@ -162,6 +163,21 @@ describe.each(storeKinds())("searching decisions on $name", ({ open }) => {
     for (const [change, field] of hostile) {
       const request = { filter: { ...EVERY_DECISION, ...change }, limit: 1, pageToken: "" };
       await expect(searchWith(100).list(request)).rejects.toMatchObject({ code: "FIELD_INVALID", field });
+    }
+  });
+
+  test("the text of a policy version is kept once, and nobody changes it", async () => {
+    const bundles = new SqlPolicyBundles(store.database);
+    await bundles.keep("sha256:a", [{ name: "a.yaml", text: "first" }]);
+    await bundles.keep("sha256:a", [{ name: "a.yaml", text: "second" }]);
+    expect(await bundles.find("sha256:a")).toMatchObject({ files: [{ text: "first" }] });
+    for (const statement of [
+      "UPDATE policy_bundles SET files = '[]'",
+      "DELETE FROM policy_bundles",
+      "TRUNCATE policy_bundles",
+    ]) {
+      await expect(store.database.query(statement)).rejects.toThrow(/append-only|permission denied/);
+      await expect(store.owner.query(statement)).rejects.toThrow(/append-only/);
     }
   });
 
