@@ -6,6 +6,10 @@ import { isoMicros } from "../clock.ts";
 import { withAdmin } from "./admin-client.ts";
 import { findingJson, findingText, ruleJson } from "./findings.ts";
 import { checkCommands } from "./audit-check.ts";
+import { eraseCommand } from "./audit-erase.ts";
+import { exportCommand } from "./audit-export.ts";
+import { proveCommands } from "./audit-prove.ts";
+import { retireCommand } from "./audit-retire.ts";
 import { addSealCommands } from "./audit-seals.ts";
 import { verifyCommands } from "./audit-verify.ts";
 import { ExitCode, type Io } from "./io.ts";
@@ -22,6 +26,14 @@ export function auditCommand(io: Io): Command {
     .action((decisionId: string, flags: { readonly json?: true }) => showDecision(io, decisionId, flags));
   for (const one of checkCommands(io)) command.addCommand(one);
   for (const one of verifyCommands(io)) command.addCommand(one);
+  for (const one of [
+    ...proveCommands(io),
+    ...checkCommands(io),
+    exportCommand(io),
+    eraseCommand(io),
+    retireCommand(io),
+  ])
+    command.addCommand(one);
   addSealCommands(command, io);
   return command;
 }

@@ -17,6 +17,7 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
   audit_nodes: "SELECT, INSERT",
   audit_checkpoints: "SELECT, INSERT",
   audit_runs: "SELECT, INSERT, UPDATE",
+  audit_retired: "SELECT",
   guard_records: "SELECT, INSERT",
   circuit_orders: "SELECT, INSERT",
   circuit_commands: "SELECT, INSERT",
@@ -96,5 +97,6 @@ function grants(login: string): string[] {
       `REVOKE ALL ON ${table} FROM ${name};`,
       `GRANT ${rights} ON ${table} TO ${name};`,
     ]),
+    `GRANT EXECUTE ON FUNCTION datacrawl_erase_payload TO ${name};`,
   ];
 }

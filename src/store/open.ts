@@ -136,6 +136,33 @@ export async function migrateAs(
   }
 }
 
+/**
+ * Runs `work` as the tables' owner; on the embedded database, which knows no other login, as its only user.
+ *
+ * @throws UsageError if the owner's login is not known
+ */
+export async function withOwner<Result>(
+  config: DataConfig,
+  onError: (error: Error) => void,
+  work: (owner: Database) => Promise<Result>,
+): Promise<Result> {
+  if (config.databaseUrl === null && config.databaseOwnerUrl === null) {
+    const store = await openStore(config, onError);
+    try {
+      return await work(store.database);
+    } finally {
+      await store.close();
+    }
+  }
+  if (config.databaseOwnerUrl === null) throw new UsageError(["this needs the tables' owner: set DATABASE_OWNER_URL"]);
+  const owner = new PostgresDatabase(config.databaseOwnerUrl, { connections: 1, onError });
+  try {
+    return await work(owner);
+  } finally {
+    await owner.close();
+  }
+}
+
 async function partitionsAs(ownerUrl: string, onError: (error: Error) => void): Promise<void> {
   const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError });
   try {

@@ -163,7 +163,7 @@ describe.skipIf(inject("postgresUrl") === null || process.env["TEST_DATABASE_URL
       const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError: loud });
       await migrate(owner, decodeURIComponent(new URL(serviceUrl).username));
       const database = new PostgresDatabase(serviceUrl, { connections: 4, onError: loud });
-      store = { database, owner, serviceUrl, superUrl, close: async () => undefined };
+      store = { database, owner, serviceUrl, ownerUrl, superUrl, close: async () => undefined };
       trail = await openTestTrail(database);
       other = new pg.Client(superUrl);
       await other.connect();

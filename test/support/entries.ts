@@ -1,4 +1,4 @@
-import { hashDecision } from "../../src/audit/hash.ts";
+import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
 import type { DecisionRow } from "../../src/audit/record.ts";
 import type { Entry } from "../../src/audit/writer.ts";
 import { systemClock } from "../../src/clock.ts";
@@ -13,6 +13,7 @@ export function entryFor(
   variant: Uint8Array | null = new Uint8Array(0),
 ): Entry {
   const at = systemClock.now();
+  const payload = { salt: random.take(16), canonical: '{"amount":50}' };
   const row: DecisionRow = {
     decisionId: uuidV7(at, random),
     recordedAt: at,
@@ -27,7 +28,7 @@ export function entryFor(
     ruleId: "refund-small",
     policyVersion: "sha256:test",
     requestDigest: Buffer.alloc(32, 1),
-    payloadDigest: Buffer.alloc(32, 2),
+    payloadDigest: digestPayload(payload.salt, payload.canonical),
     decidedAt: at,
     linkedDecisionId: null,
     reviewId: null,
@@ -42,7 +43,7 @@ export function entryFor(
   return {
     row,
     hash: hashDecision(row),
-    payload: { salt: random.take(16), canonical: '{"amount":50}' },
+    payload,
     claim: variant === null ? null : { variant },
     review: null,
   };

@@ -14,6 +14,7 @@ export interface TestStore {
   readonly owner: Database;
   /** The service's login; null on the embedded store. */
   readonly serviceUrl: string | null;
+  readonly ownerUrl: string | null;
   readonly superUrl: string | null;
   readonly close: () => Promise<void>;
 }
@@ -36,7 +37,7 @@ async function openEmbedded(): Promise<TestStore> {
     await database.close();
     rmSync(directory, { recursive: true, force: true });
   };
-  return { database, owner: database, serviceUrl: null, superUrl: null, close };
+  return { database, owner: database, serviceUrl: null, ownerUrl: null, superUrl: null, close };
 }
 
 async function openPostgres(serverUrl: string): Promise<TestStore> {
@@ -48,5 +49,5 @@ async function openPostgres(serverUrl: string): Promise<TestStore> {
     await database.close();
     await owner.close();
   };
-  return { database, owner, serviceUrl, superUrl, close };
+  return { database, owner, serviceUrl, ownerUrl, superUrl, close };
 }

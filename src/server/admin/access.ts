@@ -65,6 +65,11 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   startAuditVerification: CHANGE,
   getAuditRun: READ,
   listAuditRuns: READ,
+  proveDecision: READ,
+  proveConsistency: READ,
+  exportAudit: READ,
+  recordExport: CHANGE,
+  erasePayload: CHANGE,
 };
 
 /** How long a sign-in is good for what needs a fresh one. */

@@ -9,6 +9,9 @@ import { AdminOperations, type AdminPorts } from "../../admin/operations.ts";
 import { OverviewReader, type ProcessFigures } from "../../admin/overview.ts";
 import { type ActivePolicies, PolicyOperations } from "../../admin/policies.ts";
 import { PositionTokens } from "../../admin/position.ts";
+import { ExportOperations } from "../../admin/export.ts";
+import { ProofOperations } from "../../admin/proofs.ts";
+import { RetentionOperations } from "../../admin/retention.ts";
 import { Sessions } from "../../admin/sessions.ts";
 import type { OperatorTokens } from "../../admin/tokens.ts";
 import { WebhookOperations } from "../../admin/webhooks.ts";
@@ -27,6 +30,8 @@ import { SqlCircuitOrders } from "../../store/circuit-orders.ts";
 import { SqlDecisionSearch } from "../../store/decision-search.ts";
 import { SqlDecisionReader } from "../../store/decisions.ts";
 import { SqlEventStore } from "../../store/events.ts";
+import { SqlExportReader } from "../../store/export.ts";
+import { SqlPayloadStore } from "../../store/payloads.ts";
 import { SqlGuardRecords } from "../../store/guard-records.ts";
 import type { Store } from "../../store/open.ts";
 import { SqlPolicyBundles } from "../../store/policy-bundles.ts";
@@ -141,6 +146,8 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const feed = new DecisionFeed({ trail, now, onError: process.onFeedError });
   const rotateKey = async (): Promise<string> =>
     formatVkey(noteSigner(sealing.origin, await rotateSigningKeys(sealing.keysDir, AUDIT_KEYS)).key);
+  const tree = new SqlExportReader(store.reads);
+  const verifierKeys = async (): Promise<string[]> => noteKeys(sealing.origin, await sealing.keys()).map(formatVkey);
   return {
     operations: new AdminOperations({ agents, decisions, agentChanged, ...shared }),
     search,
@@ -168,5 +175,8 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     verification,
     sealing,
     webhooks: new WebhookOperations({ messages: new SqlOutbox(database), ...shared }),
+    proofs: new ProofOperations({ decisions, tree, verifierKeys }),
+    exporting: new ExportOperations({ log: sealing.origin, trail: tree, verifierKeys }),
+    retention: new RetentionOperations({ decisions, payloads: new SqlPayloadStore(store.database), events, ...shared }),
   };
 }

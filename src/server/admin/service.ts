@@ -1,4 +1,5 @@
 import type {
+  DescMessage,
   DescMethod,
   DescMethodServerStreaming,
   DescMethodUnary,
@@ -17,6 +18,9 @@ import type { CircuitOperations } from "../../admin/circuits.ts";
 import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
 import type { PolicyOperations } from "../../admin/policies.ts";
+import type { ExportOperations } from "../../admin/export.ts";
+import type { ProofOperations } from "../../admin/proofs.ts";
+import type { RetentionOperations } from "../../admin/retention.ts";
 import type { WatchPorts } from "../../admin/watch.ts";
 import type { WebhookOperations } from "../../admin/webhooks.ts";
 import type { VerificationOperations } from "../../admin/verification.ts";
@@ -37,6 +41,8 @@ import type { AdminMethods } from "./methods.ts";
 import { operatorMethods } from "./operators.ts";
 import { overviewMethods } from "./overview.ts";
 import { policyMethods } from "./policies.ts";
+import { proofMethods } from "./proofs.ts";
+import { retentionMethods } from "./retention.ts";
 import { type SessionMethods, sessionMethods } from "./sessions.ts";
 import { webhookMethods } from "./webhooks.ts";
 import { reviewMethods } from "./reviews.ts";
@@ -59,6 +65,9 @@ export interface Admin extends Identities {
   readonly sealing: Trail;
   readonly reviews: ReviewOperations;
   readonly verification: VerificationOperations;
+  readonly proofs: ProofOperations;
+  readonly exporting: ExportOperations;
+  readonly retention: RetentionOperations;
 }
 
 /** A method and what answers it; rejects with ConnectErrors. The request is read when it is known who calls. */
@@ -95,6 +104,8 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...webhookMethods(admin.webhooks),
     ...reviewMethods(admin.reviews),
     ...verificationMethods(admin.verification),
+    ...proofMethods(admin.proofs),
+    ...retentionMethods(admin.exporting, admin.retention),
   };
   const sessions = sessionMethods(admin, door);
   return [
@@ -116,7 +127,7 @@ function operatorRpc(method: DescMethodUnary, methods: AdminMethods, admin: Admi
   });
 }
 
-type StreamMethod = "watchAdmin";
+type StreamMethod = "watchAdmin" | "exportAudit";
 type UnaryMethod = Exclude<AdminMethod, StreamMethod>;
 
 /** How often it is asked anew whether a stream's caller still is who it was, and still may. */
@@ -145,7 +156,12 @@ function operatorStream(
         admin.streams.take(actor, signal);
         const timer = setInterval(() => void recheck().catch((error: unknown) => over.abort(error)), RECHECK_MS);
         signal.addEventListener("abort", () => clearInterval(timer), { once: true });
-        yield* yieldUntil(methods[name](request as never, { caller, actor, context: { ...context, signal } }), signal);
+        const answers: AsyncIterable<MessageInitShape<DescMessage>> = methods[name](request as never, {
+          caller,
+          actor,
+          context: { ...context, signal },
+        });
+        yield* yieldUntil(answers, signal);
       } catch (error) {
         throw connectError(Fault.from(error));
       } finally {

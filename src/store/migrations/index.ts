@@ -5,6 +5,7 @@ import { reviews } from "./0004-reviews.ts";
 import { adminQueries } from "./0005-admin-queries.ts";
 import { webhooks } from "./0006-webhooks.ts";
 import { seals } from "./0007-seals.ts";
+import { retention } from "./0008-retention.ts";
 import { agentIdentity } from "./0009-agent-identity.ts";
 import { circuitCommands } from "./0015-circuit-commands.ts";
 import { policyBundles } from "./0016-policy-bundles.ts";
@@ -24,6 +25,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 5, name: "admin-queries", sql: adminQueries },
   { id: 6, name: "webhooks", sql: webhooks },
   { id: 7, name: "seals", sql: seals },
+  { id: 8, name: "retention", sql: retention },
   { id: 9, name: "agent-identity", sql: agentIdentity },
   { id: 15, name: "circuit-commands", sql: circuitCommands },
   { id: 16, name: "policy-bundles", sql: policyBundles },

@@ -1,0 +1,162 @@
+import { checkpointLine, epochLine, gapLine, headerLine, rowLine, type SealedRow } from "../audit/export-lines.ts";
+import type { Stream } from "../audit/leaf.ts";
+import { type NodeReader, subtreesOf, type TreeNode } from "../audit/merkle.ts";
+import type { Micros } from "../clock.ts";
+import { invalid } from "./checks.ts";
+import type { StoredCheckpoint } from "./proofs.ts";
+
+/** Which rows: recorded from when (null for all from the beginning) to before when. */
+export interface ExportRange {
+  readonly from: Micros | null;
+  readonly to: Micros;
+  readonly payloads: boolean;
+}
+
+/** A row's place, without the row. */
+export interface SealPlace {
+  readonly seq: number;
+  readonly stream: Stream;
+  readonly rowId: string;
+  readonly recordedAt: Micros;
+}
+
+/** Where a part begins: the tree of `epoch` under its checkpoint of `size` leaves has been told up to before leaf `at`. */
+interface Position {
+  readonly epoch: number;
+  readonly size: number;
+  readonly at: number;
+  /** As `at`, when a checkpoint was last told. */
+  readonly told: number;
+}
+
+export interface ExportPart {
+  readonly lines: string;
+  readonly decisions: number;
+  readonly events: number;
+  readonly payloads: number;
+  readonly missing: number;
+  /** When its last row was recorded; 0 if it has none. */
+  readonly reached: Micros;
+}
+
+export interface ExportPorts {
+  readonly log: string;
+  readonly verifierKeys: () => Promise<readonly string[]>;
+  readonly trail: {
+    /** The newest checkpoint of the first epoch after `epoch` that has one; null if there is none. */
+    checkpointAfterEpoch(epoch: number): Promise<StoredCheckpoint | null>;
+    /** Of the leaves of `epoch` from `at` to before `size`, those of rows of the time, in order; at most `limit`. */
+    places(range: ExportRange, leaves: Omit<Position, "told">, limit: number): Promise<SealPlace[]>;
+    /** The rows at these places; without those that are not there any more. */
+    rows(places: readonly SealPlace[], payloads: boolean): Promise<SealedRow[]>;
+    /** Checkpoints of `epoch` with more than `after` leaves and at most `upTo`. */
+    checkpoints(epoch: number, after: number, upTo: number): Promise<StoredCheckpoint[]>;
+    nodes(epoch: number): NodeReader;
+  };
+}
+
+/** Rows in one part: some megabytes, which is what an export needs of memory. */
+const ROWS = 4000;
+/** A checkpoint is told after so many leaves, if there is one: each costs a line and its reader a signature. */
+const CHECKPOINT_EVERY = 500;
+const NO_ROWS = { decisions: 0, events: 0, payloads: 0, missing: 0, reached: 0 } as const;
+
+/** Exports sealed rows, part by part; one part is in memory at a time. */
+export class ExportOperations {
+  readonly #ports: ExportPorts;
+
+  constructor(ports: ExportPorts) {
+    this.#ports = ports;
+  }
+
+  /** @throws Fault FIELD_INVALID */
+  async *parts(range: ExportRange): AsyncGenerator<ExportPart> {
+    const { from, to, payloads } = range;
+    if (from !== null && from >= to) throw invalid("from_us", "must be before to_us");
+    const { log, trail, verifierKeys } = this.#ports;
+    yield { ...NO_ROWS, lines: headerLine({ log, from, to, payloads, verifierKeys: await verifierKeys() }) };
+    let epoch = 0;
+    for (;;) {
+      const checkpoint = await trail.checkpointAfterEpoch(epoch);
+      if (checkpoint === null) return;
+      yield { ...NO_ROWS, lines: epochLine(checkpoint.epoch) };
+      yield* this.#epoch(range, checkpoint);
+      epoch = checkpoint.epoch;
+    }
+  }
+
+  /** The leaves under `checkpoint`. What is sealed meanwhile is not in the file. */
+  async *#epoch(range: ExportRange, { epoch, size }: StoredCheckpoint): AsyncGenerator<ExportPart> {
+    const { trail } = this.#ports;
+    let position: Position = { epoch, size, at: 0, told: 0 };
+    while (position.at < size) {
+      const places = await trail.places(range, position, ROWS);
+      const rows = await trail.rows(places, range.payloads);
+      const last = places.at(-1);
+      const end = places.length < ROWS || last === undefined ? size : last.seq + 1;
+      const { lines, told } = await this.#lines(position, rows, end);
+      yield { lines, ...totalsOf(rows), missing: places.length - rows.length, reached: last?.recordedAt ?? 0 };
+      position = { ...position, at: end, told };
+    }
+  }
+
+  /** Rows, what is between them, and checkpoints, up to before leaf `end`. */
+  async #lines(
+    { epoch, size, at: start, told: toldBefore }: Position,
+    rows: readonly SealedRow[],
+    end: number,
+  ): Promise<{ lines: string; told: number }> {
+    const { trail } = this.#ports;
+    const gaps = gapsOf(start, rows, end);
+    const nodes = await readGaps(gaps, trail.nodes(epoch));
+    const checkpoints = await trail.checkpoints(epoch, toldBefore, end);
+    const notes = new Map(checkpoints.map((checkpoint) => [checkpoint.size, checkpoint.note]));
+    const lines: string[] = [];
+    let told = toldBefore;
+    const mayTell = (at: number): void => {
+      const note = notes.get(at);
+      if (note === undefined || (at < size && at - told < CHECKPOINT_EVERY)) return;
+      lines.push(checkpointLine(note));
+      told = at;
+    };
+    for (const [index, gap] of gaps.entries()) {
+      if (gap.from < gap.end) lines.push(gapLine(gap.end, nodes[index] ?? []));
+      if (gap.from < gap.end) mayTell(gap.end);
+      const row = rows[index];
+      if (row === undefined) break;
+      lines.push(rowLine(row));
+      mayTell(row.seq + 1);
+    }
+    return { lines: lines.join(""), told };
+  }
+}
+
+interface Gap {
+  readonly from: number;
+  /** The leaf after. */
+  readonly end: number;
+}
+
+/** What is before each row, and after the last; most are empty. */
+function gapsOf(start: number, rows: readonly SealedRow[], end: number): Gap[] {
+  const before = rows.map(({ seq }, index) => ({
+    from: index === 0 ? start : (rows[index - 1]?.seq ?? 0) + 1,
+    end: seq,
+  }));
+  const last = rows.at(-1);
+  return [...before, { from: last === undefined ? start : last.seq + 1, end }];
+}
+
+async function readGaps(gaps: readonly Gap[], read: NodeReader): Promise<Uint8Array[][]> {
+  const subtrees = gaps.map(({ from, end }) => subtreesOf(from, end));
+  const wanted: TreeNode[] = subtrees.flat();
+  const hashes = wanted.length === 0 ? [] : await read(wanted);
+  let at = 0;
+  return subtrees.map(({ length }) => hashes.slice(at, (at += length)));
+}
+
+function totalsOf(rows: readonly SealedRow[]): { decisions: number; events: number; payloads: number } {
+  const decisions = rows.filter(({ stream }) => stream === "decisions").length;
+  const payloads = rows.filter((row) => row.stream === "decisions" && row.payload !== null).length;
+  return { decisions, events: rows.length - decisions, payloads };
+}

@@ -1,0 +1,87 @@
+import { makeEvent } from "../audit/event.ts";
+import type { EventRow } from "../audit/record.ts";
+import type { Micros } from "../clock.ts";
+import { Fault } from "../fault.ts";
+import type { RandomPool } from "../ids.ts";
+import { checkReason, invalid } from "./checks.ts";
+import type { AdminPorts } from "./operations.ts";
+
+interface HashedEvent {
+  readonly row: EventRow;
+  readonly hash: Uint8Array;
+}
+
+/** An export as whoever wrote it tells of it. */
+export interface WrittenExport {
+  /** Null for all from the beginning. */
+  readonly from: Micros | null;
+  readonly to: Micros;
+  /** Without directories; empty if it went to a pipe. */
+  readonly fileName: string;
+  /** Of the file as it was written. */
+  readonly sha256: Uint8Array;
+  readonly fileBytes: number;
+  readonly decisions: number;
+  readonly events: number;
+  readonly payloads: number;
+}
+
+export interface RetentionPorts {
+  readonly decisions: Pick<AdminPorts["decisions"], "find">;
+  readonly payloads: {
+    /** Erases what was kept of a payload, and records it, or does neither. False if nothing was kept. */
+    erase(decisionId: string, event: HashedEvent): Promise<boolean>;
+  };
+  readonly events: { append(event: HashedEvent): Promise<void> };
+  readonly random: RandomPool;
+  readonly now: () => Micros;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const MAX_FILE_NAME = 255;
+
+/** What operators record of what leaves the trail. */
+export class RetentionOperations {
+  readonly #ports: RetentionPorts;
+
+  constructor(ports: RetentionPorts) {
+    this.#ports = ports;
+  }
+
+  /** @throws Fault FIELD_INVALID */
+  async recordExport(told: WrittenExport, actor: string): Promise<void> {
+    if (told.from !== null && told.from >= told.to) throw invalid("from_us", "must be before to_us");
+    if (told.sha256.length !== 32) throw invalid("sha256", "must be 32 bytes");
+    const isName =
+      told.fileName.length <= MAX_FILE_NAME && told.fileName.isWellFormed() && !told.fileName.includes("\0");
+    if (!isName) throw invalid("file_name", `must be a name of at most ${MAX_FILE_NAME} characters`);
+    for (const field of ["fileBytes", "decisions", "events", "payloads"] as const)
+      if (!Number.isSafeInteger(told[field]) || told[field] < 0) throw invalid(field, "must be a count");
+    const { from, to, sha256, ...counts } = told;
+    const detail = { fromUs: from, toUs: to, sha256: Buffer.from(sha256).toString("hex"), ...counts };
+    await this.#ports.events.append(this.#event({ kind: "audit.exported", actor, detail }));
+  }
+
+  /** @returns false if nothing was kept, and nothing is recorded then. @throws Fault FIELD_INVALID, DECISION_UNKNOWN */
+  async erasePayload(unverifiedId: string, reason: string, actor: string): Promise<boolean> {
+    if (!UUID.test(unverifiedId)) throw invalid("decision_id", "must be a UUID");
+    const checked = checkReason(reason);
+    const decisionId = unverifiedId.toLowerCase();
+    const { decisions, payloads } = this.#ports;
+    const stored = await decisions.find(decisionId);
+    if (stored === null)
+      throw new Fault("DECISION_UNKNOWN", `No decision ${decisionId} is in the database (or its month was retired).`);
+    const facts = {
+      kind: "payload.erased",
+      actor,
+      subject: stored.row.agentId,
+      decisionId,
+      detail: { reason: checked },
+    };
+    return await payloads.erase(decisionId, this.#event(facts));
+  }
+
+  #event(facts: Parameters<typeof makeEvent>[0]): HashedEvent {
+    return makeEvent(facts, this.#ports.now(), this.#ports.random);
+  }
+}

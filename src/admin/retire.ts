@@ -1,0 +1,96 @@
+import { makeEvent } from "../audit/event.ts";
+import type { EventRow } from "../audit/record.ts";
+import type { Micros } from "../clock.ts";
+import { UsageError } from "../fault.ts";
+import type { RandomPool } from "../ids.ts";
+
+/** A month of the trail whose rows are in the database. */
+export interface TrailMonth {
+  /** Its first day, such as `2026-06-01`. */
+  readonly month: string;
+  readonly from: Micros;
+  readonly to: Micros;
+}
+
+export interface MonthCounts {
+  readonly decisions: number;
+  readonly events: number;
+  readonly unsealed: number;
+}
+
+/** An export of exactly one month, as its event tells of it. */
+export interface MonthExport {
+  readonly eventId: string;
+  readonly fileName: string;
+  /** In hex. */
+  readonly sha256: string;
+  readonly decisions: number;
+  readonly events: number;
+}
+
+export interface RetiredMonth extends TrailMonth {
+  readonly counts: MonthCounts;
+  readonly exported: MonthExport;
+}
+
+/** What retiring needs of the database, as its owner. */
+export interface RetireStore {
+  /** The months that end before `before`, and before last month began by the database's clock; the oldest first. */
+  monthsBefore(before: Micros): Promise<TrailMonth[]>;
+  count(month: TrailMonth): Promise<MonthCounts>;
+  /** The newest on record; null if there is none. */
+  newestExport(month: TrailMonth): Promise<MonthExport | null>;
+  /** Records that a month is retired, with the event that tells of it; does nothing if that is on record. */
+  record(retired: RetiredMonth, event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<void>;
+  /** Takes the month's tables out of the trail, without making writers wait. They go on existing. @returns their names */
+  detach(month: TrailMonth): Promise<string[]>;
+  now(): Promise<Micros>;
+}
+
+/**
+ * Retires whole, sealed, exported months, the oldest first.
+ *
+ * @returns the months, with the tables that are no part of the trail any more
+ * @throws UsageError at the first month that may not be retired; those before it are
+ */
+export async function retireMonths(
+  store: RetireStore,
+  random: RandomPool,
+  before: Micros,
+): Promise<{ month: string; tables: string[] }[]> {
+  const retired: { month: string; tables: string[] }[] = [];
+  for (const month of await store.monthsBefore(before)) {
+    const checked = await check(store, month);
+    const { counts, exported } = checked;
+    const detail = {
+      month: month.month,
+      decisions: counts.decisions,
+      events: counts.events,
+      exportSha256: exported.sha256,
+      exportEventId: exported.eventId,
+    };
+    const facts = { kind: "audit.month_retired", actor: "owner", subject: month.month, detail };
+    // On record before it is done: a crash in between leaves a month that may be detached, and the next run detaches it.
+    await store.record(checked, makeEvent(facts, await store.now(), random));
+    retired.push({ month: month.month, tables: await store.detach(month) });
+  }
+  return retired;
+}
+
+async function check(store: RetireStore, month: TrailMonth): Promise<RetiredMonth> {
+  const name = month.month.slice(0, 7);
+  const counts = await store.count(month);
+  if (counts.unsealed > 0)
+    throw new UsageError([
+      `${name} has ${counts.unsealed} rows without a seal: run \`datacrawl audit seal\` and try again`,
+    ]);
+  const exported = await store.newestExport(month);
+  const how = `run \`datacrawl audit export --month ${name} --out FILE\`, with --payloads if they are to be kept, and keep the file`;
+  if (exported === null) throw new UsageError([`no export of ${name} is on record: ${how}`]);
+  if (exported.decisions !== counts.decisions || exported.events !== counts.events)
+    throw new UsageError([
+      `the newest export of ${name}, ${exported.fileName}, has ${exported.decisions} decisions and ${exported.events} events; ` +
+        `the database has ${counts.decisions} and ${counts.events}: ${how}`,
+    ]);
+  return { ...month, counts, exported };
+}
