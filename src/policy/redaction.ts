@@ -67,6 +67,11 @@ export class Redaction {
     return stored === payload ? canonical : canonicalJson(stored, "payload", STORED_DEPTH);
   }
 
+  /** The payload as people may see it where it is not stored: with marks that have no digests. */
+  shown(tool: string, payload: JsonObject): JsonValue {
+    return new Masking(() => "not shown").mask(payload, this.#byTool.lookup(tool));
+  }
+
   /** `fault` as it may be told: names of members that lie within a redacted value are part of that value. */
   discreet(fault: Fault): Fault {
     const { code, path, field } = fault;
@@ -89,6 +94,11 @@ export class Redaction {
     }
     return path;
   }
+}
+
+/** Of a stored or shown payload: no agent can make one of its own. */
+export function isMark(value: JsonValue | undefined): boolean {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, MARK);
 }
 
 function emptyNode(): Node {

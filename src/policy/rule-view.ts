@@ -4,6 +4,7 @@ import { canonicalJson } from "../canonical-json.ts";
 import type { Judgement } from "../decision.ts";
 import type { Bundle, PolicyFile } from "./bundle.ts";
 import type { Finding } from "./engine.ts";
+import { isMark } from "./redaction.ts";
 import type { Effect, Rule } from "./rule.ts";
 
 /** A rule as it was written. Plain data, as all of this file's types. */
@@ -48,7 +49,8 @@ export function tryPolicy(
   request: { readonly agentId: string; readonly tool: string; readonly payload: JsonObject },
 ): Trial {
   const { judgement, version, findings } = bundle.explain(request);
-  return { judgement, version, findings: findings.map((finding) => findingView(bundle, finding, request.payload)) };
+  const shown = bundle.redaction.shown(request.tool, request.payload);
+  return { judgement, version, findings: findings.map((finding) => findingView(bundle, finding, shown)) };
 }
 
 export function ruleView({ files, rules }: Bundle, rule: Rule): RuleView {
@@ -78,7 +80,7 @@ function linesOf(files: readonly PolicyFile[], name: string, from: number, to: n
     .trimEnd();
 }
 
-function findingView(bundle: Bundle, { rule, outcome }: Finding, payload: JsonObject): FindingView {
+function findingView(bundle: Bundle, { rule, outcome }: Finding, payload: JsonValue): FindingView {
   const error = typeof outcome === "object" ? outcome.message : "";
   const word = typeof outcome === "object" ? "error" : outcome === "skipped" ? "other_agents" : null;
   return {
@@ -92,9 +94,11 @@ function findingView(bundle: Bundle, { rule, outcome }: Finding, payload: JsonOb
 /** One step of a path: `.name`, `[0]` or `["a name"]`. */
 const STEP = /\.([A-Za-z_]\w*)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]/gy;
 
-function valueAt(payload: JsonObject, path: string): string | null {
+/** A mark stands for all that is in the redacted value. */
+function valueAt(payload: JsonValue, path: string): string | null {
   let value: JsonValue | undefined = payload;
   for (const [, name, index, quoted] of path.slice("payload".length).matchAll(STEP)) {
+    if (isMark(value)) break;
     const key = name ?? index ?? (JSON.parse(quoted ?? '""') as string);
     if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return null;
     value = (value as Readonly<Record<string, JsonValue>>)[key];

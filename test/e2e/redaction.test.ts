@@ -29,7 +29,7 @@ redact:
   - tools: ["pay.*"]
     paths: [payload.card.number, "payload.*.password"]
 rules:
-  - { id: real-card, tools: [pay.charge], effect: allow, when: 'payload.card.number == "${SECRET}"' }
+  - { id: real-card, tools: [pay.charge], effect: allow, when: payload.card.number.startsWith("hunter2-") }
   - { id: no-number, tools: [pay.refund], effect: deny, when: payload.card.number > 5 }
   - { id: ask, tools: [pay.vault], effect: needs_review }
 `;
