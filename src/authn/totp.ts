@@ -62,10 +62,9 @@ export class TotpSeal {
   /** Null if it was sealed under another key or for another account. */
   open(name: string, sealed: Uint8Array): Buffer | null {
     const bytes = Buffer.from(sealed);
-    const decipher = createDecipheriv("aes-256-gcm", this.#key, bytes.subarray(0, NONCE_BYTES), {
-      authTagLength: TAG_BYTES,
-    });
+    const nonce = bytes.subarray(0, NONCE_BYTES);
     try {
+      const decipher = createDecipheriv("aes-256-gcm", this.#key, nonce, { authTagLength: TAG_BYTES });
       decipher.setAAD(Buffer.from(name)).setAuthTag(bytes.subarray(-TAG_BYTES));
       return Buffer.concat([decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
     } catch {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { totpCode } from "../../src/authn/totp.ts";
 import { call, cookieOf, reasonOf, signIn } from "../server/admin/house.ts";
+import { base32Decode } from "../support/base32.ts";
 import { ask, cleanEnv, demoKey, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
 
 const PASSWORD = "correct horse battery";
@@ -95,8 +96,3 @@ describe("operators of a service", () => {
     expect((await call(service.adminUrl, "AuthorizeService/Authorize", request, { authorization })).status).toBe(404);
   });
 });
-
-function base32Decode(text: string): Buffer {
-  const bits = [...text].map((char) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(char).toString(2).padStart(5, "0"));
-  return Buffer.from((bits.join("").match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
-}

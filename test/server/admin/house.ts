@@ -2,6 +2,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Role } from "../../../src/admin/caller.ts";
+import { OperatorTokens } from "../../../src/admin/tokens.ts";
+import { fetchJson } from "../../../src/authn/fetch-json.ts";
+import { Jwks } from "../../../src/authn/jwks.ts";
+import { JwtVerifier } from "../../../src/authn/jwt.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { loadConfig } from "../../../src/config.ts";
 import { openAdminPort, openAdminSocket } from "../../../src/server/admin/listener.ts";
@@ -11,6 +15,7 @@ import type { Listener } from "../../../src/server/listen.ts";
 import { openTrail } from "../../../src/server/trail.ts";
 import { loadTls } from "../../../src/server/tls.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
+import type { Issuer } from "../../support/issuer.ts";
 import { certificateFiles, portOf } from "../open.ts";
 
 export const PASSWORD = "correct horse battery";
@@ -26,13 +31,20 @@ export interface House {
   readonly close: () => Promise<void>;
 }
 
-export async function openHouse(options: { readonly tls?: boolean } = {}): Promise<House & { readonly ca: Buffer }> {
+export interface HouseOptions {
+  readonly tls?: boolean;
+  /** Whose tokens are taken, for the audience `datacrawl`. */
+  readonly issuer?: Issuer;
+}
+
+export async function openHouse(options: HouseOptions = {}): Promise<House & { readonly ca: Buffer }> {
   const directory = mkdtempSync(join(tmpdir(), "datacrawl-admin-"));
   const config = loadConfig({ DATACRAWL_DATA_DIR: directory }, process.cwd());
   const store = await openStore(config, (error) => console.error("store:", error.message));
   const clock = { ahead: 0 };
   const now = (): number => systemClock.now() + clock.ahead;
-  const admin = openAdmin(store, await openTrail(config, store, now), now);
+  const tokens = options.issuer === undefined ? null : tokensOf(options.issuer, now);
+  const admin = openAdmin(store, await openTrail(config, store, now), now, { tokens });
   const certificate = certificateFiles();
   const tls = options.tls ? await loadTls(certificate) : null;
   const address = { kind: "tcp", host: "127.0.0.1", port: 0, variable: "TEST" } as const;
@@ -54,6 +66,14 @@ export async function openHouse(options: { readonly tls?: boolean } = {}): Promi
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+function tokensOf(issuer: Issuer, now: () => number): OperatorTokens {
+  const onError = (error: unknown): void => console.error("issuer:", error);
+  const monotonic = (): number => systemClock.monotonic();
+  const jwks = new Jwks({ issuer: issuer.url, url: issuer.jwksUrl, fetchJson, monotonic, onError });
+  const policy = { issuer: issuer.url, audience: "datacrawl", algorithms: ["ES256"] };
+  return new OperatorTokens(new JwtVerifier(policy, jwks.find, now), { role: "datacrawl_role", name: "sub" });
 }
 
 export interface Reply {

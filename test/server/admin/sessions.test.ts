@@ -285,6 +285,22 @@ describe("the trail", () => {
     expect(text).not.toContain(cookie.split("=")[1]);
   });
 
+  test("comes before the answer: while it cannot be written, reads fail too", async () => {
+    const cookie = cookieOf(await signIn(house.url, "alice"));
+    await house.store.database.query("ALTER TABLE audit_events RENAME TO audit_events_away");
+    try {
+      for (const headers of [{ cookie }, {}]) {
+        const reply = await listAgents(headers as Record<string, string>);
+        expect([reply.status, reasonOf(reply)]).toEqual([503, "STORE_UNAVAILABLE"]);
+        expect(reply.body).not.toHaveProperty("agents");
+      }
+      expect((await signIn(house.url, "alice")).headers.getSetCookie()).toEqual([]);
+    } finally {
+      await house.store.database.query("ALTER TABLE audit_events_away RENAME TO audit_events");
+    }
+    expect((await listAgents({ cookie })).status).toBe(200);
+  });
+
   test("is hashed as any other event", async () => {
     const [row] = await house.store.database.query<Record<string, string>>(
       `SELECT event_id::text, (extract(epoch from recorded_at) * 1000000)::bigint::text AS recorded_at, kind, actor, subject,

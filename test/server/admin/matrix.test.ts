@@ -1,0 +1,213 @@
+import { Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
+import { SessionService } from "../../../gen/datacrawl/authz/v1/session_service_pb.ts";
+import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { SqlRecordStore } from "../../../src/store/records.ts";
+import { entryFor } from "../../support/entries.ts";
+import { type Issuer, startIssuer } from "../../support/issuer.ts";
+import { addOperator, call, cookieOf, eventsOf, type House, openHouse, PASSWORD, signIn } from "./house.ts";
+
+/** Every kind of caller, and why it is refused what it may not do. */
+const REFUSED = {
+  none: "CREDENTIAL_MISSING",
+  agent: "CREDENTIAL_UNKNOWN",
+  viewer: "NOT_PERMITTED",
+  reviewer: "NOT_PERMITTED",
+  operator: "NOT_PERMITTED",
+  /** An operator's session that is older than five minutes. */
+  "operator of this morning": "NOT_PERMITTED",
+  /** A token of the issuer for a human who has just signed in there. */
+  "operator by token": "NOT_PERMITTED",
+  /** The same without `auth_time` and `amr`. */
+  "machine token": "NOT_PERMITTED",
+  "expired token": "TOKEN_EXPIRED",
+  "signed-out cookie": "SESSION_ENDED",
+  socket: "NOT_PERMITTED",
+  "agent over the socket": "CREDENTIAL_UNKNOWN",
+} as const;
+type CallerKind = keyof typeof REFUSED;
+const CALLERS = Object.keys(REFUSED) as CallerKind[];
+
+const HUMANS: readonly CallerKind[] = ["operator", "operator by token"];
+const OPERATORS: readonly CallerKind[] = [...HUMANS, "operator of this morning", "machine token"];
+const NAMED: readonly CallerKind[] = [...OPERATORS, "viewer", "reviewer"];
+const READS: readonly CallerKind[] = [...NAMED, "socket"];
+const CHANGES: readonly CallerKind[] = [...OPERATORS, "socket"];
+
+/**
+ * Who may call what, written by hand: this is what the documentation promises, not what the code says. A method that is not here
+ * fails the test.
+ */
+const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
+  "AdminService.CreateAgent": CHANGES,
+  "AdminService.ListAgents": READS,
+  "AdminService.RevokeAgent": CHANGES,
+  "AdminService.FreezeAgent": CHANGES,
+  "AdminService.UnfreezeAgent": CHANGES,
+  "AdminService.GetDecision": READS,
+  "AdminService.ListDecisions": READS,
+  "AdminService.GetOverview": READS,
+  "AdminService.WatchAdmin": READS,
+  "AdminService.SetCircuitBypass": HUMANS,
+  "AdminService.ClearCircuitBypass": CHANGES,
+  "AdminService.ListCircuitBypasses": READS,
+  "AdminService.ListCircuits": READS,
+  "AdminService.CreateOperator": ["socket"],
+  "AdminService.ListOperators": READS,
+  "AdminService.RemoveOperator": ["socket"],
+  "AdminService.SetOperatorRole": ["socket"],
+  "AdminService.SetOperatorPassword": ["socket"],
+  "AdminService.EnableOperatorTotp": ["socket"],
+  "AdminService.DisableOperatorTotp": ["socket"],
+  "AdminService.GetAuditStatus": READS,
+  "AdminService.SealAudit": CHANGES,
+  "AdminService.ListAuditKeys": READS,
+  "AdminService.RotateAuditKey": CHANGES,
+  "AdminService.AcknowledgeAuditRollback": CHANGES,
+  "SessionService.GetSession": NAMED,
+  "SessionService.SignIn": CALLERS,
+  "SessionService.SignOut": CALLERS,
+};
+
+/** A request that succeeds for whoever may make it, where an empty one does not; `n` is the caller's number. */
+const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
+  "AdminService.CreateAgent": (n) => ({ agentId: `new-${n}` }),
+  "AdminService.RevokeAgent": (n) => ({ agentId: `agent-${n}` }),
+  "AdminService.FreezeAgent": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
+  "AdminService.UnfreezeAgent": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
+  "AdminService.GetDecision": () => ({ decisionId }),
+  "AdminService.WatchAdmin": () => ({ overview: true }),
+  "AdminService.SetCircuitBypass": (n) => ({ agentId: `agent-${n}`, allTools: true, reason: "r" }),
+  "AdminService.ClearCircuitBypass": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
+  "AdminService.CreateOperator": (n) => ({ name: `new-${n}`, role: OperatorRole.VIEWER, password: PASSWORD }),
+  "AdminService.SetOperatorRole": () => ({ name: "changed", role: OperatorRole.VIEWER }),
+  "AdminService.SetOperatorPassword": () => ({ name: "changed", password: PASSWORD }),
+  "AdminService.EnableOperatorTotp": () => ({ name: "changed" }),
+  "AdminService.DisableOperatorTotp": () => ({ name: "changed" }),
+  "AdminService.RemoveOperator": () => ({ name: "changed" }),
+  "AdminService.AcknowledgeAuditRollback": () => ({ reason: "r" }),
+  "SessionService.SignIn": () => ({ name: "someone", password: PASSWORD }),
+};
+
+/** What those who may get where the state that the call needs is not there: they are past the door. */
+const FAULTS: Readonly<Record<string, string>> = {
+  "AdminService.AcknowledgeAuditRollback": "AUDIT_NOT_ROLLED_BACK",
+};
+
+/** In an order in which they do not spoil each other's state: freeze before unfreeze, sign out last. */
+const LAST = ["RevokeAgent", "RemoveOperator", "SignIn", "SignOut"];
+const METHODS = [...Object.values(AdminService.method), ...Object.values(SessionService.method)].toSorted(
+  (a, b) => LAST.indexOf(a.name) - LAST.indexOf(b.name),
+);
+
+let house: House;
+let issuer: Issuer;
+let decisionId: string;
+const transports = new Map<CallerKind, Transport>();
+beforeAll(async () => {
+  issuer = await startIssuer();
+  house = await openHouse({ issuer });
+  for (const role of ["viewer", "reviewer", "operator"] as const) await addOperator(house, role, role);
+  await addOperator(house, "changed", "viewer");
+  await addOperator(house, "someone", "viewer");
+  const keys = await Promise.all(CALLERS.map((_, n) => house.admin.operations.createAgent(`agent-${n}`, "test")));
+  const entry = entryFor("matrix");
+  await new SqlRecordStore(house.store.database).recordBatch([entry]);
+  decisionId = entry.row.decisionId;
+
+  const stale = await cookie("operator");
+  await house.store.database.query("UPDATE operator_sessions SET signed_in_at = now() - interval '5 minutes 1 second'");
+  const signedOut = await cookie("operator");
+  await call(house.url, "SessionService/SignOut", {}, { cookie: signedOut });
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { iss: issuer.url, aud: "datacrawl", sub: "ann", datacrawl_role: "operator", exp: now + 600 };
+  const human = { auth_time: now - 10, amr: ["pwd"] };
+  const bearer = async (more: object) => ({ authorization: `Bearer ${await issuer.sign({ ...claims, ...more })}` });
+  const agent = { authorization: `Bearer ${keys[0]?.key}` };
+
+  for (const role of ["viewer", "reviewer", "operator"] as const) comes(role, { cookie: await cookie(role) });
+  comes("none", {});
+  comes("agent", agent);
+  comes("operator of this morning", { cookie: stale });
+  comes("operator by token", await bearer(human));
+  comes("machine token", await bearer({}));
+  comes("expired token", await bearer({ ...human, exp: now - 60 }));
+  comes("signed-out cookie", { cookie: signedOut });
+  comes("socket", {}, house.socketPath);
+  comes("agent over the socket", agent, house.socketPath);
+});
+afterAll(async () => {
+  await house.close();
+  await issuer.close();
+});
+
+const cookie = async (name: string): Promise<string> => cookieOf(await signIn(house.url, name));
+
+function comes(kind: CallerKind, headers: Readonly<Record<string, string>>, socketPath?: string): void {
+  const credential: Interceptor = (next) => (request) => {
+    for (const [name, value] of Object.entries(headers)) request.header.set(name, value);
+    return next(request);
+  };
+  const nodeOptions = socketPath === undefined ? {} : { socketPath };
+  const interceptors = [credential];
+  transports.set(kind, createConnectTransport({ baseUrl: house.url, httpVersion: "1.1", interceptors, nodeOptions }));
+}
+
+type Method = (typeof METHODS)[number];
+type Call = (request: object, options: { signal: AbortSignal }) => Promise<unknown> | AsyncIterable<unknown>;
+
+/** `ok`, or why it was refused. */
+async function outcomeOf(method: Method, kind: CallerKind): Promise<string> {
+  const client = createClient(method.parent, transports.get(kind) as Transport) as unknown as Record<string, Call>;
+  const request = REQUESTS[nameOf(method)]?.(CALLERS.indexOf(kind)) ?? {};
+  const stop = new AbortController();
+  try {
+    const answer = client[method.localName]?.(request, { signal: stop.signal });
+    if (answer !== undefined && Symbol.asyncIterator in answer) await answer[Symbol.asyncIterator]().next();
+    else await answer;
+    return "ok";
+  } catch (error) {
+    const refused = ConnectError.from(error);
+    return refused.findDetails(ErrorInfoSchema)[0]?.reason ?? Code[refused.code];
+  } finally {
+    stop.abort();
+  }
+}
+
+function nameOf({ parent, name }: Method): string {
+  return `${parent.name}.${name}`;
+}
+
+/** Everything that a call could change, except for the trail and the sessions themselves. */
+async function state(): Promise<string> {
+  const tables = ["agents", "agent_keys", "operators", "circuit_orders"];
+  const dumps = tables.map((table) => `(SELECT json_agg(t ORDER BY t::text)::text FROM ${table} t)`);
+  const [row] = await house.store.database.query<{ all: string }>(`SELECT concat_ws('|', ${dumps.join(", ")}) AS all`);
+  return row?.all ?? "";
+}
+
+test("every method has expectations, and there are none for others", () => {
+  expect(METHODS.map(nameOf).toSorted()).toEqual(Object.keys(MAY).toSorted());
+});
+
+describe.each(METHODS.map((method) => [nameOf(method), method] as const))("%s", (name, method) => {
+  test.each(CALLERS)("%s", async (kind) => {
+    const before = await state();
+    const outcome = await outcomeOf(method, kind);
+    if (MAY[name]?.includes(kind)) {
+      expect(outcome).toBe(FAULTS[name] ?? "ok");
+      return;
+    }
+    const notFresh = name === "AdminService.SetCircuitBypass" && OPERATORS.includes(kind);
+    const missing = name === "SessionService.GetSession" && kind === "socket";
+    const reason = missing ? "CREDENTIAL_MISSING" : notFresh ? "SIGN_IN_NOT_FRESH" : REFUSED[kind];
+    expect(outcome).toBe(reason);
+    expect(await state()).toBe(before);
+    const [last] = (await eventsOf(house)).slice(-1);
+    // Strangers have rows of their own only as long as they are few.
+    if (NAMED.includes(kind)) expect(last?.detail).toMatchObject({ method: name, outcome: reason });
+  });
+});
