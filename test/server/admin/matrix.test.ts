@@ -44,6 +44,8 @@ const CHANGES: readonly CallerKind[] = [...OPERATORS, "socket"];
 const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   "AdminService.CreateAgent": CHANGES,
   "AdminService.ListAgents": READS,
+  "AdminService.CreateAgentKey": CHANGES,
+  "AdminService.RevokeAgentKey": CHANGES,
   "AdminService.RevokeAgent": CHANGES,
   "AdminService.FreezeAgent": CHANGES,
   "AdminService.UnfreezeAgent": CHANGES,
@@ -55,6 +57,9 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   "AdminService.ClearCircuitBypass": CHANGES,
   "AdminService.ListCircuitBypasses": READS,
   "AdminService.ListCircuits": READS,
+  "AdminService.GetCircuit": READS,
+  "AdminService.ForceOpenCircuit": CHANGES,
+  "AdminService.ResetCircuit": CHANGES,
   "AdminService.CreateOperator": ["socket"],
   "AdminService.ListOperators": READS,
   "AdminService.RemoveOperator": ["socket"],
@@ -67,6 +72,8 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   "AdminService.ListAuditKeys": READS,
   "AdminService.RotateAuditKey": CHANGES,
   "AdminService.AcknowledgeAuditRollback": CHANGES,
+  "AdminService.ListWebhookMessages": READS,
+  "AdminService.RetryWebhookMessage": CHANGES,
   "SessionService.GetSession": NAMED,
   "SessionService.SignIn": CALLERS,
   "SessionService.SignOut": CALLERS,
@@ -75,6 +82,12 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
 /** A request that succeeds for whoever may make it, where an empty one does not; `n` is the caller's number. */
 const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
   "AdminService.CreateAgent": (n) => ({ agentId: `new-${n}` }),
+  "AdminService.CreateAgentKey": (n) => ({ agentId: `agent-${n}` }),
+  "AdminService.RevokeAgentKey": (n) => ({ agentId: `agent-${n}`, keyId: keyIds[n] }),
+  "AdminService.GetCircuit": (n) => ({ agentId: `agent-${n}` }),
+  "AdminService.ForceOpenCircuit": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
+  "AdminService.ResetCircuit": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
+  "AdminService.RetryWebhookMessage": () => ({ webhookId: decisionId }),
   "AdminService.RevokeAgent": (n) => ({ agentId: `agent-${n}` }),
   "AdminService.FreezeAgent": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
   "AdminService.UnfreezeAgent": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
@@ -95,10 +108,11 @@ const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
 /** What those who may get where the state that the call needs is not there: they are past the door. */
 const FAULTS: Readonly<Record<string, string>> = {
   "AdminService.AcknowledgeAuditRollback": "AUDIT_NOT_ROLLED_BACK",
+  "AdminService.RetryWebhookMessage": "WEBHOOK_MESSAGE_UNKNOWN",
 };
 
 /** In an order in which they do not spoil each other's state: freeze before unfreeze, sign out last. */
-const LAST = ["RevokeAgent", "RemoveOperator", "SignIn", "SignOut"];
+const LAST = ["RevokeAgentKey", "RevokeAgent", "RemoveOperator", "SignIn", "SignOut"];
 const METHODS = [...Object.values(AdminService.method), ...Object.values(SessionService.method)].toSorted(
   (a, b) => LAST.indexOf(a.name) - LAST.indexOf(b.name),
 );
@@ -106,6 +120,7 @@ const METHODS = [...Object.values(AdminService.method), ...Object.values(Session
 let house: House;
 let issuer: Issuer;
 let decisionId: string;
+let keyIds: readonly (string | undefined)[];
 const transports = new Map<CallerKind, Transport>();
 beforeAll(async () => {
   issuer = await startIssuer();
@@ -114,6 +129,7 @@ beforeAll(async () => {
   await addOperator(house, "changed", "viewer");
   await addOperator(house, "someone", "viewer");
   const keys = await Promise.all(CALLERS.map((_, n) => house.admin.operations.createAgent(`agent-${n}`, "test")));
+  keyIds = keys.map(({ agent }) => agent.keyIds[0]);
   const entry = entryFor("matrix");
   await new SqlRecordStore(house.store.database).recordBatch([entry]);
   decisionId = entry.row.decisionId;
