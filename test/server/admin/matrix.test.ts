@@ -34,6 +34,7 @@ const CALLERS = Object.keys(REFUSED) as CallerKind[];
 const HUMANS: readonly CallerKind[] = ["operator", "operator by token"];
 const OPERATORS: readonly CallerKind[] = [...HUMANS, "operator of this morning", "machine token"];
 const NAMED: readonly CallerKind[] = [...OPERATORS, "viewer", "reviewer"];
+const ANSWERS: readonly CallerKind[] = [...HUMANS, "operator of this morning", "reviewer"];
 const READS: readonly CallerKind[] = [...NAMED, "socket"];
 const CHANGES: readonly CallerKind[] = [...OPERATORS, "socket"];
 
@@ -74,6 +75,10 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   "AdminService.AcknowledgeAuditRollback": CHANGES,
   "AdminService.ListWebhookMessages": READS,
   "AdminService.RetryWebhookMessage": CHANGES,
+  "AdminService.ListReviews": READS,
+  "AdminService.GetReview": READS,
+  "AdminService.ApproveReview": ANSWERS,
+  "AdminService.RejectReview": ANSWERS,
   "SessionService.GetSession": NAMED,
   "SessionService.SignIn": CALLERS,
   "SessionService.SignOut": CALLERS,
@@ -88,6 +93,9 @@ const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
   "AdminService.ForceOpenCircuit": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
   "AdminService.ResetCircuit": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
   "AdminService.RetryWebhookMessage": () => ({ webhookId: decisionId }),
+  "AdminService.GetReview": () => ({ reviewId: decisionId }),
+  "AdminService.ApproveReview": () => ({ reviewId: decisionId, comment: "c" }),
+  "AdminService.RejectReview": () => ({ reviewId: decisionId, comment: "c" }),
   "AdminService.RevokeAgent": (n) => ({ agentId: `agent-${n}` }),
   "AdminService.FreezeAgent": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
   "AdminService.UnfreezeAgent": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
@@ -109,6 +117,9 @@ const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
 const FAULTS: Readonly<Record<string, string>> = {
   "AdminService.AcknowledgeAuditRollback": "AUDIT_NOT_ROLLED_BACK",
   "AdminService.RetryWebhookMessage": "WEBHOOK_MESSAGE_UNKNOWN",
+  "AdminService.GetReview": "REVIEW_UNKNOWN",
+  "AdminService.ApproveReview": "REVIEW_UNKNOWN",
+  "AdminService.RejectReview": "REVIEW_UNKNOWN",
 };
 
 /** In an order in which they do not spoil each other's state: freeze before unfreeze, sign out last. */
