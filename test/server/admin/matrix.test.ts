@@ -75,6 +75,9 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   "AdminService.AcknowledgeAuditRollback": CHANGES,
   "AdminService.ListWebhookMessages": READS,
   "AdminService.RetryWebhookMessage": CHANGES,
+  "AdminService.GetPolicies": READS,
+  "AdminService.ListPolicyVersions": READS,
+  "AdminService.TestPolicy": READS,
   "AdminService.ListReviews": READS,
   "AdminService.GetReview": READS,
   "AdminService.ApproveReview": ANSWERS,
@@ -93,6 +96,12 @@ const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
   "AdminService.ForceOpenCircuit": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
   "AdminService.ResetCircuit": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
   "AdminService.RetryWebhookMessage": () => ({ webhookId: decisionId }),
+  "AdminService.TestPolicy": () => ({
+    files: [{ name: "a.yaml", text: POLICY }],
+    agentId: "a",
+    tool: "t",
+    payload: {},
+  }),
   "AdminService.GetReview": () => ({ reviewId: decisionId }),
   "AdminService.ApproveReview": () => ({ reviewId: decisionId, comment: "c" }),
   "AdminService.RejectReview": () => ({ reviewId: decisionId, comment: "c" }),
@@ -113,10 +122,13 @@ const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
   "SessionService.SignIn": () => ({ name: "someone", password: PASSWORD }),
 };
 
+const POLICY = "rules:\n  - { id: a, tools: [t], effect: allow }\n";
+
 /** What those who may get where the state that the call needs is not there: they are past the door. */
 const FAULTS: Readonly<Record<string, string>> = {
   "AdminService.AcknowledgeAuditRollback": "AUDIT_NOT_ROLLED_BACK",
   "AdminService.RetryWebhookMessage": "WEBHOOK_MESSAGE_UNKNOWN",
+  "AdminService.GetPolicies": "POLICY_UNKNOWN",
   "AdminService.GetReview": "REVIEW_UNKNOWN",
   "AdminService.ApproveReview": "REVIEW_UNKNOWN",
   "AdminService.RejectReview": "REVIEW_UNKNOWN",
