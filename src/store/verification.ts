@@ -84,9 +84,10 @@ export class SqlVerifyStore implements VerifyStore, PlanPorts {
     };
   }
 
-  /** No month can be taken out of the database yet. */
+  /** Months that an event in the trail tells are retired. A row of `audit_retired` alone excuses nothing. */
   async retired(): Promise<{ from: Micros; to: Micros }[]> {
-    return [];
+    const months = await this.#database.query<{ lower: string; upper: string }>(RETIRED, [], PATIENT);
+    return months.map(({ lower, upper }) => ({ from: Number(lower), to: Number(upper) }));
   }
 
   async #greatest(condition: string, epoch: number, param: string): Promise<number> {
@@ -98,6 +99,18 @@ export class SqlVerifyStore implements VerifyStore, PlanPorts {
     return Number(row?.size ?? 0);
   }
 }
+
+/** The event is there with its hash, or was: its own month may be retired, and then its leaf is in the tree. */
+const RETIRED = `
+SELECT ${microsOf("r.month::timestamp AT TIME ZONE 'UTC'")} AS lower,
+  ${microsOf("(r.month + interval '1 month') AT TIME ZONE 'UTC'")} AS upper
+FROM audit_retired r
+WHERE EXISTS (
+  SELECT FROM audit_events e WHERE e.event_id = r.event_id AND e.recorded_at = r.recorded_at AND e.hash = r.event_hash
+) OR EXISTS (
+  SELECT FROM audit_seals s WHERE s.row_id = r.event_id AND s.recorded_at = r.recorded_at AND s.stream = ${STREAM.events}
+    AND s.leaf_hash = sha256('\\x00${STREAM.events.toString(16).padStart(2, "0")}'::bytea || r.event_hash)
+)`;
 
 interface EpochRow {
   readonly epoch: number;

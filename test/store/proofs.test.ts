@@ -16,6 +16,7 @@ import { SqlExportReader } from "../../src/store/export.ts";
 import { SqlPayloadStore } from "../../src/store/payloads.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
+import { SqlVerifyStore } from "../../src/store/verification.ts";
 import { SqlRetirement } from "../../src/store/retirement.ts";
 import { entryFor, random } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
@@ -349,6 +350,16 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
     });
     expect(JSON.parse(listed?.detail ?? "")).toMatchObject({ month: "2026-03-01", decisions: 8, events: 0 });
     await expect(bench.store.owner.query("DELETE FROM audit_retired")).rejects.toThrow("append-only");
+    // By that, verification does not miss its rows; a month that no event tells of excuses nothing.
+    await bench.store.owner.query(
+      "INSERT INTO audit_retired SELECT '2026-04-01', 0, 0, '', event_id, gen_random_uuid(), now(), event_hash FROM audit_retired",
+    );
+    const { from, to } = MONTH;
+    expect(await new SqlVerifyStore(bench.store.database).retired()).toEqual([{ from, to }]);
+    // Nor does the event itself have to be there, if its leaf is.
+    await bench.trail.newSealer().sealAll();
+    await tamper(bench, "audit_events", "DELETE FROM TABLE WHERE kind = 'audit.month_retired'");
+    expect(await new SqlVerifyStore(bench.store.database).retired()).toEqual([{ from, to }]);
   });
 
   test.runIf(name === "Postgres")("is finished by the next run if it was cut short", async () => {
