@@ -3,6 +3,7 @@ import { LiveProvider } from "./live.tsx";
 import { Page } from "./page.tsx";
 import { AgentsPage } from "./pages/agents.tsx";
 import { BypassPage } from "./pages/bypass.tsx";
+import { CircuitPage } from "./pages/circuit.tsx";
 import { CircuitsPage } from "./pages/circuits.tsx";
 import { DecisionPage } from "./pages/decision.tsx";
 import { DecisionsPage } from "./pages/decisions.tsx";
@@ -21,6 +22,7 @@ export function App() {
             <Route path="/decisions" component={DecisionsPage} />
             <Route path="/decisions/:id">{({ id }) => <DecisionPage id={id} />}</Route>
             <Route path="/circuits" component={CircuitsPage} />
+            <Route path="/circuits/:agent">{({ agent }) => <CircuitPage agentId={agent} />}</Route>
             <Route path="/bypass" component={BypassPage} />
             <Route path="/agents" component={AgentsPage} />
             <Route>

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
+import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useRef, useState } from "react";
 import type { DecisionFilterSchema, DecisionSummary } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
 import type { Overview } from "../../gen/datacrawl/authz/v1/overview_pb.ts";
 import { queries, streams } from "./api.ts";
@@ -15,6 +15,8 @@ interface Live {
   readonly overview: Overview | undefined;
   /** Null while messages come; else since when none does, in milliseconds since 1970. */
   readonly staleSince: number | null;
+  /** Counts the messages: whoever watches it hears at least every 5 s that the service lives. */
+  readonly heard: number;
   /** What was recorded since the page began to follow, newest first. */
   readonly decisions: readonly DecisionSummary[];
   /** Some were left out, as they came faster than they can be followed. */
@@ -41,6 +43,15 @@ export function useNewDecisions(filter: DecisionFilter): Live {
   return live;
 }
 
+/** Asks anew whenever the stream is heard, for what the stream itself does not carry. */
+export function useRenewed(refetch: () => unknown): void {
+  const { heard } = useLive();
+  const first = useRef(heard);
+  useEffect(() => {
+    if (heard !== first.current) void refetch();
+  }, [heard, refetch]);
+}
+
 const NOTHING = { decisions: [] as readonly DecisionSummary[], gap: false };
 
 /** One stream for the whole page: the overview, and the new decisions while somebody looks at them. */
@@ -48,6 +59,7 @@ export function LiveProvider({ children }: { readonly children: ReactNode }) {
   const [filter, setFilter] = useState<DecisionFilter | null>(null);
   const [overview, setOverview] = useState<Overview>();
   const [staleSince, setStaleSince] = useState<number | null>(null);
+  const [heard, setHeard] = useState(0);
   const [news, setNews] = useState(NOTHING);
   useEffect(() => {
     const stop = new AbortController();
@@ -61,6 +73,7 @@ export function LiveProvider({ children }: { readonly children: ReactNode }) {
       {
         message: (message) => {
           setStaleSince(null);
+          setHeard((before) => before + 1);
           if (message.overview !== undefined) setOverview(message.overview);
           if (message.decisions.length > 0 || message.gap) setNews((before) => added(before, message));
           resumeToken = message.resumeToken;
@@ -80,8 +93,8 @@ export function LiveProvider({ children }: { readonly children: ReactNode }) {
     setFilter(wanted);
   }, []);
   const live = useMemo(
-    () => ({ overview, staleSince, ...news, followDecisions }),
-    [overview, staleSince, news, followDecisions],
+    () => ({ overview, staleSince, heard, ...news, followDecisions }),
+    [overview, staleSince, heard, news, followDecisions],
   );
   return <Context value={live}>{children}</Context>;
 }

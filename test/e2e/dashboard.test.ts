@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { buildDashboard, expectAccessible, openBrowser, signIn } from "../support/browser.ts";
+import { expectAccessible, openBrowser, signIn } from "../support/browser.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { ask, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
 
@@ -34,7 +34,6 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
   };
 
   beforeAll(async () => {
-    buildDashboard();
     cluster = (await makeCluster({ REDIS_URL: redisUrl as string })) as Cluster;
     frosty = makeAgent("frosty", cluster.env);
     service = await startService(cluster.env);

@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import axe from "axe-core";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
 import { expect } from "vitest";
 import { cleanEnv } from "./service.ts";
 
@@ -14,14 +14,25 @@ export function chromiumPath(): string | null {
   return CANDIDATES.find((path) => existsSync(path)) ?? null;
 }
 
-/** Builds the dashboard as it is now, so that no old one is tested. */
+const SOURCES = ["dashboard", "gen", "package-lock.json"];
+
+/** Builds the dashboard if what it is made of is newer, so that no old one is tested. Once for all suites: they read what it writes. */
 export function buildDashboard(): void {
+  const built = join(ROOT, "dist/dashboard/index.html");
+  const newest = Math.max(...SOURCES.map((path) => newestIn(join(ROOT, path))));
+  if (existsSync(built) && statSync(built).mtimeMs > newest) return;
   const { status, stderr } = spawnSync("npm", ["run", "--silent", "build:dashboard"], {
     cwd: ROOT,
     env: cleanEnv(),
     encoding: "utf8",
   });
   if (status !== 0) throw new Error(`the dashboard could not be built: ${stderr}`);
+}
+
+function newestIn(path: string): number {
+  const { mtimeMs } = statSync(path);
+  if (!statSync(path).isDirectory()) return mtimeMs;
+  return Math.max(mtimeMs, ...readdirSync(path).map((name) => newestIn(join(path, name))));
 }
 
 export async function openBrowser(path: string): Promise<Browser> {
@@ -67,4 +78,26 @@ export async function accessibilityProblems(page: Page): Promise<string[]> {
 
 export async function expectAccessible(page: Page): Promise<void> {
   expect(await accessibilityProblems(page)).toEqual([]);
+}
+
+/** Moves to `target` as somebody without a mouse does. */
+export async function tabTo(page: Page, target: Locator): Promise<void> {
+  await target.waitFor();
+  for (let n = 0; n < 200; n++) {
+    if ((await target.and(page.locator(":focus")).count()) === 1) return;
+    await page.keyboard.press("Tab");
+  }
+  throw new Error(`no key leads to ${String(target)}`);
+}
+
+/** Moves to a button or link, in the topmost dialog where several have the name, and uses it. */
+export async function press(page: Page, role: "button" | "link", name: string | RegExp): Promise<void> {
+  await tabTo(page, page.getByRole(role, { name, exact: true }).last());
+  await page.keyboard.press("Enter");
+}
+
+/** Moves to a field, and types. */
+export async function type(page: Page, label: string, text: string): Promise<void> {
+  await tabTo(page, page.getByLabel(label, { exact: true }));
+  await page.keyboard.type(text);
 }

@@ -1,5 +1,5 @@
 import type { TestProject } from "vitest/node";
-import { chromiumPath } from "./browser.ts";
+import { buildDashboard, chromiumPath } from "./browser.ts";
 import { startPostgres } from "./postgres.ts";
 import { startRedis } from "./redis.ts";
 
@@ -10,6 +10,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide("postgresUrl", postgres?.url ?? null);
   project.provide("redisUrl", redis?.url ?? null);
   project.provide("chromiumPath", chromiumPath());
+  if (chromiumPath() !== null) buildDashboard();
   for (const [name, found, remedy] of [
     ["Postgres", postgres, "install it, or set TEST_DATABASE_URL"],
     ["Redis", redis, "install it, or set TEST_REDIS_URL"],

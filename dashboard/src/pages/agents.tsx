@@ -8,6 +8,7 @@ import { useMay } from "../session.tsx";
 import { Badge, type Tone } from "../ui/badge.tsx";
 import { FormDialog } from "../ui/dialog.tsx";
 import { Field } from "../ui/field.tsx";
+import { ReasonField } from "../ui/reason.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
@@ -147,19 +148,7 @@ function ChangeDialog(props: {
       onClose={onClose}
     >
       <p className="field">{CONSEQUENCES[change]}</p>
-      {change === "revoke" ? null : (
-        <Field label="Reason" hint="Kept in the audit trail.">
-          {(input) => (
-            <textarea
-              {...input}
-              required
-              maxLength={500}
-              value={reason}
-              onChange={(event) => setReason(event.target.value)}
-            />
-          )}
-        </Field>
-      )}
+      {change === "revoke" ? null : <ReasonField value={reason} onChange={setReason} />}
     </FormDialog>
   );
 }

@@ -9,6 +9,7 @@ import { useMay } from "../session.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { FormDialog } from "../ui/dialog.tsx";
 import { Field } from "../ui/field.tsx";
+import { ReasonField } from "../ui/reason.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
 import { Untrusted } from "../ui/text.tsx";
@@ -167,17 +168,7 @@ function SetBypass({ onClose }: { readonly onClose: () => void }) {
           </select>
         )}
       </Field>
-      <Field label="Reason" hint="Kept in the audit trail.">
-        {(input) => (
-          <textarea
-            {...input}
-            required
-            maxLength={500}
-            value={form.reason}
-            onChange={(event) => change({ reason: event.target.value })}
-          />
-        )}
-      </Field>
+      <ReasonField value={form.reason} onChange={(reason) => change({ reason })} />
     </FormDialog>
   );
 }
@@ -204,17 +195,7 @@ function ClearBypass({ agentId, onClose }: { readonly agentId: string; readonly 
         Its guards hear of it within 10 seconds while the service is reachable; one that nothing can reach honours it
         until it expires.
       </p>
-      <Field label="Reason" hint="Kept in the audit trail.">
-        {(input) => (
-          <textarea
-            {...input}
-            required
-            maxLength={500}
-            value={reason}
-            onChange={(event) => setReason(event.target.value)}
-          />
-        )}
-      </Field>
+      <ReasonField value={reason} onChange={setReason} />
     </FormDialog>
   );
 }

@@ -1,26 +1,18 @@
 import { useQuery } from "@connectrpc/connect-query";
+import { Link } from "wouter";
 import { AdminService, type GuardCircuit } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { CircuitState } from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
-import { Badge, type Tone } from "../ui/badge.tsx";
-import type { IconName } from "../ui/icon.tsx";
+import { CircuitBadge } from "../ui/circuit.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
 import { Untrusted } from "../ui/text.tsx";
 import { Time } from "../ui/time.tsx";
 
-const STATES: Readonly<Record<CircuitState, { readonly word: string; readonly tone: Tone; readonly icon: IconName }>> =
-  {
-    [CircuitState.UNSPECIFIED]: { word: "unknown", tone: "neutral", icon: "circle" },
-    [CircuitState.CLOSED]: { word: "closed", tone: "allow", icon: "check" },
-    [CircuitState.OPEN]: { word: "open", tone: "outage", icon: "bolt" },
-    [CircuitState.HALF_OPEN]: { word: "half-open", tone: "review", icon: "clock" },
-    [CircuitState.RECOVERING]: { word: "recovering", tone: "review", icon: "clock" },
-  };
-
 /** The guards' circuits as they were last reported. */
 export function CircuitsPage() {
   const circuits = useQuery(AdminService.method.listCircuits, {});
+  useRenewed(circuits.refetch);
   return (
     <Page
       title="Circuits"
@@ -51,7 +43,7 @@ export function CircuitsPage() {
 const COLUMNS = [
   {
     title: "Agent",
-    cell: ({ agentId }: GuardCircuit) => agentId,
+    cell: ({ agentId }: GuardCircuit) => <Link href={`/circuits/${agentId}`}>{agentId}</Link>,
   },
   { title: "State", cell: ({ report }: GuardCircuit) => <CircuitBadge state={report?.state} cause={report?.cause} /> },
   { title: "Failures", cell: ({ report }: GuardCircuit) => report?.consecutiveFailures ?? 0, numeric: true },
@@ -66,19 +58,3 @@ const COLUMNS = [
   { title: "Not uploaded", cell: ({ report }: GuardCircuit) => String(report?.unsyncedRecords ?? 0n), numeric: true },
   { title: "Reported", cell: ({ reportedAt }: GuardCircuit) => <Time at={reportedAt} /> },
 ];
-
-export function CircuitBadge({
-  state,
-  cause,
-}: {
-  readonly state: CircuitState | undefined;
-  readonly cause: string | undefined;
-}) {
-  const { word, tone, icon } = STATES[state ?? CircuitState.UNSPECIFIED] ?? STATES[CircuitState.UNSPECIFIED];
-  return (
-    <Badge tone={tone} icon={icon}>
-      {word}
-      {cause === undefined || cause === "" || word === "closed" ? "" : ` (${cause})`}
-    </Badge>
-  );
-}
