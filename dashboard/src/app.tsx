@@ -8,6 +8,8 @@ import { CircuitsPage } from "./pages/circuits.tsx";
 import { DecisionPage } from "./pages/decision.tsx";
 import { DecisionsPage } from "./pages/decisions.tsx";
 import { OverviewPage } from "./pages/overview.tsx";
+import { ReviewPage } from "./pages/review.tsx";
+import { ReviewsPage } from "./pages/reviews.tsx";
 import { SignedIn } from "./session.tsx";
 import { Shell } from "./shell.tsx";
 import { Empty } from "./ui/state.tsx";
@@ -21,6 +23,8 @@ export function App() {
             <Route path="/" component={OverviewPage} />
             <Route path="/decisions" component={DecisionsPage} />
             <Route path="/decisions/:id">{({ id }) => <DecisionPage id={id} />}</Route>
+            <Route path="/reviews" component={ReviewsPage} />
+            <Route path="/reviews/:id">{({ id }) => <ReviewPage id={id} />}</Route>
             <Route path="/circuits" component={CircuitsPage} />
             <Route path="/circuits/:agent">{({ agent }) => <CircuitPage agentId={agent} />}</Route>
             <Route path="/bypass" component={BypassPage} />

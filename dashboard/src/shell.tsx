@@ -14,6 +14,7 @@ const MOST_BANNERS = 3;
 const PAGES = [
   { path: "/", title: "Overview" },
   { path: "/decisions", title: "Decisions" },
+  { path: "/reviews", title: "Reviews" },
   { path: "/circuits", title: "Circuits" },
   { path: "/bypass", title: "Bypass" },
   { path: "/agents", title: "Agents" },
@@ -47,6 +48,7 @@ export function Shell({ children }: { readonly children: ReactNode }) {
 
 function Side({ path }: { readonly path: string }) {
   const { session, signOut } = useSession();
+  const waiting = useLive().overview?.pendingReviews ?? 0;
   return (
     <header className="side">
       <Link href="/" className="brand">
@@ -58,6 +60,7 @@ function Side({ path }: { readonly path: string }) {
             <li key={target}>
               <Link href={target} aria-current={isWithin(path, target) ? "page" : undefined}>
                 {title}
+                {target === "/reviews" && waiting > 0 ? <Waiting count={waiting} /> : null}
               </Link>
             </li>
           ))}
@@ -72,6 +75,15 @@ function Side({ path }: { readonly path: string }) {
         </button>
       </div>
     </header>
+  );
+}
+
+function Waiting({ count }: { readonly count: number }) {
+  return (
+    <span className="count">
+      {count.toLocaleString("en")}
+      <span className="visually-hidden"> waiting</span>
+    </span>
   );
 }
 

@@ -3,11 +3,12 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { expectAccessible, openBrowser, press, signIn, tabTo, type } from "../support/browser.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { waitUntil } from "../support/net.ts";
-import { ask, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
+import { addReviewer, REVIEWER_PASSWORD } from "../support/reviewers.ts";
+import { ask, discard, type ServiceProcess, startService } from "../support/service.ts";
 import { type SidecarProcess, startSidecar } from "../support/sidecar.ts";
 
 const [postgresUrl, redisUrl, chromium] = [inject("postgresUrl"), inject("redisUrl"), inject("chromiumPath")];
-const OPERATOR = { name: "ann", password: "correct horse battery" };
+const OPERATOR = { name: "ann", password: REVIEWER_PASSWORD };
 
 /** A sidecar, an outage, and the operator who sees both. Whatever he does here he does by keyboard alone. */
 describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)("the dashboard and a sidecar", () => {
@@ -24,9 +25,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     sidecar = await startSidecar(service.grpcPort, cluster.agentKey, {
       DATACRAWL_SIDECAR_CIRCUIT_PROBE_AFTER_MS: "2000",
     });
-    const add = ["operator", "add", OPERATOR.name, "--role", "operator", "--password-stdin"];
-    const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };
-    expect(runCli(add, env, `${OPERATOR.password}\n`).status).toBe(0);
+    await addReviewer(OPERATOR.name, { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir }, "operator");
     browser = await openBrowser(chromium as string);
     page = await signIn(browser, service.adminUrl, OPERATOR);
   });

@@ -1,12 +1,16 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { expectAccessible, openBrowser, signIn } from "../support/browser.ts";
+import { DataCrawl } from "../../src/client/index.ts";
+import { expectAccessible, openBrowser, type Operator, press, signIn, type } from "../support/browser.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
-import { ask, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
+import { addReviewer, REVIEWER_PASSWORD } from "../support/reviewers.ts";
+import { ask, discard, type ServiceProcess, startService } from "../support/service.ts";
 
 const [postgresUrl, redisUrl, chromium] = [inject("postgresUrl"), inject("redisUrl"), inject("chromiumPath")];
-const OPERATOR = { name: "ann", password: "correct horse battery" };
-const VIEWER = { name: "vic", password: "battery horse correct" };
+const [OPERATOR, REVIEWER, VIEWER] = (["ann", "rob", "vic"] as const).map((name) => ({
+  name,
+  password: REVIEWER_PASSWORD,
+})) as [Operator, Operator, Operator];
 const HOSTILE = '<img src=x onerror="document.title=1"><script>alert(1)</script>\u202e\u001b[31m';
 
 describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)("the dashboard in a browser", () => {
@@ -16,11 +20,6 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
   let page: Page;
   let frosty: string;
 
-  const cli = (args: readonly string[], input?: string): string => {
-    const { status, stdout, stderr } = runCli(args, { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir }, input);
-    if (status !== 0) throw new Error(stderr);
-    return stdout;
-  };
   const email = (idempotencyKey: string, change: object = {}): Promise<unknown> =>
     ask(service.connectUrl, cluster.agentKey, {
       tool: "gmail.send_email",
@@ -37,8 +36,10 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     cluster = (await makeCluster({ REDIS_URL: redisUrl as string })) as Cluster;
     frosty = makeAgent("frosty", cluster.env);
     service = await startService(cluster.env);
-    cli(["operator", "add", OPERATOR.name, "--role", "operator", "--password-stdin"], `${OPERATOR.password}\n`);
-    cli(["operator", "add", VIEWER.name, "--role", "viewer", "--password-stdin"], `${VIEWER.password}\n`);
+    const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };
+    await addReviewer(OPERATOR.name, env, "operator");
+    await addReviewer(VIEWER.name, env, "viewer");
+    await addReviewer(REVIEWER.name, env);
     browser = await openBrowser(chromium as string);
     page = await signIn(browser, service.adminUrl, OPERATOR);
   });
@@ -81,11 +82,40 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     expect(await page.locator("main img, main script").count()).toBe(0);
   });
 
-  test("an agent is frozen from the page, and denied at once", async () => {
+  test("a review is approved by keyboard, and the agent that waits proceeds; whoever is second is told", async () => {
+    const dc = new DataCrawl({ url: `http://127.0.0.1:${service.grpcPort}`, apiKey: cluster.agentKey });
+    const payload = { to: ["bob@customer.test"], subject: HOSTILE, body: "Hello" };
+    const asked = await dc.authorize({ tool: "gmail.send_email", payload, idempotencyKey: "review-1" });
+    expect(asked.decision).toBe("needs_review");
+    const waiting = dc.waitForReview(asked.decisionId, { timeoutMs: 60_000 });
+    const second = await signIn(browser, service.adminUrl, REVIEWER);
+    // His page hears nothing of what others do.
+    await second.route("**/WatchAdmin", (route) => route.abort());
+    for (const each of [page, second]) {
+      await each.goto(`${service.adminUrl}/reviews`);
+      await press(each, "link", "gmail.send_email");
+      await each.getByText("bob@customer.test").waitFor();
+    }
+    await expectAccessible(page);
+    await type(page, "Comment", "the customer asked for it");
+    await press(page, "button", "Approve");
+    await page.getByText("the customer asked for it").waitFor();
+    expect(await waiting).toMatchObject({ decision: "allow", reason: "REVIEW_APPROVED", decisionId: asked.decisionId });
+    await type(second, "Comment", "not this one");
+    await press(second, "button", "Reject");
+    await second
+      .getByRole("alert")
+      .getByText(/approved/)
+      .waitFor();
+    await second.context().close();
+    await dc.close();
+  });
+
+  test("an agent is frozen by keyboard, and denied at once", async () => {
     await go("/agents", "Agents");
-    await page.getByRole("button", { name: "freeze frosty" }).click();
-    await page.getByLabel("Reason").fill("it misbehaves");
-    await page.getByRole("button", { name: "Freeze", exact: true }).click();
+    await press(page, "button", "freeze frosty");
+    await type(page, "Reason", "it misbehaves");
+    await press(page, "button", "Freeze");
     await page
       .getByRole("row", { name: /frosty/ })
       .getByText("frozen")
@@ -150,13 +180,38 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
       { colorScheme: "dark", viewport: { width: 390, height: 844 } },
     ] as const) {
       const looking = await signIn(browser, service.adminUrl, OPERATOR, options);
-      for (const path of ["/", "/decisions", "/circuits", "/bypass", "/agents", "/nowhere"]) {
+      for (const path of ["/", "/decisions", "/reviews", "/circuits", "/bypass", "/agents", "/nowhere"]) {
         await looking.goto(`${service.adminUrl}${path}`);
         await looking.getByRole("heading", { level: 1 }).waitFor();
         await expectAccessible(looking);
       }
       await looking.context().close();
     }
+  });
+
+  test("an address made by hand shows what is wrong with it, and breaks nothing", async () => {
+    for (const [path, said] of [
+      ["/decisions/no-such-id", /decision_id|UUID/],
+      ["/decisions/0195e0b2-7a3b-7c1d-8a2b-1234567890ab", /no decision/i],
+      ["/reviews/0195e0b2-7a3b-7c1d-8a2b-1234567890ab", /no review/i],
+      ["/reviews/%3Cscript%3Ealert(1)%3C%2Fscript%3E", /review_id|UUID/],
+      ["/circuits/nobody", /no agent/i],
+      [`/circuits/${"x".repeat(5000)}`, /no agent|agent_id/i],
+      ["/decisions/%E0%A4%A", /decision_id|UUID/],
+      ["/decisions?decision=nonsense&since=9y&reason=%00&agent=nobody", /No decision matches/],
+    ] as const) {
+      await page.goto(`${service.adminUrl}${path}`);
+      await page.locator("main").getByText(said).first().waitFor();
+    }
+  });
+
+  test("the largest payload that is accepted is shown in part, and the page stays quick", async () => {
+    const answered = (await email("large", { payload: { note: "x".repeat(255 * 1024) } })) as {
+      body: { decisionId: string };
+    };
+    await go(`/decisions/${answered.body.decisionId}`, "Decision");
+    await page.getByText("the rest is not shown here").waitFor();
+    expect((await page.locator("main").textContent())?.length).toBeLessThan(150_000);
   });
 
   test("when the service is gone the page says so, and recovers by itself", async () => {
