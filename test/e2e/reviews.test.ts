@@ -1,12 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { AuthorizeService } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
 import { DataCrawl, type Verdict } from "../../src/client/index.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { freePort, waitUntil } from "../support/net.ts";
 import { cli } from "../support/cli.ts";
-import { addReviewer, type Reviewer, signInAs, writeReviewPolicies } from "../support/reviewers.ts";
-import { discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import { addReviewer, REVIEWER_PASSWORD, type Reviewer, signInAs, writeReviewPolicies } from "../support/reviewers.ts";
+import { startSidecar } from "../support/sidecar.ts";
+import { discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 
 interface Row {
   readonly id: string;
@@ -271,6 +276,90 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     expect(await reborn.kill("SIGTERM")).toEqual({ code: 0, signal: null });
     expect((await cut).decision).not.toBe("allow");
     await discard(reborn);
+  });
+
+  test("a person answers at the terminal, under the name that was signed in with", async () => {
+    const first = await dc.authorize(question("refund"));
+    const reviewId = await reviewOf(first);
+    const env = { ...cluster.env, DATACRAWL_DATA_DIR: service(here).dataDir };
+    const approve = ["review", "approve", reviewId, "--comment", "seen", "--json", "--as", "bob", "--password-stdin"];
+    const wrong = runCli(approve, env, "wrong horse battery");
+    expect(wrong).toMatchObject({ status: 1, stdout: "" });
+    const { status, stdout, stderr } = runCli(approve, env, REVIEWER_PASSWORD);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(JSON.parse(stdout)).toMatchObject({ state: "approved", answers: [{ operator: "bob", comment: "seen" }] });
+    expect((await rowsOf(first)).map(({ reason }) => reason)).toEqual(["REVIEW_PENDING", "REVIEW_APPROVED"]);
+  });
+
+  test("a bare stub watches through the sidecar: the current answer, and then the resolution", async () => {
+    const sidecar = await startSidecar(service(there).grpcPort, cluster.agentKey, { DATACRAWL_LOG_LEVEL: "silent" });
+    const first = await dc.authorize(question("refund"));
+    const reviewId = await reviewOf(first);
+    const stub = createClient(
+      AuthorizeService,
+      createConnectTransport({ baseUrl: sidecar.connectUrl, httpVersion: "1.1" }),
+    );
+    const heard: { reason: Reason; decision: Decision; decisionId: string; tool: string; nonce: number[] }[] = [];
+    const nonce = Uint8Array.from({ length: 16 }, (_, n) => n);
+    for await (const answer of stub.watchDecision({ decisionId: first.decisionId, nonce }, { timeoutMs: 60_000 })) {
+      const { reason, decision, decisionId, tool } = answer;
+      heard.push({ reason, decision, decisionId, tool, nonce: [...answer.nonce] });
+      if (heard.length === 1) await ann?.call("ApproveReview", { reviewId, comment: "yes" });
+    }
+    const same = { decisionId: first.decisionId, tool: "refund", nonce: [...nonce] };
+    expect(heard).toEqual([
+      { reason: Reason.REVIEW_PENDING, decision: Decision.NEEDS_REVIEW, ...same },
+      { reason: Reason.REVIEW_APPROVED, decision: Decision.ALLOW, ...same },
+    ]);
+    const stranger = stub.watchDecision({ decisionId: "0193a000-0000-7000-8000-000000000000" }, { timeoutMs: 5000 });
+    const refused = [];
+    for await (const { decision, source } of stranger) refused.push({ decision, source });
+    expect(refused).toEqual([{ decision: Decision.DENY, source: Source.GUARD }]);
+    await sidecar.kill("SIGTERM");
+  });
+
+  test("a service that is killed while people answer has done all of each answer, or nothing", async () => {
+    const doomed = await startService(cluster.env);
+    const eve = await signInAs("ann", doomed.adminUrl);
+    const verdicts = await Promise.all(Array.from({ length: 40 }, () => dc.authorize(question("refund"))));
+    const reviewIds = await Promise.all(verdicts.map(reviewOf));
+    let answered = 0;
+    const answers = reviewIds.map(async (reviewId) => {
+      const { status } = await eve.call("ApproveReview", { reviewId, comment: "yes" });
+      if (++answered === 8) void doomed.kill("SIGKILL");
+      return status;
+    });
+    const told = (await Promise.allSettled(answers)).map((one) => (one.status === "fulfilled" ? one.value : 0));
+    await doomed.kill("SIGKILL");
+    expect(told.filter((status) => status === 200).length).toBeGreaterThanOrEqual(8);
+    let open = 0;
+    for (const [index, verdict] of verdicts.entries()) {
+      const reviewId = reviewIds[index];
+      const { rows } = await database.query(
+        `SELECT state, (SELECT count(*)::int FROM review_answers a WHERE a.review_id = r.review_id) AS answers,
+           (SELECT count(*)::int FROM audit_events WHERE subject = r.review_id::text AND kind = 'review.approved') AS events,
+           (SELECT count(*)::int FROM audit_decisions WHERE linked_decision_id = r.decision_id) AS rows
+         FROM reviews r WHERE review_id = $1`,
+        [reviewId],
+      );
+      const isOpen = (rows[0] as { state: string }).state === "open";
+      if (isOpen) open++;
+      expect(rows[0]).toEqual(
+        isOpen
+          ? { state: "open", answers: 0, events: 0, rows: 0 }
+          : { state: "approved", answers: 1, events: 1, rows: 1 },
+      );
+      // Whoever was told that it is approved was told the truth; and a retry through another replica says the same.
+      if (told[index] === 200) expect(isOpen).toBe(false);
+      const retry = await dc.authorize({
+        tool: "refund",
+        payload: { amount: 500 },
+        idempotencyKey: verdict.idempotencyKey,
+      });
+      expect(retry).toMatchObject({ decision: isOpen ? "needs_review" : "allow", decisionId: verdict.decisionId });
+    }
+    expect(open).toBeLessThan(40);
+    await discard(doomed);
   });
 
   // Last: it changes the policy for all.
