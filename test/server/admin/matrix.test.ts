@@ -81,6 +81,11 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   "AdminService.StartAuditVerification": CHANGES,
   "AdminService.GetAuditRun": READS,
   "AdminService.ListAuditRuns": READS,
+  "AdminService.ProveDecision": READS,
+  "AdminService.ProveConsistency": READS,
+  "AdminService.ExportAudit": READS,
+  "AdminService.RecordExport": CHANGES,
+  "AdminService.ErasePayload": CHANGES,
   "AdminService.ListReviews": READS,
   "AdminService.GetReview": READS,
   "AdminService.ApproveReview": ANSWERS,
@@ -106,6 +111,11 @@ const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
     payload: {},
   }),
   "AdminService.GetAuditRun": () => ({ runId: decisionId }),
+  "AdminService.ProveDecision": () => ({ decisionId }),
+  "AdminService.ProveConsistency": () => ({ first: checkpoint }),
+  "AdminService.ExportAudit": () => ({ toUs: 5n }),
+  "AdminService.RecordExport": () => ({ toUs: 5n, sha256: new Uint8Array(32) }),
+  "AdminService.ErasePayload": () => ({ decisionId, reason: "r" }),
   "AdminService.GetReview": () => ({ reviewId: decisionId }),
   "AdminService.ApproveReview": () => ({ reviewId: decisionId, comment: "c" }),
   "AdminService.RejectReview": () => ({ reviewId: decisionId, comment: "c" }),
@@ -148,6 +158,7 @@ const METHODS = [...Object.values(AdminService.method), ...Object.values(Session
 let house: House;
 let issuer: Issuer;
 let decisionId: string;
+let checkpoint: string;
 let keyIds: readonly (string | undefined)[];
 const transports = new Map<CallerKind, Transport>();
 beforeAll(async () => {
@@ -161,6 +172,7 @@ beforeAll(async () => {
   const entry = entryFor("matrix");
   await new SqlRecordStore(house.store.database).recordBatch([entry]);
   decisionId = entry.row.decisionId;
+  checkpoint = (await house.admin.audit.seal()).note ?? "";
 
   const stale = await cookie("operator");
   await house.store.database.query("UPDATE operator_sessions SET signed_in_at = now() - interval '5 minutes 1 second'");
