@@ -47,6 +47,12 @@ export interface AgentJwtConfig extends IssuerConfig {
   readonly claim: string;
 }
 
+export interface AgentCertificatesConfig {
+  readonly caFile: string;
+  /** The alternative name, with `{agent}` where the agent's id is. */
+  readonly name: string;
+}
+
 /** Asymmetric ones alone. */
 const JWT_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
 
@@ -72,6 +78,8 @@ export interface Config {
   readonly oidc: OidcConfig | null;
   /** Who issues agents' tokens; null if they have keys alone. */
   readonly agentJwt: AgentJwtConfig | null;
+  /** Which client certificates name agents; null if none does. */
+  readonly agentCertificates: AgentCertificatesConfig | null;
   /** Null means the embedded database. */
   readonly databaseUrl: string | null;
   /** The tables' owner; null if only the service's login is known. */
@@ -130,6 +138,9 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_AGENT_JWT_CLAIM: "the claim that holds the agent's id (sub)",
   DATACRAWL_AGENT_JWT_JWKS_URL: "the issuer's keys; without it they are found by OpenID Connect discovery",
   DATACRAWL_AGENT_JWT_ALGORITHMS: "the signature algorithms that are taken, separated by commas (RS256,ES256)",
+  DATACRAWL_AGENT_CA_FILE: "PEM authorities of agents' client certificates, for listeners with TLS; none by default",
+  DATACRAWL_AGENT_SAN:
+    "the certificate's name of an agent, as spiffe://example.org/agent/{agent} or {agent}.agents.example.org",
   DATABASE_URL: "postgres:// URL of the service's login; without it the database is embedded",
   DATABASE_OWNER_URL: "postgres:// URL of the tables' owner, for migrations and partitions",
   REDIS_URL: "redis:// or rediss:// URL, several separated by commas for a Cluster; without it the cache is in-process",
@@ -188,6 +199,7 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
     connect: read.listener("DATACRAWL_CONNECT", "127.0.0.1:7441"),
     admin: read.listener("DATACRAWL_ADMIN", "127.0.0.1:7442"),
     ...read.issuers(),
+    agentCertificates: read.agentCertificates(),
     databaseUrl,
     databaseOwnerUrl: read.url("DATABASE_OWNER_URL", ["postgres:", "postgresql:"]),
     redisUrl: read.urls("REDIS_URL", ["redis:", "rediss:"]),
@@ -358,6 +370,21 @@ class Reader {
     };
   }
 
+  agentCertificates(): AgentCertificatesConfig | null {
+    const [file, name] = ["DATACRAWL_AGENT_CA_FILE", "DATACRAWL_AGENT_SAN"].map((variable) => this.#env[variable]);
+    if (!file && !name) return null;
+    if (!file || !name) {
+      this.problems.push("DATACRAWL_AGENT_CA_FILE and DATACRAWL_AGENT_SAN go together: only one of them is set");
+      return null;
+    }
+    const problem = templateProblem(name);
+    if (problem !== null) this.problems.push(`DATACRAWL_AGENT_SAN is "${name}": it ${problem}`);
+    if (!["_GRPC", "_CONNECT", ""].some((which) => this.#env[`DATACRAWL${which}_TLS_CERT_FILE`])) {
+      this.problems.push("DATACRAWL_AGENT_CA_FILE needs TLS: set DATACRAWL_TLS_CERT_FILE and DATACRAWL_TLS_KEY_FILE");
+    }
+    return { caFile: resolve(this.#cwd, file), name };
+  }
+
   #missing(variable: string): string {
     if (!this.#env[variable]) this.problems.push(`${variable} is needed, since other variables of its kind are set`);
     return "";
@@ -394,6 +421,14 @@ class Reader {
     }
     return null;
   }
+}
+
+/** What is wrong with a template such as `spiffe://example.org/agent/{agent}` or `{agent}.agents.example.org`; null if nothing. */
+function templateProblem(template: string): string | null {
+  if (template.split("{agent}").length !== 2) return "must have {agent} in it, once";
+  const sample = template.replace("{agent}", "agent");
+  if (template.includes("://")) return URL.canParse(sample) ? null : "must be a URI";
+  return /^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(sample) ? null : "must be a URI, or a host name in lower case";
 }
 
 /** `roleClaim` as `ROLE_CLAIM`. */

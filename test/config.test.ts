@@ -40,6 +40,7 @@ describe("without any variable", () => {
       admin: { address: { kind: "tcp", host: "127.0.0.1", port: 7442, variable: "DATACRAWL_ADMIN_ADDR" }, tls: null },
       oidc: null,
       agentJwt: null,
+      agentCertificates: null,
       databaseUrl: null,
       databaseOwnerUrl: null,
       webhook: null,
@@ -123,6 +124,30 @@ describe("the issuer of agents' tokens", () => {
       expect.stringContaining("DATACRAWL_AGENT_JWT_ISSUER is needed"),
       expect.stringContaining("DATACRAWL_AGENT_JWT_AUDIENCE is needed"),
     ]);
+  });
+});
+
+describe("agents' certificates", () => {
+  const tls = { DATACRAWL_TLS_CERT_FILE: "cert.pem", DATACRAWL_TLS_KEY_FILE: "key.pem" };
+  const agents = { ...tls, DATACRAWL_AGENT_CA_FILE: "agents.pem", DATACRAWL_AGENT_SAN: "spiffe://x.org/agent/{agent}" };
+
+  test("name agents by a URI or a host", () => {
+    expect(loadConfig({ ...agents, DATACRAWL_POLICY_DIR: cwd }, "/etc/datacrawl").agentCertificates).toEqual({
+      caFile: "/etc/datacrawl/agents.pem",
+      name: "spiffe://x.org/agent/{agent}",
+    });
+    expect(problemsOf({ ...agents, DATACRAWL_AGENT_SAN: "{agent}.agents.x.org" })).toEqual([]);
+  });
+
+  test.each<[Env, string]>([
+    [{ ...tls, DATACRAWL_AGENT_CA_FILE: "agents.pem" }, "go together"],
+    [{ ...tls, DATACRAWL_AGENT_SAN: "{agent}.x.org" }, "go together"],
+    [{ ...agents, DATACRAWL_TLS_CERT_FILE: "", DATACRAWL_TLS_KEY_FILE: "" }, "DATACRAWL_AGENT_CA_FILE needs TLS"],
+    [{ ...agents, DATACRAWL_AGENT_SAN: "agents.x.org" }, 'is "agents.x.org": it must have {agent} in it, once'],
+    [{ ...agents, DATACRAWL_AGENT_SAN: "{agent}.{agent}.org" }, "it must have {agent} in it, once"],
+    [{ ...agents, DATACRAWL_AGENT_SAN: "*.{agent}.org" }, "it must be a URI, or a host name"],
+  ])("are refused where they are half, or name nobody: %j", (env, problem) => {
+    expect(problemsOf(env)).toEqual([expect.stringContaining(problem)]);
   });
 });
 

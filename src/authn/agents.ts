@@ -1,3 +1,6 @@
+import type { X509Certificate } from "node:crypto";
+import type { Micros } from "../clock.ts";
+import { agentNamed, certificateId } from "./certificate.ts";
 import { type AgentDirectory, type AgentState, type AuthenticatedAgent, unknownCredential } from "./directory.ts";
 import { AGENT_ID, bearerOf } from "./credential.ts";
 import { Fault } from "../fault.ts";
@@ -9,33 +12,49 @@ export interface AgentTokens {
   readonly claim: string;
 }
 
+/** What a caller brings to prove which agent it is. */
+export interface Credentials {
+  /** The `authorization` header as received, or undefined. Nothing in it has been verified. */
+  readonly authorization: string | undefined;
+  /** The client's certificate, which an authority of agents' has verified when the connection was made; null if there is none. */
+  readonly certificate?: () => X509Certificate | null;
+}
+
+/** How agents may prove who they are, besides keys. */
+export interface OtherCredentials {
+  /** Null if nobody issues any. */
+  readonly tokens: AgentTokens | null;
+  /** The alternative name of a certificate, with `{agent}` where the agent's id is; null if certificates name nobody. */
+  readonly certificateName: string | null;
+  readonly now: () => Micros;
+}
+
 /** Ours, which the directory verifies without asking anybody. Whatever else a bearer brings is taken for a token. */
 const KEY = /^bearer +dc_agent_/i;
 /** What an id of an issuer's key may be, to be written into a row. */
 const PRINTABLE_ID = /^[\x21-\x7e]{1,128}$/;
 
-/** Finds out which agent calls, by its key or by a token; which agents there are, and in what state, the directory knows. */
+/** Finds out which agent calls, by its key, a token or a certificate; which agents there are, and in what state, the directory knows. */
 export class Agents {
   readonly #directory: AgentDirectory;
-  readonly #tokens: AgentTokens | null;
+  readonly #other: OtherCredentials;
 
-  /** @param tokens null if nobody issues any */
-  constructor(directory: AgentDirectory, tokens: AgentTokens | null) {
+  constructor(directory: AgentDirectory, other: OtherCredentials) {
     this.#directory = directory;
-    this.#tokens = tokens;
+    this.#other = other;
   }
 
   /**
-   * Verifies the credential in an `authorization` header.
+   * Verifies what a caller brings. What is in the `authorization` header counts; a certificate alone where there is no such header.
    *
-   * @throws Fault CREDENTIAL_MISSING, CREDENTIAL_UNKNOWN, TOKEN_EXPIRED, TOKEN_INVALID; ISSUER_UNAVAILABLE; STORE_UNAVAILABLE if
-   *   the agent or key is not known and the store cannot be asked
+   * @throws Fault CREDENTIAL_MISSING, CREDENTIAL_UNKNOWN, TOKEN_EXPIRED, TOKEN_INVALID; AGENT_MISMATCH if a certificate names another
+   *   agent; ISSUER_UNAVAILABLE; STORE_UNAVAILABLE if the agent or key is not known and the store cannot be asked
    */
-  authenticate(authorization: string | undefined): Promise<AuthenticatedAgent> {
-    if (this.#tokens === null || !authorization || KEY.test(authorization)) {
-      return this.#directory.authenticate(authorization);
-    }
-    return this.#byToken(authorization, this.#tokens);
+  authenticate(credentials: Credentials): Promise<AuthenticatedAgent> {
+    const { certificateName } = this.#other;
+    const certificate = certificateName === null ? null : (credentials.certificate?.() ?? null);
+    if (certificateName === null || certificate === null) return this.#byHeader(credentials.authorization);
+    return this.#byCertificate(certificate, certificateName, credentials.authorization);
   }
 
   stateOf(agentId: string): AgentState {
@@ -45,6 +64,36 @@ export class Agents {
   /** @throws Fault STORE_UNAVAILABLE */
   confirmedStateOf(agentId: string): Promise<AgentState> {
     return this.#directory.confirmedStateOf(agentId);
+  }
+
+  #byHeader(authorization: string | undefined): Promise<AuthenticatedAgent> {
+    const { tokens } = this.#other;
+    if (tokens === null || !authorization || KEY.test(authorization)) {
+      return this.#directory.authenticate(authorization);
+    }
+    return this.#byToken(authorization, tokens);
+  }
+
+  async #byCertificate(
+    certificate: X509Certificate,
+    template: string,
+    authorization: string | undefined,
+  ): Promise<AuthenticatedAgent> {
+    const agentId = agentNamed(certificate, template);
+    if (authorization) {
+      const agent = await this.#byHeader(authorization);
+      if (agentId === null || agentId === agent.agentId) return agent;
+      throw new Fault("AGENT_MISMATCH", "The client's certificate names another agent than the authorization.");
+    }
+    if (agentId === null) {
+      throw new Fault("CREDENTIAL_UNKNOWN", "The client's certificate names no agent, or more than one.");
+    }
+    // Connections last; what they began with may not.
+    if (Date.parse(certificate.validTo) <= this.#other.now() / 1000) {
+      throw new Fault("CREDENTIAL_UNKNOWN", "The client's certificate has expired.");
+    }
+    if (!(await this.#directory.isInUse(agentId))) throw unknownCredential();
+    return { agentId, keyId: certificateId(certificate) };
   }
 
   /** The issuer says who calls; whether there is such an agent is for operators to say. */

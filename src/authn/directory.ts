@@ -35,7 +35,7 @@ export interface DirectoryStore {
 /** An agent whose credential was verified. */
 export interface AuthenticatedAgent {
   readonly agentId: string;
-  /** Of the key; for a token `jwt:` and the id of the issuer's key. Not a secret: it goes into the trail. */
+  /** Of the key; for a token `jwt:` and the id of the issuer's key; for a certificate `cert:` and its digest. Not a secret: it goes into the trail. */
   readonly keyId: string;
 }
 

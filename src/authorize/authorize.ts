@@ -1,4 +1,5 @@
 import type { Entry, Written } from "../audit/writer.ts";
+import type { Credentials } from "../authn/agents.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../clock.ts";
 import { DECISION_OF, type Judgement, judge } from "../decision.ts";
@@ -26,7 +27,7 @@ import { type StepObserver, Stopwatch } from "./stopwatch.ts";
 /** Everything that a decision needs from the rest of the house. */
 export interface AuthorizePorts {
   readonly directory: {
-    authenticate(authorization: string | undefined): Promise<AuthenticatedAgent>;
+    authenticate(credentials: Credentials): Promise<AuthenticatedAgent>;
     stateOf(agentId: string): AgentState;
     /** @throws Fault STORE_UNAVAILABLE */
     confirmedStateOf(agentId: string): Promise<AgentState>;
@@ -87,7 +88,7 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
     let agent: AuthenticatedAgent | null = null;
     try {
       const watch = new Stopwatch(ports.monotonic, ports.observe);
-      agent = await ports.directory.authenticate(call.authorization);
+      agent = await ports.directory.authenticate(call);
       ports.admit(agent.agentId);
       watch.lap("authenticate");
       failpoint("authenticated");

@@ -1,11 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import type { Credentials } from "../authn/agents.ts";
 import type { Decision, Reason, Source } from "../decision.ts";
 import type { Micros } from "../clock.ts";
 
 /** One attempt to call Authorize, as a road (gRPC, Connect) hands it over. Nothing in it has been verified. */
-export interface Call {
-  /** The `authorization` header as received, or undefined. */
-  readonly authorization: string | undefined;
+export interface Call extends Credentials {
   /** Decodes the body. Throws a Fault naming the field. Called once, after the credential has been verified. */
   readonly readBody: () => UnverifiedRequest;
   /** When the caller stops waiting, on the monotonic clock, in milliseconds. */

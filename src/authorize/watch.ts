@@ -1,5 +1,6 @@
 import { makeFollowUp } from "../audit/follow-up.ts";
 import type { Entry, Written } from "../audit/writer.ts";
+import type { Credentials } from "../authn/agents.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../clock.ts";
 import { DECISION_OF, judge } from "../decision.ts";
@@ -11,9 +12,7 @@ import { LIMITS } from "./request.ts";
 import type { Watchers } from "./watchers.ts";
 
 /** One attempt to watch a decision, as a road hands it over. Nothing in it has been verified. */
-export interface WatchCall {
-  /** The `authorization` header as received, or undefined. */
-  readonly authorization: string | undefined;
+export interface WatchCall extends Credentials {
   /** Decodes the body. Throws a Fault. Called once, after the credential has been verified. */
   readonly readBody: () => { readonly decisionId: string; readonly nonce: Uint8Array };
   /** When the caller stops waiting, on the monotonic clock, in milliseconds. */
@@ -33,7 +32,7 @@ export interface WatchedClaim extends Claim {
 
 export interface WatchPorts {
   readonly directory: {
-    authenticate(authorization: string | undefined): Promise<AuthenticatedAgent>;
+    authenticate(credentials: Credentials): Promise<AuthenticatedAgent>;
     /** @throws Fault STORE_UNAVAILABLE */
     confirmedStateOf(agentId: string): Promise<AgentState>;
   };
@@ -63,7 +62,7 @@ const END_MARGIN_MS = 250;
 export function createWatch(ports: WatchPorts): WatchHandler {
   return async function* watch(call) {
     try {
-      const { agentId } = await ports.directory.authenticate(call.authorization);
+      const { agentId } = await ports.directory.authenticate(call);
       ports.admit(agentId);
       const { decisionId, nonce } = checked(call.readBody());
       const first = await ports.findClaimOf(agentId, decisionId);
@@ -79,7 +78,7 @@ export function createWatch(ports: WatchPorts): WatchHandler {
         if (DECISION_OF[claim.reason] !== "needs_review") return;
         if (!(await endsBefore(changed, endOf(call, ports.monotonic()), call.signal))) return;
         // An hour is long: the credential may have been revoked.
-        await ports.directory.authenticate(call.authorization);
+        await ports.directory.authenticate(call);
       }
     } catch (error) {
       throw unavailable(error);

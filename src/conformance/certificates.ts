@@ -20,7 +20,7 @@ export interface CertificateOptions {
   /** Who signs; absent: itself. */
   readonly issuer?: Certificate;
   readonly authority?: boolean;
-  /** Host names and addresses that it is good for. */
+  /** Host names, addresses and URIs that it is good for. */
   readonly hosts?: readonly string[];
   readonly usage?: "server" | "client";
   /** From the present to a day ahead if absent. Milliseconds since 1970. */
@@ -79,6 +79,7 @@ function extension(id: string, critical: boolean, value: Uint8Array): Uint8Array
 }
 
 function alternativeName(host: string): Uint8Array {
+  if (host.includes("://")) return der(0x86, utf8(host));
   if (isIP(host) === 0) return der(0x82, utf8(host));
   return der(0x87, Uint8Array.from(host.split(".").map(Number)));
 }

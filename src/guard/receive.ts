@@ -1,5 +1,6 @@
 import { hashDecision } from "../audit/hash.ts";
 import type { DecisionRow } from "../audit/record.ts";
+import type { Credentials } from "../authn/agents.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { KeyLink } from "../key-chain.ts";
 import type { StoredOrder } from "../bypass/orders.ts";
@@ -21,8 +22,7 @@ export interface UnverifiedRecord {
   readonly body: Uint8Array;
 }
 
-export interface SyncCall {
-  readonly authorization: string | undefined;
+export interface SyncCall extends Credentials {
   readonly journalId: string;
   readonly records: readonly UnverifiedRecord[];
   /** The guard's circuit as it reports it, as JSON; null if it reports none. */
@@ -58,7 +58,7 @@ export interface Known {
 
 export interface SyncPorts {
   readonly directory: {
-    authenticate(authorization: string | undefined): Promise<AuthenticatedAgent>;
+    authenticate(credentials: Credentials): Promise<AuthenticatedAgent>;
     confirmedStateOf(agentId: string): Promise<AgentState>;
   };
   readonly trail: {
@@ -93,7 +93,7 @@ export interface SyncPorts {
 export function createSyncGuard(ports: SyncPorts): (call: SyncCall) => Promise<SyncResult> {
   return async function syncGuard(call: SyncCall): Promise<SyncResult> {
     try {
-      const { agentId } = await ports.directory.authenticate(call.authorization);
+      const { agentId } = await ports.directory.authenticate(call);
       checkCall(call);
       const { claims, refused } = verifyRecords(call, agentId);
       await recordClaims(ports, call, agentId, claims);

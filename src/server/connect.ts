@@ -1,4 +1,3 @@
-import type { SecureContextOptions } from "node:tls";
 import { AuthorizeService, SyncGuardRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { WatchDecisionRequestSchema } from "../../gen/datacrawl/authz/v1/watch_pb.ts";
 import type { UnverifiedRequest } from "../authorize/call.ts";
@@ -17,10 +16,11 @@ import type { ListenerPorts, Roads } from "./roads.ts";
 import { endingStreams, OpenStreams } from "./streams.ts";
 import { createRpcHandler, type RpcCall, type RpcMethod } from "./rpc.ts";
 import { decodeAuthorizeRequest } from "./wire.ts";
+import type { ListenerTls } from "./tls.ts";
 
 export interface ConnectOptions extends ListenerPorts {
   readonly address: Address;
-  readonly tls: SecureContextOptions | null;
+  readonly tls: ListenerTls | null;
   readonly readiness: Readiness;
   readonly metrics: MetricsPage;
 }

@@ -1,13 +1,15 @@
 import { createServer as createPlainServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type SecureContextOptions, Server as TlsServer } from "node:tls";
+import { createServer as createTlsServer, Server as TlsServer } from "node:tls";
 import type { Address } from "../config.ts";
+import { isForged } from "./client-certificate.ts";
 import { LIMITS } from "./limits.ts";
 import { listen } from "./listen.ts";
+import type { ListenerTls } from "./tls.ts";
 
 /** A port whose connections are handed on, with TLS once their handshake is done. */
 export interface Front {
   readonly address: Address;
-  readonly setTls: (tls: SecureContextOptions) => void;
+  readonly setTls: (tls: ListenerTls) => void;
   /** Accepts no more, and ends the connections that have carried nothing. Resolves when the others have ended. */
   readonly stop: () => Promise<void>;
   /** Ends every connection now. */
@@ -17,13 +19,13 @@ export interface Front {
 /** @throws UsageError if the address cannot be listened on */
 export async function openFront(
   address: Address,
-  tls: SecureContextOptions | null,
+  tls: ListenerTls | null,
   accept: (socket: Socket) => void,
 ): Promise<Front> {
   let stopped = false;
   const server = createServer(tls, (socket) => {
     // A TLS handshake that was under way when the front was stopped.
-    if (stopped) socket.destroy();
+    if (stopped || isForged(socket)) socket.destroy();
     else accept(socket);
   });
   const sockets = trackSockets(server);
@@ -43,7 +45,7 @@ export async function openFront(
   };
 }
 
-function createServer(tls: SecureContextOptions | null, accept: (socket: Socket) => void): Server {
+function createServer(tls: ListenerTls | null, accept: (socket: Socket) => void): Server {
   const server =
     tls === null
       ? createPlainServer(accept)

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { Metadata, type ServerInterceptor, status as GrpcStatusCode } from "@grpc/grpc-js";
 import type { Call } from "../authorize/call.ts";
 import type { Clock } from "../clock.ts";
@@ -130,6 +131,11 @@ class GrpcCall implements UnaryCall {
 
   get request(): Buffer {
     return this.#message!;
+  }
+
+  certificate(): X509Certificate | null {
+    const { raw } = this.#base.getAuthContext().sslPeerCertificate ?? {};
+    return raw === undefined ? null : new X509Certificate(raw);
   }
 
   /** Made when somebody asks: most calls end before anybody does. */

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { SecureContextOptions } from "node:tls";
 import { type DescMethod, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
@@ -19,12 +18,13 @@ import { LIMITS } from "./limits.ts";
 import type { Listener } from "./listen.ts";
 import { decodeBinary } from "./messages.ts";
 import { reflection } from "./reflection.ts";
-import type { ListenerPorts, Roads } from "./roads.ts";
+import { credentialsOf, type ListenerPorts, type Roads } from "./roads.ts";
 import { OpenStreams } from "./streams.ts";
+import type { ListenerTls } from "./tls.ts";
 
 export interface GrpcOptions extends ListenerPorts {
   readonly address: Address;
-  readonly tls: SecureContextOptions | null;
+  readonly tls: ListenerTls | null;
   readonly readiness: Readiness;
 }
 
@@ -103,9 +103,10 @@ function methodsOf(roads: Roads): ReadonlyMap<string, GrpcMethod> {
     [pathOf(watchDecision), { stream: (call) => watch(call, roads) }],
     [
       pathOf(syncGuard),
-      async ({ authorization, deadlineAt, signal, request: bytes }) => {
+      async (call) => {
+        const { deadlineAt, signal, request: bytes } = call;
         const request = decodeBinary(SyncGuardRequestSchema, bytes);
-        const response = await roads.syncGuard({ authorization, request, deadlineAt, signal });
+        const response = await roads.syncGuard({ ...credentialsOf(call), request, deadlineAt, signal });
         return Buffer.from(toBinary(SyncGuardResponseSchema, response));
       },
     ],
@@ -113,9 +114,9 @@ function methodsOf(roads: Roads): ReadonlyMap<string, GrpcMethod> {
 }
 
 async function* watch(call: UnaryCall, roads: Roads): AsyncGenerator<Buffer, void, undefined> {
-  const { authorization, deadlineAt, signal, request } = call;
+  const { deadlineAt, signal, request } = call;
   const readBody = () => decodeBinary(WatchDecisionRequestSchema, request);
-  for await (const answer of roads.watchDecision({ authorization, readBody, deadlineAt, signal }))
+  for await (const answer of roads.watchDecision({ ...credentialsOf(call), readBody, deadlineAt, signal }))
     yield encodeAnswer(answer, roads.source);
 }
 

@@ -2,11 +2,12 @@ import { createServer as createHttpServer, type Server as HttpServer } from "nod
 import { createSecureServer, type Http2SecureServer } from "node:http2";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { SecureContextOptions } from "node:tls";
 import type { Address } from "../config.ts";
+import { isForged } from "./client-certificate.ts";
 import { LIMITS } from "./limits.ts";
 import { type Listener, listen } from "./listen.ts";
 import { closeAfter, type NodeRequest, type NodeResponse } from "./node-http.ts";
+import type { ListenerTls } from "./tls.ts";
 
 /** How far apart the requests of an HTTP/1.1 connection may be: more than balancers allow, so that they close it first. */
 const KEEP_ALIVE_MS = 75_000;
@@ -19,11 +20,7 @@ type Server = HttpServer | Http2SecureServer;
  *
  * @throws UsageError if the address cannot be listened on
  */
-export async function openHttp(
-  address: Address,
-  tls: SecureContextOptions | null,
-  handle: HttpHandler,
-): Promise<Listener> {
+export async function openHttp(address: Address, tls: ListenerTls | null, handle: HttpHandler): Promise<Listener> {
   const open = new Map<NodeResponse, NodeRequest>();
   let draining = false;
   const server = createServer(tls, (request, response) => {
@@ -34,7 +31,7 @@ export async function openHttp(
   const sockets = trackSockets(server, "connection");
   const established = tls === null ? sockets : trackSockets(server, "secureConnection");
   // A handshake that was under way when the draining began has carried nothing.
-  server.on("secureConnection", (socket: Socket) => draining && socket.destroy());
+  server.on("secureConnection", (socket: Socket) => (draining || isForged(socket)) && socket.destroy());
   const bound = await listen(server, address);
 
   return {
@@ -54,7 +51,7 @@ export async function openHttp(
   };
 }
 
-function createServer(tls: SecureContextOptions | null, handle: HttpHandler): Server {
+function createServer(tls: ListenerTls | null, handle: HttpHandler): Server {
   const limits = {
     headersTimeout: LIMITS.handshakeMs,
     requestTimeout: LIMITS.maxDeadlineMs,

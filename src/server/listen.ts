@@ -1,16 +1,16 @@
 import { lstat, unlink } from "node:fs/promises";
 import { connect, type Server } from "node:net";
-import type { SecureContextOptions } from "node:tls";
 import type { Address } from "../config.ts";
 import { messageOf, UsageError } from "../fault.ts";
 import { codeOf } from "./errors.ts";
+import type { ListenerTls } from "./tls.ts";
 
 /** A port or socket that is being served. */
 export interface Listener {
   /** With the port that the system chose, where it was left to it. */
   readonly address: Address;
   /** Replaces the certificate for new connections; for listeners that were opened with one. */
-  readonly setTls: (tls: SecureContextOptions) => void;
+  readonly setTls: (tls: ListenerTls) => void;
   /** Stops accepting, lets what is under way finish for at most `drainMs`, then cuts it off. Resolves when all is closed. */
   readonly close: (options: { readonly drainMs: number }) => Promise<void>;
 }

@@ -1,4 +1,5 @@
 import type { SyncGuardRequest, SyncGuardResponse } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import type { Credentials } from "../authn/agents.ts";
 import type { AuthorizeHandler } from "../authorize/call.ts";
 import type { WatchHandler } from "../authorize/watch.ts";
 import type { Clock } from "../clock.ts";
@@ -6,9 +7,7 @@ import type { Source } from "../decision.ts";
 import type { Fault } from "../fault.ts";
 
 /** One attempt to call SyncGuard. The request is well-formed, and nothing in it has been verified. */
-export interface SyncGuardCall {
-  /** The `authorization` header as received, or undefined. */
-  readonly authorization: string | undefined;
+export interface SyncGuardCall extends Credentials {
   readonly request: SyncGuardRequest;
   /** When the caller stops waiting, on the monotonic clock, in milliseconds. */
   readonly deadlineAt: number;
@@ -43,4 +42,9 @@ export interface ListenerPorts {
   readonly roads: Roads;
   readonly clock: Clock;
   readonly observer: Observer;
+}
+
+/** What is told of a call's caller where nothing else of the call is. */
+export function credentialsOf(call: Credentials): Credentials {
+  return { authorization: call.authorization, certificate: () => call.certificate?.() ?? null };
 }

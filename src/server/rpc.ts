@@ -14,10 +14,12 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
+import type { Credentials } from "../authn/agents.ts";
 import type { Clock } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import { canceled, expired, type IncompleteBodies } from "./bodies.ts";
 import { isEnveloped, isJson, readMessage, type RequestMessage } from "./body.ts";
+import { verifiedCertificate } from "./client-certificate.ts";
 import { LIMITS } from "./limits.ts";
 import { closeAfter, destroy, type NodeRequest, type NodeResponse, pathOf, respond } from "./node-http.ts";
 import type { Observer } from "./roads.ts";
@@ -25,8 +27,7 @@ import { connectError } from "./status.ts";
 import { type OpenStreams, settledUntil, yieldUntil } from "./streams.ts";
 
 /** A call whose request has arrived whole, as it came. */
-export interface RpcCall {
-  readonly authorization: string | undefined;
+export interface RpcCall extends Credentials {
   readonly traceparent: string | undefined;
   readonly message: RequestMessage;
   readonly deadlineAt: number;
@@ -247,8 +248,10 @@ async function receiveAndHandle<Result>(
   }
 }
 
-function headersOf({ requestHeader }: HandlerContext): Pick<RpcCall, "authorization" | "traceparent"> {
+function headersOf(context: HandlerContext): Pick<RpcCall, "authorization" | "certificate" | "traceparent"> {
+  const { requestHeader } = context;
   return {
+    certificate: () => verifiedCertificate(exchangeOf(context).request.socket),
     authorization: requestHeader.get("authorization") ?? undefined,
     traceparent: requestHeader.get("traceparent") ?? undefined,
   };

@@ -48,10 +48,11 @@ export async function serve(config: Config): Promise<Running> {
   const closeAll = async (): Promise<void> => {
     for (const close of opened.reverse()) await close();
   };
+  const clientCa = config.agentCertificates?.caFile ?? null;
   try {
     const tls = {
-      grpc: config.grpc.tls === null ? null : await loadTls(config.grpc.tls),
-      connect: config.connect.tls === null ? null : await loadTls(config.connect.tls),
+      grpc: config.grpc.tls === null ? null : await loadTls(config.grpc.tls, clientCa),
+      connect: config.connect.tls === null ? null : await loadTls(config.connect.tls, clientCa),
       admin: config.admin.tls === null ? null : await loadTls(config.admin.tls),
     };
     const store = await openStore(config, (error) => log.error({ cause: error.message }, "the store failed"));
@@ -102,8 +103,8 @@ export async function serve(config: Config): Promise<Running> {
       reload: async () => {
         await service.reloadPolicies();
         await service.reloadGrantKeys();
-        if (config.grpc.tls !== null) grpc.setTls(await loadTls(config.grpc.tls));
-        if (config.connect.tls !== null) connect.setTls(await loadTls(config.connect.tls));
+        if (config.grpc.tls !== null) grpc.setTls(await loadTls(config.grpc.tls, clientCa));
+        if (config.connect.tls !== null) connect.setTls(await loadTls(config.connect.tls, clientCa));
         if (config.admin.tls !== null) admin.setTls(await loadTls(config.admin.tls));
       },
       stop: async () => {

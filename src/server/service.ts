@@ -128,7 +128,11 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const operatorIssuer = openIssuer(config.oidc);
   const agentIssuer = openIssuer(config.agentJwt);
   await Promise.all([operatorIssuer?.keys.start(), agentIssuer?.keys.start()]);
-  const agents = new Agents(directory, agentIssuer && { ...agentIssuer, claim: agentIssuer.config.claim });
+  const agents = new Agents(directory, {
+    tokens: agentIssuer && { ...agentIssuer, claim: agentIssuer.config.claim },
+    certificateName: config.agentCertificates?.name ?? null,
+    now,
+  });
   const admin = openAdmin(store, trail, now, {
     agentChanged: () => directory.refresh(),
     tokens: operatorIssuer && operatorTokens(operatorIssuer),

@@ -7,16 +7,17 @@ import {
 } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { Fault, messageOf } from "../fault.ts";
 import type { SyncCall, SyncResult } from "../guard/receive.ts";
-import type { Roads } from "./roads.ts";
+import { credentialsOf, type Roads } from "./roads.ts";
 import { timestampOf } from "./timestamp.ts";
 
 /** SyncGuard as the roads call it, over the walk in `guard/receive.ts`. */
 export function syncGuardRoad(syncGuard: (call: SyncCall) => Promise<SyncResult>): Roads["syncGuard"] {
-  return async ({ authorization, request }) => {
+  return async (call) => {
+    const { request } = call;
     const { journalId, circuit } = request;
     const records = request.records.map((record) => ({ ...record, sequence: Number(record.sequence) }));
     const report = circuit === undefined ? null : reportOf(circuit);
-    return responseOf(await syncGuard({ authorization, journalId, records, circuit: report }));
+    return responseOf(await syncGuard({ ...credentialsOf(call), journalId, records, circuit: report }));
   };
 }
 

@@ -23,7 +23,7 @@ export const AGENT_ROADS: readonly (readonly [string, AgentRoad])[] = [
   ["gRPC", (service, bearer, key) => askGrpc(service.grpcPort, grpc.credentials.createInsecure(), bearer, key)],
 ];
 
-const QUESTION = { tool: "crm.get_contact", payload: {} };
+export const QUESTION = { tool: "crm.get_contact", payload: {} };
 
 export function askGrpc(
   port: number,

@@ -1,4 +1,3 @@
-import type { SecureContextOptions } from "node:tls";
 import { systemClock } from "../../clock.ts";
 import type { Address } from "../../config.ts";
 import { IncompleteBodies } from "../bodies.ts";
@@ -10,6 +9,7 @@ import type { ListenerPorts } from "../roads.ts";
 import { createRpcHandler, type RpcMethod } from "../rpc.ts";
 import { endingStreams, OpenStreams } from "../streams.ts";
 import type { AdminRpc } from "./service.ts";
+import type { ListenerTls } from "../tls.ts";
 
 /** Answers a request that is no RPC, such as one for a page; tells whether it did. */
 export type Pages = (request: NodeRequest, response: NodeResponse) => boolean;
@@ -42,7 +42,7 @@ export async function openAdminSocket(
 
 export interface AdminPortOptions {
   readonly address: Address;
-  readonly tls: SecureContextOptions | null;
+  readonly tls: ListenerTls | null;
   readonly rpcs: readonly AdminRpc[];
   readonly pages?: Pages;
 }

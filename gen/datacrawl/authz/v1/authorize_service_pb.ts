@@ -506,7 +506,7 @@ export const CircuitStateSchema: GenEnum<CircuitState> = /*@__PURE__*/
  * What agents call before they act.
  *
  * Credential: `authorization: Bearer dc_agent_<agent id>_<key id>_<secret>` in the metadata of every call, or a JWT of
- * the issuer that the service is configured with. The agent is whoever the credential says.
+ * the issuer that the service is configured with; or, without either, a client certificate of its agents' authorities. The agent is whoever the credential says.
  *
  * A policy deny is an OK response. Faults are statuses, with google.rpc.ErrorInfo (domain "datacrawl", a stable
  * reason) and, where waiting helps, google.rpc.RetryInfo; a caller treats every fault as a deny:
