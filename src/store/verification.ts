@@ -84,7 +84,7 @@ export class SqlVerifyStore implements VerifyStore, PlanPorts {
     };
   }
 
-  /** Months that an event in the trail tells are retired. A row of `audit_retired` alone excuses nothing. */
+  /** Months that were retired, as far as a sealed event says so of that month. A row of `audit_retired` alone excuses nothing. */
   async retired(): Promise<{ from: Micros; to: Micros }[]> {
     const months = await this.#database.query<{ lower: string; upper: string }>(RETIRED, [], PATIENT);
     return months.map(({ lower, upper }) => ({ from: Number(lower), to: Number(upper) }));
@@ -100,17 +100,17 @@ export class SqlVerifyStore implements VerifyStore, PlanPorts {
   }
 }
 
-/** The event is there with its hash, or was: its own month may be retired, and then its leaf is in the tree. */
+/** The event itself may be in a month that was retired later; where it is still there, it must be about this month. */
 const RETIRED = `
-SELECT ${microsOf("r.month::timestamp AT TIME ZONE 'UTC'")} AS lower,
-  ${microsOf("(r.month + interval '1 month') AT TIME ZONE 'UTC'")} AS upper
-FROM audit_retired r
+SELECT ${microsOf("a.month::timestamp AT TIME ZONE 'UTC'")} AS lower,
+  ${microsOf("(a.month + interval '1 month') AT TIME ZONE 'UTC'")} AS upper
+FROM audit_retired a
 WHERE EXISTS (
-  SELECT FROM audit_events e WHERE e.event_id = r.event_id AND e.recorded_at = r.recorded_at AND e.hash = r.event_hash
-) OR EXISTS (
-  SELECT FROM audit_seals s WHERE s.row_id = r.event_id AND s.recorded_at = r.recorded_at AND s.stream = ${STREAM.events}
-    AND s.leaf_hash = sha256('\\x00${STREAM.events.toString(16).padStart(2, "0")}'::bytea || r.event_hash)
-)`;
+    SELECT FROM audit_seals s WHERE s.row_id = a.event_id AND s.recorded_at = a.recorded_at AND s.stream = ${STREAM.events}
+      AND s.leaf_hash = pg_catalog.sha256('\\x000${STREAM.events}'::bytea || a.event_hash))
+  AND NOT EXISTS (
+    SELECT FROM audit_events e WHERE e.event_id = a.event_id AND e.recorded_at = a.recorded_at
+      AND (e.kind, e.subject) IS DISTINCT FROM ('audit.month_retired', to_char(a.month, 'YYYY-MM-DD')))`;
 
 interface EpochRow {
   readonly epoch: number;

@@ -7,7 +7,9 @@ import { makeEvent } from "../../src/audit/event.ts";
 import { systemClock } from "../../src/clock.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { SqlVerifyStore } from "../../src/store/verification.ts";
-import { random } from "../support/entries.ts";
+import { hashDecision } from "../../src/audit/hash.ts";
+import { SqlRecordStore } from "../../src/store/records.ts";
+import { entryFor, random } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { openTestTrail, recordDecisions, type TestTrail } from "../support/trail.ts";
 
@@ -94,6 +96,32 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
     const { done } = await run({ kind: "since", since: since - 1_000_000 * 3600 });
     expect(done.rows).toBe(329);
     expect((await run({ kind: "since", since })).done).toMatchObject({ rows: 7, problems: 0 });
+  });
+
+  test("a month that was retired is no loss; one that is only said to be, without a sealed event, is", async () => {
+    const at = Date.UTC(2026, 0, 15) * 1000;
+    for (const table of ["audit_decisions", "audit_events", "audit_payloads", "audit_seals"])
+      await store.owner.query(
+        `SELECT datacrawl_make_partition('${table}', '2026-01-01', ${table !== "audit_payloads"})`,
+      );
+    const entry = entryFor("old", { recordedAt: at, payloadDigest: null }, null);
+    await new SqlRecordStore(store.database).recordBatch([{ ...entry, hash: hashDecision(entry.row), payload: null }]);
+    const keeper = trail.newKeeper();
+    await keeper.turn();
+    await store.owner.query("ALTER TABLE audit_decisions DETACH PARTITION audit_decisions_y2026m01");
+    const facts = { kind: "audit.month_retired", actor: "owner", subject: "2026-01-01" };
+    const event = makeEvent(facts, systemClock.now(), random);
+    await store.owner.query(
+      `INSERT INTO audit_retired VALUES ('2026-01-01', 1, 0, '', $1::text::uuid, $1::text::uuid,
+       'epoch'::timestamptz + $2::bigint * interval '1 microsecond', $3::bytea)`,
+      [event.row.eventId, String(event.row.recordedAt), event.hash],
+    );
+    expect((await run({ kind: "full" })).done.findings).toEqual([
+      expect.objectContaining({ check: "row_missing", id: entry.row.decisionId }),
+    ]);
+    await new SqlEventStore(store.database).append(event);
+    await keeper.turn();
+    expect((await run({ kind: "full" })).done.findings).toEqual([]);
   });
 
   test("names a row that was changed, once, and the run goes on", async () => {
