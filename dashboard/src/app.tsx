@@ -2,12 +2,14 @@ import { Route, Switch } from "wouter";
 import { LiveProvider } from "./live.tsx";
 import { Page } from "./page.tsx";
 import { AgentsPage } from "./pages/agents.tsx";
+import { AuditPage } from "./pages/audit.tsx";
 import { BypassPage } from "./pages/bypass.tsx";
 import { CircuitPage } from "./pages/circuit.tsx";
 import { CircuitsPage } from "./pages/circuits.tsx";
 import { DecisionPage } from "./pages/decision.tsx";
 import { DecisionsPage } from "./pages/decisions.tsx";
 import { OverviewPage } from "./pages/overview.tsx";
+import { PoliciesPage } from "./pages/policies.tsx";
 import { ReviewPage } from "./pages/review.tsx";
 import { ReviewsPage } from "./pages/reviews.tsx";
 import { SignedIn } from "./session.tsx";
@@ -29,6 +31,8 @@ export function App() {
             <Route path="/circuits/:agent">{({ agent }) => <CircuitPage agentId={agent} />}</Route>
             <Route path="/bypass" component={BypassPage} />
             <Route path="/agents" component={AgentsPage} />
+            <Route path="/policies" component={PoliciesPage} />
+            <Route path="/audit" component={AuditPage} />
             <Route>
               <Page title="Nothing here">
                 <Empty title="There is no such page" />

@@ -18,6 +18,8 @@ const PAGES = [
   { path: "/circuits", title: "Circuits" },
   { path: "/bypass", title: "Bypass" },
   { path: "/agents", title: "Agents" },
+  { path: "/policies", title: "Policies" },
+  { path: "/audit", title: "Audit" },
 ] as const;
 
 /** What surrounds every page: the way to the others, and whatever must not be missed. */

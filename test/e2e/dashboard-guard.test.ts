@@ -1,3 +1,4 @@
+import pg from "pg";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { expectAccessible, openBrowser, press, signIn, tabTo, type } from "../support/browser.ts";
@@ -90,6 +91,26 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     // Nothing asks meanwhile: the sidecar's own probe finds the service, and uploads.
     await page.getByText("allow by bypass").first().waitFor({ timeout: 40_000 });
     expect(await page.getByText("(said by a guard)").count()).toBeGreaterThan(0);
+  });
+
+  test("a row that somebody has changed turns the page red", async () => {
+    const forger = new pg.Client(cluster.superUrl);
+    await forger.connect();
+    const rows = await forger.query<{ place: string; id: string }>(
+      "SELECT tableoid::regclass::text AS place, decision_id::text AS id FROM audit_decisions LIMIT 1",
+    );
+    const { place, id } = rows.rows[0] as { place: string; id: string };
+    await forger.query(`ALTER TABLE ${place} DISABLE TRIGGER ALL`);
+    await forger.query(`UPDATE ${place} SET message = 'nothing to see' WHERE decision_id = $1`, [id]);
+    await forger.end();
+    await page.goto(`${service.adminUrl}/audit`);
+    await press(page, "button", "Verify now");
+    await page.getByText("The audit trail does not verify.").waitFor();
+    await press(page, "link", "look at the row");
+    await page.getByText("hash does not hold").waitFor();
+    await page.getByText("The audit trail does not verify.").waitFor();
+    expect(page.url()).toContain(id);
+    await expectAccessible(page);
   });
 
   const hasGrant = async (): Promise<boolean> => {

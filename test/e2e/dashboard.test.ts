@@ -64,6 +64,20 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
       expect(await page.getByRole("heading", { name: step, exact: true }).count()).toBe(1);
     }
     expect(await page.getByText('"subject": "Hi"').count()).toBe(1);
+    // The rule as it was written, and what its condition saw.
+    expect(await page.getByLabel("The rule email-inside as it was written").textContent()).toContain("when:");
+    expect(await page.getByLabel("What the condition saw").first().textContent()).toContain("ann@example.com");
+  });
+
+  test("the rules in force are shown, and a request is tried on them by keyboard", async () => {
+    await go("/policies", "Policies");
+    await press(page, "button", "What would be answered?");
+    await page
+      .getByText("RULE_DENIED")
+      .or(page.getByText("NO_MATCHING_RULE"))
+      .or(page.getByText("REVIEW_PENDING"))
+      .waitFor();
+    await expectAccessible(page);
   });
 
   test("hostile text is shown as text, and nothing of it runs", async () => {
@@ -180,7 +194,17 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
       { colorScheme: "dark", viewport: { width: 390, height: 844 } },
     ] as const) {
       const looking = await signIn(browser, service.adminUrl, OPERATOR, options);
-      for (const path of ["/", "/decisions", "/reviews", "/circuits", "/bypass", "/agents", "/nowhere"]) {
+      for (const path of [
+        "/",
+        "/decisions",
+        "/reviews",
+        "/circuits",
+        "/bypass",
+        "/agents",
+        "/policies",
+        "/audit",
+        "/nowhere",
+      ]) {
         await looking.goto(`${service.adminUrl}${path}`);
         await looking.getByRole("heading", { level: 1 }).waitFor();
         await expectAccessible(looking);

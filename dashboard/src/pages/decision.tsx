@@ -7,10 +7,12 @@ import {
   type GetDecisionResponse,
 } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
+import type { DecisionExplanation } from "../../../gen/datacrawl/authz/v1/policies_pb.ts";
 import { Page } from "../page.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { DecisionTable, dateOf } from "../ui/decision-table.tsx";
 import { DecisionBadge, reasonWord } from "../ui/decision.tsx";
+import { ConditionValues, Findings, RuleSource } from "../ui/rule.tsx";
 import { Shown } from "../ui/state.tsx";
 import { Json, Untrusted } from "../ui/text.tsx";
 import { ExactTime } from "../ui/time.tsx";
@@ -58,6 +60,7 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
         <p>
           <Untrusted text={row.message} />
         </p>
+        {answer.explanation === undefined ? null : <Explained explanation={answer.explanation} />}
         {answer.linked.length === 0 ? null : (
           <>
             <h3>Linked with it</h3>
@@ -72,6 +75,33 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
         <Proven answer={answer} />
       </Step>
     </ol>
+  );
+}
+
+/** The rule as it was written, and what its condition read of the payload. */
+function Explained({ explanation: { rule, findings, unavailable } }: { readonly explanation: DecisionExplanation }) {
+  const others = findings.filter((finding) => finding.rule?.ruleId !== rule?.ruleId);
+  const own = findings.find((finding) => finding.rule?.ruleId === rule?.ruleId && rule !== undefined);
+  return (
+    <div className="stack explained">
+      {unavailable === "" ? null : (
+        <p className="muted">
+          <Untrusted text={unavailable} />
+        </p>
+      )}
+      {rule === undefined ? null : (
+        <>
+          <RuleSource rule={rule} />
+          {own === undefined ? null : <ConditionValues finding={own} />}
+        </>
+      )}
+      {others.length === 0 ? null : (
+        <details open={rule === undefined}>
+          <summary>{others.length === 1 ? "One more rule" : `${others.length} more rules`} about this tool</summary>
+          <Findings findings={others} />
+        </details>
+      )}
+    </div>
   );
 }
 
