@@ -7,14 +7,21 @@ import { Untrusted } from "./text.tsx";
 import { Time } from "./time.tsx";
 
 export function DecisionTable({ rows }: { readonly rows: readonly DecisionSummary[] }) {
-  return <Table label="Decisions, newest first" rows={rows} keyOf={(row) => row.decisionId} columns={COLUMNS} />;
+  return <Table dense label="Decisions, newest first" rows={rows} keyOf={(row) => row.decisionId} columns={COLUMNS} />;
 }
 
 const COLUMNS = [
   { title: "When", cell: (row: DecisionSummary) => <Time at={dateOf(row.recordedAtUs)} /> },
   { title: "Decision", cell: (row: DecisionSummary) => <DecisionBadge decision={row.decision} reason={row.reason} /> },
   { title: "Agent", cell: (row: DecisionSummary) => row.agentId },
-  { title: "Tool", cell: (row: DecisionSummary) => <Untrusted text={row.tool} limit={80} /> },
+  {
+    title: "Tool",
+    cell: (row: DecisionSummary) => (
+      <span className="tool">
+        <Untrusted text={row.tool} limit={80} />
+      </span>
+    ),
+  },
   {
     title: "Why",
     cell: (row: DecisionSummary) => (

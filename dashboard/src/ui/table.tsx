@@ -13,12 +13,14 @@ interface TableProps<Row> {
   readonly columns: readonly Column<Row>[];
   readonly rows: readonly Row[];
   readonly keyOf: (row: Row) => string;
+  /** For many rows: on a narrow screen the facts of each stand in one line, and its last column below them. */
+  readonly dense?: boolean;
 }
 
 /** Rows under headings; on a narrow screen each row becomes a list of its own. */
-export function Table<Row>({ label, columns, rows, keyOf }: TableProps<Row>) {
+export function Table<Row>({ label, columns, rows, keyOf, dense }: TableProps<Row>) {
   return (
-    <table className="stacks" aria-label={label}>
+    <table className={dense === true ? "stacks dense" : "stacks"} aria-label={label}>
       <thead>
         <tr>
           {columns.map(({ title, numeric }) => (
