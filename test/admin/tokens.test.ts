@@ -22,10 +22,10 @@ beforeEach(() => {
   tokens = open({ role: "datacrawl_role", name: "sub" });
 });
 
-function open(claims: { role: string; name: string }): OperatorTokens {
+function open(claims: { role: string; name: string }, algorithms = ["RS256", "ES256"]): OperatorTokens {
   const onError = (error: unknown): void => console.error(error);
   const jwks = new Jwks({ issuer: issuer.url, url: null, fetchJson, monotonic: () => 0, onError });
-  const policy = { issuer: issuer.url, audience: "datacrawl", algorithms: ["RS256", "ES256"] };
+  const policy = { issuer: issuer.url, audience: "datacrawl", algorithms };
   return new OperatorTokens(new JwtVerifier(policy, jwks.find, () => now), claims);
 }
 
@@ -129,6 +129,11 @@ describe("a token is refused that", () => {
       const mac = createHmac("sha256", secret).update(signed).digest("base64url");
       await expect(tokens.verify(`${signed}.${mac}`)).rejects.toMatchObject({ code: "TOKEN_INVALID" });
     }
+  });
+
+  test("is signed with an algorithm that is not pinned, though the issuer has such a key", async () => {
+    const pinned = open({ role: "datacrawl_role", name: "sub" }, ["RS256"]);
+    await expect(pinned.verify(await issuer.sign(valid()))).rejects.toMatchObject({ code: "TOKEN_INVALID" });
   });
 
   test("was changed after it was signed", async () => {
