@@ -45,7 +45,7 @@ describe("every road", () => {
       });
       const [call] = open.handler.calls;
       expect(call?.traceparent, name).toBe("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-      expect(call?.readBody(), name).toEqual({ ...request, agentId: "" });
+      expect(open.handler.requests.at(-1), name).toEqual({ ...request, agentId: "" });
       expect(answered(outcome), name).toMatchObject({
         decision: Decision.ALLOW,
         reason: Reason.RULE_ALLOWED,

@@ -1,4 +1,4 @@
-import type { Answer, Call } from "../../src/authorize/call.ts";
+import type { Answer, Call, UnverifiedRequest } from "../../src/authorize/call.ts";
 import type { WatchCall } from "../../src/authorize/watch.ts";
 import { parseRequest } from "../../src/authorize/request.ts";
 import { Fault, type FaultCode } from "../../src/fault.ts";
@@ -11,6 +11,8 @@ export interface StandIn {
   readonly roads: Roads;
   /** The calls that it was given, oldest first. */
   readonly calls: Call[];
+  /** What they held, as far as it could be read. */
+  readonly requests: UnverifiedRequest[];
   readonly syncs: SyncGuardCall[];
   /** How many calls of the tool "wait" were told that their caller is gone. */
   aborted: number;
@@ -23,6 +25,7 @@ export function standIn(): StandIn {
   const self: StandIn = {
     roads: { authorize, watchDecision, syncGuard, source: "service" },
     calls: [],
+    requests: [],
     syncs: [],
     aborted: 0,
     release: () => {
@@ -36,6 +39,7 @@ export function standIn(): StandIn {
     if (call.authorization === undefined) throw new Fault("CREDENTIAL_MISSING", "No credential.");
     if (call.authorization !== CREDENTIAL) throw new Fault("CREDENTIAL_UNKNOWN", "An unknown credential.");
     const request = call.readBody();
+    self.requests.push(request);
     const question = parseRequest(request, "agent-a");
     const [act, code] = question.tool.split(":");
     if (act === "fault")
