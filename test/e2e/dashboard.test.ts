@@ -1,3 +1,6 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { DataCrawl } from "../../src/client/index.ts";
@@ -225,6 +228,17 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await go(`/decisions/${answered.body.decisionId}`, "Decision");
     await page.getByText("the rest is not shown here").waitFor();
     expect((await page.locator("main").textContent())?.length).toBeLessThan(150_000);
+  });
+
+  test("its scripts are less than 250 kB compressed, and all of them are its own", async () => {
+    const index = await (await fetch(service.adminUrl)).text();
+    const scripts = [...index.matchAll(/<script[^>]* src="([^"]+)"/g)].map(([, source]) => source ?? "");
+    expect(scripts.length).toBeGreaterThan(0);
+    const built = join(import.meta.dirname, "../../dist/dashboard");
+    for (const source of scripts) expect(existsSync(join(built, source))).toBe(true);
+    const files = readdirSync(join(built, "assets")).filter((name) => name.endsWith(".js"));
+    const sizes = files.map((name) => gzipSync(readFileSync(join(built, "assets", name))).length);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(250_000);
   });
 
   test("when the service is gone the page says so, and recovers by itself", async () => {
