@@ -24,9 +24,8 @@ export function auditCommand(io: Io): Command {
     .argument("<decision-id>", "a UUID")
     .option("--json", "print the row by column, its stored hash and the hash as recomputed")
     .action((decisionId: string, flags: { readonly json?: true }) => showDecision(io, decisionId, flags));
-  for (const one of checkCommands(io)) command.addCommand(one);
-  for (const one of verifyCommands(io)) command.addCommand(one);
   for (const one of [
+    ...verifyCommands(io),
     ...proveCommands(io),
     ...checkCommands(io),
     exportCommand(io),

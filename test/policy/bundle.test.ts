@@ -82,10 +82,10 @@ describe("a bundle", () => {
     await writeFile(join(dir, "g.yaml"), Buffer.from([0x72, 0xff, 0xfe]));
     expect(await problemsOf(dir)).toEqual([
       "e.yml:1:1: files end in .yaml here; rename it",
+      expect.stringMatching(/^g\.yaml:1:1: the file is not readable as UTF-8/),
       expect.stringMatching(/^a\.yaml:1:50: unknown variable paylod/),
       expect.stringMatching(/^b\.yaml:1:37: unknown effect "permit"/),
       expect.stringMatching(/^f\.yaml:1:1: a policy file is empty/),
-      expect.stringMatching(/^g\.yaml:1:1: the file is not readable as UTF-8/),
       'd.yaml:2:1: rule id "ok" stands at c.yaml:2 already; write another',
     ]);
   });
