@@ -5,12 +5,16 @@ import { demoKey, discard, runCli, type ServiceProcess, startService, tempDir } 
 
 const request = { tool: "stripe.refund", payload: { amount: 5, currency: "EUR" } };
 
+const PASSWORD = "correct horse battery";
+
 /** A guard that has pinned a grant key, and what becomes of its grant when the service's operators change that key. */
 describe("the grant key is rotated", () => {
   let service: ServiceProcess;
   let dc: DataCrawl;
   beforeAll(async () => {
     service = await startService();
+    const add = ["operator", "add", "alice", "--role", "operator", "--password-stdin"];
+    runCli(add, { DATACRAWL_DATA_DIR: service.dataDir }, `${PASSWORD}\n`);
     const url = `http://127.0.0.1:${service.grpcPort}`;
     dc = new DataCrawl({ url, apiKey: demoKey(service.dataDir), journalDir: tempDir(), circuit: { failures: 2 } });
   });
@@ -19,12 +23,17 @@ describe("the grant key is rotated", () => {
     await dc.close();
   });
   const cli = (...args: string[]) => runCli(args, { DATACRAWL_DATA_DIR: service.dataDir });
+  const setBypass = (reason: string) => {
+    const set = ["bypass", "set", "demo", "--reason", reason, "--for", "30m", "--tool", request.tool];
+    const named = [...set, "--as", "alice", "--password-stdin"];
+    return runCli(named, { DATACRAWL_DATA_DIR: service.dataDir }, `${PASSWORD}\n`);
+  };
   const pinned = () => dc.status?.grant.pinnedKey ?? null;
   const epoch = () => dc.status?.grant.epoch ?? 0;
   const live = () => JSON.parse(cli("bypass", "list", "--json").stdout) as { grantId: string; epoch: number }[];
 
   test("a live grant is signed again on SIGHUP, and a guard that pinned the old key follows and keeps it", async () => {
-    expect(cli("bypass", "set", "demo", "--reason", "INC-42", "--for", "30m", "--tool", request.tool).status).toBe(0);
+    expect(setBypass("INC-42").status).toBe(0);
     await waitUntil(() => (dc.status?.grant.grant ?? null) !== null, 20_000, "the grant did not arrive");
     const [before, epochBefore, [grant]] = [pinned(), epoch(), live()];
 
@@ -38,14 +47,18 @@ describe("the grant key is rotated", () => {
     await waitUntil(() => pinned() !== before, 20_000, "the guard did not follow");
     expect(pinned()).toBe(fingerprint);
     await waitUntil(() => epoch() > epochBefore, 20_000, "the grant was not signed again");
-    expect(dc.status?.grant.grant).toMatchObject({ tools: [request.tool], operator: "socket", reason: "INC-42" });
+    expect(dc.status?.grant.grant).toMatchObject({
+      tools: [request.tool],
+      operator: "operator:alice",
+      reason: "INC-42",
+    });
     expect(live()).toMatchObject([{ reason: "INC-42", epoch: epoch() }]);
     // In the round in which it follows, what it finds on its disk is still the old key's.
     await waitUntil(() => dc.status?.grant.problems.length === 0, 20_000, "the guard still has problems");
   });
 
   test("and what was revoked stays revoked at the next rotation, which a restart takes up", async () => {
-    expect(cli("bypass", "set", "demo", "--reason", "INC-43", "--for", "30m", "--tool", request.tool).status).toBe(0);
+    expect(setBypass("INC-43").status).toBe(0);
     expect(cli("bypass", "clear", "demo", "--reason", "over").status).toBe(0);
     await service.kill("SIGTERM");
     expect(cli("keys", "rotate-grant").status).toBe(0);
@@ -59,7 +72,7 @@ describe("the grant key is rotated", () => {
     await waitUntil(() => pinned() !== before, 30_000, "the guard did not follow");
     expect(dc.status?.grant.grant).toBeNull();
     expect(live()).toEqual([]);
-    expect(cli("bypass", "set", "demo", "--reason", "INC-44", "--for", "30m", "--tool", request.tool).status).toBe(0);
+    expect(setBypass("INC-44").status).toBe(0);
     await waitUntil(() => dc.status?.grant.grant?.reason === "INC-44", 20_000, "the grant did not arrive");
   });
 

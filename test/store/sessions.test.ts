@@ -63,7 +63,8 @@ describe.each(storeKinds())("sessions on $name", ({ open }) => {
   test("of an old password do not outlive its change, though they begin in that moment", async () => {
     await accounts.create("cat", "viewer", PASSWORD, "test");
     const changed = accounts.setPassword("cat", `${PASSWORD} new`, "test");
-    const begun = await Promise.allSettled([0, 1, 0, 1].map((n) => signIn(replicas[n as 0 | 1], "cat")));
+    // Two: with more, those that come too late are so many failures that the last sign-in below is put off.
+    const begun = await Promise.allSettled(replicas.map((replica) => signIn(replica, "cat")));
     await changed;
     for (const result of begun) {
       if (result.status === "fulfilled") {
