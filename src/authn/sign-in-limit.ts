@@ -44,13 +44,15 @@ export class SignInLimit {
   /**
    * Counts an attempt before it is made, so that many at once are no way around.
    *
-   * @param from an IP address, or how else the caller came
+   * @param from an IP address, or `socket`
    * @throws Fault SIGN_IN_LIMITED
    */
   begin(name: string, from: string): Attempt {
     const network = networkOf(from);
     const pair = `${name} ${network}`;
-    const counted = this.#familiar.has(pair) ? [`pair ${pair}`] : [`name ${name}`, `from ${network}`];
+    // Who can open the socket is on the host: guessing over the network must leave that way in.
+    const familiar = from === "socket" || this.#familiar.has(pair);
+    const counted = familiar ? [`pair ${pair}`] : [`name ${name}`, `from ${network}`];
     const now = this.#monotonic();
     const waits = counted.map((key) => (this.#current(key, now)?.lockedUntil ?? now) - now);
     const wait = Math.max(...waits);
