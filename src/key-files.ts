@@ -1,7 +1,8 @@
-import { link, mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { z } from "zod";
+import { syncDirectory, writeDurably } from "./durable.ts";
 import { UsageError } from "./fault.ts";
 import { firstLink, followChain, makeSigningKey, nextLink, signingKeyFromJwk } from "./key-chain.ts";
 import type { KeyLink, KeyUse, SigningKey } from "./key-chain.ts";
@@ -114,7 +115,7 @@ async function writeKeyFile(
   };
   const unfinished = join(dir, `${fileName(use, number)}.${randomUUID()}`);
   try {
-    await writeDurably(unfinished, `${JSON.stringify(content)}\n`);
+    await writeDurably(unfinished, `${JSON.stringify(content)}\n`, 0o600);
     // link, not rename: it fails if the name is taken, so of two racers one wins and the other sees it.
     return await link(unfinished, join(dir, fileName(use, number))).then(
       () => true,
@@ -126,24 +127,5 @@ async function writeKeyFile(
   } finally {
     await rm(unfinished, { force: true });
     await syncDirectory(dir);
-  }
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, "wx", 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function syncDirectory(dir: string): Promise<void> {
-  const handle = await open(dir, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

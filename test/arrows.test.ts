@@ -14,6 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "config.ts",
     "file-lock.ts",
     "key-chain.ts",
+    "durable.ts",
     "key-files.ts",
     "sha256.ts",
   ],

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { link, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeDirectory, syncDirectory, writeDurably } from "../durable.ts";
 import { failpoint } from "../failpoint.ts";
 import { epochOf, parseCheckpoint } from "./checkpoint.ts";
 import { parseNote } from "./note.ts";
@@ -52,7 +53,7 @@ export class CheckpointDirectory {
    */
   async publish(checkpoint: PublishedCheckpoint): Promise<void> {
     const path = join(this.path, String(checkpoint.epoch), ...groupsOf(checkpoint.size));
-    await makeDirectory(dirname(path));
+    await makeDirectory(dirname(path), 0o777);
     const written = await writeOnce(path, checkpoint.note);
     if (!written) {
       const standing = await readCheckpoint(path);
@@ -135,7 +136,7 @@ async function readCheckpoint(path: string): Promise<UnverifiedCheckpoint> {
 async function writeOnce(path: string, text: string): Promise<boolean> {
   const unfinished = `${path}.${randomUUID()}`;
   try {
-    await writeDurably(unfinished, text);
+    await writeDurably(unfinished, text, 0o644);
     // link, not rename: it fails if the name is taken.
     await link(unfinished, path);
     await syncDirectory(dirname(path));
@@ -151,37 +152,10 @@ async function writeOnce(path: string, text: string): Promise<boolean> {
 async function replace(path: string, text: string): Promise<void> {
   const unfinished = `${path}.${randomUUID()}`;
   try {
-    await writeDurably(unfinished, text);
+    await writeDurably(unfinished, text, 0o644);
     await rename(unfinished, path);
     await syncDirectory(dirname(path));
   } finally {
     await rm(unfinished, { force: true });
-  }
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, "wx", 0o644);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function makeDirectory(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true });
-  // A new name is durable when the directory that holds it is.
-  for (let made = path; first !== undefined && made.length >= first.length; made = dirname(made)) {
-    await syncDirectory(dirname(made));
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

@@ -1,6 +1,6 @@
 import { createHash, type Hash, randomUUID } from "node:crypto";
 import { createWriteStream, existsSync } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -10,6 +10,7 @@ import { Command } from "commander";
 import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { endLine } from "../audit/export-lines.ts";
 import { type Micros, systemClock } from "../clock.ts";
+import { syncDirectory } from "../durable.ts";
 import { UsageError } from "../fault.ts";
 import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
@@ -141,15 +142,6 @@ async function writePacked(lines: AsyncIterable<Buffer>, path: string, digest: H
   else if (flags.zstd) await pipeline(source, createZstdCompress(), count, file);
   else await pipeline(source, count, file);
   return bytes;
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 function tell(io: Io, { decisions, events, payloads, missing }: Totals, unsealed: bigint): void {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Breaker } from "../breaker/breaker.ts";
 import type { Clock, Micros } from "../clock.ts";
-import { makeDirectory, replaceFile } from "./durable.ts";
+import { makeDirectory, replaceFile } from "../durable.ts";
 
 /** What an operator ordered about the circuit. It can deny, and allows nothing. */
 export interface CircuitCommand {

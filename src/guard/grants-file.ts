@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { KeyLink } from "../key-chain.ts";
 import type { Micros } from "../clock.ts";
-import { replaceFile } from "./durable.ts";
+import { replaceFile } from "../durable.ts";
 
 /** What a guard keeps of grants between its processes. Of what was read, nothing has been verified. */
 export interface GrantFiles {

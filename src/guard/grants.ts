@@ -4,7 +4,7 @@ import { AGENT_ID } from "../authn/credential.ts";
 import { type GrantClaims, verifyOrder } from "../bypass/grant.ts";
 import { fingerprint, type KeyLink } from "../key-chain.ts";
 import type { Clock, Micros } from "../clock.ts";
-import { makeDirectory } from "./durable.ts";
+import { makeDirectory } from "../durable.ts";
 import { type FileLock, tryLock } from "../file-lock.ts";
 import { grantFor, type GrantState, NOTHING_KNOWN, pinnedKey, withKeys, withOrder } from "./grant-state.ts";
 import { type GrantFiles, readGrantFiles, writeGrantFiles } from "./grants-file.ts";

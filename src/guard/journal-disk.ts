@@ -1,7 +1,7 @@
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
-import { makeDirectory } from "./durable.ts";
+import { makeDirectory } from "../durable.ts";
 import { type FileLock, tryLock } from "../file-lock.ts";
 import { encodeLine, hex, type JournalEntry } from "./journal-format.ts";
 import { openRefusedLog, type RefusedLog } from "./journal-refused.ts";

@@ -1,6 +1,6 @@
 import { type FileHandle, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { syncDirectory } from "./durable.ts";
+import { syncDirectory } from "../durable.ts";
 import { hex, type JournalEntry, readSegment } from "./journal-format.ts";
 
 /** A journal is a row of files: each is removed as a whole when the service has all its records, so nothing is rewritten. */
