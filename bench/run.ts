@@ -2,7 +2,6 @@
  * `npm run bench`: what a durable decision costs, beside a bare echo and beside Cerbos with its decision log, in one run on
  * one machine with one generator. Starts and stops all it needs. See docs/benchmarks.md.
  */
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { isoMicros, systemClock } from "../src/clock.ts";
 import { measure, type Pace, type Scenario } from "./measure.ts";
@@ -64,7 +63,7 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
   const machine = await describeMachine();
 
   progress("starting embedded, twice");
-  const startSeconds = await startTimes(stack, join(directory, "embedded"));
+  const startSeconds = await startTimes(stack, directory);
 
   progress("starting Postgres, Redis and the peers");
   const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack, directory) };

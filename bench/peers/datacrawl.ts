@@ -1,15 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { answersHttp, type Child, freePort, run, start } from "../support/child.ts";
+import { installedCommand } from "../support/package.ts";
 import type { Postgres, Redis } from "../support/stores.ts";
 import type { Peer } from "./peer.ts";
 import { untilAnswering } from "./probe.ts";
 import { AGENT, AUTHORIZE_PATH, authorizeRequest, policyYaml } from "./question.ts";
-
-/** As `npm start` runs the service. */
-const HEAP = ["--max-semi-space-size=16"];
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 export interface Datacrawl {
   /** Also the name of its database. */
@@ -27,12 +23,16 @@ export async function startDatacrawl(
 ): Promise<Peer> {
   const { owner, service } = await stores.postgres.createDatabase(name);
   const { environment, grpcPort, connectPort } = await configure(join(directory, name), rules);
+  const command = await installedCommand(directory);
+  const datacrawl = (args: readonly string[]): Promise<string> =>
+    run({ name: `datacrawl ${args.join(" ")}`, file: command, args, env });
   const env = { ...environment, DATABASE_URL: service, DATABASE_OWNER_URL: owner, REDIS_URL: stores.redis.url };
-  await datacrawl(["keys", "init"], env);
-  await datacrawl(["migrate"], env);
-  const server = serve(stack, env, nodeArguments, join(directory, `${name}.log`));
+  await datacrawl(["keys", "init"]);
+  await datacrawl(["migrate"]);
+  const serveEnv = { ...env, NODE_OPTIONS: nodeArguments.join(" ") };
+  const server = serve(stack, command, serveEnv, join(directory, `${name}.log`));
   await server.untilReady(() => answersHttp(`http://127.0.0.1:${connectPort}/readyz`));
-  const { key }: { key: string } = JSON.parse(await datacrawl(["agent", "create", AGENT, "--json"], env));
+  const { key }: { key: string } = JSON.parse(await datacrawl(["agent", "create", AGENT, "--json"]));
   const peer: Peer = {
     name,
     port: grpcPort,
@@ -51,29 +51,20 @@ export async function startTimes(
   outer: AsyncDisposableStack,
   directory: string,
 ): Promise<{ readonly first: number; readonly second: number }> {
-  const { environment, connectPort } = await configure(directory, 10);
+  const { environment, connectPort } = await configure(join(directory, "embedded"), 10);
+  const command = await installedCommand(directory);
   const toReady = async (): Promise<number> => {
     await using stack = outer.use(new AsyncDisposableStack());
     const startedAt = performance.now();
-    const server = serve(stack, environment, [], `${directory}.log`);
+    const server = serve(stack, command, environment, join(directory, "embedded.log"));
     await server.untilReady(() => answersHttp(`http://127.0.0.1:${connectPort}/readyz`));
     return (performance.now() - startedAt) / 1000;
   };
   return { first: await toReady(), second: await toReady() };
 }
 
-function serve(
-  stack: AsyncDisposableStack,
-  env: Record<string, string>,
-  nodeArguments: readonly string[],
-  logFile: string,
-): Child {
-  const args = [...HEAP, ...nodeArguments, MAIN, "serve"];
-  return start(stack, { name: "datacrawl serve", file: process.execPath, args, env }, logFile);
-}
-
-function datacrawl(args: readonly string[], env: Record<string, string>): Promise<string> {
-  return run({ name: `datacrawl ${args.join(" ")}`, file: process.execPath, args: [MAIN, ...args], env });
+function serve(stack: AsyncDisposableStack, command: string, env: Record<string, string>, logFile: string): Child {
+  return start(stack, { name: "datacrawl serve", file: command, args: ["serve"], env }, logFile);
 }
 
 async function configure(directory: string, rules: number) {

@@ -2,8 +2,6 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { brotliCompress } from "node:zlib";
 import type { Pages } from "./admin/listener.ts";
 import { type NodeRequest, type NodeResponse, pathOf, respond } from "./node-http.ts";
 
@@ -13,7 +11,8 @@ interface File {
   /** Files whose name holds their digest never change. */
   readonly immutable: boolean;
   readonly bytes: Buffer;
-  readonly brotli: Buffer;
+  /** The same compressed, where the build left it beside the file. */
+  readonly brotli: Buffer | null;
 }
 
 const TYPES: ReadonlyMap<string, string> = new Map([
@@ -83,7 +82,7 @@ async function readOne(path: string, name: string): Promise<File> {
     etag: `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 22)}"`,
     immutable: isAsset(`/${name}`),
     bytes,
-    brotli: await promisify(brotliCompress)(bytes),
+    brotli: await readFile(`${path}.br`).catch(() => null),
   };
 }
 
@@ -104,9 +103,9 @@ function send(file: File, request: NodeRequest, response: NodeResponse): void {
   const caching = file.immutable ? "public, max-age=31536000, immutable" : "no-cache";
   const headers = { ...SECURITY_HEADERS, "cache-control": caching, etag: file.etag, vary: "accept-encoding" };
   if (request.headers["if-none-match"] === file.etag) return respond(response, 304, headers);
-  const compressed = /\bbr\b/.test(request.headers["accept-encoding"] ?? "");
-  const bytes = compressed ? file.brotli : file.bytes;
-  const encoding = compressed ? { "content-encoding": "br" } : {};
+  const compressed = /\bbr\b/.test(request.headers["accept-encoding"] ?? "") ? file.brotli : null;
+  const bytes = compressed ?? file.bytes;
+  const encoding = compressed === null ? {} : { "content-encoding": "br" };
   respond(
     response,
     200,

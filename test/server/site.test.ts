@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { brotliDecompressSync } from "node:zlib";
+import { brotliCompressSync, brotliDecompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openAdminPort } from "../../src/server/admin/listener.ts";
 import type { Listener } from "../../src/server/listen.ts";
@@ -10,6 +10,7 @@ import { tempDir } from "../support/service.ts";
 
 const open: Listener[] = [];
 const dir = tempDir();
+const SCRIPT = "const shown = true;\n".repeat(50);
 let url = "";
 
 async function serve(built: string): Promise<string> {
@@ -23,7 +24,8 @@ async function serve(built: string): Promise<string> {
 beforeAll(async () => {
   mkdirSync(join(dir, "assets"));
   writeFileSync(join(dir, "index.html"), "<!doctype html><title>page</title>");
-  writeFileSync(join(dir, "assets", "main-abc.js"), "const shown = true;\n".repeat(50));
+  writeFileSync(join(dir, "assets", "main-abc.js"), SCRIPT);
+  writeFileSync(join(dir, "assets", "main-abc.js.br"), brotliCompressSync(SCRIPT));
   writeFileSync(join(dir, "secret.key"), "not to be served");
   url = await serve(dir);
 });
