@@ -48,7 +48,8 @@ function methodsOf(roads: Roads): RpcMethod[] {
     {
       method: authorize,
       handle: async (call) => {
-        const readBody = () => decodeRequest(call.message);
+        const message = call.message();
+        const readBody = () => decodeRequest(message);
         return answerFields(await roads.authorize({ ...call, readBody }), roads.source);
       },
     },
@@ -59,13 +60,14 @@ function methodsOf(roads: Roads): RpcMethod[] {
     {
       method: syncGuard,
       handle: async (call) =>
-        roads.syncGuard({ ...call, request: decodeMessage(SyncGuardRequestSchema, call.message) }),
+        roads.syncGuard({ ...call, request: decodeMessage(SyncGuardRequestSchema, call.message()) }),
     },
   ];
 }
 
 async function* watch(call: RpcCall, roads: Roads): AsyncGenerator<AnswerFields, void, undefined> {
-  const readBody = () => decodeMessage(WatchDecisionRequestSchema, call.message);
+  const message = call.message();
+  const readBody = () => decodeMessage(WatchDecisionRequestSchema, message);
   for await (const answer of roads.watchDecision({ ...call, readBody })) yield answerFields(answer, roads.source);
 }
 

@@ -26,12 +26,12 @@ export interface Roads {
 
 /** What roads tell of each call. None may throw. */
 export interface Observer {
-  /** A request has arrived whole, and goes to its handler. */
+  /** A request has arrived, and goes to its handler. */
   readonly onStart: () => void;
   /** The handler is done with it. Once for each `onStart`. */
   readonly onEnd: () => void;
   /**
-   * It is answered with a fault; also where it never arrived whole. Faults of code INTERNAL are ours: log their cause.
+   * It is answered with a fault; also where it never arrived. Faults of code INTERNAL are ours: log their cause.
    * `method` is the RPC's name, such as `SyncGuard`.
    */
   readonly onFault: (fault: Fault, method: string) => void;

@@ -1,4 +1,4 @@
-import type { DescMethodServerStreaming, DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
+import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, MessageInitShape } from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -7,7 +7,7 @@ import {
   createContextValues,
   type HandlerContext,
 } from "@connectrpc/connect";
-import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
+import type { UniversalHandler, UniversalServerRequest } from "@connectrpc/connect/protocol";
 import {
   compressionBrotli,
   compressionGzip,
@@ -21,15 +21,16 @@ import { canceled, expired, type IncompleteBodies } from "./bodies.ts";
 import { isEnveloped, isJson, readMessage, type RequestMessage } from "./body.ts";
 import { verifiedCertificate } from "./client-certificate.ts";
 import { LIMITS } from "./limits.ts";
-import { closeAfter, destroy, type NodeRequest, type NodeResponse, pathOf, respond } from "./node-http.ts";
+import { closeAfter, destroy, type NodeRequest, type NodeResponse, pathOf } from "./node-http.ts";
 import type { Observer } from "./roads.ts";
 import { connectError } from "./status.ts";
 import { type OpenStreams, settledUntil, yieldUntil } from "./streams.ts";
 
-/** A call whose request has arrived whole, as it came. */
+/** A call whose request has arrived, as it came. */
 export interface RpcCall extends Credentials {
   readonly traceparent: string | undefined;
-  readonly message: RequestMessage;
+  /** @throws Fault saying why there is none: cut off, too large, not to be decompressed */
+  readonly message: () => RequestMessage;
   readonly deadlineAt: number;
   readonly signal: AbortSignal;
   readonly context: HandlerContext;
@@ -52,11 +53,25 @@ export interface RpcStream<M extends DescMethodServerStreaming = DescMethodServe
 
 export type RpcMethod = RpcUnary | RpcStream;
 
+/** A request that is answered without having been a call. */
+export interface TurnedAway {
+  /** Null if it names none that there is. */
+  readonly method: DescMethod | null;
+  readonly path: string;
+  readonly remoteAddress: string | undefined;
+  readonly httpStatus: number;
+}
+
 export interface RpcPorts {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly bodies: IncompleteBodies;
   readonly streams: OpenStreams;
+  /**
+   * Told of each request that names a method and never gets to it (a foreign content type, a GET, headers that cannot be read),
+   * before it is answered so; if it rejects, the answer is 503.
+   */
+  readonly onTurnedAway?: (request: TurnedAway) => Promise<void>;
 }
 
 /** Answers a request if its path is one of a method; tells whether it is. */
@@ -65,6 +80,10 @@ export type RpcHandler = (request: NodeRequest, response: NodeResponse) => boole
 interface Exchange {
   readonly request: NodeRequest;
   readonly response: NodeResponse;
+  /** Kept, for a socket that has closed does not know it any more. */
+  readonly remoteAddress: string | undefined;
+  /** Whether it got to its method. */
+  isCall: boolean;
 }
 
 const exchangeKey = createContextKey<Exchange | undefined>(undefined);
@@ -72,6 +91,11 @@ const exchangeKey = createContextKey<Exchange | undefined>(undefined);
 /** The request as Node has it; undefined for a call that came over no network. */
 export function nodeRequestOf({ values }: HandlerContext): NodeRequest | undefined {
   return values.get(exchangeKey)?.request;
+}
+
+/** Where the call came from; undefined over a Unix socket or no network. */
+export function remoteAddressOf({ values }: HandlerContext): string | undefined {
+  return values.get(exchangeKey)?.remoteAddress;
 }
 
 /**
@@ -92,20 +116,35 @@ export function createRpcHandler(methods: readonly RpcMethod[], ports: RpcPorts)
   return (request, response) => {
     const handler = handlers.get(pathOf(request));
     if (handler === undefined) return false;
-    const maxMs = handler.method.methodKind === "unary" ? LIMITS.maxDeadlineMs : LIMITS.maxStreamMs;
-    const universal = emptied({ request, response }, maxMs);
-    if (universal === undefined) respond(response, 400);
-    else {
-      handler(universal)
-        .then((answered) => {
-          closeAfterUnread(request, response);
-          return universalResponseToNodeResponse(answered, response);
-        })
-        // The connection is gone, and with it whoever could be told.
-        .catch(() => destroy(response));
-    }
+    const exchange: Exchange = { request, response, remoteAddress: request.socket.remoteAddress, isCall: false };
+    // If it fails, the connection is gone, and with it whoever could be told.
+    answerRequest(handler, exchange, ports).catch(() => destroy(response));
     return true;
   };
+}
+
+async function answerRequest(handler: UniversalHandler, exchange: Exchange, ports: RpcPorts): Promise<void> {
+  const { request, response } = exchange;
+  const maxMs = handler.method.methodKind === "unary" ? LIMITS.maxDeadlineMs : LIMITS.maxStreamMs;
+  const universal = emptied(exchange, maxMs);
+  const answered = universal === undefined ? { status: 400 } : await handler(universal);
+  const told = exchange.isCall || (await tellTurnedAway(exchange, handler.method, answered.status, ports));
+  closeAfterUnread(request, response);
+  await universalResponseToNodeResponse(told ? answered : { status: 503 }, response);
+}
+
+async function tellTurnedAway(
+  { request, remoteAddress }: Exchange,
+  method: DescMethod,
+  httpStatus: number,
+  { onTurnedAway }: RpcPorts,
+): Promise<boolean> {
+  try {
+    await onTurnedAway?.({ method, path: pathOf(request), remoteAddress, httpStatus });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const OF_THE_BODY = ["content-encoding", "content-length", "connect-content-encoding", "grpc-encoding"];
@@ -157,6 +196,7 @@ async function answer<M extends DescMethodUnary>(
 ): Promise<MessageInitShape<M["output"]>> {
   using limit = new Limit(context, LIMITS.defaultDeadlineMs, LIMITS.maxDeadlineMs);
   try {
+    exchangeOf(context).isCall = true;
     const call = { context, signal: limit.signal, deadlineAt: ports.clock.monotonic() + limit.leftMs };
     return await settledUntil(receiveAndHandle(handle, call, ports), limit.signal);
   } catch (error) {
@@ -171,6 +211,7 @@ async function* answerMany<M extends DescMethodServerStreaming>(
 ): AsyncGenerator<MessageInitShape<M["output"]>, void, undefined> {
   using limit = new Limit(context, LIMITS.maxStreamMs, LIMITS.maxStreamMs);
   try {
+    exchangeOf(context).isCall = true;
     const message = await receiveSoon(context, limit.signal, ports.bodies);
     ports.streams.add(limit.stop);
     limit.signal.addEventListener("abort", () => cutWhenUnread(context), { once: true });
@@ -188,7 +229,7 @@ async function receiveSoon(
   context: HandlerContext,
   signal: AbortSignal,
   bodies: IncompleteBodies,
-): Promise<RequestMessage> {
+): Promise<RpcCall["message"]> {
   using soon = new Limit(context, LIMITS.defaultDeadlineMs, LIMITS.defaultDeadlineMs);
   return await settledUntil(receive({ context, signal: soon.signal }, bodies), signal);
 }
@@ -257,8 +298,24 @@ function headersOf(context: HandlerContext): Pick<RpcCall, "authorization" | "ce
   };
 }
 
+/** What keeps a request from being read is for its method to tell: it may have to know who calls first. */
 async function receive(
   { context, signal }: Pick<RpcCall, "context" | "signal">,
+  bodies: IncompleteBodies,
+): Promise<RpcCall["message"]> {
+  try {
+    const message = await receiveWhole(context, signal, bodies);
+    return () => message;
+  } catch (error) {
+    return () => {
+      throw error;
+    };
+  }
+}
+
+async function receiveWhole(
+  context: HandlerContext,
+  signal: AbortSignal,
   bodies: IncompleteBodies,
 ): Promise<RequestMessage> {
   bodies.open();

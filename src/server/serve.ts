@@ -1,8 +1,9 @@
 import type { Address, Config } from "../config.ts";
 import { systemClock } from "../clock.ts";
 import { openStore } from "../store/open.ts";
+import type { Door } from "./admin/door.ts";
 import { openAdminPort, openAdminSocket } from "./admin/listener.ts";
-import { adminRpcs } from "./admin/service.ts";
+import { adminRpcs, turnedAway } from "./admin/service.ts";
 import { openConnect } from "./connect.ts";
 import { ensureDemoAgent } from "./demo.ts";
 import { openGrpc } from "./grpc.ts";
@@ -83,12 +84,21 @@ export async function serve(config: Config): Promise<Running> {
     const connect = closing(
       await openConnect({ ...shared, address: config.connect.address, tls: tls.connect, readiness, metrics }),
     );
-    const ports = { clock: systemClock, observer };
-    const rpcs = adminRpcs(service.admin, { kind: "network", tls: tls.admin !== null });
+    const portsOf = (door: Door) => ({
+      clock: systemClock,
+      observer,
+      turnedAway: turnedAway(service.admin.trail, door),
+    });
+    const network: Door = { kind: "network", tls: tls.admin !== null };
+    const socket: Door = { kind: "socket" };
+    const rpcs = adminRpcs(service.admin, network);
     const admin = closing(
-      await openAdminPort({ address: config.admin.address, tls: tls.admin, rpcs, pages: await openSite() }, ports),
+      await openAdminPort(
+        { address: config.admin.address, tls: tls.admin, rpcs, pages: await openSite() },
+        portsOf(network),
+      ),
     );
-    closing(await openAdminSocket(config.adminSocket, adminRpcs(service.admin, { kind: "socket" }), ports));
+    closing(await openAdminSocket(config.adminSocket, adminRpcs(service.admin, socket), portsOf(socket)));
     await readiness.start();
 
     return {

@@ -189,6 +189,7 @@ describe("the admin socket", () => {
     const faults: string[] = [];
     const listener = await openAdminSocket(path, standIn, {
       clock: systemClock,
+      turnedAway: async () => {},
       observer: { onStart() {}, onEnd() {}, onFault: (fault, method) => void faults.push(`${method} ${fault.code}`) },
     });
     const transport = { baseUrl: "http://admin", httpVersion: "1.1", nodeOptions: { socketPath: path } } as const;

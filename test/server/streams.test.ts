@@ -60,7 +60,7 @@ beforeEach(async () => {
   const observer = { onStart: nothing, onEnd: nothing, onFault: (fault: Fault) => void faults.push(fault) };
   const ports = { clock: systemClock, observer, bodies: new IncompleteBodies(), streams };
   const rpc = createRpcHandler(
-    [{ method: WATCH, stream: ({ message, signal }) => notes(textOf(decodeMessage(WATCH.input, message)), signal) }],
+    [{ method: WATCH, stream: ({ message, signal }) => notes(textOf(decodeMessage(WATCH.input, message())), signal) }],
     ports,
   );
   const files = certificateFiles();

@@ -47,9 +47,8 @@ async function verifyBearer(authorization: string, tokens: OperatorTokens | null
 }
 
 /** An IP address, or `socket`. */
-export function fromOf(context: HandlerContext, door: Door): string {
-  if (door.kind === "socket") return "socket";
-  return nodeRequestOf(context)?.socket.remoteAddress ?? "unknown";
+export function fromOf(remoteAddress: string | undefined, door: Door): string {
+  return door.kind === "socket" ? "socket" : (remoteAddress ?? "unknown");
 }
 
 /**

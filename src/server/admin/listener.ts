@@ -4,9 +4,9 @@ import { IncompleteBodies } from "../bodies.ts";
 import { openHttp } from "../http.ts";
 import type { Listener } from "../listen.ts";
 import { decodeMessage } from "../messages.ts";
-import { type NodeRequest, type NodeResponse, respond } from "../node-http.ts";
+import { type NodeRequest, type NodeResponse, pathOf, respond } from "../node-http.ts";
 import type { ListenerPorts } from "../roads.ts";
-import { createRpcHandler, type RpcMethod } from "../rpc.ts";
+import { createRpcHandler, type RpcMethod, type RpcPorts, type TurnedAway } from "../rpc.ts";
 import { endingStreams, OpenStreams } from "../streams.ts";
 import type { AdminRpc } from "./service.ts";
 import type { ListenerTls } from "../tls.ts";
@@ -14,11 +14,15 @@ import type { ListenerTls } from "../tls.ts";
 /** Answers a request that is no RPC, such as one for a page; tells whether it did. */
 export type Pages = (request: NodeRequest, response: NodeResponse) => boolean;
 
-type AdminListenerPorts = Pick<ListenerPorts, "clock" | "observer">;
+interface AdminListenerPorts extends Pick<ListenerPorts, "clock" | "observer"> {
+  /** Resolves when it is in the trail. */
+  readonly turnedAway: (request: TurnedAway) => Promise<void>;
+}
 
 const UNOBSERVED: AdminListenerPorts = {
   clock: systemClock,
   observer: { onStart: nothing, onEnd: nothing, onFault: nothing },
+  turnedAway: async () => {},
 };
 
 /**
@@ -32,10 +36,10 @@ export async function openAdminSocket(
   ports: AdminListenerPorts = UNOBSERVED,
 ): Promise<Listener> {
   const streams = new OpenStreams();
-  const rpc = createRpcHandler(methodsOf(rpcs), { ...ports, bodies: new IncompleteBodies(), streams });
+  const rpc = createRpcHandler(methodsOf(rpcs), rpcPorts(ports, streams));
   const address = { kind: "unix", path, variable: "DATACRAWL_DATA_DIR" } as const;
   const listener = await openHttp(address, null, (request, response) => {
-    if (!rpc(request, response)) respond(response, 404);
+    if (!rpc(request, response)) answerUnknown(request, response, ports);
   });
   return endingStreams(listener, streams);
 }
@@ -58,13 +62,30 @@ export async function openAdminPort(
   ports: AdminListenerPorts = UNOBSERVED,
 ): Promise<Listener> {
   const streams = new OpenStreams();
-  const rpc = createRpcHandler(methodsOf(rpcs), { ...ports, bodies: new IncompleteBodies(), streams });
+  const rpc = createRpcHandler(methodsOf(rpcs), rpcPorts(ports, streams));
   const listener = await openHttp(address, tls, (request, response) => {
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
     if (rpc(request, response) || pages?.(request, response)) return;
-    respond(response, 404);
+    answerUnknown(request, response, ports);
   });
   return endingStreams(listener, streams);
+}
+
+/** It may be a call of a method that there is not, so it is in the trail as one. */
+function answerUnknown(request: NodeRequest, response: NodeResponse, { turnedAway }: AdminListenerPorts): void {
+  turnedAway({
+    method: null,
+    path: pathOf(request),
+    remoteAddress: request.socket.remoteAddress,
+    httpStatus: 404,
+  }).then(
+    () => respond(response, 404),
+    () => respond(response, 503),
+  );
+}
+
+function rpcPorts({ clock, observer, turnedAway }: AdminListenerPorts, streams: OpenStreams): RpcPorts {
+  return { clock, observer, bodies: new IncompleteBodies(), streams, onTurnedAway: turnedAway };
 }
 
 /** For every answer; pages set their own content-security-policy. */
@@ -84,13 +105,13 @@ function methodsOf(rpcs: readonly AdminRpc[]): RpcMethod[] {
 function methodOf(rpc: AdminRpc): RpcMethod {
   if ("handle" in rpc) {
     const { method, handle } = rpc;
-    return { method, handle: ({ message, context }) => handle(() => decodeMessage(method.input, message), context) };
+    return { method, handle: ({ message, context }) => handle(() => decodeMessage(method.input, message()), context) };
   }
   const { method, stream } = rpc;
   return {
     method,
     stream: ({ message, context, signal }) =>
-      stream(() => decodeMessage(method.input, message), { ...context, signal }),
+      stream(() => decodeMessage(method.input, message()), { ...context, signal }),
   };
 }
 

@@ -26,7 +26,8 @@ import type { WebhookOperations } from "../../admin/webhooks.ts";
 import type { VerificationOperations } from "../../admin/verification.ts";
 import type { Micros } from "../../clock.ts";
 import type { ReviewOperations } from "../../admin/reviews.ts";
-import { Fault } from "../../fault.ts";
+import { Fault, type FaultCode } from "../../fault.ts";
+import { remoteAddressOf, type TurnedAway } from "../rpc.ts";
 import { connectError } from "../status.ts";
 import { type StreamShares, yieldUntil } from "../streams.ts";
 import { type AdminMethod, checkAccess } from "./access.ts";
@@ -225,14 +226,38 @@ async function inTrail<Result>(
   context: HandlerContext,
   work: (tell: Tell) => Promise<Result>,
 ): Promise<Result> {
-  const name = `${method.parent.name}.${method.name}`;
-  let facts: Omit<CallFacts, "outcome"> = { method: name, from: fromOf(context, door), actor: null, subject: null };
+  const name = nameOf(method);
+  let facts: Omit<CallFacts, "outcome"> = {
+    method: name,
+    from: fromOf(remoteAddressOf(context), door),
+    actor: null,
+    subject: null,
+  };
   const [result] = await Promise.allSettled([work((more) => (facts = { ...facts, ...more }))]);
   const outcome = result.status === "fulfilled" ? "ok" : Fault.from(result.reason).code;
   await admin.trail.record({ ...facts, outcome });
   if (result.status === "fulfilled") return result.value;
   throw result.reason;
 }
+
+function nameOf(method: DescMethod): string {
+  return `${method.parent.name}.${method.name}`;
+}
+
+/** Puts requests into the trail that were no calls. Who sent them is not asked: they have not come to where that matters. */
+export function turnedAway(trail: CallTrail, door: Door): (request: TurnedAway) => Promise<void> {
+  return async ({ method, path, remoteAddress, httpStatus }) => {
+    const called = method === null ? { method: "unknown", subject: path } : { method: nameOf(method), subject: null };
+    const outcome = OUTCOME_OF_STATUS.get(httpStatus) ?? "REQUEST_MALFORMED";
+    await trail.record({ ...called, from: fromOf(remoteAddress, door), actor: null, outcome });
+  };
+}
+
+const OUTCOME_OF_STATUS: ReadonlyMap<number, FaultCode> = new Map([
+  [404, "METHOD_NOT_SERVED"],
+  [405, "METHOD_NOT_SERVED"],
+  [415, "ENCODING_UNSUPPORTED"],
+]);
 
 /** What a request is about: the first of its ids. */
 const SUBJECTS = ["agentId", "decisionId", "reviewId", "webhookId", "name"] as const;

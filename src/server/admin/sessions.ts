@@ -8,6 +8,7 @@ import {
 import { actorOf } from "../../admin/caller.ts";
 import { claimedName, type Named } from "../../admin/sessions.ts";
 import { Fault } from "../../fault.ts";
+import { remoteAddressOf } from "../rpc.ts";
 import { timestampOf } from "../timestamp.ts";
 import { type Door, fromOf, giveSession, type Identities, identify, sessionOf, takeSession } from "./door.ts";
 import { ROLE_MESSAGE } from "./operators.ts";
@@ -34,7 +35,7 @@ export function sessionMethods({ sessions, tokens }: Identities, door: Door): Se
     async signIn({ name, password, totpCode }, { context, tell }) {
       tell({ subject: claimedName(name) });
       const older = await sessionOf(context, door, sessions);
-      const from = fromOf(context, door);
+      const from = fromOf(remoteAddressOf(context), door);
       const { caller, token } = await sessions.signIn({
         name,
         password,

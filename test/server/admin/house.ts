@@ -8,10 +8,12 @@ import { Jwks } from "../../../src/authn/jwks.ts";
 import { JwtVerifier } from "../../../src/authn/jwt.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { loadConfig } from "../../../src/config.ts";
+import type { Door } from "../../../src/server/admin/door.ts";
 import { openAdminPort, openAdminSocket } from "../../../src/server/admin/listener.ts";
 import { openAdmin } from "../../../src/server/admin/operations.ts";
-import { type Admin, adminRpcs } from "../../../src/server/admin/service.ts";
+import { type Admin, adminRpcs, turnedAway } from "../../../src/server/admin/service.ts";
 import type { Listener } from "../../../src/server/listen.ts";
+import { openSite } from "../../../src/server/site.ts";
 import { openTrail } from "../../../src/server/trail.ts";
 import { loadTls } from "../../../src/server/tls.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
@@ -31,6 +33,8 @@ export interface House {
   readonly close: () => Promise<void>;
 }
 
+const SILENT = { onStart() {}, onEnd() {}, onFault() {} };
+
 export interface HouseOptions {
   readonly tls?: boolean;
   /** Whose tokens are taken, for the audience `datacrawl`. */
@@ -48,9 +52,12 @@ export async function openHouse(options: HouseOptions = {}): Promise<House & { r
   const certificate = certificateFiles();
   const tls = options.tls ? await loadTls(certificate) : null;
   const address = { kind: "tcp", host: "127.0.0.1", port: 0, variable: "TEST" } as const;
+  const [network, socket] = [{ kind: "network", tls: tls !== null }, { kind: "socket" }] as const;
+  const ports = (door: Door) => ({ clock: systemClock, observer: SILENT, turnedAway: turnedAway(admin.trail, door) });
+  const pages = await openSite(directory);
   const listeners: Listener[] = [
-    await openAdminPort({ address, tls, rpcs: adminRpcs(admin, { kind: "network", tls: tls !== null }) }),
-    await openAdminSocket(config.adminSocket, adminRpcs(admin, { kind: "socket" })),
+    await openAdminPort({ address, tls, rpcs: adminRpcs(admin, network), pages }, ports(network)),
+    await openAdminSocket(config.adminSocket, adminRpcs(admin, socket), ports(socket)),
   ];
   return {
     store,
