@@ -24,7 +24,7 @@ describe("from nothing to the first decisions, on the embedded default", () => {
   let key: string;
 
   beforeAll(async () => {
-    service = await startService();
+    service = await startService({}, { fromNothing: true });
     key = demoKey(service.dataDir);
   });
   afterAll(() => discard(service));

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { initialiseEmbedded } from "./embedded.ts";
 import { freePort, waitUntil } from "./net.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
@@ -33,9 +34,18 @@ export function tempDir(): string {
   return mkdtempSync(join(tmpdir(), "datacrawl-test-"));
 }
 
-/** Starts a service and waits until it is ready; or, with `ready: false`, only until it has been spawned. */
-export async function startService(env: Env = {}, options: { readonly ready?: boolean } = {}): Promise<ServiceProcess> {
+export interface StartOptions {
+  /** False: only until it has been spawned. */
+  readonly ready?: boolean;
+  /** True: on a data directory with nothing in it, where it takes the embedded database seconds to be made. */
+  readonly fromNothing?: boolean;
+}
+
+/** Starts a service and waits until it is ready. Without a data directory of its own it gets one with an empty database. */
+export async function startService(env: Env = {}, options: StartOptions = {}): Promise<ServiceProcess> {
   const dataDir = env["DATACRAWL_DATA_DIR"] ?? tempDir();
+  const embedded = env["DATACRAWL_DATA_DIR"] === undefined && env["DATABASE_URL"] === undefined;
+  if (embedded && options.fromNothing !== true) await initialiseEmbedded(dataDir);
   const portOf = (address: string | undefined): number | undefined =>
     address === undefined ? undefined : Number(address.split(":").at(-1));
   const grpcPort = portOf(env["DATACRAWL_GRPC_ADDR"]) ?? (await freePort());
