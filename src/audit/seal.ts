@@ -100,7 +100,7 @@ export class Sealer {
   async sealAll(): Promise<number> {
     const { store } = this.#options;
     this.#horizon ??= new Horizon((await store.state()).settledAt);
-    const since = this.#horizon.observe(await store.observe());
+    let since = this.#horizon.observe(await store.observe());
     for (let sealed = 0; ; ) {
       // INVARIANT: the state is read before the rows. What another sealer commits in between then fails our commit.
       const state = await store.state();
@@ -108,7 +108,12 @@ export class Sealer {
       const whole = rows.length < SEAL_ROWS;
       if (rows.length > 0 && !(await this.#seal(state, rows, this.#horizon.settled(whole)))) return sealed;
       sealed += rows.length;
-      if (!whole) continue;
+      if (!whole) {
+        // INVARIANT: what was visible at the observation, up to here in the order of insertion, has a seal now. Beginning anew
+        // would read it again for each seal, so that a backlog would cost its square.
+        since = rows.at(-1)?.insertedAt ?? since;
+        continue;
+      }
       this.#horizon.scanned();
       return sealed;
     }

@@ -11,7 +11,7 @@ import {
 import { rowLeaf } from "../../src/audit/leaf.ts";
 import { checkCheckpoint } from "../../src/audit/proof.ts";
 import { noteKeys } from "../../src/audit/keys.ts";
-import { Sealer, type SealStore } from "../../src/audit/seal.ts";
+import { SEAL_ROWS, Sealer, type SealStore } from "../../src/audit/seal.ts";
 import { systemClock } from "../../src/clock.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { migrate } from "../../src/store/migrate.ts";
@@ -105,6 +105,28 @@ describe.each(storeKinds())("sealing on $name", ({ open }) => {
     }
     const rows = await sealRows(store);
     expect(rows.map(({ seq }) => Number(seq))).toEqual(rows.map((_, index) => index));
+    expect(await trail.seals.countUnsealed(0, 1000)).toBe(0);
+  });
+
+  test("reads no row of a backlog again for each seal of it", async () => {
+    await recordDecisions(store.database, "backlog", SEAL_ROWS + 500);
+    const begun: number[] = [];
+    const watched = {
+      observe: () => trail.seals.observe(),
+      state: () => trail.seals.state(),
+      commit: (seal) => trail.seals.commit(seal),
+      unsealed: (since, limit) => {
+        begun.push(since);
+        return trail.seals.unsealed(since, limit);
+      },
+    } satisfies SealStore;
+    const sealer = new Sealer({ store: watched, origin: trail.origin, keys: trail.keys });
+    expect(await sealer.sealAll()).toBe(SEAL_ROWS + 500);
+    const [sealedLast] = await store.database.query<{ at: string }>(
+      `SELECT (extract(epoch FROM d.inserted_at) * 1000000)::bigint::text AS at
+       FROM audit_decisions d JOIN audit_seals s ON s.row_id = d.decision_id ORDER BY s.seq DESC OFFSET 500 LIMIT 1`,
+    );
+    expect(begun).toEqual([expect.any(Number), Number(sealedLast?.at)]);
     expect(await trail.seals.countUnsealed(0, 1000)).toBe(0);
   });
 
