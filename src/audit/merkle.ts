@@ -22,20 +22,32 @@ interface Range {
 }
 
 const HASH_BYTES = 32;
-const LEAF_PREFIX = Buffer.of(0);
-const NODE_PREFIX = Buffer.of(1);
+const LEAF_PREFIX = 0;
+const NODE_PREFIX = 1;
+const NOTHING = new Uint8Array(0);
+/** Hashing is synchronous: what is hashed is put together here, and not in a Buffer of its own. */
+const scratch = Buffer.allocUnsafeSlow(128);
 
 /** The root of a tree without leaves. */
 export const EMPTY_ROOT: Buffer = sha256(Buffer.alloc(0));
 
-/** The hash of a leaf that holds `data`. */
-export function hashLeaf(data: Uint8Array): Buffer {
-  return sha256(Buffer.concat([LEAF_PREFIX, data]));
+/** The hash of a leaf that holds `data`, and then `more`. */
+export function hashLeaf(data: Uint8Array, more: Uint8Array = NOTHING): Buffer {
+  return hashParts(LEAF_PREFIX, data, more);
 }
 
 /** The hash of the node above `left` and `right`, each of 32 bytes. */
 export function hashNode(left: Uint8Array, right: Uint8Array): Buffer {
-  return sha256(Buffer.concat([NODE_PREFIX, left, right]));
+  return hashParts(NODE_PREFIX, left, right);
+}
+
+function hashParts(prefix: number, first: Uint8Array, second: Uint8Array): Buffer {
+  const length = 1 + first.length + second.length;
+  const bytes = length <= scratch.length ? scratch : Buffer.allocUnsafe(length);
+  bytes[0] = prefix;
+  bytes.set(first, 1);
+  bytes.set(second, 1 + first.length);
+  return sha256(bytes.subarray(0, length));
 }
 
 /**

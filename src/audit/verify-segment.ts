@@ -1,6 +1,7 @@
 import { type BinaryFields, hashBinaryRow, microsOf, uuidText } from "./binary-row.ts";
 import type { Finding } from "./findings.ts";
 import { type Stream, STREAM, rowLeaf } from "./leaf.ts";
+import { Leaves } from "./leaves.ts";
 import { CompactRange, type TreeNode } from "./merkle.ts";
 import type { NoteKey } from "./note.ts";
 import { checkCheckpoint } from "./proof.ts";
@@ -43,13 +44,6 @@ export interface SegmentStore {
   nodesBetween(epoch: number, from: number, to: number): Promise<{ node: TreeNode; hash: Uint8Array }[]>;
 }
 
-interface Leaf {
-  readonly stream: Stream;
-  readonly id: string;
-  readonly recordedAt: number;
-  readonly hash: Buffer;
-}
-
 export interface SegmentPorts {
   readonly store: SegmentStore;
   readonly keys: readonly NoteKey[];
@@ -62,6 +56,7 @@ export interface SegmentPorts {
 const PAYLOAD_DIGEST = SEALED_FIELDS.row + 13;
 /** Names of rows in one finding, at most. */
 const NAMED = 16;
+const HASH_BYTES = 32;
 
 /**
  * Verifies the rows of some consecutive checkpoints: `rows → leaves → nodes → roots → signatures`. The tree is rebuilt on top
@@ -84,15 +79,15 @@ export async function verifyCheckpoints(
   let whole = true;
   let current = tree;
   for (const checkpoint of checkpoints) {
-    const grown = grow(current, leaves, from, checkpoint, computed);
+    const grown = grow(current, leaves, checkpoint, computed);
     whole &&= grown !== null;
     checkStated(ports, checkpoint, current.size);
     const good = grown !== null && Buffer.compare(grown.root(), checkpoint.root) === 0;
-    if (!good && grown !== null) ports.report(rootFinding(checkpoint, leaves, from));
+    if (!good && grown !== null) ports.report(rootFinding(checkpoint, leaves));
     current = good ? grown : (storedTree(checkpoint) ?? grown ?? new CompactRange());
   }
-  if (whole) await checkNodes(ports, epoch, from, last.size, computed, leaves);
-  return { rows: leaves.filter((leaf) => leaf !== null).length, tree: current };
+  if (whole) await checkNodes(ports, epoch, computed, leaves);
+  return { rows: leaves.count, tree: current };
 }
 
 /** The tree that a checkpoint's stored peaks make; null if they make none. */
@@ -105,77 +100,64 @@ export function storedTree({ size, peaks }: StoredCheckpoint): CompactRange | nu
 }
 
 /** Reads and checks every row; the leaves are as the seals have them. */
-async function readLeaves(ports: SegmentPorts, epoch: number, from: number, to: number): Promise<(Leaf | null)[]> {
-  const leaves = Array.from({ length: to - from }, (): Leaf | null => null);
+async function readLeaves(ports: SegmentPorts, epoch: number, from: number, to: number): Promise<Leaves> {
+  const leaves = new Leaves(from, to);
   for (const stream of Object.keys(STREAM) as Stream[]) {
     await ports.store.readSealed(stream, epoch, from, to, (fields) => {
-      const leaf = checkRow(ports, stream, epoch, fields);
-      const seq = Number(bytesOf(fields, SEALED_FIELDS.seq).readBigInt64BE(0));
-      if (leaves[seq - from] !== null) {
-        const { id, recordedAt } = leaf;
-        ports.report({
-          check: "seal_repeated",
-          stream,
-          id,
-          recordedAt,
-          epoch,
-          seq,
-          detail: "another row has the same place",
-        });
-        return;
-      }
-      leaves[seq - from] = leaf;
+      const seq = seqOf(fields);
+      const report = reporterOf(ports, stream, epoch, fields);
+      checkRow(stream, fields, ports.isRetired, report);
+      if (leaves.has(seq)) return report("seal_repeated", "another row has the same place");
+      const { bytes, starts } = fields;
+      leaves.set(seq, bytes, starts[SEALED_FIELDS.leafHash] as number, starts[SEALED_FIELDS.id] as number);
     });
   }
-  for (const [index, leaf] of leaves.entries()) {
-    if (leaf !== null) continue;
-    ports.report({
-      check: "seal_missing",
-      epoch,
-      seq: from + index,
-      detail: "no row has this place: its seal is gone",
-    });
+  for (let seq = from; seq < to; seq++) {
+    if (leaves.has(seq)) continue;
+    ports.report({ check: "seal_missing", epoch, seq, detail: "no row has this place: its seal is gone" });
   }
   return leaves;
 }
 
-function checkRow(ports: SegmentPorts, stream: Stream, epoch: number, fields: BinaryFields): Leaf {
-  const id = uuidText(bytesOf(fields, SEALED_FIELDS.id));
-  const recordedAt = microsOf(bytesOf(fields, SEALED_FIELDS.recordedAt));
-  const hash = Buffer.from(bytesOf(fields, SEALED_FIELDS.leafHash));
-  const stored = fields[SEALED_FIELDS.storedHash] ?? null;
-  const report = (check: Finding["check"], detail: string): void => {
-    const seq = Number(bytesOf(fields, SEALED_FIELDS.seq).readBigInt64BE(0));
-    ports.report({ check, stream, id, recordedAt, epoch, seq, detail });
+type Report = (check: Finding["check"], detail: string) => void;
+
+/** What is wrong with a row is rare, so its names are only made then. */
+function reporterOf(ports: SegmentPorts, stream: Stream, epoch: number, fields: BinaryFields): Report {
+  return (check, detail) => {
+    const id = uuidText(bytesOf(fields, SEALED_FIELDS.id));
+    const recordedAt = microsOf(bytesOf(fields, SEALED_FIELDS.recordedAt));
+    ports.report({ check, stream, id, recordedAt, epoch, seq: seqOf(fields), detail });
   };
-  if (stored === null) {
-    if (!ports.isRetired(recordedAt)) report("row_missing", "the row that was sealed is gone");
-    return { stream, id, recordedAt, hash };
+}
+
+function checkRow(stream: Stream, fields: BinaryFields, isRetired: SegmentPorts["isRetired"], report: Report): void {
+  const { storedHash, leafHash, payloadDigest, row, recordedAt } = SEALED_FIELDS;
+  if (fields.lengths[leafHash] !== HASH_BYTES) report("leaf", "the seal's hash has not 32 bytes");
+  if (isNull(fields, storedHash)) {
+    if (!isRetired(microsOf(bytesOf(fields, recordedAt)))) report("row_missing", "the row that was sealed is gone");
+    return;
   }
-  if (hashBinaryRow(stream, fields, SEALED_FIELDS.row).compare(stored) !== 0)
+  if (!holds(fields, storedHash, hashBinaryRow(stream, fields, row)))
     report("row_hash", "the row's columns do not have the stored hash");
-  if (rowLeaf(stream, stored).compare(hash) !== 0)
+  if (!holds(fields, leafHash, rowLeaf(stream, bytesOf(fields, storedHash))))
     report("leaf", "the row's stored hash is not the one that was sealed");
-  const payload = fields[SEALED_FIELDS.payloadDigest] ?? null;
-  if (payload !== null && payload.compare(fields[PAYLOAD_DIGEST] ?? Buffer.alloc(0)) !== 0)
+  if (!isNull(fields, payloadDigest) && !holds(fields, PAYLOAD_DIGEST, bytesOf(fields, payloadDigest)))
     report("payload", "the kept payload does not have the row's payload digest");
-  return { stream, id, recordedAt, hash };
 }
 
 /** `tree` with the leaves up to the checkpoint's size; null if one is missing. */
 function grow(
   tree: CompactRange,
-  leaves: readonly (Leaf | null)[],
-  from: number,
+  leaves: Leaves,
   { size }: StoredCheckpoint,
-  computed: Map<string, Buffer>,
+  computed: Map<string, Uint8Array>,
 ): CompactRange | null {
   const grown = new CompactRange(tree.size, tree.peaks);
   for (let seq = tree.size; seq < size; seq++) {
-    const leaf = leaves[seq - from] ?? null;
-    if (leaf === null) return null;
-    grown.append(leaf.hash, (node, hash) => {
-      if (isStored(node)) computed.set(keyOf(node), Buffer.from(hash));
+    const hash = leaves.hashAt(seq);
+    if (hash === null) return null;
+    grown.append(hash, (node, above) => {
+      if (isStored(node)) computed.set(keyOf(node), above);
     });
   }
   return grown;
@@ -199,17 +181,16 @@ function checkStated({ keys, report }: SegmentPorts, checkpoint: StoredCheckpoin
 async function checkNodes(
   ports: SegmentPorts,
   epoch: number,
-  from: number,
-  to: number,
-  computed: ReadonlyMap<string, Buffer>,
-  leaves: readonly (Leaf | null)[],
+  computed: ReadonlyMap<string, Uint8Array>,
+  leaves: Leaves,
 ): Promise<void> {
-  const stored = await ports.store.nodesBetween(epoch, from, to);
+  const stored = await ports.store.nodesBetween(epoch, leaves.from, leaves.end);
   for (const { node, hash } of stored) {
-    if (computed.get(keyOf(node))?.compare(hash) === 0) continue;
+    const own = computed.get(keyOf(node));
+    if (own !== undefined && Buffer.compare(own, hash) === 0) continue;
     const width = 2 ** node.level;
-    const [first, end] = [Math.max(from, node.index * width), (node.index + 1) * width];
-    const detail = `the stored hash above ${named(leaves, from, first, end)} is not theirs`;
+    const [first, end] = [Math.max(leaves.from, node.index * width), (node.index + 1) * width];
+    const detail = `the stored hash above ${named(leaves, first, end)} is not theirs`;
     ports.report({ check: "node", epoch, seq: node.index * width, detail });
   }
   if (stored.length < computed.size) {
@@ -218,34 +199,46 @@ async function checkNodes(
     ports.report({
       check: "node",
       epoch,
-      seq: from,
+      seq: leaves.from,
       detail: `${missing.length} stored hashes of the tree are gone: ${missing[0]}`,
     });
   }
 }
 
-function rootFinding(
-  { epoch, previousSize, size }: StoredCheckpoint,
-  leaves: readonly (Leaf | null)[],
-  from: number,
-): Finding {
-  const detail = `the signed root is not that of ${named(leaves, from, Math.max(previousSize, from), size)}`;
+function rootFinding({ epoch, previousSize, size }: StoredCheckpoint, leaves: Leaves): Finding {
+  const detail = `the signed root is not that of ${named(leaves, Math.max(previousSize, leaves.from), size)}`;
   return { check: "root", epoch, seq: size, detail };
 }
 
 /** The rows of a run of leaves, by id where they are few. */
-function named(leaves: readonly (Leaf | null)[], from: number, first: number, end: number): string {
-  const rows = leaves.slice(first - from, end - from);
-  const ids = rows.slice(0, NAMED).map((leaf) => leaf?.id ?? "(missing)");
-  return `${rows.length} rows from place ${first} on: ${ids.join(", ")}${rows.length > NAMED ? ", …" : ""}`;
+function named(leaves: Leaves, first: number, end: number): string {
+  const count = Math.min(end, leaves.end) - first;
+  const ids = Array.from({ length: Math.min(NAMED, count) }, (_, index) => leaves.idAt(first + index) ?? "(missing)");
+  return `${count} rows from place ${first} on: ${ids.join(", ")}${count > NAMED ? ", …" : ""}`;
 }
 
 function keyOf({ level, index }: TreeNode): string {
   return `${level}/${index}`;
 }
 
+function seqOf(fields: BinaryFields): number {
+  return Number(bytesOf(fields, SEALED_FIELDS.seq).readBigInt64BE(0));
+}
+
+function isNull({ lengths }: BinaryFields, index: number): boolean {
+  return (lengths[index] ?? -1) < 0;
+}
+
+/** Whether a field is exactly these bytes. (For 32 of them a loop is faster than a call out of JavaScript.) */
+function holds({ bytes, starts, lengths }: BinaryFields, index: number, expected: Buffer): boolean {
+  const start = starts[index] as number;
+  if (lengths[index] !== expected.length) return false;
+  for (let at = 0; at < expected.length; at++) if (bytes[start + at] !== expected[at]) return false;
+  return true;
+}
+
 function bytesOf(fields: BinaryFields, index: number): Buffer {
-  const bytes = fields[index];
-  if (bytes === null || bytes === undefined) throw new TypeError(`the database sent no field ${index}`);
-  return bytes;
+  const start = fields.starts[index] as number;
+  if (isNull(fields, index)) throw new TypeError(`the database sent no field ${index}`);
+  return fields.bytes.subarray(start, start + (fields.lengths[index] as number));
 }

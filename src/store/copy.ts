@@ -1,4 +1,5 @@
 /** Postgres' binary COPY format, as far as rows go (its manual, "COPY", "Binary Format"). */
+import type { BinaryFields } from "../audit/binary-row.ts";
 
 /** Signature, flags, and the length of an extension that there never is. */
 const HEADER_BYTES = 19;
@@ -8,13 +9,14 @@ export function copyText(query: string, target: string): string {
   return `COPY (${query}) TO ${target} WITH (FORMAT binary)`;
 }
 
-/** Takes the stream in whatever pieces it comes, and hands on each row's fields. */
+/** Takes the stream in whatever pieces it comes, and hands on each row's fields, always in the same object. */
 export class CopyRows {
-  readonly #each: (fields: (Buffer | null)[]) => void;
+  readonly #each: (fields: BinaryFields) => void;
+  readonly #row: Row = { bytes: Buffer.alloc(0), starts: new Int32Array(0), lengths: new Int32Array(0) };
   #rest: Buffer = Buffer.alloc(0);
   #begun = false;
 
-  constructor(each: (fields: (Buffer | null)[]) => void) {
+  constructor(each: (fields: BinaryFields) => void) {
     this.#each = each;
   }
 
@@ -25,37 +27,36 @@ export class CopyRows {
       this.#begun = true;
       at = HEADER_BYTES;
     }
-    while (this.#begun) {
-      const row = readRow(bytes, at);
-      if (row === null) break;
-      at = row.end;
-      if (row.fields !== null) this.#each(row.fields);
+    while (this.#begun && bytes.length >= at + 2) {
+      const count = bytes.readInt16BE(at);
+      const end = count === TRAILER ? at + 2 : this.#locate(bytes, at + 2, count);
+      if (end === null) break;
+      at = end;
+      if (count !== TRAILER) this.#each(this.#row);
     }
     this.#rest = bytes.subarray(at);
   }
+
+  /** Finds `count` fields. @returns where the row ends; null if it is not whole yet */
+  #locate(bytes: Buffer, from: number, count: number): number | null {
+    const row = this.#row;
+    if (row.starts.length !== count) {
+      row.starts = new Int32Array(count);
+      row.lengths = new Int32Array(count);
+    }
+    row.bytes = bytes;
+    let at = from;
+    for (let field = 0; field < count; field++) {
+      if (bytes.length < at + 4) return null;
+      const length = bytes.readInt32BE(at);
+      at += 4;
+      row.starts[field] = at;
+      row.lengths[field] = length;
+      if (length > 0) at += length;
+      if (bytes.length < at) return null;
+    }
+    return at;
+  }
 }
 
-/** The row at `at`, with null for its fields if it is the end of all; null if it is not whole yet. */
-function readRow(
-  bytes: Buffer,
-  at: number,
-): { readonly fields: (Buffer | null)[] | null; readonly end: number } | null {
-  if (bytes.length < at + 2) return null;
-  const count = bytes.readInt16BE(at);
-  if (count === TRAILER) return { fields: null, end: at + 2 };
-  const fields: (Buffer | null)[] = [];
-  let end = at + 2;
-  for (let field = 0; field < count; field++) {
-    if (bytes.length < end + 4) return null;
-    const length = bytes.readInt32BE(end);
-    end += 4;
-    if (length < 0) {
-      fields.push(null);
-      continue;
-    }
-    if (bytes.length < end + length) return null;
-    fields.push(bytes.subarray(end, end + length));
-    end += length;
-  }
-  return { fields, end };
-}
+type Row = { -readonly [Field in keyof BinaryFields]: BinaryFields[Field] };

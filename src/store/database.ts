@@ -1,3 +1,4 @@
+import type { BinaryFields } from "../audit/binary-row.ts";
 /** What the rest of `store/` asks of a database: Postgres over its wire, or the embedded one. */
 export interface Database {
   /**
@@ -16,7 +17,7 @@ export interface Database {
    *
    * @throws SqlError
    */
-  copy(query: string, each: (fields: (Buffer | null)[]) => void): Promise<void>;
+  copy(query: string, each: (fields: BinaryFields) => void): Promise<void>;
   /** Runs a script of many statements in one transaction, under a lock that no two scripts hold at once. */
   script(text: string): Promise<void>;
   close(): Promise<void>;

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import type { BinaryFields } from "../audit/binary-row.ts";
 import { CopyRows, copyText } from "./copy.ts";
 import { type Database, SqlError, type SqlParam } from "./database.ts";
 import type { EmbeddedRequest, EmbeddedResponse } from "./embedded-worker.ts";
@@ -43,7 +44,7 @@ export class EmbeddedDatabase implements Database {
     return (await this.#send(text, params)) as Row[];
   }
 
-  async copy(query: string, each: (fields: (Buffer | null)[]) => void): Promise<void> {
+  async copy(query: string, each: (fields: BinaryFields) => void): Promise<void> {
     const rows = new CopyRows(each);
     for (const chunk of await this.#send(copyText(query, "'/dev/blob'"), []))
       rows.take(Buffer.from(chunk as Uint8Array));

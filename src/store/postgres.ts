@@ -1,4 +1,5 @@
 import pg from "pg";
+import type { BinaryFields } from "../audit/binary-row.ts";
 import { messageOf } from "../fault.ts";
 import { CopyRows, copyText } from "./copy.ts";
 import { type Database, type QueryOptions, SqlError, type SqlParam } from "./database.ts";
@@ -65,7 +66,7 @@ export class PostgresDatabase implements Database {
     }
   }
 
-  async copy(query: string, each: (fields: (Buffer | null)[]) => void): Promise<void> {
+  async copy(query: string, each: (fields: BinaryFields) => void): Promise<void> {
     const client = await this.#connect();
     try {
       const copied = new Promise<void>((resolve, reject) => {
@@ -116,7 +117,7 @@ class CopyOut implements pg.Submittable {
   readonly #done: (error: Error | null) => void;
   #error: Error | null = null;
 
-  constructor(query: string, each: (fields: (Buffer | null)[]) => void, done: (error: Error | null) => void) {
+  constructor(query: string, each: (fields: BinaryFields) => void, done: (error: Error | null) => void) {
     this.#text = copyText(query, "STDOUT");
     this.#rows = new CopyRows(each);
     this.#done = done;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { BinaryFields } from "../../src/audit/binary-row.ts";
 import { CommitUnknown } from "../../src/audit/writer.ts";
 import type { Database, QueryOptions, SqlParam } from "../../src/store/database.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
@@ -22,7 +23,7 @@ class Disturbed implements Database {
     return this.#database.query<Row>(text, params, { ...options, timeoutMs: 500 });
   }
 
-  copy(query: string, each: (fields: (Buffer | null)[]) => void): Promise<void> {
+  copy(query: string, each: (fields: BinaryFields) => void): Promise<void> {
     return this.#database.copy(query, each);
   }
 
