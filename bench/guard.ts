@@ -3,7 +3,6 @@
  * Starts and stops all it needs. See docs/benchmarks.md.
  */
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { isoMicros, systemClock } from "../src/clock.ts";
 import type { CallerResult, CallerSpec } from "./guard/caller.ts";
 import type { DenyResult, DenySpec } from "./guard/deny.ts";
@@ -11,13 +10,12 @@ import { timeFleets } from "./guard/fleet.ts";
 import { runPart } from "./guard/parts.ts";
 import { type CallerRound, guardFigures, guardMarkdown, type GuardResults } from "./guard/report.ts";
 import { startOpenSidecar } from "./guard/sidecar.ts";
-import { measure, type Pace } from "./measure.ts";
+import { measure, type Pace, unexpectedAnswers } from "./measure.ts";
 import { startAnswering, startEcho } from "./peers/node-peers.ts";
-import { freePort, logTails } from "./support/child.ts";
+import { freePort } from "./support/child.ts";
 import { commit, describeGuardMachine } from "./support/machine.ts";
-import { keepResults, writeDocument } from "./support/results.ts";
-import { Interrupted, interruptible, runMain } from "./support/signals.ts";
-import { startRedis, temporaryDirectory } from "./support/stores.ts";
+import { progress, runProgram } from "./support/program.ts";
+import { startRedis } from "./support/stores.ts";
 
 const USAGE = `Usage: npm run bench:guard -- [--quick] [--json] [--write]
 
@@ -47,39 +45,6 @@ const QUICK_PACE: GuardPace = {
   denies: 50_000,
   agents: 10,
 };
-
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      quick: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-      write: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) return void process.stdout.write(USAGE);
-
-  const results = await bench(values.quick ? QUICK_PACE : DEFAULT_PACE);
-  const json = `${JSON.stringify({ figures: guardFigures(results), ...results }, null, 1)}\n`;
-  progress(`kept in ${keepResults(`guard-${results.at.slice(0, 19).replaceAll(":", "")}.json`, json)}`);
-  if (values.write) writeDocument("guard measured", guardMarkdown(results));
-  process.stdout.write(values.json ? json : `\n${guardMarkdown(results)}\n`);
-  if (results.measurements.some(({ result }) => result.failed > 0)) {
-    progress("some answers were not as expected; they are not counted, and the figures are not to be trusted");
-    process.exitCode = 1;
-  }
-}
-
-async function bench(pace: GuardPace): Promise<GuardResults> {
-  await using stack = new AsyncDisposableStack();
-  const directory = temporaryDirectory(stack);
-  try {
-    return await interruptible(measureAll(stack, directory, pace));
-  } catch (error) {
-    if (!(error instanceof Interrupted)) progress(`failed; the logs end with:\n${logTails(directory)}`);
-    throw error;
-  }
-}
 
 async function measureAll(stack: AsyncDisposableStack, directory: string, pace: GuardPace): Promise<GuardResults> {
   const at = isoMicros(systemClock.now());
@@ -148,8 +113,12 @@ async function measureCalls(port: number, directory: string, pace: GuardPace): P
   return rounds;
 }
 
-function progress(line: string): void {
-  process.stderr.write(`bench: ${line}\n`);
-}
-
-await runMain(main);
+await runProgram<GuardResults>({
+  usage: USAGE,
+  marker: "guard measured",
+  filePrefix: "guard-",
+  measure: (stack, directory, { quick }) => measureAll(stack, directory, quick ? QUICK_PACE : DEFAULT_PACE),
+  figures: guardFigures,
+  markdown: guardMarkdown,
+  problem: unexpectedAnswers,
+});

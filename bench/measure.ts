@@ -13,7 +13,13 @@ export interface Scenario {
   readonly peers: readonly Peer[];
 }
 
-export type ScenarioName = "decisions" | "replays" | "one at a time" | "denies" | "denies, one at a time";
+export type ScenarioName =
+  | "decisions"
+  | "replays"
+  | "one at a time"
+  | "denies"
+  | "denies, one at a time"
+  | "decisions, by trail";
 
 export interface Pace {
   /** Measured rounds. One more goes before them and is thrown away: by then the compilers are done. */
@@ -99,6 +105,12 @@ export function cpuUsPerAnswer({ cpuSeconds, answered }: LoadResult): number {
 
 export function answersPerSecond({ answered, seconds }: LoadResult): number {
   return answered / seconds;
+}
+
+/** Null if every answer was the expected one. */
+export function unexpectedAnswers({ measurements }: { readonly measurements: readonly Measurement[] }): string | null {
+  const failed = measurements.some(({ result }) => result.failed > 0);
+  return failed ? "some answers were not as expected, and are not counted" : null;
 }
 
 export function newPrefix(): string {

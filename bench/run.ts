@@ -2,20 +2,17 @@
  * `npm run bench`: what a durable decision costs, beside a bare echo and beside Cerbos with its decision log, in one run on
  * one machine with one generator. Starts and stops all it needs. See docs/benchmarks.md.
  */
-import { parseArgs } from "node:util";
 import { isoMicros, systemClock } from "../src/clock.ts";
-import { measure, type Pace, type Scenario } from "./measure.ts";
+import { measure, type Pace, type Scenario, unexpectedAnswers } from "./measure.ts";
 import { startCerbos } from "./peers/cerbos.ts";
 import { startDatacrawl, startTimes } from "./peers/datacrawl.ts";
 import { startEcho, startFloor } from "./peers/node-peers.ts";
 import type { Peer } from "./peers/peer.ts";
 import { figures, markdown, type Results } from "./report.ts";
-import { logTails } from "./support/child.ts";
 import { commit, describeMachine } from "./support/machine.ts";
 import { peakMemoryMiB } from "./support/procfs.ts";
-import { keepResults, writeDocument } from "./support/results.ts";
-import { Interrupted, interruptible, runMain } from "./support/signals.ts";
-import { startPostgres, startRedis, temporaryDirectory } from "./support/stores.ts";
+import { progress, runProgram } from "./support/program.ts";
+import { startPostgres, startRedis } from "./support/stores.ts";
 
 const USAGE = `Usage: npm run bench -- [--quick] [--json] [--write]
 
@@ -25,38 +22,6 @@ const USAGE = `Usage: npm run bench -- [--quick] [--json] [--write]
 `;
 const DEFAULT_PACE: Pace = { rounds: 5, firstRoundMs: 10_000, warmupMs: 1_000, measureMs: 4_000 };
 const QUICK_PACE: Pace = { rounds: 1, firstRoundMs: 3_000, warmupMs: 500, measureMs: 1_500 };
-
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      quick: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-      write: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) return void process.stdout.write(USAGE);
-
-  const results = await bench(values.quick ? QUICK_PACE : DEFAULT_PACE);
-  keep(results);
-  if (values.write) writeDocument("measured", markdown(results));
-  process.stdout.write(values.json ? json(results) : `\n${markdown(results)}\n`);
-  if (results.measurements.some(({ result }) => result.failed > 0)) {
-    progress("some answers were not as expected; they are not counted, and the figures are not to be trusted");
-    process.exitCode = 1;
-  }
-}
-
-async function bench(pace: Pace): Promise<Results> {
-  await using stack = new AsyncDisposableStack();
-  const directory = temporaryDirectory(stack);
-  try {
-    return await interruptible(measureAll(stack, directory, pace));
-  } catch (error) {
-    if (!(error instanceof Interrupted)) progress(`failed; the logs end with:\n${logTails(directory)}`);
-    throw error;
-  }
-}
 
 async function measureAll(stack: AsyncDisposableStack, directory: string, pace: Pace): Promise<Results> {
   const at = isoMicros(systemClock.now());
@@ -97,16 +62,12 @@ function memoryOf(peers: readonly Peer[]): Record<string, number> {
   return Object.fromEntries(peers.map(({ name, processes }) => [name, peakMemoryMiB(processes.service)]));
 }
 
-function keep(results: Results): void {
-  progress(`kept in ${keepResults(`${results.at.slice(0, 19).replaceAll(":", "")}.json`, json(results))}`);
-}
-
-function json(results: Results): string {
-  return `${JSON.stringify({ figures: figures(results), ...results }, null, 1)}\n`;
-}
-
-function progress(line: string): void {
-  process.stderr.write(`bench: ${line}\n`);
-}
-
-await runMain(main);
+await runProgram<Results>({
+  usage: USAGE,
+  marker: "measured",
+  filePrefix: "",
+  measure: (stack, directory, { quick }) => measureAll(stack, directory, quick ? QUICK_PACE : DEFAULT_PACE),
+  figures,
+  markdown,
+  problem: unexpectedAnswers,
+});

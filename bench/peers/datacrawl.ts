@@ -12,27 +12,68 @@ export interface Datacrawl {
   readonly name: string;
   readonly rules: number;
   readonly nodeArguments?: readonly string[];
+  /** Further variables. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+interface Stores {
+  readonly postgres: Postgres;
+  readonly redis: Redis;
+}
+
+/** A deployment with a database and keys; its service does not run yet. */
+export interface Prepared {
+  readonly name: string;
+  /** The path of the `datacrawl` command. */
+  readonly command: string;
+  /** What its commands and its service take. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly grpcPort: number;
+  readonly connectPort: number;
 }
 
 /** Starts the service as on one machine: Postgres with its two logins, Redis, keys in files, no limit on the agent's rate. */
 export async function startDatacrawl(
   stack: AsyncDisposableStack,
   directory: string,
-  stores: { readonly postgres: Postgres; readonly redis: Redis },
-  { name, rules, nodeArguments = [] }: Datacrawl,
+  stores: Stores,
+  options: Datacrawl,
 ): Promise<Peer> {
-  const { owner, service } = await stores.postgres.createDatabase(name);
-  const { environment, grpcPort, connectPort } = await configure(join(directory, name), rules);
-  const command = await installedCommand(directory);
-  const datacrawl = (args: readonly string[]): Promise<string> =>
-    run({ name: `datacrawl ${args.join(" ")}`, file: command, args, env });
-  const env = { ...environment, DATABASE_URL: service, DATABASE_OWNER_URL: owner, REDIS_URL: stores.redis.url };
-  await datacrawl(["keys", "init"]);
-  await datacrawl(["migrate"]);
-  const serveEnv = { ...env, NODE_OPTIONS: nodeArguments.join(" ") };
+  const prepared = await prepareDatacrawl(directory, stores, options);
+  return await servePrepared(stack, directory, stores, prepared, options.nodeArguments);
+}
+
+export async function prepareDatacrawl(
+  directory: string,
+  { postgres, redis }: Stores,
+  { name, rules, environment = {} }: Datacrawl,
+): Promise<Prepared> {
+  const { owner, service } = await postgres.createDatabase(name);
+  const configured = await configure(join(directory, name), rules);
+  const stores = { DATABASE_URL: service, DATABASE_OWNER_URL: owner, REDIS_URL: redis.url };
+  const prepared: Prepared = {
+    ...configured,
+    name,
+    command: await installedCommand(directory),
+    environment: { ...configured.environment, ...stores, ...environment },
+  };
+  await datacrawl(prepared, ["keys", "init"]);
+  await datacrawl(prepared, ["migrate"]);
+  return prepared;
+}
+
+export async function servePrepared(
+  stack: AsyncDisposableStack,
+  directory: string,
+  { postgres, redis }: Stores,
+  prepared: Prepared,
+  nodeArguments: readonly string[] = [],
+): Promise<Peer> {
+  const { name, command, environment, grpcPort, connectPort } = prepared;
+  const serveEnv = { ...environment, NODE_OPTIONS: nodeArguments.join(" ") };
   const server = serve(stack, command, serveEnv, join(directory, `${name}.log`));
   await server.untilReady(() => answersHttp(`http://127.0.0.1:${connectPort}/readyz`));
-  const { key }: { key: string } = JSON.parse(await datacrawl(["agent", "create", AGENT, "--json"]));
+  const { key }: { key: string } = JSON.parse(await datacrawl(prepared, ["agent", "create", AGENT, "--json"]));
   const peer: Peer = {
     name,
     port: grpcPort,
@@ -40,10 +81,19 @@ export async function startDatacrawl(
     metadata: { authorization: `Bearer ${key}` },
     request: authorizeRequest(),
     expected: "authorize",
-    processes: { service: server.pid, postgres: stores.postgres.pid, redis: stores.redis.pid },
+    processes: { service: server.pid, postgres: postgres.pid, redis: redis.pid },
   };
   await untilAnswering(server, peer);
   return peer;
+}
+
+/** Runs one command of a deployment. @param more variables for it alone */
+export function datacrawl(
+  { command, environment }: Prepared,
+  args: readonly string[],
+  more: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  return run({ name: `datacrawl ${args.join(" ")}`, file: command, args, env: { ...environment, ...more } });
 }
 
 /** Seconds from the command to ready on the embedded store: on an empty data directory, and on the same one again. */
