@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { DataCrawl, type Decision, type Verdict } from "../client/index.ts";
 import { loadDataConfig } from "../config.ts";
-import { UsageError } from "../fault.ts";
+import { messageOf, UsageError } from "../fault.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable } from "./output.ts";
 
@@ -31,17 +31,16 @@ export function authorizeCommand(io: Io): Command {
     .addHelpText(
       "after",
       `
-The credential is DATACRAWL_API_KEY, or else demo-agent.key in DATACRAWL_DATA_DIR; the service is DATACRAWL_URL (gRPC).
+The credential is DATACRAWL_API_KEY; or DATACRAWL_TOKEN_FILE, or DATACRAWL_CLIENT_CERT_FILE and DATACRAWL_CLIENT_KEY_FILE, with
+DATACRAWL_AGENT_ID; or else demo-agent.key in DATACRAWL_DATA_DIR. The service is DATACRAWL_URL (gRPC); DATACRAWL_CA_FILE names
+authorities to trust.
 
 Example:
   datacrawl authorize --tool stripe.refund --payload '{"amount":50,"currency":"EUR"}' --key refund-17
 `,
     )
     .action(async (flags: Flags) => {
-      const client = new DataCrawl({
-        apiKey: io.env["DATACRAWL_API_KEY"] ?? demoKey(io),
-        url: io.env["DATACRAWL_URL"],
-      });
+      const client = openClient(io);
       const request = { tool: flags.tool, payload: flags.payload, idempotencyKey: flags.key };
       const verdict = await client.authorize(request);
       await client.close();
@@ -49,6 +48,29 @@ Example:
       else describe(io, verdict);
       io.exit(EXIT[verdict.decision]);
     });
+}
+
+/** The library reads the same variables; where none says who asks, it is the demo agent. */
+function openClient(io: Io): DataCrawl {
+  const ca = readCa(io);
+  const hasProof = PROOFS.some((variable) => io.env[variable]);
+  try {
+    return new DataCrawl({ ca, ...(!hasProof && { apiKey: demoKey(io) }) });
+  } catch (error) {
+    if (error instanceof TypeError) throw new UsageError(error.message.split("; "));
+    throw error;
+  }
+}
+
+const PROOFS = ["DATACRAWL_API_KEY", "DATACRAWL_TOKEN_FILE", "DATACRAWL_CLIENT_CERT_FILE", "DATACRAWL_CLIENT_KEY_FILE"];
+
+function readCa({ env, cwd }: Io): string | undefined {
+  const path = env["DATACRAWL_CA_FILE"];
+  try {
+    return path ? readFileSync(resolve(cwd, path), "utf8") : undefined;
+  } catch (error) {
+    throw new UsageError([`DATACRAWL_CA_FILE cannot be read: ${messageOf(error)}`]);
+  }
 }
 
 function describe(io: Io, verdict: Verdict): void {
@@ -73,6 +95,8 @@ function demoKey(io: Io): string {
   try {
     return readFileSync(path, "utf8").trim();
   } catch {
-    throw new UsageError([`no credential: set DATACRAWL_API_KEY (there is no ${path})`]);
+    throw new UsageError([
+      `no credential: set DATACRAWL_API_KEY, or one of the others in --help (there is no ${path})`,
+    ]);
   }
 }

@@ -1,6 +1,7 @@
-import { parseCredential } from "../authn/credential.ts";
 import { isLoopback } from "../config.ts";
+import type { CertificateFiles, TokenSource } from "../guard/identity.ts";
 import type { Endpoint } from "../guard/transport.ts";
+import { readAgent } from "./agent.ts";
 
 /** How an agent's process is guarded. Everything has a default but the credential. */
 export interface DataCrawlOptions {
@@ -9,8 +10,20 @@ export interface DataCrawlOptions {
    * `DATACRAWL_URL`, else `http://127.0.0.1:7440` for gRPC and `http://127.0.0.1:7441` for Connect.
    */
   readonly url?: string | undefined;
-  /** The agent's credential, `dc_agent_…`. Default: `DATACRAWL_API_KEY`. */
+  /** The agent's key, `dc_agent_…`. Default: `DATACRAWL_API_KEY`, unless there is a token or a certificate. */
   readonly apiKey?: string | undefined;
+  /**
+   * Instead of a key: brings the agent's JWT. Asked before each attempt, so it should keep the token until it is about to expire; a
+   * call to which it brings none in time is denied. Default: what `DATACRAWL_TOKEN_FILE` holds, read anew each time.
+   */
+  readonly token?: TokenSource | undefined;
+  /**
+   * A client certificate with its chain, and its key, as paths of PEM files that are read anew before each attempt; instead of a
+   * key or a token, or beside one. `https` alone. Default: `DATACRAWL_CLIENT_CERT_FILE` and `DATACRAWL_CLIENT_KEY_FILE`.
+   */
+  readonly clientCertificate?: CertificateFiles | undefined;
+  /** Whom the token or the certificate names; a key says it by itself. Default: `DATACRAWL_AGENT_ID`. */
+  readonly agentId?: string | undefined;
   /** gRPC over HTTP/2 (default), or the Connect protocol over HTTP/1.1 for networks that carry nothing newer. */
   readonly transport?: "grpc" | "connect" | undefined;
   /** Certificate authorities in PEM to trust instead of the system's. */
@@ -56,7 +69,19 @@ type Env = Readonly<Record<string, string | undefined>>;
 const DEFAULT_URL = { grpc: "http://127.0.0.1:7440", connect: "http://127.0.0.1:7441" } as const;
 const MAX_TIMEOUT_MS = 600_000;
 const HOUR_MS = 3_600_000;
-const NAMES = ["url", "apiKey", "transport", "ca", "timeoutMs", "circuit", "redisUrl", "journalDir"];
+const NAMES = [
+  "url",
+  "transport",
+  "ca",
+  "timeoutMs",
+  "circuit",
+  "redisUrl",
+  "journalDir",
+  "apiKey",
+  "token",
+  "clientCertificate",
+  "agentId",
+];
 const CIRCUIT_NAMES = ["failures", "probeAfterMs"];
 
 /** @throws TypeError naming every problem; never with a credential or the password of a URL in it */
@@ -84,8 +109,6 @@ export function checkOptions(
   };
   const { transport = "grpc", timeoutMs = 5000, ca, redisUrl, journalDir, circuit = {} } = options;
   const { failures = 5, probeAfterMs = 30_000 } = circuit;
-  const apiKey = options.apiKey ?? env["DATACRAWL_API_KEY"] ?? "";
-  const credential = parseCredential(apiKey);
   const url = URL.parse(options.url ?? env["DATACRAWL_URL"] ?? DEFAULT_URL[transport] ?? "");
   for (const name of unknownNames(options, NAMES)) check(false, name, "is no option");
   for (const name of unknownNames(circuit, CIRCUIT_NAMES)) check(false, `circuit.${name}`, "is no option");
@@ -97,14 +120,14 @@ export function checkOptions(
   check(Number.isSafeInteger(failures) && failures >= 1, "circuit.failures", "must be a whole number from 1");
   const isGoodDelay = probeAfterMs > 0 && probeAfterMs <= HOUR_MS;
   check(isGoodDelay, "circuit.probeAfterMs", `must be a number of milliseconds above 0 and up to ${HOUR_MS}`);
-  check(credential !== null, "apiKey", "(or DATACRAWL_API_KEY) must be dc_agent_<agent id>_<key id>_<secret>");
+  const agent = readAgent(options, env, url, check);
   const problemOfUrl = urlProblem(url);
   check(problemOfUrl === null, "url", `(or DATACRAWL_URL) ${problemOfUrl}`);
-  if (problems.length > 0 || credential === null || url === null) return { problems };
+  if (problems.length > 0 || agent === null || url === null) return { problems };
   const settings: ClientSettings = {
-    endpoint: { url, apiKey, ...(ca !== undefined && { ca }) },
+    endpoint: { url, identity: agent.identity, ...(ca !== undefined && { ca }) },
     transport,
-    agentId: credential.agentId,
+    agentId: agent.agentId,
     timeoutMs,
     circuit: { failures, probeAfterMs },
     redisUrl: redisUrl ?? null,

@@ -1,6 +1,7 @@
 import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
+import type { Certificate } from "./identity.ts";
 import type { Endpoint } from "./transport.ts";
 
 /**
@@ -14,8 +15,11 @@ export class Connection {
   #awaited = 0;
   #retired = false;
 
-  constructor(endpoint: Endpoint) {
-    this.#socket = connect(endpoint);
+  readonly certificate: Certificate | null;
+
+  constructor(endpoint: Endpoint, certificate: Certificate | null) {
+    this.certificate = certificate;
+    this.#socket = connect(endpoint, certificate);
     this.#socket.setKeepAlive(true, 30_000);
     this.#socket.unref();
     this.session = http2.connect(endpoint.url.origin, {
@@ -72,7 +76,7 @@ export class Connection {
   }
 }
 
-function connect({ url, ca }: Endpoint): net.Socket {
+function connect({ url, ca }: Endpoint, certificate: Certificate | null): net.Socket {
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const port = Number(url.port) || (url.protocol === "https:" ? 443 : 80);
   if (url.protocol === "http:") return net.connect({ host, port });
@@ -81,6 +85,7 @@ function connect({ url, ca }: Endpoint): net.Socket {
     port,
     ...(net.isIP(host) === 0 && { servername: host }),
     ...(ca !== undefined && { ca }),
+    ...certificate,
     ALPNProtocols: ["h2"],
     minVersion: "TLSv1.2",
     // Said out loud, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would turn the check off.

@@ -14,7 +14,7 @@ import type { RawReply } from "./transport.ts";
 
 /** Connect's unary protocol in protobuf: HTTP 200, its content type, and a body that tells its own length. */
 export function unframeConnect(reply: RawReply): Unframed {
-  if (reply.kind === "broken") return unframeBroken(reply);
+  if (reply.kind !== "reply") return unframeBroken(reply);
   const { httpStatus, headers, body } = reply;
   const contentType = onlyValue(headers, "content-type");
   if (httpStatus !== 200) return contentType === "application/json" ? unframeError(reply) : foreignReply(reply);
@@ -28,7 +28,7 @@ const LAST_FRAME = 2;
 
 /** Connect's streaming protocol in protobuf: HTTP 200 whatever it comes to, messages, and a last frame that says how it ended. */
 export function unframeConnectStream(reply: RawReply): UnframedStream {
-  if (reply.kind === "broken") return unframeBroken(reply);
+  if (reply.kind !== "reply") return unframeBroken(reply);
   const { httpStatus, headers, body } = reply;
   if (httpStatus !== 200 || onlyValue(headers, "content-type") !== "application/connect+proto")
     return foreignReply(reply);

@@ -36,7 +36,7 @@ export function unframeGrpcStream(reply: RawReply): UnframedStream {
  * it, and beside status 0 exactly one uncompressed frame, or for a stream nothing but such frames.
  */
 function open(reply: RawReply): Body | Outcome {
-  if (reply.kind === "broken") return unframeBroken(reply);
+  if (reply.kind !== "reply") return unframeBroken(reply);
   const { httpStatus, headers, body, trailers } = reply;
   const isGrpc = CONTENT_TYPES.has(onlyValue(headers, "content-type") ?? "");
   if (!isGrpc) return foreignReply(reply);

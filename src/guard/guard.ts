@@ -163,7 +163,7 @@ class Case {
       case "failed":
         return this.#deny("SERVICE_UNAVAILABLE", `The service failed: ${final.problem}.`, asked);
       case "refused":
-        return this.#deny("REQUEST_REFUSED", `The service refused the request: ${final.problem}.`, asked);
+        return this.#deny("REQUEST_REFUSED", `The request was refused: ${final.problem}.`, asked);
       case "late":
       case "deadline":
         return this.#deny("DEADLINE_EXCEEDED", "There was no answer before the deadline.", asked);

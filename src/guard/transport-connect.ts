@@ -1,5 +1,7 @@
 import http from "node:http";
 import https from "node:https";
+import type { Presented } from "./identity.ts";
+import { presenting } from "./presenting.ts";
 import type { Attempt, Endpoint, Exchange, RawReply, Transport } from "./transport.ts";
 import { envelope, networkProblem, pairs } from "./transport.ts";
 
@@ -19,10 +21,10 @@ export function openConnectTransport(endpoint: Endpoint): Transport {
   const agent = secure ? new https.Agent({ ...pool, ...trust }) : new http.Agent(pool);
   let closed = false;
   return {
-    start(attempt) {
-      if (!closed) return call(endpoint, agent, attempt);
+    start: presenting(endpoint.identity, (attempt, presented) => {
+      if (!closed) return call(endpoint.url, presented, agent, attempt);
       return { reply: Promise.resolve(unreachable("the guard is closed")), abandon() {} };
-    },
+    }),
     close() {
       closed = true;
       agent.destroy();
@@ -34,11 +36,13 @@ function unreachable(problem: string): RawReply {
   return { kind: "broken", how: "unreachable", problem };
 }
 
-function call({ url, apiKey }: Endpoint, agent: http.Agent, attempt: Attempt): Exchange {
+function call(url: URL, { authorization, certificate }: Presented, agent: http.Agent, attempt: Attempt): Exchange {
   const { method, timeoutMs, maxReplyBytes, awaited, streams = false } = attempt;
   const body = streams ? envelope(attempt.message) : attempt.message;
   const request = (url.protocol === "https:" ? https : http).request(url, {
     agent,
+    // Node keeps connections of another certificate apart.
+    ...certificate,
     method: "POST",
     path: `/datacrawl.authz.v1.AuthorizeService/${method}`,
     headers: {
@@ -46,7 +50,7 @@ function call({ url, apiKey }: Endpoint, agent: http.Agent, attempt: Attempt): E
       "content-length": body.length,
       "connect-protocol-version": "1",
       "connect-timeout-ms": timeoutMs,
-      authorization: `Bearer ${apiKey}`,
+      ...(authorization !== null && { authorization }),
       "user-agent": "datacrawl-guard",
     },
     insecureHTTPParser: false,

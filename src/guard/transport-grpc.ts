@@ -1,5 +1,6 @@
 import http2 from "node:http2";
 import { Connection } from "./connection.ts";
+import { presenting } from "./presenting.ts";
 import type { Attempt, Endpoint, Exchange, Headers, RawReply, Transport } from "./transport.ts";
 import { envelope, networkProblem, pairs } from "./transport.ts";
 
@@ -12,22 +13,23 @@ export function openGrpcTransport(endpoint: Endpoint): Transport {
   let closed = false;
   const open = new Set<Connection>();
   return {
-    start(attempt) {
+    start: presenting(endpoint.identity, (attempt, { authorization, certificate }) => {
       if (closed) return broken("the guard is closed");
+      if (current?.certificate !== certificate) current?.retire();
       if (current === null || !current.usable) {
-        const fresh = new Connection(endpoint);
+        const fresh = new Connection(endpoint, certificate);
         open.add(fresh);
         fresh.session.once("close", () => open.delete(fresh));
         current = fresh;
       }
       try {
-        return call(current, attempt, endpoint.apiKey);
+        return call(current, attempt, authorization);
       } catch (error) {
         // The session closed under our hands, or has used up its stream numbers.
         current.retire();
         return broken(networkProblem(error));
       }
-    },
+    }),
     close() {
       closed = true;
       for (const connection of open) connection.destroy();
@@ -39,7 +41,7 @@ function broken(problem: string): Exchange {
   return { reply: Promise.resolve({ kind: "broken", how: "unreachable", problem }), abandon() {} };
 }
 
-function call(connection: Connection, attempt: Attempt, apiKey: string): Exchange {
+function call(connection: Connection, attempt: Attempt, authorization: string | null): Exchange {
   const { method, message, timeoutMs, maxReplyBytes, awaited } = attempt;
   const stream = connection.session.request({
     ":method": "POST",
@@ -47,7 +49,7 @@ function call(connection: Connection, attempt: Attempt, apiKey: string): Exchang
     "content-type": "application/grpc",
     te: "trailers",
     "grpc-timeout": `${Math.min(timeoutMs, 99_999_999)}m`,
-    authorization: `Bearer ${apiKey}`,
+    ...(authorization !== null && { authorization }),
     "user-agent": "datacrawl-guard",
   });
   const leave = connection.enter(awaited);

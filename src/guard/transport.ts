@@ -1,3 +1,5 @@
+import type { Identity } from "./identity.ts";
+
 /**
  * How a guard reaches the service. A transport moves bytes and hides nothing: it returns the status, the headers as they
  * stood on the wire, the body and the trailers, and leaves it to `framing-*.ts` and `interpret.ts` to say what they mean.
@@ -52,14 +54,16 @@ export type RawReply =
    * There is no whole reply. `unreachable`: no connection, or it was lost, or the server says that it did not look at the call.
    * `reset`: the server broke this call off. `protocol`: what arrived is not HTTP, or is over a limit.
    */
-  | { readonly kind: "broken"; readonly how: "unreachable" | "reset" | "protocol"; readonly problem: string };
+  | { readonly kind: "broken"; readonly how: "unreachable" | "reset" | "protocol"; readonly problem: string }
+  /** Nothing was sent: the agent could not say who it is. */
+  | { readonly kind: "unsent"; readonly problem: string };
 
 /** Where the service is, and as whom to ask. */
 export interface Endpoint {
   /** `http:` or `https:`, host and port. */
   readonly url: URL;
-  /** `dc_agent_…`. */
-  readonly apiKey: string;
+  /** What proves who asks. */
+  readonly identity: Identity;
   /** Certificate authorities in PEM to trust instead of the system's. */
   readonly ca?: string;
 }

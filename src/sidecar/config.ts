@@ -19,7 +19,11 @@ const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 /** The variables and their defaults, for `--help`. */
 export const SIDECAR_VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_URL: "the service's URL (http://127.0.0.1:7440 for gRPC, http://127.0.0.1:7441 for Connect)",
-  DATACRAWL_API_KEY: "the agent's credential; required",
+  DATACRAWL_API_KEY: "the agent's key; or else one of the next two",
+  DATACRAWL_TOKEN_FILE: "a file that holds the agent's JWT, read anew for each call",
+  DATACRAWL_CLIENT_CERT_FILE: "the agent's certificate in PEM, read anew for each call; https alone",
+  DATACRAWL_CLIENT_KEY_FILE: "its private key",
+  DATACRAWL_AGENT_ID: "whom the token or the certificate names; a key says it by itself",
   DATACRAWL_SIDECAR_GRPC_ADDR: "where gRPC listens: a loopback host:port, or unix:/path (127.0.0.1:7443)",
   DATACRAWL_SIDECAR_CONNECT_ADDR: "where Connect, /healthz, /readyz and /metrics listen, likewise (127.0.0.1:7444)",
   DATACRAWL_SIDECAR_JOURNAL_DIR: "where the journal and the grant are kept ($DATACRAWL_DATA_DIR/guard)",
@@ -37,6 +41,9 @@ export const SIDECAR_VARIABLES: Readonly<Record<string, string>> = {
 const VARIABLE_OF: Readonly<Record<string, string>> = {
   url: "DATACRAWL_URL",
   apiKey: "DATACRAWL_API_KEY",
+  token: "DATACRAWL_TOKEN_FILE",
+  clientCertificate: "DATACRAWL_CLIENT_CERT_FILE",
+  agentId: "DATACRAWL_AGENT_ID",
   transport: "DATACRAWL_SIDECAR_TRANSPORT",
   timeoutMs: "DATACRAWL_SIDECAR_TIMEOUT_MS",
   "circuit.failures": "DATACRAWL_SIDECAR_CIRCUIT_FAILURES",
@@ -101,7 +108,6 @@ function readClient(env: Env, ca: string | undefined, problems: string[]): Clien
     text(option) === undefined ? undefined : Number(text(option));
   const options: DataCrawlOptions = {
     url: text("url"),
-    apiKey: text("apiKey"),
     // Checked below, like all the others.
     transport: text("transport") as DataCrawlOptions["transport"],
     timeoutMs: number("timeoutMs"),
@@ -109,7 +115,7 @@ function readClient(env: Env, ca: string | undefined, problems: string[]): Clien
     redisUrl: text("redisUrl"),
     ca,
   };
-  const read = checkOptions(options, {});
+  const read = checkOptions(options, { ...env, DATACRAWL_URL: undefined });
   if ("settings" in read) return read.settings;
   for (const { option, problem } of read.problems) {
     problems.push(`${VARIABLE_OF[option] ?? option} ${problem.replace(/^\(or \S+\) /, "")}`);

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createSecureServer } from "node:http2";
 import { tmpdir } from "node:os";
@@ -174,7 +175,7 @@ describe("options", () => {
   it("have defaults, and come from the environment", () => {
     const env = { DATACRAWL_API_KEY: API_KEY };
     expect(read({}, env)).toMatchObject({
-      endpoint: { url: new URL("http://127.0.0.1:7440"), apiKey: API_KEY },
+      endpoint: { url: new URL("http://127.0.0.1:7440"), identity: { bearer: API_KEY, certificateFiles: null } },
       transport: "grpc",
       agentId: "agent-1",
       timeoutMs: 5000,
@@ -212,6 +213,62 @@ describe("options", () => {
   ])("that are wrong are named: %s", (name, options) => {
     expect(() => new DataCrawl({ apiKey: API_KEY, ...options } as DataCrawlOptions)).toThrow(TypeError);
     expect(() => read({ apiKey: API_KEY, ...options })).toThrow(new RegExp(`^${name.replace(".", "\\.")} `));
+  });
+
+  it("say who the agent is where no key does", () => {
+    const token = (): string => "t";
+    const of = (options: object, env: Record<string, string> = {}) => {
+      const { agentId, endpoint } = read(options, env);
+      return [agentId, endpoint.identity];
+    };
+    expect(of({ token, agentId: "bot" })).toEqual(["bot", { bearer: token, certificateFiles: null }]);
+    expect(of({ token }, { DATACRAWL_AGENT_ID: "bot", DATACRAWL_API_KEY: API_KEY })[0]).toBe("bot");
+    expect(of({ apiKey: API_KEY, agentId: "agent-1" })[0]).toBe("agent-1");
+    expect(of({ apiKey: API_KEY }, { DATACRAWL_AGENT_ID: "bot", DATACRAWL_TOKEN_FILE: "/nowhere" })[0]).toBe("agent-1");
+  });
+
+  it.each<[string, object, Record<string, string>]>([
+    ["agentId", { token: () => "t" }, {}],
+    ["agentId", { token: () => "t", agentId: "Bot" }, {}],
+    ["agentId", { apiKey: API_KEY, agentId: "bot" }, {}],
+    ["agentId", {}, { DATACRAWL_API_KEY: API_KEY, DATACRAWL_AGENT_ID: "bot" }],
+    ["token", { token: "t", agentId: "bot" }, {}],
+    ["token", { token: () => "t", apiKey: API_KEY, agentId: "bot" }, {}],
+    ["token", {}, { DATACRAWL_TOKEN_FILE: "/nowhere/token", DATACRAWL_AGENT_ID: "bot" }],
+    [
+      "token",
+      {},
+      { DATACRAWL_TOKEN_FILE: import.meta.filename, DATACRAWL_API_KEY: API_KEY, DATACRAWL_AGENT_ID: "bot" },
+    ],
+    [
+      "clientCertificate",
+      { clientCertificate: { certFile: "/nowhere", keyFile: "" }, agentId: "bot", url: "https://h" },
+      {},
+    ],
+    [
+      "clientCertificate",
+      {},
+      { DATACRAWL_CLIENT_CERT_FILE: "/nowhere", DATACRAWL_AGENT_ID: "bot", DATACRAWL_URL: "https://h" },
+    ],
+  ])("that leave open who the agent is are named: %s %j", (name, options, env) => {
+    expect(() => read(options, env)).toThrow(new RegExp(`^${name} [^;]*$`));
+  });
+
+  it("show a certificate over https alone", () => {
+    const dir = mkdtempSync(join(tmpdir(), "datacrawl-client-"));
+    opened.push(() => rm(dir, { recursive: true }));
+    const { certPem, keyPem } = certificate(Date.now(), { name: "bot", usage: "client" });
+    const clientCertificate = { certFile: join(dir, "c.pem"), keyFile: join(dir, "k.pem") };
+    writeFileSync(clientCertificate.certFile, certPem);
+    writeFileSync(clientCertificate.keyFile, keyPem);
+    const options = { clientCertificate, agentId: "bot" };
+    expect(read({ ...options, url: "https://h" }).endpoint.identity).toEqual({
+      bearer: null,
+      certificateFiles: clientCertificate,
+    });
+    expect(() => read({ ...options, url: "http://127.0.0.1:1" })).toThrow(/^clientCertificate .*https:[^;]*$/);
+    writeFileSync(clientCertificate.keyFile, certificate(Date.now(), { name: "x" }).keyPem);
+    expect(() => read({ ...options, url: "https://h" })).toThrow(/^clientCertificate .*KEY_VALUES_MISMATCH[^;]*$/);
   });
 
   it("are refused all at once, without secrets", () => {

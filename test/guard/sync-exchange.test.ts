@@ -23,7 +23,7 @@ describe("one sync", () => {
   async function exchange(sync: (stream: ServerHttp2Stream) => void) {
     const service = await serveGrpc(() => {}, { sync });
     opened.push(() => service.stop());
-    const transport = openGrpcTransport({ url: service.url, apiKey: API_KEY });
+    const transport = openGrpcTransport({ url: service.url, identity: { bearer: API_KEY, certificateFiles: null } });
     opened.push(() => transport.close());
     const request = create(SyncGuardRequestSchema, { journalId: "j" });
     return exchangeSync({ transport, unframe: unframeGrpc }, request, 300, systemClock);

@@ -58,7 +58,7 @@ export interface RigOptions {
 export async function openRig(options: RigOptions): Promise<Rig> {
   const { url, transport: name = "grpc", ca, failures = 5, probeAfterMs = 30_000, clock = systemClock } = options;
   const dir = options.disk === false ? null : await mkdtemp(join(tmpdir(), "datacrawl-guard-"));
-  const endpoint = { url, apiKey: API_KEY, ...(ca !== undefined && { ca }) };
+  const endpoint = { url, identity: { bearer: API_KEY, certificateFiles: null }, ...(ca !== undefined && { ca }) };
   const transport = name === "grpc" ? openGrpcTransport(endpoint) : openConnectTransport(endpoint);
   const unframe = name === "grpc" ? unframeGrpc : unframeConnect;
   const config = { failures, probeAfterMs };

@@ -1,0 +1,98 @@
+import { readFile } from "node:fs/promises";
+import { createSecureContext } from "node:tls";
+
+/** What proves to the service who asks. At least one of the two. */
+export interface Identity {
+  /** `dc_agent_…`, or where the token of the moment comes from. */
+  readonly bearer: string | TokenSource | null;
+  readonly certificateFiles: CertificateFiles | null;
+}
+
+/** Asked before each attempt, so it should keep the token until it is about to expire. */
+export type TokenSource = () => string | Promise<string>;
+
+/** A client certificate with its chain, and its private key, in PEM. */
+export interface CertificateFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+/** A pair that belongs together, in PEM. The same object as long as the files say the same. */
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What goes with one attempt. */
+export interface Presented {
+  /** The header. */
+  readonly authorization: string | null;
+  readonly certificate: Certificate | null;
+}
+
+/** As a header can hold it. */
+const TOKEN = /^[\x21-\x7e]{1,16384}$/;
+
+/** @throws Error whose message never holds what was read */
+export async function bearerToken(source: string | TokenSource): Promise<string> {
+  if (typeof source === "string") return source;
+  const token: unknown = await told("the token cannot be had", source);
+  const text = typeof token === "string" ? token.trim() : "";
+  if (!TOKEN.test(text)) throw new Error("the token is none: it must be up to 16384 visible characters of ASCII");
+  return text;
+}
+
+/**
+ * Reads the files anew each time, for certificates are replaced while processes run. While they cannot be read, or do not belong
+ * together (one has been replaced and the other not yet), it stays with the last pair.
+ */
+export class CertificateReader {
+  readonly #files: CertificateFiles;
+  #last: Certificate | null = null;
+  #reading: Promise<Certificate> | null = null;
+
+  constructor(files: CertificateFiles) {
+    this.#files = files;
+  }
+
+  /** @throws Error if there has never been a pair */
+  read(): Promise<Certificate> {
+    this.#reading ??= this.#read().finally(() => (this.#reading = null));
+    return this.#reading;
+  }
+
+  async #read(): Promise<Certificate> {
+    try {
+      const pair = await readPair(this.#files);
+      if (pair.cert !== this.#last?.cert || pair.key !== this.#last.key) {
+        createSecureContext(pair);
+        this.#last = pair;
+      }
+    } catch (error) {
+      if (this.#last === null) {
+        throw new Error(`the client certificate cannot be used (${nameOf(error)})`, { cause: error });
+      }
+    }
+    return this.#last;
+  }
+}
+
+async function readPair({ certFile, keyFile }: CertificateFiles): Promise<Certificate> {
+  const [cert, key] = await Promise.all([readFile(certFile, "utf8"), readFile(keyFile, "utf8")]);
+  return { cert, key };
+}
+
+async function told<T>(problem: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    // Not its message: what somebody else's code says may hold the token.
+    throw new Error(`${problem} (${nameOf(error)})`, { cause: error });
+  }
+}
+
+/** What went wrong, by its code: messages may hold what was read. */
+export function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error;
+  return "code" in error && typeof error.code === "string" ? error.code : error.name;
+}
