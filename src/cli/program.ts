@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { UsageError } from "../fault.ts";
+import { addExample } from "./examples.ts";
 import { type AdminFlags, ExitCode, type Io, type ProcessIo } from "./io.ts";
 import { printable } from "./output.ts";
 
@@ -43,12 +44,7 @@ const LOCAL_COMMANDS: ReadonlySet<string> = new Set([
 
 /** Runs `datacrawl` with `args` (without node and script). Never throws: what went wrong is on stderr and in the status. */
 export async function run(args: readonly string[], processIo: ProcessIo): Promise<void> {
-  const program = new Command("datacrawl").version(VERSION).description("Fail-closed authorization for AI agents.");
-  const io: Io = { ...processIo, adminFlags: () => program.opts<AdminFlags>() };
-  const called = COMMANDS[args[0] ?? ""];
-  if (called !== undefined && !LOCAL_COMMANDS.has(args[0] ?? "")) addAdminOptions(program);
-  for (const load of called === undefined ? Object.values(COMMANDS) : [called]) program.addCommand(await load(io));
-  prepare(program, io);
+  const { program, io } = await openProgram(args[0] ?? "", processIo);
   try {
     await program.parseAsync(args, { from: "user" });
   } catch (error) {
@@ -64,6 +60,17 @@ export async function run(args: readonly string[], processIo: ProcessIo): Promis
   }
 }
 
+/** The program with the command that is called, or with all of them where none is. */
+export async function openProgram(name: string, processIo: ProcessIo): Promise<{ program: Command; io: Io }> {
+  const program = new Command("datacrawl").version(VERSION).description("Fail-closed authorization for AI agents.");
+  const io: Io = { ...processIo, adminFlags: () => program.opts<AdminFlags>() };
+  const called = COMMANDS[name];
+  if (called !== undefined && !LOCAL_COMMANDS.has(name)) addAdminOptions(program);
+  for (const load of called === undefined ? Object.values(COMMANDS) : [called]) program.addCommand(await load(io));
+  prepare(program, io, program.name());
+  return { program, io };
+}
+
 /** On the program, so that every command below it has them. */
 function addAdminOptions(program: Command): void {
   program
@@ -74,8 +81,9 @@ function addAdminOptions(program: Command): void {
 }
 
 /** Commander exits the process and writes to its streams by default; here both go through `io`, for all subcommands. */
-function prepare(command: Command, io: Io): void {
+function prepare(command: Command, io: Io, path: string): void {
+  addExample(command, path);
   command.configureHelp({ showGlobalOptions: true });
   command.exitOverride().configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) });
-  for (const child of command.commands) prepare(child, io);
+  for (const child of command.commands) prepare(child, io, `${path} ${child.name()}`);
 }
