@@ -15,7 +15,7 @@ export const FAILPOINTS = [
 ] as const;
 
 /** Where a sealer can be killed. */
-export const SEAL_FAILPOINTS = ["before-seal", "after-seal", "publishing"] as const;
+export const SEAL_FAILPOINTS = ["before-seal", "after-seal", "half-published", "publishing"] as const;
 
 export type Failpoint = (typeof FAILPOINTS)[number] | (typeof SEAL_FAILPOINTS)[number];
 

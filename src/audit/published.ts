@@ -137,6 +137,7 @@ async function writeOnce(path: string, text: string): Promise<boolean> {
   const unfinished = `${path}.${randomUUID()}`;
   try {
     await writeDurably(unfinished, text, 0o644);
+    failpoint("half-published");
     // link, not rename: it fails if the name is taken.
     await link(unfinished, path);
     await syncDirectory(dirname(path));

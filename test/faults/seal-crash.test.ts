@@ -1,0 +1,170 @@
+import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { CheckpointDirectory } from "../../src/audit/published.ts";
+import { FAILPOINTS, SEAL_FAILPOINTS } from "../../src/failpoint.ts";
+import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { cli } from "../support/cli.ts";
+import { type Cluster, makeCluster } from "../support/cluster.ts";
+import { ask, cleanEnv, discard, type Env, isReady, runCli, startService, tempDir } from "../support/service.ts";
+import { recordDecisions } from "../support/trail.ts";
+
+/** Whole runs take a quarter of an hour; samples end with the round in which their time is over. */
+const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
+const CRASHES = FULL ? Number(process.env["DATACRAWL_TEST_CRASHES"] ?? 1000) : Number.POSITIVE_INFINITY;
+const SAMPLE_MS = FULL ? Number.POSITIVE_INFINITY : 10_000;
+/** Crashes between two looks at the trail. */
+const ROUND = FULL ? 25 : 8;
+const REPLICAS = 2;
+const SEALERS = 2;
+const MAIN = join(import.meta.dirname, "../../src/main.ts");
+
+const any = <Item>(items: readonly Item[]): Item => items[randomInt(items.length)] as Item;
+
+describe.skipIf(inject("postgresUrl") === null)("writers and sealers are killed under load", () => {
+  let cluster: Cluster;
+  let directory: CheckpointDirectory;
+  let database: pg.Client;
+  let env: Env;
+  let [crashes, keys] = [0, 0];
+  /** Decisions that were answered, by key. */
+  const answered = new Map<string, unknown>();
+
+  beforeAll(async () => {
+    directory = new CheckpointDirectory(tempDir());
+    cluster = (await makeCluster({ DATACRAWL_CHECKPOINT_DIR: directory.path })) as Cluster;
+    // Half of a start is spent on compiling.
+    env = { ...cluster.env, NODE_COMPILE_CACHE: tempDir() };
+    runCli(["audit", "seal"], { ...env, DATACRAWL_DATA_DIR: tempDir() });
+    const warm = await startService(env);
+    await warm.kill("SIGTERM");
+    await discard(warm);
+    database = new pg.Client(cluster.superUrl);
+    await database.connect();
+  });
+  afterAll(() => database.end());
+
+  /** One life of a replica that decides and seals as fast as it can, until it dies of a failpoint or at some moment. */
+  async function replica(): Promise<void> {
+    const dies = `${any([...FAILPOINTS, ...SEAL_FAILPOINTS])}:${randomInt(1, 40)}`;
+    const service = await startService({ ...env, DATACRAWL_TEST_FAILPOINT: dies }, { ready: false });
+    const isAlive = (): boolean => service.child.exitCode === null && service.child.signalCode === null;
+    const kill = async (): Promise<void> => {
+      // Some die while they start.
+      if (randomInt(5) > 0) while (isAlive() && !(await isReady(service.connectUrl))) await sleep(20);
+      await sleep(randomInt(2000));
+      await service.kill("SIGKILL");
+    };
+    const decide = async (): Promise<void> => {
+      while (isAlive()) {
+        const request = { tool: "gmail.send_email", payload: { to: [] }, idempotencyKey: `key-${keys++}` };
+        const { status, body } = await ask(service.connectUrl, cluster.agentKey, request);
+        if (status === 200) answered.set(request.idempotencyKey, body["decisionId"]);
+        else await sleep(100);
+      }
+    };
+    const seal = async (): Promise<void> => {
+      for (; isAlive(); await sleep(randomInt(600)))
+        if (await isReady(service.connectUrl))
+          await cli(["audit", "seal"], { ...env, DATACRAWL_DATA_DIR: service.dataDir });
+    };
+    await Promise.all([decide(), decide(), decide(), seal(), kill()]);
+    crashes++;
+    await discard(service);
+  }
+
+  /** One life of `datacrawl audit seal`; it dies at the failpoint if there is something to seal. */
+  async function sealer(failpoint: string = any(SEAL_FAILPOINTS), killAfterMs = randomInt(400, 2000)): Promise<void> {
+    const child = spawn(process.execPath, [MAIN, "audit", "seal"], {
+      env: cleanEnv({
+        ...env,
+        DATACRAWL_DATA_DIR: "/nonexistent/no-socket",
+        DATACRAWL_TEST_FAILPOINT: `${failpoint}:1`,
+      }),
+      stdio: "ignore",
+    });
+    const killed = setTimeout(() => child.kill("SIGKILL"), killAfterMs);
+    const signal = await new Promise((resolve) => child.once("exit", (_, by) => resolve(by)));
+    clearTimeout(killed);
+    if (signal === "SIGKILL") crashes++;
+  }
+
+  async function verify(): Promise<unknown> {
+    const { stdout, stderr } = await cli(["audit", "verify", "--full", "--json"], {
+      ...env,
+      DATACRAWL_DATA_DIR: "/nonexistent/no-socket",
+    });
+    return stdout === "" ? stderr : JSON.parse(stdout);
+  }
+
+  /** Everything dies until there were so many crashes; verifications go on among it. */
+  async function round(until: number): Promise<void> {
+    const lives = async (life: () => Promise<void>): Promise<void> => {
+      while (crashes < until) await life();
+    };
+    await Promise.all([
+      lives(async () => expect(await verify()).toMatchObject({ state: "passed", findings: [] })),
+      ...Array.from({ length: REPLICAS }, () => lives(replica)),
+      ...Array.from({ length: SEALERS }, () => lives(() => sealer())),
+    ]);
+  }
+
+  async function one<Row extends object>(text: string): Promise<Row> {
+    return (await database.query<Row>(text)).rows[0] as Row;
+  }
+
+  async function expectWholeTrail(): Promise<void> {
+    expect(await verify()).toMatchObject({ state: "passed", findings: [] });
+    const { rows } = await database.query<{ key: string; ids: string[] }>(
+      "SELECT idempotency_key AS key, array_agg(decision_id::text) AS ids FROM audit_decisions GROUP BY 1",
+    );
+    const stored = new Map(rows.map(({ key, ids }) => [key, ids]));
+    for (const [key, id] of answered) expect(stored.get(key), key).toEqual([id]);
+    // The verification's own event is the only row that may wait for its seal.
+    expect(
+      await one(`SELECT count(*) = max(seq) + 1 AND min(seq) = 0 AS gapless, count(DISTINCT seq) = count(*) AS once,
+        (SELECT count(*) FROM audit_decisions d LEFT JOIN audit_seals s ON s.row_id = d.decision_id WHERE s IS NULL)::int AS unsealed,
+        (SELECT count(*) FROM audit_events WHERE kind IN ('audit.rollback_detected', 'audit.verification_failed'))::int AS alarms
+        FROM audit_seals`),
+    ).toEqual({ gapless: true, once: true, unsealed: 0, alarms: 0 });
+    const checkpoints = await database.query<{ size: string; continues: boolean; note: string }>(
+      `SELECT size, previous_size = coalesce(lag(size) OVER (ORDER BY size), 0) AS continues, signed_note AS note
+       FROM audit_checkpoints ORDER BY size`,
+    );
+    expect(checkpoints.rows.filter(({ continues }) => !continues)).toEqual([]);
+    const outside = await Array.fromAsync(directory.all(), ({ note }) => note);
+    expect(outside).toEqual(checkpoints.rows.map(({ note }) => note));
+    expect((await directory.latest())?.note).toBe(outside.at(-1));
+  }
+
+  test.each(SEAL_FAILPOINTS)("a sealer alone dies at %s", async (failpoint) => {
+    const writer = new PostgresDatabase(cluster.env["DATABASE_URL"] as string, {
+      connections: 1,
+      onError: console.error,
+    });
+    await recordDecisions(writer, failpoint, 5);
+    await writer.close();
+    const before = crashes;
+    await sealer(failpoint, 30_000);
+    expect(crashes).toBe(before + 1);
+    await expectWholeTrail();
+  });
+
+  test("nothing is lost, everything is sealed once, and there is never a false alarm", {
+    timeout: FULL ? 3_600_000 : 60_000,
+  }, async () => {
+    for (const began = performance.now(); crashes < CRASHES && performance.now() - began < SAMPLE_MS; ) {
+      await round(crashes + ROUND);
+      await expectWholeTrail();
+      if (FULL)
+        console.log(
+          `${crashes} crashes, ${answered.size} decisions, ${Math.round((performance.now() - began) / 1000)} s`,
+        );
+    }
+    expect(answered.size).toBeGreaterThan(0);
+    expect(crashes).toBeGreaterThanOrEqual(ROUND);
+  });
+});
