@@ -21,17 +21,17 @@ export interface RunView {
 }
 
 export interface VerificationRuns {
-  begin(run: { runId: string; scope: string; startedBy: string; runner: string; progress: Progress }): Promise<void>;
+  begin(run: { runId: string; scope: string; startedBy: string; runner: string; progress: Progress }): Promise<boolean>;
   save(runId: string, runner: string, progress: Progress): Promise<boolean>;
   finish(
     run: { runId: string; runner: string; state: "passed" | "failed"; progress: Progress },
     event: { readonly row: EventRow; readonly hash: Uint8Array },
   ): Promise<boolean>;
   underWay(): Promise<RunView | null>;
-  takeOver(runner: string, scope: string | null): Promise<RunView | null>;
+  takeOver(runner: string): Promise<RunView | null>;
   find(runId: string): Promise<RunView | null>;
   list(before: Micros, limit: number): Promise<RunView[]>;
-  lastFinished(): Promise<RunView | null>;
+  lastToTell(): Promise<RunView | null>;
   lastForNext(): Promise<Last | null>;
 }
 
@@ -65,33 +65,32 @@ const TOLD_FINDINGS = 20;
 export class VerificationOperations {
   readonly #ports: VerificationOperationsPorts;
   readonly #runner: string = randomUUID();
-  #running: Promise<void> | null = null;
+  /** This process's run. */
+  #running: { readonly runId: string; readonly ended: Promise<void> } | null = null;
   #stopping = false;
 
   constructor(ports: VerificationOperationsPorts) {
     this.#ports = ports;
   }
 
-  /** Begins a run in the background, or goes on with one of that scope. @returns the run that is under way then */
+  /** Begins a run in the background, or goes on with one that was lost. @returns the run that is under way then, of any scope */
   async start(scope: Scope, actor: string): Promise<RunView> {
-    const { runs, store, settle, now, random, reverifyDays } = this.#ports;
-    const other = await runs.underWay();
-    if (other !== null) return other;
-    const name = scopeName(scope);
-    const lost = await runs.takeOver(this.#runner, name);
-    if (lost !== null) return this.#runInBackground(lost);
-    // What was recorded a moment ago is to be verified, too.
-    await settle();
-    const progress = await planRun(store, scope, await runs.lastForNext(), now(), reverifyDays);
-    const runId = uuidV7(now(), random);
-    await runs.begin({ runId, scope: name, startedBy: actor, runner: this.#runner, progress });
-    return this.#runInBackground(await this.find(runId));
+    const { runs } = this.#ports;
+    for (;;) {
+      // Ours may be at something slow, and is not to be taken up beside itself.
+      if (this.#running !== null) return await this.find(this.#running.runId);
+      const other = await runs.underWay();
+      if (other !== null) return other;
+      const own = (await runs.takeOver(this.#runner)) ?? (await this.#begin(scope, actor));
+      if (own !== null) return this.#runInBackground(own);
+      // Somebody else was faster: theirs is the one.
+    }
   }
 
   /** Goes on with a run whose process was killed, if there is one. */
   async resume(): Promise<void> {
     if (this.#running !== null) return;
-    const lost = await this.#ports.runs.takeOver(this.#runner, null);
+    const lost = await this.#ports.runs.takeOver(this.#runner);
     if (lost !== null) this.#runInBackground(lost);
   }
 
@@ -108,9 +107,9 @@ export class VerificationOperations {
     return { runs: found.slice(0, limit), more: found.length > limit };
   }
 
-  /** The last run that ended, in a line; null if none did. */
+  /** The last run that ended, or one before it that failed, until a full run has passed since; null if none ended. */
   async last(): Promise<{ at: Micros; ok: boolean; summary: string; rows: number; problems: number } | null> {
-    const run = await this.#ports.runs.lastFinished();
+    const run = await this.#ports.runs.lastToTell();
     if (run === null) return null;
     const { rows, problems } = run.progress;
     return { at: run.finishedAt ?? run.updatedAt, ok: run.state === "passed", summary: summaryOf(run), rows, problems };
@@ -119,13 +118,25 @@ export class VerificationOperations {
   /** Leaves a run that is under way where it is; another process, or the next life of this one, goes on with it. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await this.#running;
+    await this.#running?.ended;
+  }
+
+  /** Null if another run has begun meanwhile. */
+  async #begin(scope: Scope, actor: string): Promise<RunView | null> {
+    const { runs, store, settle, now, random, reverifyDays } = this.#ports;
+    // What was recorded a moment ago is to be verified, too.
+    await settle();
+    const progress = await planRun(store, scope, await runs.lastForNext(), now(), reverifyDays);
+    const runId = uuidV7(now(), random);
+    const run = { runId, scope: scopeName(scope), startedBy: actor, runner: this.#runner, progress };
+    return (await runs.begin(run)) ? await this.find(runId) : null;
   }
 
   #runInBackground(run: RunView): RunView {
-    this.#running = this.#run(run)
+    const ended = this.#run(run)
       .catch(this.#ports.onError)
       .finally(() => (this.#running = null));
+    this.#running = { runId: run.runId, ended };
     return run;
   }
 

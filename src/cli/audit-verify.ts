@@ -22,8 +22,8 @@ interface VerifyFlags {
 }
 
 const POLL_MS = 500;
-/** A run whose process does not say for so long that it is alive has lost it. */
-const LOST_MS = 120_000;
+/** A process that has not said for so long that it is at its run has lost it: another may take it up after a minute. */
+const LOST_MS = 65_000;
 
 /** `datacrawl audit verify` and `datacrawl audit runs`. */
 export function verifyCommands(io: Io): Command[] {
@@ -60,27 +60,50 @@ export function verifyCommands(io: Io): Command[] {
   return [verify, runs];
 }
 
-/** Starts a run, or follows the one that is under way, to its end. */
+/** Starts a run and follows it to its end; first any other that is under way, for there is one at a time. */
 async function verifyTrail(io: Io, admin: Client<typeof AdminService>, flags: VerifyFlags): Promise<AuditRun> {
   const scope = flags.full ? AuditScope.FULL : flags.since === undefined ? AuditScope.INCREMENTAL : AuditScope.SINCE;
   const since = flags.since === undefined ? {} : { since: timestampFromDate(flags.since) };
-  const started = await admin.startAuditVerification({ scope, ...since });
   const progress = new ProgressLine(io);
-  let alive = { at: performance.now(), said: "" };
-  for (let { run } = started; ; { run } = await admin.getAuditRun({ runId: run.runId })) {
-    if (run === undefined) throw new Error("the service sent no run");
-    progress.show(run);
-    if (run.state === AuditRunState.RUNNING) {
-      const said = timeOf(run.updatedAt);
-      if (said !== alive.said) alive = { at: performance.now(), said };
-      if (performance.now() - alive.at > LOST_MS)
-        throw new Error(`the run ${run.runId} does not go on: its process is gone. Verify again to take it up`);
-      await sleep(POLL_MS);
+  let lost = "";
+  for (;;) {
+    const { run } = await admin.startAuditVerification({ scope, ...since });
+    const ended = await follow(admin, sent(run), progress);
+    if (ended.state !== AuditRunState.RUNNING) {
+      if (ended.scope === scopeOf(flags)) return ended;
       continue;
     }
-    progress.end();
-    return run;
+    // Its process is gone. Who starts one now takes it up; a run that no process can finish must not be tried for ever.
+    if (lost === ended.runId)
+      throw new Error(`the run ${lost} does not go on, whoever takes it up: see the service's log`);
+    lost = ended.runId;
   }
+}
+
+/** @returns the run when it has ended; still running if its process has not said for too long that it is at it */
+async function follow(admin: Client<typeof AdminService>, begun: AuditRun, progress: ProgressLine): Promise<AuditRun> {
+  let alive = { at: performance.now(), said: "" };
+  for (let run = begun; ; run = sent((await admin.getAuditRun({ runId: run.runId })).run)) {
+    progress.show(run);
+    const said = timeOf(run.updatedAt);
+    if (said !== alive.said) alive = { at: performance.now(), said };
+    if (run.state !== AuditRunState.RUNNING || performance.now() - alive.at > LOST_MS) {
+      progress.end();
+      return run;
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+function sent(run: AuditRun | undefined): AuditRun {
+  if (run === undefined) throw new Error("the service sent no run");
+  return run;
+}
+
+/** As runs are named. */
+function scopeOf({ full, since }: VerifyFlags): string {
+  if (full) return "full";
+  return since === undefined ? "incremental" : `since ${isoMicros(since.getTime() * 1000)}`;
 }
 
 /** On a terminal, one line that is written over and over. */

@@ -15,7 +15,7 @@ export function scheduleVerification(
   });
 }
 
-/** What Prometheus is told of the last run that ended, whichever replica had it. */
+/** What Prometheus is told of the last run that ended, whichever replica had it; a failure stays until a full run passes. */
 export class VerificationMetrics {
   readonly #verification: VerificationOperations;
   #last: { readonly at: number; readonly ok: boolean; readonly rows: number; readonly problems: number } | null = null;
@@ -26,7 +26,7 @@ export class VerificationMetrics {
     watch("datacrawl_audit_verified_timestamp_seconds", "When the last verification ended; 0 if none did.", () => {
       return (this.#last?.at ?? 0) / 1_000_000;
     });
-    watch("datacrawl_audit_verification_failed", "1 if the last verification found something wrong.", () => {
+    watch("datacrawl_audit_verification_failed", "1 if the last verification found something wrong, until a full one finds nothing.", () => {
       return this.#last?.ok === false ? 1 : 0;
     });
     watch("datacrawl_audit_verified_rows", "Rows that the last verification read.", () => this.#last?.rows ?? 0);

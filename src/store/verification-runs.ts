@@ -35,18 +35,20 @@ export class SqlVerificationRuns {
     this.#database = database;
   }
 
+  /** False if there is a run that has not ended: a unique index allows no second. */
   async begin(run: {
     runId: string;
     scope: string;
     startedBy: string;
     runner: string;
     progress: Progress;
-  }): Promise<void> {
-    await this.#database.query(
+  }): Promise<boolean> {
+    const rows = await this.#database.query(
       `INSERT INTO audit_runs (run_id, scope, started_by, started_at, updated_at, state, progress)
-       VALUES ($1::text::uuid, $2, $3, now(), now(), 'running', $4)`,
+       VALUES ($1::text::uuid, $2, $3, now(), now(), 'running', $4) ON CONFLICT DO NOTHING RETURNING 1`,
       [run.runId, run.scope, run.startedBy, stored(run.runner, run.progress)],
     );
+    return rows.length > 0;
   }
 
   /** Keeps the lease. False if another process has the run, or it is finished. */
@@ -79,9 +81,9 @@ export class SqlVerificationRuns {
     return await this.#newest(`state = 'running' AND updated_at >= now() - ${LEASE}`);
   }
 
-  /** Takes up the newest run that its process has lost, if there is one of that scope. */
-  async takeOver(runner: string, scope: string | null): Promise<StoredRun | null> {
-    const [row] = await this.#database.query<RunRow>(TAKE_OVER, [runner, scope]);
+  /** Takes up the run that its process has lost, if there is one. */
+  async takeOver(runner: string): Promise<StoredRun | null> {
+    const [row] = await this.#database.query<RunRow>(TAKE_OVER, [runner]);
     return row === undefined ? null : runOf(row);
   }
 
@@ -99,9 +101,9 @@ export class SqlVerificationRuns {
     return rows.map(runOf);
   }
 
-  /** The last run that ended; null if none did. */
-  async lastFinished(): Promise<StoredRun | null> {
-    return await this.#newest("state <> 'running'");
+  /** The last run that ended, or one before it that failed, until a full run has passed since; null if none ended. */
+  async lastToTell(): Promise<StoredRun | null> {
+    return (await this.#newest(OPEN_FAILURE)) ?? (await this.#newest("state <> 'running'"));
   }
 
   /** Where an incremental run begins; null if there was none, nor a full one. */
@@ -129,6 +131,10 @@ interface RunRow {
   readonly progress: string;
 }
 
+/** A run that reads a part only does not show that what another one found is mended. */
+const OPEN_FAILURE = `state = 'failed' AND NOT EXISTS (
+  SELECT FROM audit_runs later WHERE later.state = 'passed' AND later.scope = 'full' AND later.started_at > audit_runs.started_at)`;
+
 const COLUMNS = `run_id, scope, started_by, state, progress, ${microsOf("started_at")} AS started_at,
   ${microsOf("updated_at")} AS updated_at, ${microsOf("finished_at")} AS finished_at`;
 
@@ -143,10 +149,7 @@ SELECT run_id FROM ended`;
 
 const TAKE_OVER = `
 UPDATE audit_runs SET updated_at = now(), progress = (progress::jsonb || jsonb_build_object('runner', $1::text))::text
-WHERE run_id = (
-  SELECT run_id FROM audit_runs WHERE state = 'running' AND ($2::text IS NULL OR scope = $2::text)
-  ORDER BY started_at DESC LIMIT 1 FOR UPDATE)
-  AND updated_at < now() - ${LEASE}
+WHERE state = 'running' AND updated_at < now() - ${LEASE}
 RETURNING ${COLUMNS}`;
 
 function stored(runner: string, progress: Progress): string {

@@ -9,6 +9,7 @@ import { retention } from "./0008-retention.ts";
 import { agentIdentity } from "./0009-agent-identity.ts";
 import { circuitCommands } from "./0015-circuit-commands.ts";
 import { policyBundles } from "./0016-policy-bundles.ts";
+import { oneRun } from "./0017-one-run.ts";
 
 export interface Migration {
   readonly id: number;
@@ -29,4 +30,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 9, name: "agent-identity", sql: agentIdentity },
   { id: 15, name: "circuit-commands", sql: circuitCommands },
   { id: 16, name: "policy-bundles", sql: policyBundles },
+  { id: 17, name: "one-run", sql: oneRun },
 ];
