@@ -26,9 +26,13 @@ export class VerificationMetrics {
     watch("datacrawl_audit_verified_timestamp_seconds", "When the last verification ended; 0 if none did.", () => {
       return (this.#last?.at ?? 0) / 1_000_000;
     });
-    watch("datacrawl_audit_verification_failed", "1 if the last verification found something wrong, until a full one finds nothing.", () => {
-      return this.#last?.ok === false ? 1 : 0;
-    });
+    watch(
+      "datacrawl_audit_verification_failed",
+      "1 if the last verification found something wrong, until a full one finds nothing.",
+      () => {
+        return this.#last?.ok === false ? 1 : 0;
+      },
+    );
     watch("datacrawl_audit_verified_rows", "Rows that the last verification read.", () => this.#last?.rows ?? 0);
     watch("datacrawl_audit_verification_problems", "What the last verification found wrong.", () => {
       return this.#last?.problems ?? 0;
