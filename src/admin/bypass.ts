@@ -118,6 +118,21 @@ export class BypassOperations {
   }
 
   /**
+   * What a guard that asks this replica is to follow: the agent's newest order, or null.
+   *
+   * INVARIANT: never one of an older key than this replica shows. A guard that has followed to the new key would not hear it: a
+   * revocation that a replica signed while the key was being rotated would leave a grant that was signed again in force.
+   */
+  async newest(agentId: string): Promise<StoredOrder | null> {
+    for (let attempt = 1; attempt <= TRIES; attempt++) {
+      const order = await this.#ports.orders.newest(agentId);
+      if (order === null || !(await this.#isOutdated(order))) return order;
+      await this.#signAgain(order);
+    }
+    throw otherChanges();
+  }
+
+  /**
    * Signs again whatever is in force and was signed by an older key. Safe to race, with others who do the same and with
    * operators.
    *
@@ -125,16 +140,25 @@ export class BypassOperations {
    */
   async signAgain(): Promise<number> {
     let signed = 0;
-    for (const order of await this.#ports.orders.live(this.#ports.now())) if (await this.#signAgain(order)) signed++;
+    for (const order of await this.#ports.orders.live(this.#ports.now())) {
+      if ((await this.#isOutdated(order)) && (await this.#signAgain(order))) signed++;
+    }
     return signed;
   }
 
-  /** @returns false if there was no need, or the order is not the newest any more */
-  async #signAgain(order: StoredOrder): Promise<boolean> {
+  /** Whether it is still in force and an older key signed it. What a key signed that this replica has not been given yet is not. */
+  async #isOutdated({ token, expiresAt }: StoredOrder): Promise<boolean> {
     const { signing, chain } = this.#ports.grantKeys();
+    if (chain.length === 1 || expiresAt <= this.#ports.now()) return false;
+    // Nearly always it is the newest key's, and then the older ones need not be tried.
+    if (!("problem" in (await verifyOrder(token, [signing.publicKey])))) return false;
     const older = chain.slice(0, -1).map(({ publicKey }) => publicKey);
-    // What a key signed that this replica has not been given yet is left alone.
-    if ("problem" in (await verifyOrder(order.token, older))) return false;
+    return !("problem" in (await verifyOrder(token, older)));
+  }
+
+  /** @returns false if the order is not the newest any more, or has expired */
+  async #signAgain(order: StoredOrder): Promise<boolean> {
+    const { signing } = this.#ports.grantKeys();
     const issuedAt = this.#ports.now();
     if (order.expiresAt <= issuedAt) return false;
     // INVARIANT: the very next epoch, which no later order can be below: what an operator has changed meanwhile stands.
@@ -181,10 +205,13 @@ export class BypassOperations {
       if (await this.#ports.orders.add(order, event)) return order;
       if (order.grantId !== null) await this.#mustBeActive(agentId);
     }
-    throw new Fault("STORE_UNAVAILABLE", "Other changes of this agent's bypass kept coming first.", {
-      retryAfterMs: 500,
-    });
+    throw otherChanges();
   }
+}
+
+function otherChanges(): Fault {
+  const message = "Other changes of this agent's bypass kept coming first.";
+  return new Fault("STORE_UNAVAILABLE", message, { retryAfterMs: 500 });
 }
 
 function checkTools({ tools, allTools }: BypassRequest): readonly string[] | "*" {

@@ -26,7 +26,6 @@ import { RandomPool } from "../ids.ts";
 import { openPolicySource } from "../policy/source.ts";
 import { SqlAgentStore } from "../store/agents.ts";
 import { SqlCircuitCommands } from "../store/circuit-commands.ts";
-import { SqlCircuitOrders } from "../store/circuit-orders.ts";
 import { StoreClock } from "../store/clock.ts";
 import { SqlEventStore } from "../store/events.ts";
 import { SqlGuardRecords } from "../store/guard-records.ts";
@@ -192,7 +191,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     directory: agents,
     trail: guards,
     circuits: guards,
-    orders: new SqlCircuitOrders(database),
+    orders: admin.bypass,
     commands: new SqlCircuitCommands(database),
     revoke: (agentId, reason) => admin.bypass.clear(agentId, reason, "service"),
     grantKeys: () => keys.grants.chain,
