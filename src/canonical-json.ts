@@ -58,7 +58,8 @@ function canonicalObject(object: { readonly [name: string]: JsonValue }, path: P
   for (let index = 0; index < names.length; index++) {
     const name = names[index] as string;
     if (index > 0) text += ",";
-    text += `${canonicalString(name, path)}:`;
+    text += canonicalString(name, path);
+    text += ":";
     path.push(name);
     text += canonicalValue(object[name] as JsonValue, path, maxDepth - 1);
     path.pop();
@@ -66,7 +67,11 @@ function canonicalObject(object: { readonly [name: string]: JsonValue }, path: P
   return `${text}}`;
 }
 
+/** Printable ASCII without the two characters that JSON escapes: most strings there are, and already canonical. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
 function canonicalString(text: string, path: Path): string {
+  if (PLAIN.test(text)) return `"${text}"`;
   if (text.includes("\0")) throw new NotCanonical(path, "must not contain NUL");
   if (!text.isWellFormed()) throw new NotCanonical(path, "must not contain a lone surrogate");
   return JSON.stringify(text);

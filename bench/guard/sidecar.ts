@@ -8,7 +8,12 @@ import { API_KEY, NO_PROBE_MS } from "./parts.ts";
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 /** A sidecar whose service is dead and whose circuit is open, with its journal on disk. */
-export async function startOpenSidecar(stack: AsyncDisposableStack, directory: string, deadUrl: string): Promise<Peer> {
+export async function startOpenSidecar(
+  stack: AsyncDisposableStack,
+  directory: string,
+  deadUrl: string,
+  nodeArguments: readonly string[] = [],
+): Promise<Peer> {
   const [grpcPort, connectPort] = [await freePort(), await freePort()];
   const origin = `http://127.0.0.1:${connectPort}`;
   const env = {
@@ -20,7 +25,7 @@ export async function startOpenSidecar(stack: AsyncDisposableStack, directory: s
     DATACRAWL_SIDECAR_CIRCUIT_PROBE_AFTER_MS: String(NO_PROBE_MS),
     DATACRAWL_LOG_LEVEL: "error",
   };
-  const command = { name: "sidecar", file: process.execPath, args: [MAIN, "sidecar"], env };
+  const command = { name: "sidecar", file: process.execPath, args: [...nodeArguments, MAIN, "sidecar"], env };
   const server = start(stack, command, join(directory, "sidecar.log"));
   await server.untilReady(() => answersHttp(`${origin}/readyz`));
   for (let n = 0; (await reasonOf(origin, `opening-${n}`)) !== "REASON_CIRCUIT_OPEN"; n++) {

@@ -28,7 +28,7 @@ export interface GuardParts {
 export interface GuardCall {
   /** When the caller stops waiting, on the monotonic clock, in milliseconds. */
   readonly deadlineAt: number;
-  /** Aborted when the caller cancels. */
+  /** Aborted when the caller cancels. Read only if there is something to wait for: making one costs more than a deny. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -70,10 +70,11 @@ class Case {
     this.#question = question;
   }
 
-  async decide({ deadlineAt, signal }: GuardCall): Promise<Verdict> {
+  async decide(call: GuardCall): Promise<Verdict> {
     const { breaker, road, clock, random } = this.#parts;
     const permit = breaker.permit();
-    if (permit.kind === "denied") return this.#withoutService(permit, deadlineAt, signal);
+    if (permit.kind === "denied") return this.#withoutService(permit, call);
+    const { deadlineAt, signal } = call;
     const until = permit.kind === "probe" ? Math.min(deadlineAt, clock.monotonic() + permit.leaseMs) : deadlineAt;
     let result: Result = { kind: "ignored" };
     try {
@@ -88,12 +89,10 @@ class Case {
   }
 
   /** The circuit is open: a deny at once, unless an operator has signed otherwise. */
-  async #withoutService(permit: Denied, deadlineAt: number, signal: AbortSignal | undefined): Promise<Verdict> {
+  #withoutService(permit: Denied, call: GuardCall): Verdict | Promise<Verdict> {
     const bypass = this.#bypassFor(permit);
     if ("problem" in bypass) return this.#deny("CIRCUIT_OPEN", openMessage(permit), { attempts: 0 });
-    using limit = new Limit(this.#parts.clock, deadlineAt, signal);
-    // Awaited, or the limit would be disposed of before it is needed.
-    return await this.#bypass(permit, bypass.grant, limit);
+    return this.#bypass(permit, bypass.grant, call);
   }
 
   /**
@@ -103,19 +102,20 @@ class Case {
    */
   #bypassFor(permit: Denied): { readonly grant: GrantClaims } | { readonly problem: string } {
     const { breaker, grants, clock } = this.#parts;
+    const found = grants.lookup(this.#question.tool);
+    if ("problem" in found) return found;
     if (permit.cause !== "local" || !breaker.snapshot.openedLocally) {
       return { problem: "the circuit is not open by this process's own failures" };
     }
-    const found = grants.lookup(this.#question.tool);
-    if ("problem" in found) return found;
     if (this.#denials.suspects(this.#requestDigest, clock.monotonic())) {
       return { problem: "the service has denied this request" };
     }
     return found;
   }
 
-  async #bypass(permit: Denied, grant: GrantClaims, limit: Limit): Promise<Verdict> {
-    const { journal } = this.#parts;
+  async #bypass(permit: Denied, grant: GrantClaims, { deadlineAt, signal }: GuardCall): Promise<Verdict> {
+    const { journal, clock } = this.#parts;
+    using limit = new Limit(clock, deadlineAt, signal);
     const message = `Allowed without the service, by ${excerpt(grant.operator)}'s grant ${grant.grantId}.`;
     const verdict = this.#verdict("CIRCUIT_BYPASS", message);
     const recording = journal.recordBypass({
@@ -175,8 +175,10 @@ class Case {
   /** A deny of the guard's own, into the journal too. */
   #deny(reason: Reason, message: string, { attempts }: { readonly attempts: number }): Verdict {
     const verdict = this.#verdict(reason, message);
-    const errors = this.#parts.breaker.snapshot.lastErrors;
-    this.#parts.journal.recordDeny({ ...this.#record(verdict), kind: "deny", reason, attempts, errors });
+    const { breaker, journal } = this.#parts;
+    journal.recordDeny(() => {
+      return { ...this.#record(verdict), kind: "deny", reason, attempts, errors: breaker.snapshot.lastErrors };
+    });
     return verdict;
   }
 

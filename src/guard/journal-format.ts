@@ -1,9 +1,9 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { AGENT_ID } from "../authn/credential.ts";
 import { canonicalJson } from "../canonical-json.ts";
 import type { Micros } from "../clock.ts";
 import { DECISION_OF, type Reason } from "../decision.ts";
+import { sha256 } from "../sha256.ts";
 
 /**
  * The journal's records and lines, as docs/journal-format.md has them. Pure: the service reads uploads with
@@ -74,7 +74,7 @@ export interface JournalEntry {
 export const NO_HASH: Uint8Array = new Uint8Array(32);
 export const MAX_BODY_BYTES = 8192;
 
-const HASH_DOMAIN = "datacrawl.journal.v1";
+const HASH_DOMAIN = Buffer.from("datacrawl.journal.v1");
 const HASH_DIGITS = 64;
 const LF = 0x0a;
 const CLOSING_BRACE = 0x7d;
@@ -101,7 +101,7 @@ export function hex(bytes: Uint8Array): string {
 }
 
 function hashOf(previousHash: Uint8Array, body: Uint8Array): Buffer {
-  return createHash("sha256").update(HASH_DOMAIN).update(previousHash).update(body).digest();
+  return sha256(Buffer.concat([HASH_DOMAIN, previousHash, body]));
 }
 
 function encodeBody(record: JournalRecord, position: Position): Uint8Array {
@@ -113,33 +113,41 @@ function encodeBody(record: JournalRecord, position: Position): Uint8Array {
   ) {
     throw new RangeError("a bypass record cannot hold this tool or idempotency key exactly");
   }
-  const fields = bodyShape.parse({
-    ...exact,
-    kind: record.kind,
-    decision_id: record.decisionId,
+  // In the order of canonical JSON, so that writing it down makes it canonical: sorting costs more than all else here.
+  const fields = {
     agent_id: record.agentId,
-    reason: record.reason,
-    message: cut(spaced(record.message), 512),
-    decided_at_us: record.decidedAt,
-    request_digest: record.requestDigest,
-    journal_id: position.journalId,
-    sequence: position.sequence,
-    ...(position.coalesced > 0 && { coalesced: position.coalesced }),
     ...(record.attempts !== undefined && { attempts: record.attempts }),
+    ...(position.coalesced > 0 && { coalesced: position.coalesced }),
+    decided_at_us: record.decidedAt,
+    decision_id: record.decisionId,
     ...(record.errors !== undefined && { errors: record.errors.slice(0, 5).map((error) => cut(spaced(error), 200)) }),
     ...(record.kind === "bypass_allow" && { grant_id: record.grantId }),
-  });
-  return Buffer.from(canonicalJson(fields, "record", 3));
+    idempotency_key: exact.idempotency_key,
+    journal_id: position.journalId,
+    kind: record.kind,
+    message: cut(spaced(record.message), 512),
+    reason: record.reason,
+    request_digest: record.requestDigest,
+    sequence: position.sequence,
+    tool: exact.tool,
+  };
+  bodyShape.parse(fields);
+  return Buffer.from(JSON.stringify(fields));
 }
+
+/** Most texts are, and then there is nothing to replace; an ASCII character is one byte. */
+const PRINTABLE = /^[ -~]*$/;
 
 /** `text` without what canonical JSON refuses, and no longer than `maxBytes` of UTF-8. */
 function cut(text: string, maxBytes: number): string {
+  if (text.length <= maxBytes && PRINTABLE.test(text)) return text;
   const clean = text.toWellFormed().replaceAll("\0", "\ufffd");
   if (Buffer.byteLength(clean) <= maxBytes) return clean;
   return clean.slice(0, new TextEncoder().encodeInto(clean, new Uint8Array(maxBytes)).read);
 }
 
 function spaced(text: string): string {
+  if (PRINTABLE.test(text)) return text;
   return text.replaceAll(/\p{Cc}/gu, " ");
 }
 

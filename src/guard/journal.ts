@@ -14,8 +14,11 @@ export type { BypassRecord, DenyRecord, JournalEntry };
 export interface Journal {
   /** UUID, made when the journal was opened: one for each process. */
   readonly id: string;
-  /** Buffered and bounded: when the journal is full, or cannot be written, denies are counted instead. Never throws. */
-  recordDeny(record: DenyRecord): void;
+  /**
+   * Buffered and bounded: when the journal is full, or cannot be written, denies are counted instead, and `make` is not called.
+   * Never throws if `make` does not.
+   */
+  recordDeny(make: () => DenyRecord): void;
   /**
    * Resolves when the record is fsynced. Rejects if it cannot be (no directory, disk full, closed), and then the caller must
    * deny. Never dropped for want of room: it does not count against the journal's bound.
@@ -86,7 +89,7 @@ interface Waiting {
 }
 
 /** Records per write and fsync. Bounds how long encoding blocks the process to about a millisecond. */
-const BATCH = 32;
+const BATCH = 64;
 const MAX_WAITING_DENIES = 4096;
 /** How long a deny may wait for others that are written with it: a write of its own costs more than all else about it. */
 const GATHER_MS = 50;
@@ -128,12 +131,12 @@ class BufferedJournal implements Journal {
     return { unsynced: this.#parts.store.unsynced + this.#waiting.length, coalescedDenies: this.#coalescedDenies };
   }
 
-  recordDeny(record: DenyRecord): void {
+  recordDeny(make: () => DenyRecord): void {
     const isResting = this.#parts.clock.monotonic() < this.#restUntil;
     if (this.#isClosed || this.#isFull || isResting || this.#waiting.length >= MAX_WAITING_DENIES) {
-      return this.#coalesce(1);
+      return this.#coalesceOne();
     }
-    this.#waiting.push({ record, resolve: () => {}, reject: () => this.#coalesce(1) });
+    this.#waiting.push({ record: make(), resolve: nothing, reject: this.#coalesceOne });
     this.#gather();
   }
 
@@ -171,10 +174,10 @@ class BufferedJournal implements Journal {
     await this.#inTurn(() => this.#parts.store.close());
   }
 
-  #coalesce(denies: number): void {
-    this.#coalescedDenies += denies;
-    this.#untold += denies;
-  }
+  readonly #coalesceOne = (): void => {
+    this.#coalescedDenies++;
+    this.#untold++;
+  };
 
   /** The timer holds the process: one that ends by itself has its denies written. */
   #gather(): void {
@@ -261,3 +264,5 @@ class BufferedJournal implements Journal {
     this.#isFull = this.#parts.store.bytes >= this.#parts.maxBytes;
   }
 }
+
+function nothing(): void {}

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 /** What two requests have in common if they ask for the same action, whatever their keys. */
 export interface Action {
@@ -12,7 +12,7 @@ export interface Action {
 export function requestDigest({ agentId, tool, canonicalPayload }: Action): string {
   // The names are in RFC 8785's order, and JSON.stringify writes well-formed strings as it wants them.
   const text = `{"agent":${JSON.stringify(agentId)},"payload":${canonicalPayload},"tool":${JSON.stringify(tool)}}`;
-  return createHash("sha256").update(text).digest("hex");
+  return hash("sha256", text, "hex");
 }
 
 /**

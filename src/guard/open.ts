@@ -156,8 +156,11 @@ class AssembledGuard implements OpenGuard {
     });
   }
 
-  async #whenOpen(call: GuardCall, ask: (guard: Guard) => Promise<Verdict>): Promise<Verdict> {
-    if (this.#core !== null) return ask(this.#core.guard);
+  #whenOpen(call: GuardCall, ask: (guard: Guard) => Promise<Verdict>): Promise<Verdict> {
+    return this.#core === null ? this.#onceOpen(call, ask) : ask(this.#core.guard);
+  }
+
+  async #onceOpen(call: GuardCall, ask: (guard: Guard) => Promise<Verdict>): Promise<Verdict> {
     using limit = new Limit(this.#settings.clock, call.deadlineAt, call.signal);
     const opened = await limit.within(this.#opening);
     if ("value" in opened) return await ask(opened.value.guard);

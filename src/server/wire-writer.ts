@@ -40,14 +40,18 @@ export class WireWriter {
   #shortAscii(text: string): boolean {
     const start = this.#at;
     this.#varint(text.length);
+    // In locals, which the loop does not have to read again for each character.
+    const bytes = this.#bytes;
+    let at = this.#at;
     for (let index = 0; index < text.length; index++) {
       const unit = text.charCodeAt(index);
       if (unit >= 0x80) {
         this.#at = start;
         return false;
       }
-      this.#bytes[this.#at++] = unit;
+      bytes[at++] = unit;
     }
+    this.#at = at;
     return true;
   }
 

@@ -39,7 +39,12 @@ function authorizeWith({ guard, agentId, timeoutMs, clock, answered }: SidecarRo
     const question = parseRequest(request, agentId);
     const { tool, idempotencyKey } = question;
     const deadlineAt = Math.min(call.deadlineAt - WAY_BACK_MS, startedAt + timeoutMs);
-    const verdict = await guard.decide(question, { deadlineAt, signal: call.signal });
+    const verdict = await guard.decide(question, {
+      deadlineAt,
+      get signal() {
+        return call.signal;
+      },
+    });
     // The echoes are of this caller's question, the nonce too: the service's answer was held against another.
     const answer: Answer = { ...verdict, agentId, tool, idempotencyKey, nonce: request.nonce };
     answered(answer, clock.monotonic() - startedAt);

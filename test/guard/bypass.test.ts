@@ -192,7 +192,7 @@ describe("there is no bypass", () => {
   it("when the grant was revoked, or the service has said no, while the record was written", async () => {
     let meanwhile = nothing;
     const { rig, now } = await start(down, {
-      probeAfterMs: 100,
+      probeAfterMs: 1500,
       wrapJournal: (journal) => delayed(journal, () => meanwhile()),
     });
     await rig.grant();
@@ -202,7 +202,7 @@ describe("there is no bypass", () => {
     await rig.grant({ epoch: 3 });
     meanwhile = async () => {
       now(no);
-      await sleep(150);
+      await sleep(1700);
       await rig.ask({ idempotencyKey: "probe" });
     };
     expect(await rig.ask()).toMatchObject({ decision: "deny", reason: "CIRCUIT_OPEN" });

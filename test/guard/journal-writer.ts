@@ -9,7 +9,7 @@ const [dir = "", bypasses = "0", deniesBefore = "0", ending = "stay"] = process.
 const journal = await openJournal({ dir, agentId, clock: systemClock });
 process.stdout.write(`open ${journal.id}\n`);
 for (let made = 0; made < Number(bypasses); made++) {
-  for (let denied = 0; denied < Number(deniesBefore); denied++) journal.recordDeny(deny());
+  for (let denied = 0; denied < Number(deniesBefore); denied++) journal.recordDeny(() => deny());
   const record = bypass();
   await journal.recordBypass(record).then(
     () => process.stdout.write(`kept ${record.decisionId}\n`),
@@ -18,7 +18,7 @@ for (let made = 0; made < Number(bypasses); made++) {
 }
 if (ending === "deny and end") {
   const record = deny();
-  journal.recordDeny(record);
+  journal.recordDeny(() => record);
   process.stdout.write(`denied ${record.decisionId}\n`);
 }
 process.stdout.write(`counts ${JSON.stringify(journal.counts)}\n`);

@@ -93,9 +93,9 @@ describe("a journal", () => {
     const journal = await open();
     expect(await files()).toEqual([]);
     const records = [deny(), bypass(), deny({ tool: "gmail.send" })] as const;
-    journal.recordDeny(records[0]);
+    journal.recordDeny(() => records[0]);
     await journal.recordBypass(records[1]);
-    journal.recordDeny(records[2]);
+    journal.recordDeny(() => records[2]);
     const entries = await journal.pending(500);
     expect(decisionIds(entries)).toEqual(records.map(({ decisionId }) => decisionId));
     expect(entries.map(({ sequence, journalId }) => [sequence, journalId])).toEqual(
@@ -147,7 +147,7 @@ describe("a journal", () => {
   test("is a row of files, each removed when all its records are acknowledged", async () => {
     const journal = await open();
     const records = Array.from({ length: 1500 }, () => deny());
-    for (const record of records) journal.recordDeny(record);
+    for (const record of records) journal.recordDeny(() => record);
     await journal.recordBypass(bypass());
     const before = (await files()).length;
     expect(before).toBeGreaterThan(3);
@@ -161,13 +161,13 @@ describe("a journal", () => {
 
   test("that is full counts denies instead of keeping them, keeps every bypass, and tells the count when there is room", async () => {
     const journal = await open(20_000);
-    for (let made = 0; made < 100; made++) journal.recordDeny(deny());
+    for (let made = 0; made < 100; made++) journal.recordDeny(() => deny());
     await journal.recordBypass(bypass());
     const { coalescedDenies } = journal.counts;
     expect(coalescedDenies).toBeGreaterThan(30);
     for (let made = 0; made < 20; made++) await journal.recordBypass(bypass());
     // From now on they are only counted.
-    journal.recordDeny(deny());
+    journal.recordDeny(() => deny());
     expect(journal.counts).toEqual({ unsynced: 100 - coalescedDenies + 21, coalescedDenies: coalescedDenies + 1 });
     const kept = await uploadAll(journal);
     expect(kept).toHaveLength(100 - coalescedDenies + 21);
@@ -175,7 +175,7 @@ describe("a journal", () => {
       .map(({ body }) => readBody(body))
       .reduce((sum, record) => sum + ("coalesced" in record ? record.coalesced : 0), 0);
     expect(told).toBe(coalescedDenies);
-    journal.recordDeny(deny());
+    journal.recordDeny(() => deny());
     const [next] = await uploadAll(journal);
     expect(readBody(next?.body ?? Buffer.alloc(0))).toMatchObject({ coalesced: 1 });
     expect(journal.counts.coalescedDenies).toBe(coalescedDenies + 1);
@@ -187,14 +187,14 @@ describe("a journal", () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     onTestFinished(() => void vi.useRealTimers());
     for (let made = 0; made < 20; made++) {
-      journal.recordDeny(deny());
+      journal.recordDeny(() => deny());
       expect(await files()).toEqual([]);
     }
     vi.advanceTimersByTime(50);
     vi.useRealTimers();
     await expect.poll(lines, { timeout: 10_000 }).toBe(20);
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    journal.recordDeny(deny());
+    journal.recordDeny(() => deny());
     await journal.recordBypass(bypass());
     expect(await lines()).toBe(22);
   });
@@ -207,7 +207,7 @@ describe("a journal", () => {
 
   test("does not hold an endless burst of denies in memory", async () => {
     const journal = await open();
-    for (let made = 0; made < 100_000; made++) journal.recordDeny(deny());
+    for (let made = 0; made < 100_000; made++) journal.recordDeny(() => deny());
     const { unsynced, coalescedDenies } = journal.counts;
     expect(unsynced).toBeLessThan(10_000);
     expect(unsynced + coalescedDenies).toBe(100_000);
@@ -216,17 +216,17 @@ describe("a journal", () => {
   test("rejects a bypass that it could not keep exactly, and counts a deny that is no record, and goes on", async () => {
     const journal = await open();
     await expect(journal.recordBypass(bypass({ tool: "x".repeat(257) }))).rejects.toThrow(/exactly/);
-    journal.recordDeny(deny({ decisionId: "none" }));
+    journal.recordDeny(() => deny({ decisionId: "none" }));
     await journal.recordBypass(bypass());
     expect(journal.counts).toEqual({ unsynced: 1, coalescedDenies: 1 });
   });
 
   test("that is closed rejects bypasses, keeps what it was given before, and counts denies", async () => {
     const journal = await open();
-    for (let made = 0; made < 1000; made++) journal.recordDeny(deny());
+    for (let made = 0; made < 1000; made++) journal.recordDeny(() => deny());
     await journal.close();
     await expect(journal.recordBypass(bypass())).rejects.toThrow("closed");
-    journal.recordDeny(deny());
+    journal.recordDeny(() => deny());
     expect(journal.counts.coalescedDenies).toBe(1);
     expect(await journal.pending(500)).toEqual([]);
     await journal.acknowledge([Buffer.alloc(32)]);
@@ -256,7 +256,7 @@ describe("without a directory, a journal", () => {
     const journal = await openJournal({ dir: null, agentId, clock: systemClock, maxBytes: 20_000 });
     opened.push(journal);
     await expect(journal.recordBypass(bypass())).rejects.toThrow("no journal directory");
-    for (let made = 0; made < 100; made++) journal.recordDeny(deny());
+    for (let made = 0; made < 100; made++) journal.recordDeny(() => deny());
     const entries = await uploadAll(journal);
     expect(entries.length + journal.counts.coalescedDenies).toBe(100);
     expect(entries[1]?.previousHash).toEqual(entries[0]?.hash);
@@ -319,6 +319,25 @@ describe("what a dead process left", () => {
     const journal = await open();
     expect(decisionIds(await uploadAll(journal))).toEqual(ids.slice(0, 2));
     expect(journal.problems).toEqual([]);
+    expect(await files()).toEqual([]);
+  });
+
+  test("torn at any byte of its last record gives all before that, and goes on", async () => {
+    const ids = await leaveThree();
+    const path = await pathOf(".log");
+    const content = await readFile(path);
+    const last = content.lastIndexOf("\n", -2) + 1;
+    for (let length = last; length <= content.length; length++) {
+      await writeFile(path, content.subarray(0, length));
+      const journal = await openJournal({ dir, agentId, clock: systemClock });
+      const isWhole = length >= content.length - 1;
+      expect(decisionIds(await uploadAll(journal)), `${length} bytes`).toEqual(isWhole ? ids : ids.slice(0, 2));
+      const next = bypass();
+      await journal.recordBypass(next);
+      expect(decisionIds(await uploadAll(journal))).toEqual([next.decisionId]);
+      expect(journal.problems).toEqual([]);
+      await journal.close();
+    }
     expect(await files()).toEqual([]);
   });
 
@@ -409,7 +428,7 @@ describe("a record that the service will never accept", () => {
       );
     };
     for (let round = 0; round < 20; round++) {
-      journal.recordDeny(deny());
+      journal.recordDeny(() => deny());
       await refuseAll();
     }
     const path = join(dir, agentId, "refused.log");
@@ -454,7 +473,7 @@ describe("on a disk that fails, a journal", () => {
           () => false,
         );
         if (isKept) kept.push(record.decisionId);
-        journal.recordDeny(deny());
+        journal.recordDeny(() => deny());
       }
       expect(kept.length).toBeGreaterThan(10);
       await expect(journal.recordBypass(bypass())).rejects.toThrow("ENOSPC");

@@ -118,7 +118,7 @@ describe("one round", () => {
     const service = new Service();
     service.grants = [await signing.grant(1)];
     const record = bypass();
-    journal.recordDeny(deny());
+    journal.recordDeny(() => deny());
     await journal.recordBypass(record);
     let synced = 0;
     const started = sync(service, { onSynced: () => synced++ });
@@ -150,7 +150,7 @@ describe("one round", () => {
   test("keeps what was not acknowledged, and sends nothing else again", async () => {
     const service = new Service();
     service.skips = (index) => index % 2 === 1;
-    for (let made = 0; made < 9; made++) journal.recordDeny(deny());
+    for (let made = 0; made < 9; made++) journal.recordDeny(() => deny());
     const started = sync(service);
     for (const left of [4, 2, 1, 0]) {
       await started.now();
@@ -243,8 +243,8 @@ describe("one round", () => {
       message: '"'.repeat(512),
       errors: Array.from({ length: 5 }, () => "\\".repeat(200)),
     });
-    for (let made = 0; made < 700; made++) journal.recordDeny({ ...largest, decisionId: randomUUID() });
-    for (let made = 0; made < 600; made++) journal.recordDeny(deny());
+    for (let made = 0; made < 700; made++) journal.recordDeny(() => ({ ...largest, decisionId: randomUUID() }));
+    for (let made = 0; made < 600; made++) journal.recordDeny(() => deny());
     const service = new Service();
     const started = sync(service);
     while (service.recorded.size < 1300) await started.now();
@@ -286,7 +286,7 @@ describe("one round", () => {
 
 describe("by itself", () => {
   test("it syncs soon after its start, again and again, and drains a long journal without being asked", async () => {
-    for (let made = 0; made < 3000; made++) journal.recordDeny(deny());
+    for (let made = 0; made < 3000; made++) journal.recordDeny(() => deny());
     await journal.recordBypass(bypass());
     const service = new Service();
     sync(service, { intervalMs: 50 });
