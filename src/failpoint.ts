@@ -17,7 +17,25 @@ export const FAILPOINTS = [
 /** Where a sealer can be killed. */
 export const SEAL_FAILPOINTS = ["before-seal", "after-seal", "half-published", "publishing"] as const;
 
-export type Failpoint = (typeof FAILPOINTS)[number] | (typeof SEAL_FAILPOINTS)[number];
+/** Where a guard can be killed: around a bypassed action's record, and around its upload. */
+export const GUARD_FAILPOINTS = [
+  "bypass-granted",
+  "journal-writing",
+  "journal-written",
+  "journal-synced",
+  "bypass-recorded",
+  "uploading",
+  "uploaded",
+] as const;
+
+/** Where a service can be killed while a guard uploads. */
+export const SYNC_FAILPOINTS = ["before-sync-commit", "after-sync-commit"] as const;
+
+export type Failpoint =
+  | (typeof FAILPOINTS)[number]
+  | (typeof SEAL_FAILPOINTS)[number]
+  | (typeof GUARD_FAILPOINTS)[number]
+  | (typeof SYNC_FAILPOINTS)[number];
 
 const armed = parse(process.env["DATACRAWL_TEST_FAILPOINT"]);
 

@@ -3,6 +3,7 @@ import type { Breaker, Permit, Result } from "../breaker/breaker.ts";
 import type { GrantClaims } from "../bypass/grant.ts";
 import type { Clock } from "../clock.ts";
 import { isAllow, judge, type Reason } from "../decision.ts";
+import { failpoint } from "../failpoint.ts";
 import { Fault } from "../fault.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
 import { ask, type Asked, type Road } from "./ask.ts";
@@ -118,6 +119,7 @@ class Case {
     using limit = new Limit(clock, deadlineAt, signal);
     const message = `Allowed without the service, by ${excerpt(grant.operator)}'s grant ${grant.grantId}.`;
     const verdict = this.#verdict("CIRCUIT_BYPASS", message);
+    failpoint("bypass-granted");
     const recording = journal.recordBypass({
       ...this.#record(verdict),
       kind: "bypass_allow",
@@ -140,6 +142,7 @@ class Case {
     const still = this.#bypassFor(permit);
     if ("problem" in still || still.grant.grantId !== grant.grantId)
       return this.#deny("CIRCUIT_OPEN", openMessage(permit), { attempts: 0 });
+    failpoint("bypass-recorded");
     return verdict;
   }
 

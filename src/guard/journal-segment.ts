@@ -1,6 +1,7 @@
 import { type FileHandle, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { syncDirectory } from "../durable.ts";
+import { failpoint } from "../failpoint.ts";
 import { hex, type JournalEntry, readSegment } from "./journal-format.ts";
 
 /** A journal is a row of files: each is removed as a whole when the service has all its records, so nothing is rewritten. */
@@ -67,8 +68,13 @@ export class Segment {
     const file = this.#file;
     if (file === null) throw new Error("the journal file is not open for writing");
     try {
+      if (durable) failpoint("journal-writing");
       await writeAt(file, lines, this.#bytes);
-      if (durable) await file.sync();
+      if (durable) {
+        failpoint("journal-written");
+        await file.sync();
+        failpoint("journal-synced");
+      }
     } catch (error) {
       // Frees the space, and keeps whoever reads this file after a crash from a record that nobody was told is kept. Should
       // this fail too, such a record may be uploaded: a claim too many, never one too few.

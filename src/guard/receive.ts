@@ -7,6 +7,7 @@ import type { StoredOrder } from "../bypass/orders.ts";
 import { canonicalJson } from "../canonical-json.ts";
 import type { Micros } from "../clock.ts";
 import { judge } from "../decision.ts";
+import { failpoint } from "../failpoint.ts";
 import { Fault } from "../fault.ts";
 import { readEntry, type StoredRecord } from "./journal-format.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
@@ -156,7 +157,9 @@ async function recordClaims(
   if (fresh.length === 0) return;
   // INVARIANT: a record is acknowledged only after its row is committed. A crash here means that it is sent again, and is
   // known then by its hash.
+  failpoint("before-sync-commit");
   await ports.trail.recordGuardBatch(fresh.map((claim) => entryOf(ports, claim, known, fresh)));
+  failpoint("after-sync-commit");
 }
 
 /** A guard's record as a row. What is suspicious about it is kept and flagged, not refused: it is evidence. */

@@ -3,6 +3,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { CircuitReportSchema, SyncGuardRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { SyncGuardRequest, SyncGuardResponse } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { Clock, Micros } from "../clock.ts";
+import { failpoint } from "../failpoint.ts";
 import type { CircuitCommand } from "./circuit-command.ts";
 import type { GrantKeeper } from "./grants.ts";
 import type { SharedGrants } from "./grants-redis.ts";
@@ -157,7 +158,10 @@ class Loop implements Sync {
     const [first] = entries;
     if (first === undefined || this.#isClosed) return false;
     const records = entries.map(({ sequence, ...entry }) => ({ ...entry, sequence: BigInt(sequence) }));
+    failpoint("uploading");
     const answer = await this.#ask({ journalId: first.journalId, records });
+    // A crash here means that they are sent again, and the service then knows them by their hashes.
+    failpoint("uploaded");
     await journal.acknowledge(answer.recordedHashes, answer.refusedRecords);
     return answer.recordedHashes.length > 0 && journal.counts.unsynced > 0;
   }
