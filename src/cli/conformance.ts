@@ -11,7 +11,7 @@ import type { Directory, HostileServer } from "../conformance/serve.ts";
 import { UsageError } from "../fault.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { untilStopped } from "./process.ts";
-import { outJson, outTable } from "./output.ts";
+import { outJson, outTable, printable } from "./output.ts";
 
 /** `datacrawl conformance serve|list|run`. The kit is loaded by the command that needs it: no other pays for it. */
 export function conformanceCommand(io: Io): Command {
@@ -165,7 +165,8 @@ function trusting(caFile: string): Record<string, string> {
 }
 
 function tell(io: Io, report: Report): void {
-  for (const failure of report.failures) io.out(`FAIL  ${failure.case}  (${failure.level})  ${failure.problem}\n`);
+  for (const failure of report.failures)
+    io.out(`FAIL  ${failure.case}  (${failure.level})  ${printable(failure.problem ?? "")}\n`);
   const rows = report.families.map(({ family, passed, failed }) => [family, String(passed), String(failed)]);
   outTable(io, ["FAMILY", "PASSED", "FAILED"], [...rows, ["all", String(report.passed), String(report.failed)]]);
 }

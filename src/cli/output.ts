@@ -3,8 +3,7 @@ import type { Io } from "./io.ts";
 
 /** One JSON value on stdout. What a terminal would obey is escaped, which to JSON is the same text. */
 export function outJson(io: Io, value: unknown): void {
-  const lines = JSON.stringify(value, null, 2).split("\n");
-  io.out(`${lines.map(printable).join("\n")}\n`);
+  io.out(`${printableLines(JSON.stringify(value, null, 2))}\n`);
 }
 
 /** Rows under headings, in columns as wide as they need. */
@@ -22,14 +21,21 @@ export function outTable(io: Io, headings: readonly string[], rows: readonly (re
 }
 
 /**
- * Text that came from a caller, made harmless for a terminal: control characters (with them all ANSI escapes) and marks that
- * change the direction of writing are shown as escapes.
+ * Text that came from a caller, made harmless for a terminal: control characters (with them all ANSI escapes), marks that change the
+ * direction of writing, and what else nobody sees are shown as escapes.
  */
 export function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (invisible) =>
+    invisible
+      .split("")
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+      .join(""),
   );
+}
+
+/** The same for text of several lines. */
+export function printableLines(text: string): string {
+  return text.split("\n").map(printable).join("\n");
 }
 
 /** The name of an enum's value without its prefix, such as `ACTIVE`; its number if this version does not know it. */

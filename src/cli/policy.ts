@@ -6,6 +6,7 @@ import { type Explanation, inspectPolicies, loadBundle } from "../policy/bundle.
 import { readRuleTests, type RuleTestResult, runRuleTest } from "../policy/rule-test.ts";
 import { formatProblem } from "../policy/yaml.ts";
 import { ExitCode, type Io } from "./io.ts";
+import { outJson, printable, printableLines } from "./output.ts";
 import { addServiceCommands } from "./policy-service.ts";
 
 interface Format {
@@ -62,7 +63,7 @@ async function check(io: Io, dir: string, format: Format): Promise<void> {
   const problems = [...ruleProblems, ...testProblems];
   const rules = bundle?.rules.length ?? 0;
   if (format.json) {
-    printJson(io, {
+    outJson(io, {
       ok: problems.length === 0,
       version: bundle?.version ?? null,
       rules,
@@ -71,8 +72,8 @@ async function check(io: Io, dir: string, format: Format): Promise<void> {
       warnings,
     });
   } else {
-    for (const warning of warnings) io.err(`warning: ${formatProblem(warning)}\n`);
-    for (const problem of problems) io.err(`${formatProblem(problem)}\n`);
+    for (const warning of warnings) io.err(`warning: ${printableLines(formatProblem(warning))}\n`);
+    for (const problem of problems) io.err(`${printableLines(formatProblem(problem))}\n`);
     if (problems.length === 0)
       io.out(`ok: ${rules} rules, ${tests.length} tests, version ${bundle?.version ?? "none"}\n`);
     else io.err(`${problems.length} problems\n`);
@@ -91,12 +92,12 @@ async function test(io: Io, dir: string, format: Format): Promise<void> {
   const deciding = new Set(results.map(({ judgement }) => judgement.ruleId));
   const untested = (bundle?.rules ?? []).map(({ id }) => id).filter((id) => !deciding.has(id));
   if (format.json) {
-    printJson(io, { ok, passed, failed, problems, untested, tests: results.map(testJson) });
+    outJson(io, { ok, passed, failed, problems, untested, tests: results.map(testJson) });
   } else {
-    for (const problem of problems) io.err(`${formatProblem(problem)}\n`);
-    for (const result of results) io.out(testLine(result));
+    for (const problem of problems) io.err(`${printableLines(formatProblem(problem))}\n`);
+    for (const result of results) io.out(printableLines(testLine(result)));
     io.out(`${passed} passed, ${failed} failed\n`);
-    if (untested.length > 0) io.out(`rules that decide no test: ${untested.join(", ")}\n`);
+    if (untested.length > 0) io.out(`rules that decide no test: ${printable(untested.join(", "))}\n`);
   }
   io.exit(ok ? ExitCode.ok : ExitCode.failed);
 }
@@ -120,8 +121,8 @@ async function explain(io: Io, options: ExplainOptions): Promise<void> {
   const bundle = await loadBundle(directory(io, options.policyDir));
   const explanation = bundle.explain({ agentId: options.agent, tool: options.tool, payload });
   const redacted = bundle.redaction.pathsOf(options.tool);
-  if (options.json) printJson(io, { ...explanationJson(explanation), redacted });
-  else io.out(explanationText(explanation, bundle.rules.length, redacted));
+  if (options.json) outJson(io, { ...explanationJson(explanation), redacted });
+  else io.out(printableLines(explanationText(explanation, bundle.rules.length, redacted)));
   io.exit(EXIT_OF[explanation.judgement.decision]);
 }
 
@@ -186,8 +187,4 @@ function explanationText(
 function outcomeText(outcome: Explanation["findings"][number]["outcome"]): string {
   if (outcome === "skipped") return "skipped: it is about other agents";
   return typeof outcome === "boolean" ? String(outcome) : `error: ${outcome.message}`;
-}
-
-function printJson(io: Io, value: object): void {
-  io.out(`${JSON.stringify(value, null, 2)}\n`);
 }

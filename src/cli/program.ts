@@ -3,7 +3,7 @@ import { Command, CommanderError } from "commander";
 import { UsageError } from "../fault.ts";
 import { addExample } from "./examples.ts";
 import { type AdminFlags, ExitCode, type Io, type ProcessIo } from "./io.ts";
-import { printable } from "./output.ts";
+import { printableLines } from "./output.ts";
 
 /** Of package.json, found from src/ as well as from dist/src/. */
 const VERSION = ["../../package.json", "../../../package.json"]
@@ -54,7 +54,7 @@ export async function run(args: readonly string[], processIo: ProcessIo): Promis
       const problems =
         error instanceof UsageError ? error.problems : [error instanceof Error ? error.message : String(error)];
       // They may quote what a caller sent.
-      for (const problem of problems) io.err(`datacrawl: ${problem.split("\n").map(printable).join("\n")}\n`);
+      for (const problem of problems) io.err(`datacrawl: ${printableLines(problem)}\n`);
       io.exit(ExitCode.failed);
     }
   }
@@ -84,6 +84,8 @@ function addAdminOptions(program: Command): void {
 function prepare(command: Command, io: Io, path: string): void {
   addExample(command, path);
   command.configureHelp({ showGlobalOptions: true });
-  command.exitOverride().configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(text) });
+  command
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(printableLines(text)) });
   for (const child of command.commands) prepare(child, io, `${path} ${child.name()}`);
 }

@@ -2,9 +2,10 @@ import { create } from "@bufbuild/protobuf";
 import { type Agent, AgentSchema, AgentState } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { AdminOperations, AgentView } from "../../admin/operations.ts";
+import { AGENT_ID } from "../../authn/credential.ts";
 import { timestampOf } from "../timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
-import { pageLimit } from "./paging.ts";
+import { pageLimit, pageName } from "./paging.ts";
 
 type AgentMethods = Pick<
   AdminMethods,
@@ -19,7 +20,7 @@ export function agentMethods(operations: AdminOperations, bypass: BypassOperatio
       return { agent: agentMessage(agent), key };
     },
     async listAgents({ pageSize, pageToken }) {
-      const { agents, more } = await operations.listAgents(pageToken, pageLimit(pageSize));
+      const { agents, more } = await operations.listAgents(pageName(pageToken, AGENT_ID), pageLimit(pageSize));
       return { agents: agents.map(agentMessage), nextPageToken: more ? (agents.at(-1)?.agentId ?? "") : "" };
     },
     async createAgentKey({ agentId }, { actor }) {

@@ -1,11 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { type Operator, OperatorRole, OperatorSchema } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
-import type { AccountOperations, OperatorView } from "../../admin/accounts.ts";
+import { type AccountOperations, OPERATOR_NAME, type OperatorView } from "../../admin/accounts.ts";
 import type { Role } from "../../admin/caller.ts";
 import { invalid } from "../../admin/checks.ts";
 import { timestampOf } from "../timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
-import { pageLimit } from "./paging.ts";
+import { pageLimit, pageName } from "./paging.ts";
 
 type OperatorMethods = Pick<
   AdminMethods,
@@ -24,7 +24,7 @@ export function operatorMethods(accounts: AccountOperations): OperatorMethods {
       return { operator: operatorMessage(await accounts.create(name, roleOf(role), password, actor)) };
     },
     async listOperators({ pageSize, pageToken }) {
-      const { operators, more } = await accounts.list(pageToken, pageLimit(pageSize));
+      const { operators, more } = await accounts.list(pageName(pageToken, OPERATOR_NAME), pageLimit(pageSize));
       return { operators: operators.map(operatorMessage), nextPageToken: more ? (operators.at(-1)?.name ?? "") : "" };
     },
     async removeOperator({ name }, { actor }) {

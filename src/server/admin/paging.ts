@@ -11,6 +11,12 @@ export function pageLimit(pageSize: number): number {
   throw new Fault("FIELD_INVALID", `page_size must be 1 to ${MAX_PAGE}, is ${pageSize}.`, { field: "page_size" });
 }
 
+/** A page token that is a name, of this form. @throws Fault FIELD_INVALID */
+export function pageName(pageToken: string, form: RegExp): string {
+  if (pageToken === "" || form.test(pageToken)) return pageToken;
+  throw new Fault("FIELD_INVALID", "page_token must be a next_page_token.", { field: "page_token" });
+}
+
 /** A page token that is a time. @throws Fault FIELD_INVALID */
 export function pageTime(pageToken: string): Micros | null {
   if (pageToken === "") return null;

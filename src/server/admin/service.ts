@@ -45,6 +45,7 @@ import { policyMethods } from "./policies.ts";
 import { proofMethods } from "./proofs.ts";
 import { retentionMethods } from "./retention.ts";
 import { type SessionMethods, sessionMethods } from "./sessions.ts";
+import { refuseNul } from "./text.ts";
 import { webhookMethods } from "./webhooks.ts";
 import { reviewMethods } from "./reviews.ts";
 import { verificationMethods } from "./verification.ts";
@@ -186,6 +187,7 @@ async function admit<Request extends object>(
   const request = read();
   tell({ subject: subjectOf(request) });
   checkAccess(name, caller, admin.now());
+  refuseNul(AdminService.method[name].input, request);
   return { caller, request };
 }
 
@@ -194,7 +196,9 @@ function sessionRpc(method: DescMethodUnary, methods: SessionMethods, admin: Adm
   const name = method.localName as keyof SessionMethods;
   return recorded(method, admin, door, async (read, context, tell) => {
     refuseCrossSite(context, door);
-    return await methods[name](read() as never, { context, tell });
+    const request = read();
+    refuseNul(method.input, request);
+    return await methods[name](request as never, { context, tell });
   });
 }
 

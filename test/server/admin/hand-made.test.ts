@@ -1,0 +1,89 @@
+import { ScalarType } from "@bufbuild/protobuf";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { ACCESS, type AdminMethod } from "../../../src/server/admin/access.ts";
+import { addOperator, call, cookieOf, type House, openHouse, type Reply, reasonOf, signIn } from "./house.ts";
+
+let house: House;
+let cookie: string;
+beforeAll(async () => {
+  house = await openHouse();
+  await addOperator(house, "alice", "operator");
+  cookie = cookieOf(await signIn(house.url, "alice"));
+});
+afterAll(() => house.close());
+
+const methods = Object.values(AdminService.method).filter(({ methodKind }) => methodKind === "unary");
+const adminCall = (name: string, request: object): Promise<Reply> =>
+  call(house.url, `AdminService/${name}`, request, { cookie });
+const refusal = (reply: Reply) => ({ status: reply.status, reason: reasonOf(reply) });
+
+const lastEvent = async (): Promise<unknown> => {
+  const [row] = await house.store.database.query<{ actor: string; detail: string }>(
+    "SELECT actor, detail FROM audit_events ORDER BY event_id DESC LIMIT 1",
+  );
+  const { method, outcome } = JSON.parse(row?.detail ?? "{}") as Record<string, unknown>;
+  return { actor: row?.actor, method, outcome };
+};
+
+/** For each field of text, also of messages in messages: a request in which it alone is given, and holds NUL. */
+function poisoned(fields: (typeof methods)[number]["input"]["fields"], path: string): [string, object][] {
+  return fields.flatMap((field): [string, object][] => {
+    const { localName, name, message } = field;
+    const named = path + name;
+    if (message !== undefined && !message.typeName.startsWith("google.")) {
+      const below = poisoned(message.fields, `${named}.`);
+      const isList = field.fieldKind === "list";
+      return below.map(([at, value]) => [isList ? named : at, { [localName]: isList ? [value] : value }]);
+    }
+    if (field.fieldKind === "scalar" && field.scalar === ScalarType.STRING) return [[named, { [localName]: "a\0b" }]];
+    if (field.fieldKind === "list" && field.listKind === "scalar") return [[named, { [localName]: ["a", "a\0b"] }]];
+    return [];
+  });
+}
+
+const POISONED = methods.flatMap((method) =>
+  poisoned(method.input.fields, "").map(([field, request]) => [method, field, request] as const),
+);
+
+test("there is much to poison", () => {
+  expect(POISONED.length).toBeGreaterThan(60);
+});
+
+test.each(POISONED)("$name refuses NUL, and says where: %s", async ({ name, localName }, field, request) => {
+  const reply = await adminCall(name, request);
+  const isAllowed = ACCESS[localName as AdminMethod].role !== null;
+  const reason = isAllowed ? "FIELD_INVALID" : "NOT_PERMITTED";
+  expect(refusal(reply)).toEqual({ status: isAllowed ? 400 : 403, reason });
+  if (isAllowed) expect(reply.body["message"]).toBe(`${field} must be text without NUL.`);
+  expect(await lastEvent()).toEqual({ actor: "operator:alice", method: `AdminService.${name}`, outcome: reason });
+});
+
+test("a payload with NUL is tried no more than it would be decided", async () => {
+  for (const payload of [{ a: ["\0"] }, { "\0": 1 }]) {
+    const reply = await adminCall("TestPolicy", { agentId: "a", tool: "t", payload });
+    expect(refusal(reply)).toEqual({ status: 400, reason: "FIELD_INVALID" });
+  }
+});
+
+test("a sign-in with NUL is refused, and makes no session", async () => {
+  for (const further of [{ name: "al\0ice" }, { password: "correct horse\0" }, { totpCode: "\0" }]) {
+    const reply = await signIn(house.url, "alice", further);
+    expect(refusal(reply)).toEqual({ status: 400, reason: "FIELD_INVALID" });
+    expect(reply.headers.getSetCookie()).toEqual([]);
+  }
+});
+
+const PAGED = methods.filter(({ input }) => input.fields.some(({ name }) => name === "page_token"));
+
+test.each(PAGED)("$name takes no page token and no page size that somebody made up", async ({ name }) => {
+  const tokens = ["-1", "1E9", "' OR 1=1 --", "\u001b[2J", "Zz", "9".repeat(400), "../..", "=", "\u202e", "é"];
+  for (const pageToken of tokens) {
+    expect([pageToken, refusal(await adminCall(name, { pageToken }))]).toEqual([
+      pageToken,
+      { status: 400, reason: "FIELD_INVALID" },
+    ]);
+  }
+  for (const pageSize of [-1, 1001, 2 ** 31 - 1])
+    expect(refusal(await adminCall(name, { pageSize }))).toEqual({ status: 400, reason: "FIELD_INVALID" });
+});
