@@ -1,4 +1,4 @@
-import { checkpointLine, epochLine, gapLine, headerLine, rowLine, type SealedRow } from "../audit/export-lines.ts";
+import { checkpointLine, epochLine, gapLine, headerLine } from "../audit/export-lines.ts";
 import type { Stream } from "../audit/leaf.ts";
 import { type NodeReader, subtreesOf, type TreeNode } from "../audit/merkle.ts";
 import type { Micros } from "../clock.ts";
@@ -18,6 +18,14 @@ export interface SealPlace {
   readonly stream: Stream;
   readonly rowId: string;
   readonly recordedAt: Micros;
+}
+
+/** A row's line, and what is to be known of it. */
+export interface RowLine {
+  readonly seq: number;
+  readonly stream: Stream;
+  readonly line: string;
+  readonly payload: boolean;
 }
 
 /** Where a part begins: the tree of `epoch` under its checkpoint of `size` leaves has been told up to before leaf `at`. */
@@ -47,8 +55,8 @@ export interface ExportPorts {
     checkpointAfterEpoch(epoch: number): Promise<StoredCheckpoint | null>;
     /** Of the leaves of `epoch` from `at` to before `size`, those of rows of the time, in order; at most `limit`. */
     places(range: ExportRange, leaves: Omit<Position, "told">, limit: number): Promise<SealPlace[]>;
-    /** The rows at these places; without those that are not there any more. */
-    rows(places: readonly SealPlace[], payloads: boolean): Promise<SealedRow[]>;
+    /** The rows at these places of `epoch`, in order; without those that are not there any more. */
+    rows(epoch: number, places: readonly SealPlace[], payloads: boolean): Promise<RowLine[]>;
     /** Checkpoints of `epoch` with more than `after` leaves and at most `upTo`. */
     checkpoints(epoch: number, after: number, upTo: number): Promise<StoredCheckpoint[]>;
     nodes(epoch: number): NodeReader;
@@ -56,7 +64,7 @@ export interface ExportPorts {
 }
 
 /** Rows in one part: some megabytes, which is what an export needs of memory. */
-const ROWS = 4000;
+const ROWS = 2000;
 /** A checkpoint is told after so many leaves, if there is one: each costs a line and its reader a signature. */
 const CHECKPOINT_EVERY = 500;
 const NO_ROWS = { decisions: 0, events: 0, payloads: 0, missing: 0, reached: 0 } as const;
@@ -91,7 +99,7 @@ export class ExportOperations {
     let position: Position = { epoch, size, at: 0, told: 0 };
     while (position.at < size) {
       const places = await trail.places(range, position, ROWS);
-      const rows = await trail.rows(places, range.payloads);
+      const rows = await trail.rows(position.epoch, places, range.payloads);
       const last = places.at(-1);
       const end = places.length < ROWS || last === undefined ? size : last.seq + 1;
       const { lines, told } = await this.#lines(position, rows, end);
@@ -103,7 +111,7 @@ export class ExportOperations {
   /** Rows, what is between them, and checkpoints, up to before leaf `end`. */
   async #lines(
     { epoch, size, at: start, told: toldBefore }: Position,
-    rows: readonly SealedRow[],
+    rows: readonly RowLine[],
     end: number,
   ): Promise<{ lines: string; told: number }> {
     const { trail } = this.#ports;
@@ -124,7 +132,7 @@ export class ExportOperations {
       if (gap.from < gap.end) mayTell(gap.end);
       const row = rows[index];
       if (row === undefined) break;
-      lines.push(rowLine(row));
+      lines.push(row.line);
       mayTell(row.seq + 1);
     }
     return { lines: lines.join(""), told };
@@ -138,7 +146,7 @@ interface Gap {
 }
 
 /** What is before each row, and after the last; most are empty. */
-function gapsOf(start: number, rows: readonly SealedRow[], end: number): Gap[] {
+function gapsOf(start: number, rows: readonly RowLine[], end: number): Gap[] {
   const before = rows.map(({ seq }, index) => ({
     from: index === 0 ? start : (rows[index - 1]?.seq ?? 0) + 1,
     end: seq,
@@ -155,8 +163,8 @@ async function readGaps(gaps: readonly Gap[], read: NodeReader): Promise<Uint8Ar
   return subtrees.map(({ length }) => hashes.slice(at, (at += length)));
 }
 
-function totalsOf(rows: readonly SealedRow[]): { decisions: number; events: number; payloads: number } {
+function totalsOf(rows: readonly RowLine[]): { decisions: number; events: number; payloads: number } {
   const decisions = rows.filter(({ stream }) => stream === "decisions").length;
-  const payloads = rows.filter((row) => row.stream === "decisions" && row.payload !== null).length;
+  const payloads = rows.filter(({ payload }) => payload).length;
   return { decisions, events: rows.length - decisions, payloads };
 }

@@ -63,15 +63,25 @@ export function hashBinaryRow(stream: Stream, fields: BinaryFields, first: numbe
   return sha256(scratch.subarray(0, at));
 }
 
-/** The 36 characters of a UUID. */
-export function uuidText(bytes: Uint8Array): string {
-  const hex = Buffer.from(bytes).toString("hex");
+/** The 36 characters of the UUID whose 16 bytes begin at `start`. */
+export function uuidAt(bytes: Buffer, start: number): string {
+  const hex = bytes.toString("hex", start, start + 16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-/** A timestamptz as microseconds since 1970. */
-export function microsOf(bytes: Buffer): number {
-  return Number(bytes.readBigInt64BE(0) + POSTGRES_EPOCH);
+/** The timestamptz whose 8 bytes begin at `start`, as microseconds since 1970. */
+export function microsAt(bytes: Buffer, start: number): bigint {
+  return bytes.readBigInt64BE(start) + POSTGRES_EPOCH;
+}
+
+export function isNull({ lengths }: BinaryFields, index: number): boolean {
+  return (lengths[index] ?? -1) < 0;
+}
+
+/** Where a field begins. @throws TypeError if it is NULL, or none was sent */
+export function startOf(fields: BinaryFields, index: number): number {
+  if (isNull(fields, index)) throw new TypeError(`the database sent no field ${index}`);
+  return fields.starts[index] as number;
 }
 
 function kindsOf<Row>(columns: readonly Column<Row>[]): ColumnKind[] {

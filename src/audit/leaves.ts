@@ -1,4 +1,4 @@
-import { uuidText } from "./binary-row.ts";
+import { uuidAt } from "./binary-row.ts";
 
 const HASH_BYTES = 32;
 const ID_BYTES = 16;
@@ -46,7 +46,6 @@ export class Leaves {
 
   idAt(seq: number): string | null {
     if (!this.has(seq)) return null;
-    const at = (seq - this.from) * ID_BYTES;
-    return uuidText(this.#ids.subarray(at, at + ID_BYTES));
+    return uuidAt(this.#ids, (seq - this.from) * ID_BYTES);
   }
 }

@@ -1,4 +1,4 @@
-import { type BinaryFields, hashBinaryRow, microsOf, uuidText } from "./binary-row.ts";
+import { type BinaryFields, hashBinaryRow, isNull, microsAt, startOf, uuidAt } from "./binary-row.ts";
 import type { Finding } from "./findings.ts";
 import { type Stream, STREAM, rowLeaf } from "./leaf.ts";
 import { Leaves } from "./leaves.ts";
@@ -108,8 +108,7 @@ async function readLeaves(ports: SegmentPorts, epoch: number, from: number, to: 
       const report = reporterOf(ports, stream, epoch, fields);
       checkRow(stream, fields, ports.isRetired, report);
       if (leaves.has(seq)) return report("seal_repeated", "another row has the same place");
-      const { bytes, starts } = fields;
-      leaves.set(seq, bytes, starts[SEALED_FIELDS.leafHash] as number, starts[SEALED_FIELDS.id] as number);
+      leaves.set(seq, fields.bytes, startOf(fields, SEALED_FIELDS.leafHash), startOf(fields, SEALED_FIELDS.id));
     });
   }
   for (let seq = from; seq < to; seq++) {
@@ -124,17 +123,17 @@ type Report = (check: Finding["check"], detail: string) => void;
 /** What is wrong with a row is rare, so its names are only made then. */
 function reporterOf(ports: SegmentPorts, stream: Stream, epoch: number, fields: BinaryFields): Report {
   return (check, detail) => {
-    const id = uuidText(bytesOf(fields, SEALED_FIELDS.id));
-    const recordedAt = microsOf(bytesOf(fields, SEALED_FIELDS.recordedAt));
+    const id = uuidAt(fields.bytes, startOf(fields, SEALED_FIELDS.id));
+    const recordedAt = recordedAtOf(fields);
     ports.report({ check, stream, id, recordedAt, epoch, seq: seqOf(fields), detail });
   };
 }
 
 function checkRow(stream: Stream, fields: BinaryFields, isRetired: SegmentPorts["isRetired"], report: Report): void {
-  const { storedHash, leafHash, payloadDigest, row, recordedAt } = SEALED_FIELDS;
+  const { storedHash, leafHash, payloadDigest, row } = SEALED_FIELDS;
   if (fields.lengths[leafHash] !== HASH_BYTES) report("leaf", "the seal's hash has not 32 bytes");
   if (isNull(fields, storedHash)) {
-    if (!isRetired(microsOf(bytesOf(fields, recordedAt)))) report("row_missing", "the row that was sealed is gone");
+    if (!isRetired(recordedAtOf(fields))) report("row_missing", "the row that was sealed is gone");
     return;
   }
   if (!holds(fields, storedHash, hashBinaryRow(stream, fields, row)))
@@ -222,11 +221,11 @@ function keyOf({ level, index }: TreeNode): string {
 }
 
 function seqOf(fields: BinaryFields): number {
-  return Number(bytesOf(fields, SEALED_FIELDS.seq).readBigInt64BE(0));
+  return Number(fields.bytes.readBigInt64BE(startOf(fields, SEALED_FIELDS.seq)));
 }
 
-function isNull({ lengths }: BinaryFields, index: number): boolean {
-  return (lengths[index] ?? -1) < 0;
+function recordedAtOf(fields: BinaryFields): number {
+  return Number(microsAt(fields.bytes, startOf(fields, SEALED_FIELDS.recordedAt)));
 }
 
 /** Whether a field is exactly these bytes. (For 32 of them a loop is faster than a call out of JavaScript.) */
@@ -238,7 +237,6 @@ function holds({ bytes, starts, lengths }: BinaryFields, index: number, expected
 }
 
 function bytesOf(fields: BinaryFields, index: number): Buffer {
-  const start = fields.starts[index] as number;
-  if (isNull(fields, index)) throw new TypeError(`the database sent no field ${index}`);
+  const start = startOf(fields, index);
   return fields.bytes.subarray(start, start + (fields.lengths[index] as number));
 }

@@ -1,10 +1,10 @@
-import type { ExportRange, SealPlace } from "../admin/export.ts";
+import type { ExportRange, RowLine, SealPlace } from "../admin/export.ts";
 import type { StoredCheckpoint } from "../admin/proofs.ts";
-import type { SealedRow } from "../audit/export-lines.ts";
-import type { KeptPayload } from "../audit/proof.ts";
-import { type Column, DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "../audit/record.ts";
-import { STREAM } from "../audit/leaf.ts";
-import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
+import { isNull, startOf } from "../audit/binary-row.ts";
+import { EXPORTED_FIELDS, rowLine } from "../audit/export-lines.ts";
+import { type Column, DECISION_COLUMNS, EVENT_COLUMNS } from "../audit/record.ts";
+import { type Stream, STREAM } from "../audit/leaf.ts";
+import { type Database, microsOf, timestampOf } from "./database.ts";
 import { SqlTreeReader } from "./proofs.ts";
 
 /** A part of an export is read in a few statements; nobody waits for them. */
@@ -52,50 +52,22 @@ export class SqlExportReader extends SqlTreeReader {
     });
   }
 
-  async rows(places: readonly SealPlace[], payloads: boolean): Promise<SealedRow[]> {
-    const decisions = await this.#rowsOf(places, "decisions", payloads ? DECISIONS_WITH_PAYLOADS : DECISIONS);
-    const events = await this.#rowsOf(places, "events", EVENTS);
-    const rows: SealedRow[] = [
-      ...decisions.map((found): SealedRow => {
-        const row = rowOf<DecisionRow>(DECISION_COLUMNS, found);
-        return {
-          stream: "decisions",
-          seq: Number(found["seq"]),
-          hash: found["hash"] as Uint8Array,
-          row,
-          payload: payloadOf(found),
-        };
-      }),
-      ...events.map((found): SealedRow => {
-        const row = rowOf<EventRow>(EVENT_COLUMNS, found);
-        return { stream: "events", seq: Number(found["seq"]), hash: found["hash"] as Uint8Array, row };
-      }),
-    ];
+  async rows(epoch: number, places: readonly SealPlace[], payloads: boolean): Promise<RowLine[]> {
+    const rows: RowLine[] = [];
+    for (const stream of Object.keys(STREAM) as Stream[]) {
+      if (!places.some((place) => place.stream === stream)) continue;
+      await this.#database.copy(rowsAt(stream, epoch, places, payloads), (fields) => {
+        const seq = Number(fields.bytes.readBigInt64BE(startOf(fields, EXPORTED_FIELDS.seq)));
+        rows.push({ seq, stream, line: rowLine(stream, fields), payload: !isNull(fields, EXPORTED_FIELDS.salt) });
+      });
+    }
     return rows.sort((left, right) => left.seq - right.seq);
   }
 
-  async #rowsOf(places: readonly SealPlace[], stream: SealPlace["stream"], text: string): Promise<Found[]> {
-    const wanted = places.filter((place) => place.stream === stream);
-    if (wanted.length === 0) return [];
-    const times = wanted.map(({ recordedAt }) => recordedAt);
-    return await this.#query<Found>(null, text, [
-      arrayLiteral(wanted.map(({ rowId }) => rowId)),
-      arrayLiteral(times),
-      arrayLiteral(wanted.map(({ seq }) => seq)),
-      String(times.reduce((least, time) => Math.min(least, time))),
-      String(times.reduce((most, time) => Math.max(most, time))),
-    ]);
-  }
-
-  async #query<Row>(name: string | null, text: string, params: Parameters<Database["query"]>[1]): Promise<Row[]> {
-    return await this.#database.query<Row>(text, params, {
-      ...(name === null ? {} : { name }),
-      timeoutMs: TIMEOUT_MS,
-    });
+  async #query<Row>(name: string, text: string, params: Parameters<Database["query"]>[1]): Promise<Row[]> {
+    return await this.#database.query<Row>(text, params, { name, timeoutMs: TIMEOUT_MS });
   }
 }
-
-type Found = Readonly<Record<string, unknown>>;
 
 interface CheckpointRow {
   readonly epoch: number;
@@ -116,38 +88,39 @@ WHERE s.epoch = $1::int AND s.seq >= $2::bigint AND s.seq < $3::bigint
   AND s.recorded_at >= ${timestampOf("$4::bigint")} AND s.recorded_at < ${timestampOf("$5::bigint")}
 ORDER BY s.seq LIMIT $6::int`;
 
-/** Times also as constants of the statement, so that partitions of other months are left out when it is planned. */
-function rowsAt(table: string, id: string, columns: readonly Column<never>[], more = "", join = ""): string {
-  const names = columns.map(({ name, kind }) =>
-    kind === "micros" ? `${microsOf(`r.${name}`)} AS ${name}` : `r.${name}`,
-  );
+const TABLE = {
+  decisions: { name: "audit_decisions", id: "decision_id", columns: namesOf(DECISION_COLUMNS) },
+  events: { name: "audit_events", id: "event_id", columns: namesOf(EVENT_COLUMNS) },
+} as const;
+
+/**
+ * The rows of `places`, which are all that are sealed between the first and the last of them and are of their time. Times also
+ * as constants, so that partitions of other months are left out. (COPY takes no parameters: all of these are numbers of ours.)
+ */
+function rowsAt(stream: Stream, epoch: number, places: readonly SealPlace[], payloads: boolean): string {
+  const { name, id, columns } = TABLE[stream];
+  const times = places.map(({ recordedAt }) => recordedAt);
+  const [first, last] = [Math.min(...times), Math.max(...times)].map((at) => timestampOf(String(at)));
+  const [salt, canonical, join] =
+    payloads && stream === "decisions"
+      ? [
+          "k.salt",
+          "k.canonical",
+          `LEFT JOIN audit_payloads k ON k.decision_id = r.decision_id AND k.recorded_at = r.recorded_at
+  AND k.recorded_at >= ${first} AND k.recorded_at <= ${last}`,
+        ]
+      : ["NULL::bytea", "NULL::text", ""];
   return `
-SELECT p.seq::text, ${names.join(", ")}, r.hash${more}
-FROM unnest($1::text::uuid[], $2::text::bigint[], $3::text::bigint[]) AS p(row_id, recorded_at, seq)
-JOIN ${table} r ON r.${id} = p.row_id AND r.recorded_at = ${timestampOf("p.recorded_at")}
-  AND r.recorded_at >= ${timestampOf("$4::bigint")} AND r.recorded_at <= ${timestampOf("$5::bigint")}${join}`;
+SELECT s.seq, r.hash, ${salt}, ${canonical}, ${columns}
+FROM audit_seals s
+JOIN ${name} r ON r.${id} = s.row_id AND r.recorded_at = s.recorded_at AND r.recorded_at >= ${first} AND r.recorded_at <= ${last}
+${join}
+WHERE s.epoch = ${epoch} AND s.seq >= ${places[0]?.seq ?? 0} AND s.seq <= ${places.at(-1)?.seq ?? -1}
+  AND s.stream = ${STREAM[stream]} AND s.recorded_at >= ${first} AND s.recorded_at <= ${last} ORDER BY s.seq`;
 }
 
-const DECISIONS = rowsAt("audit_decisions", "decision_id", DECISION_COLUMNS);
-const DECISIONS_WITH_PAYLOADS = rowsAt(
-  "audit_decisions",
-  "decision_id",
-  DECISION_COLUMNS,
-  ", k.salt, k.canonical",
-  "\nLEFT JOIN audit_payloads k ON k.decision_id = r.decision_id AND k.recorded_at = r.recorded_at",
-);
-const EVENTS = rowsAt("audit_events", "event_id", EVENT_COLUMNS);
-
-function rowOf<Row>(columns: readonly Column<Row>[], found: Found): Row {
-  const values = columns.map(({ name, field, kind }) => {
-    const value = found[name];
-    return [field, value !== null && (kind === "micros" || kind === "int") ? Number(value) : value];
-  });
-  return Object.fromEntries(values) as Row;
-}
-
-function payloadOf({ salt, canonical }: Found): KeptPayload | null {
-  return salt === undefined || salt === null ? null : { salt: salt as Uint8Array, canonical: canonical as string };
+function namesOf<Row>(columns: readonly Column<Row>[]): string {
+  return columns.map(({ name }) => `r.${name}`).join(", ");
 }
 
 function checkpointOf({ epoch, size, signed_note }: CheckpointRow): StoredCheckpoint {

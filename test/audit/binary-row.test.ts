@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type BinaryFields, hashBinaryRow, microsOf, uuidText } from "../../src/audit/binary-row.ts";
+import { type BinaryFields, hashBinaryRow, microsAt, uuidAt } from "../../src/audit/binary-row.ts";
+import { rowLine } from "../../src/audit/export-lines.ts";
 import { hashDecision, hashEvent } from "../../src/audit/hash.ts";
 import {
   type Column,
@@ -10,6 +11,7 @@ import {
   type EventRow,
 } from "../../src/audit/record.ts";
 import { CopyRows } from "../../src/store/copy.ts";
+import { sampleLine } from "./proof-samples.ts";
 
 const POSTGRES_EPOCH = 946_684_800_000_000n;
 const HEADER = Buffer.concat([Buffer.from("PGCOPY\n\xff\r\n\0", "latin1"), Buffer.alloc(8)]);
@@ -83,11 +85,35 @@ describe("rows as COPY sends them", () => {
     },
   );
 
+  test.each([["decisions", DECISION_COLUMNS] as const, ["events", EVENT_COLUMNS] as const])(
+    "of %s become the lines of an export that their JSON is",
+    (stream, columns) => {
+      const row = rows<DecisionRow & EventRow>(columns);
+      const payload =
+        stream === "events" ? fc.constant(null) : fc.option(fc.record({ salt: KIND.bytes, canonical: KIND.text }));
+      fc.assert(
+        fc.property(row, payload, fc.nat(), KIND.bytes, (written, kept, seq, hash) => {
+          const lines: string[] = [];
+          const copy = new CopyRows((fields) => lines.push(rowLine(stream, fields)));
+          const sent = [
+            fieldOf("int", seq),
+            Buffer.from(hash),
+            fieldOf("bytes", kept?.salt ?? null),
+            fieldOf("text", kept?.canonical ?? null),
+            ...columns.map(({ field, kind }) => fieldOf(kind, written[field as never])),
+          ];
+          copy.take(Buffer.concat([HEADER, rowOf(sent), TRAILER]));
+          expect(lines).toEqual([sampleLine({ seq, hash, stream, row: written, payload: kept })]);
+        }),
+      );
+    },
+  );
+
   test("have times and ids that can be told", () => {
     fc.assert(
       fc.property(KIND.micros, KIND.uuid, (at, id) => {
-        expect(microsOf(fieldOf("micros", at) as Buffer)).toBe(at);
-        expect(uuidText(fieldOf("uuid", id) as Buffer)).toBe(id);
+        expect(microsAt(fieldOf("micros", at) as Buffer, 0)).toBe(BigInt(at));
+        expect(uuidAt(fieldOf("uuid", id) as Buffer, 0)).toBe(id);
       }),
     );
   });

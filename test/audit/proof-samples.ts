@@ -5,8 +5,9 @@ import { digestPayload, hashDecision, hashEvent } from "../../src/audit/hash.ts"
 import { rowLeaf } from "../../src/audit/leaf.ts";
 import { CompactRange, consistencyProof, inclusionProof, type NodeReader, subtreesOf } from "../../src/audit/merkle.ts";
 import { formatVkey, noteKey, type NoteSigner, signNote } from "../../src/audit/note.ts";
-import { formatConsistencyProof, formatDecisionProof, type KeptPayload } from "../../src/audit/proof.ts";
-import type { DecisionRow, EventRow } from "../../src/audit/record.ts";
+import { formatConsistencyProof, formatDecisionProof, type KeptPayload, payloadToJson } from "../../src/audit/proof.ts";
+import { DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "../../src/audit/record.ts";
+import { rowToJson, toHex } from "../../src/audit/row-json.ts";
 
 /** A trail made up for tests and worked examples: the same bytes each time. */
 
@@ -23,7 +24,24 @@ export function sampleSigner(label: string, logId = "0193a1b2c3d47e5f8a9b0c1d2e3
   return { key: noteKey(originOf(logId), Buffer.from(x as string, "base64url")), privateKey };
 }
 
-export type Sample = lines.SealedRow;
+/** A row of the trail with its place in the tree. */
+export type Sample = { readonly seq: number; readonly hash: Uint8Array } & (
+  | { readonly stream: "decisions"; readonly row: DecisionRow; readonly payload: KeptPayload | null }
+  | { readonly stream: "events"; readonly row: EventRow }
+);
+
+/** A row's line of an export, by way of its JSON. */
+export function sampleLine(sealed: Sample): string {
+  const { seq, hash } = sealed;
+  const row =
+    sealed.stream === "events"
+      ? { event: rowToJson(EVENT_COLUMNS, sealed.row) }
+      : {
+          decision: rowToJson(DECISION_COLUMNS, sealed.row),
+          ...(sealed.payload === null ? {} : { payload: payloadToJson(sealed.payload) }),
+        };
+  return `${JSON.stringify({ seq, hash: toHex(hash), ...row })}\n`;
+}
 
 export function sampleTrail(count: number, tool = "stripe.refund"): Sample[] {
   return Array.from({ length: count }, (_, seq) => (seq % 4 === 3 ? sampleEvent(seq) : sampleDecision(seq, tool)));
@@ -103,7 +121,7 @@ export async function sampleExport(
     if (!chosen(sealed.seq)) continue;
     await takeGap(at, sealed.seq);
     at = sealed.seq + 1;
-    out.push(lines.rowLine(sealed));
+    out.push(sampleLine(sealed));
     totals[sealed.stream]++;
     if (sealed.stream === "decisions" && sealed.payload !== null) totals.payloads++;
     if (sizes.includes(at)) out.push(lines.checkpointLine(noteAt(at)));
