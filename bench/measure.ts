@@ -52,6 +52,7 @@ export async function measure(
     for (const peer of scenario.peers) {
       const measureMs = round === 0 ? pace.firstRoundMs : pace.measureMs;
       const settings = { ...scenario, ...pace, ...keysOfRound(peer, round), measureMs };
+      await using _ = await peer.beside?.();
       const result = await load(peer, settings);
       progress(`${scenario.name}, round ${round} of ${pace.rounds}: ${peer.name} ${brief(result)}`);
       if (round > 0) measurements.push({ scenario: scenario.name, peer: peer.name, round, result });

@@ -20,7 +20,7 @@ export interface Results {
 export interface Figure {
   readonly name: string;
   readonly value: number;
-  readonly unit: "×" | "MiB" | "s" | "ms" | "µs";
+  readonly unit: "×" | "MiB" | "s" | "ms" | "µs" | "/s" | "bytes";
   /** What is aimed at; null: only told. */
   readonly target: { readonly atMost: number } | { readonly atLeast: number } | null;
 }
@@ -106,7 +106,7 @@ function figureCells(figure: Figure): string[] {
   const met = isMet(figure);
   return [
     name,
-    `${value.toFixed(unit === "MiB" ? 0 : 2)} ${unit}`,
+    `${value.toFixed(unit === "MiB" || unit === "/s" || unit === "bytes" ? 0 : 2)} ${unit}`,
     aim,
     met === null ? "" : met ? "met" : "**missed**",
   ];
@@ -154,7 +154,7 @@ export function medianRatio(
 }
 
 /** A Markdown table with its columns aligned, so that it can be read as plain text too. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
   const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`;
   return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)];

@@ -16,7 +16,7 @@ export interface Datacrawl {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-interface Stores {
+export interface Stores {
   readonly postgres: Postgres;
   readonly redis: Redis;
 }

@@ -11,6 +11,8 @@ export interface Peer {
   readonly expected: Expectation;
   /** Its processes' ids by role; what is measured is each with its descendants. */
   readonly processes: { readonly service: number } & Readonly<Record<string, number>>;
+  /** Begins what goes on beside it while it is loaded. */
+  readonly beside?: () => Promise<AsyncDisposable>;
 }
 
 /** A request message in which only the idempotency key changes. */
