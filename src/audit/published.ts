@@ -21,6 +21,11 @@ export interface UnverifiedCheckpoint extends PublishedCheckpoint {
   readonly origin: string;
 }
 
+/** A file in a checkpoint's place that holds none, or another. */
+export interface Unreadable {
+  readonly unreadable: string;
+}
+
 /**
  * Checkpoints outside the database, in a directory that replicas share: what the database said once, it must go on saying. Each
  * is a file that never changes, `<epoch>/000/000/012/345/678` for the size 12345678; `latest` is a copy of the newest, for
@@ -40,8 +45,8 @@ export class CheckpointDirectory {
     return await newestBelow(this.path, DEPTH);
   }
 
-  /** Every checkpoint, by epoch and size. @throws as {@link CheckpointDirectory.latest} */
-  async *all(): AsyncGenerator<UnverifiedCheckpoint> {
+  /** Every checkpoint, by epoch and size. @throws if a directory cannot be read */
+  async *all(): AsyncGenerator<UnverifiedCheckpoint | Unreadable> {
     yield* walk(this.path, DEPTH);
   }
 
@@ -111,9 +116,11 @@ async function newestBelow(path: string, depth: number): Promise<UnverifiedCheck
   return null;
 }
 
-async function* walk(path: string, depth: number): AsyncGenerator<UnverifiedCheckpoint> {
+async function* walk(path: string, depth: number): AsyncGenerator<UnverifiedCheckpoint | Unreadable> {
   if (depth === 0) {
-    yield await readCheckpoint(path);
+    yield await readCheckpoint(path).catch((error: unknown) => ({
+      unreadable: error instanceof Error ? error.message : String(error),
+    }));
     return;
   }
   for (const name of await list(path)) yield* walk(join(path, name), depth - 1);
@@ -124,11 +131,18 @@ async function readCheckpoint(path: string): Promise<UnverifiedCheckpoint> {
   try {
     const checkpoint = parseCheckpoint(parseNote(note).text);
     const { origin, size, root } = checkpoint;
-    return { origin, epoch: epochOf(checkpoint), size, root, note };
+    const epoch = epochOf(checkpoint);
+    // An older one in its place would pass for the newest.
+    if (!path.endsWith(join("/", String(epoch), ...groupsOf(size))))
+      throw new Error(`it is the one of size ${size} in epoch ${epoch}`);
+    return { origin, epoch, size, root, note };
   } catch (cause) {
-    throw new Error(`${path} is not a checkpoint: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    });
+    throw new Error(
+      `${path} is not the checkpoint of its name: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -162,6 +162,10 @@ class Run {
       let read = 0;
       for await (const outside of directory.all()) {
         if (++read % PUBLISHED_AT_ONCE === 0 && !(await this.#ports.pause(this.#progress))) return false;
+        if ("unreadable" in outside) {
+          this.#report({ check: "published", detail: outside.unreadable });
+          continue;
+        }
         const problem = await this.#problemWith(outside);
         if (problem !== null && !isLost(outside))
           this.#report({ check: "published", epoch: outside.epoch, seq: outside.size, detail: problem });

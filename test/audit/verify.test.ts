@@ -1,3 +1,5 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Finding } from "../../src/audit/findings.ts";
 import { noteKeys } from "../../src/audit/keys.ts";
@@ -121,6 +123,22 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
     ]);
     await new SqlEventStore(store.database).append(event);
     await keeper.turn();
+    expect((await run({ kind: "full" })).done.findings).toEqual([]);
+  });
+
+  test("names a published file that is no checkpoint, or an older one under a newer name, and comes to its end", async () => {
+    const newest = (await trail.directory.latest())?.note ?? "";
+    const folder = join(trail.directory.path, "1/000/000/000/999");
+    for (const text of ["half a chec", "", newest]) {
+      await mkdir(folder, { recursive: true });
+      await writeFile(join(folder, "999"), text);
+      const { done } = await run({ kind: "full" });
+      expect(done.published).toBe(false);
+      expect(done.findings).toEqual([
+        { check: "published", detail: expect.stringMatching(/999\/999 is not the checkpoint of its name/) as string },
+      ]);
+      await rm(folder, { recursive: true });
+    }
     expect((await run({ kind: "full" })).done.findings).toEqual([]);
   });
 
