@@ -228,7 +228,18 @@ export async function openService(config: Config, store: Store, log: Log, metric
   );
   const verified = new VerificationMetrics(metrics, admin.verification);
   chores.every(10_000, "know of the last verification", () => verified.refresh());
-  chores.every(SEAL_EVERY_MS, "seal the audit trail", () => trail.keeper.turn());
+  let toldProblems = 0;
+  const seal = async (): Promise<void> => {
+    try {
+      await trail.keeper.turn();
+    } finally {
+      const { problems } = trail.keeper;
+      if (problems.length > 0) log.error({ problems }, "the audit trail needs attention");
+      else if (toldProblems > 0) log.info("the audit trail is sealed and published again");
+      toldProblems = problems.length;
+    }
+  };
+  chores.every(SEAL_EVERY_MS, "seal the audit trail", seal);
   chores.every(5_000, "deny reviews that nobody answered", () => reviews.expireDue());
   chores.every(500, "look for resolved reviews", () => watchers.look());
   chores.every(3_600_000, "make partitions", () => store.makePartitions());
@@ -236,6 +247,11 @@ export async function openService(config: Config, store: Store, log: Log, metric
 
   metrics.watch("datacrawl_audit_rolled_back", "1 if the database lacks what is published.", () =>
     trail.keeper.rollback === null ? 0 : 1,
+  );
+  metrics.watch(
+    "datacrawl_audit_problems",
+    "What keeps the audit trail from being sealed and published, counted; /readyz names it.",
+    () => trail.keeper.problems.length,
   );
   metrics.watch("datacrawl_audit_sealed_age_seconds", "Since the audit trail was last found or made sealed.", () =>
     Math.max(0, (now() - trail.keeper.sealedAt) / 1_000_000),
