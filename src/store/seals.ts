@@ -104,13 +104,12 @@ export class SqlSealStore implements SealStore {
     return (await this.#database.query(OPEN_EPOCH, params)).length > 0;
   }
 
-  /** How many rows that were inserted at or after `since` have no seal; at most `limit` of each stream are counted. */
+  /**
+   * How many rows have no seal, of those that were inserted at or after `since`: the newest `limit` of each stream are looked at.
+   * The sealer begins with the oldest, so rows that it has not come to are found without a look at those that it has sealed.
+   */
   async countUnsealed(since: Micros, limit: number): Promise<number> {
-    const params = [String(since), limit];
-    const [row] = await this.#database.query<{ n: number }>(
-      `SELECT count(*)::int AS n FROM (${UNSEALED_BOTH}) u`,
-      params,
-    );
+    const [row] = await this.#database.query<{ n: number }>(COUNT_UNSEALED, [String(since), limit]);
     return row?.n ?? 0;
   }
 
@@ -200,6 +199,19 @@ ${unsealedIn("events")}`;
 
 const UNSEALED = `
 SELECT stream, id, recorded_at, inserted_at, hash FROM (${UNSEALED_BOTH}) found ORDER BY place, stream, id LIMIT $2`;
+
+function countUnsealedIn(stream: Stream): string {
+  const { table, id } = TABLE[stream];
+  return `
+(SELECT count(*) FROM (
+  SELECT ${id} AS id, recorded_at FROM ${table}
+  WHERE inserted_at >= ${timestampOf("$1::bigint")} ORDER BY inserted_at DESC LIMIT $2
+) r
+WHERE (SELECT 1 FROM audit_seals s
+  WHERE s.row_id = r.id AND s.recorded_at = r.recorded_at AND s.stream = ${STREAM[stream]}) IS NULL)`;
+}
+
+const COUNT_UNSEALED = `SELECT (${countUnsealedIn("decisions")} + ${countUnsealedIn("events")})::int AS n`;
 
 const OPEN_EPOCH = `
 WITH opened AS (

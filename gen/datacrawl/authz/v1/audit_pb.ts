@@ -60,7 +60,7 @@ export type GetAuditStatusResponse = Message<"datacrawl.authz.v1.GetAuditStatusR
   checkpoint?: string | undefined;
 
   /**
-   * Rows that have no seal yet; counted up to 100,000 in each table.
+   * Rows that have no seal yet, among the newest 10,000 of each table: they are sealed in the order in which they came.
    *
    * @generated from field: int64 unsealed_rows = 5;
    */
