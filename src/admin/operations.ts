@@ -51,7 +51,7 @@ export interface AdminPorts {
       event: HashedEvent,
     ): Promise<AgentView | null>;
     find(agentId: string): Promise<AgentView | null>;
-    list(after: string, limit: number): Promise<AgentView[]>;
+    list(prefix: string, after: string, limit: number): Promise<AgentView[]>;
   };
   readonly decisions: {
     find(decisionId: string): Promise<Omit<DecisionView, "computedHash" | "linked"> | null>;
@@ -124,9 +124,12 @@ export class AdminOperations {
     return agent;
   }
 
-  /** By id, those after `after`, and whether there are more. */
-  async listAgents(after: string, limit: number): Promise<{ agents: AgentView[]; more: boolean }> {
-    const agents = await this.#ports.agents.list(after, limit + 1);
+  /** By id, those after `after` whose id begins with `prefix`, and whether there are more. @throws Fault FIELD_INVALID */
+  async listAgents(prefix: string, after: string, limit: number): Promise<{ agents: AgentView[]; more: boolean }> {
+    // Whatever an id begins with would itself be one.
+    if (prefix !== "" && !AGENT_ID.test(prefix))
+      throw invalid("agent_id_prefix", "must be the beginning of an id: of a-z, 0-9, dot and hyphen");
+    const agents = await this.#ports.agents.list(prefix, after, limit + 1);
     return { agents: agents.slice(0, limit), more: agents.length > limit };
   }
 

@@ -77,12 +77,12 @@ export class SqlAgentStore implements DirectoryStore {
     return row === undefined ? null : listingOf(row);
   }
 
-  /** By id, those after `after`. */
-  async list(after: string, limit: number): Promise<AgentListing[]> {
-    const rows = await this.#database.query<AgentRow>(`${LIST} WHERE agent_id > $1 ORDER BY agent_id LIMIT $2`, [
-      after,
-      limit,
-    ]);
+  /** By id, those after `after` whose id begins with `prefix`. */
+  async list(prefix: string, after: string, limit: number): Promise<AgentListing[]> {
+    const rows = await this.#database.query<AgentRow>(
+      `${LIST} WHERE agent_id > $1 AND starts_with(agent_id, $2) ORDER BY agent_id LIMIT $3`,
+      [after, prefix, limit],
+    );
     return rows.map(listingOf);
   }
 }

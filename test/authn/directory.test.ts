@@ -84,6 +84,20 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     expect(directory.stateOf("nobody")).toBe("revoked");
   });
 
+  test("lists agents in pages, those alone whose id begins as asked, and says which prefix is none", async () => {
+    for (const agentId of ["page-a", "page-b", "page-c", "pagf"]) await elsewhere.createAgent(agentId, "test");
+    const ids = async (prefix: string, after: string, limit: number): Promise<[string[], boolean]> => {
+      const { agents: found, more } = await elsewhere.listAgents(prefix, after, limit);
+      return [found.map(({ agentId }) => agentId), more];
+    };
+    expect(await ids("page-", "", 2)).toEqual([["page-a", "page-b"], true]);
+    expect(await ids("page-", "page-b", 2)).toEqual([["page-c"], false]);
+    expect(await ids("page-x", "", 2)).toEqual([[], false]);
+    for (const none of ["_", "Page", "%", "page\0", "-"]) {
+      expect((await faultOf(ids(none, "", 2))).message).toContain("agent_id_prefix");
+    }
+  });
+
   test("gives every wrong credential one and the same answer, and none another", async () => {
     const [mine, others] = [await makeAgent(), await makeAgent()];
     const { directory } = await openDirectory();

@@ -19,8 +19,9 @@ export function agentMethods(operations: AdminOperations, bypass: BypassOperatio
       const { agent, key } = await operations.createAgent(agentId, actor);
       return { agent: agentMessage(agent), key };
     },
-    async listAgents({ pageSize, pageToken }) {
-      const { agents, more } = await operations.listAgents(pageName(pageToken, AGENT_ID), pageLimit(pageSize));
+    async listAgents({ pageSize, pageToken, agentIdPrefix }) {
+      const after = pageName(pageToken, AGENT_ID);
+      const { agents, more } = await operations.listAgents(agentIdPrefix, after, pageLimit(pageSize));
       return { agents: agents.map(agentMessage), nextPageToken: more ? (agents.at(-1)?.agentId ?? "") : "" };
     },
     async createAgentKey({ agentId }, { actor }) {
