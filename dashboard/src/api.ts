@@ -1,36 +1,46 @@
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { QueryClient } from "@tanstack/react-query";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 
-const listeners = new Set<() => void>();
+/** Why somebody has to sign in: nobody is signed in any more, or the last sign-in is too old for what was to be done. */
+export type SignInNeed = "ended" | "too old";
 
-/** Calls `listener` whenever the service says that nobody is signed in; returns what stops that. */
-export function onSignedOut(listener: () => void): () => void {
+const listeners = new Set<(need: SignInNeed) => void>();
+
+/** Calls `listener` whenever the service says that somebody has to sign in; returns what stops that. */
+export function onSignInNeeded(listener: (need: SignInNeed) => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
-const noticeSignedOut: Interceptor = (next) => async (request) => {
+const noticeSignIn: Interceptor = (next) => async (request) => {
   try {
     return await next(request);
   } catch (error) {
-    if (ConnectError.from(error).code === Code.Unauthenticated) for (const listener of listeners) listener();
+    const need = signInNeed(ConnectError.from(error));
+    if (need !== null) for (const listener of listeners) listener(need);
     throw error;
   }
 };
+
+function signInNeed(error: ConnectError): SignInNeed | null {
+  if (error.code === Code.Unauthenticated) return "ended";
+  return error.findDetails(ErrorInfoSchema).some(({ reason }) => reason === "SIGN_IN_NOT_FRESH") ? "too old" : null;
+}
 
 /** The service that this page came from. The session is a cookie that scripts cannot read. */
 export const transport = createConnectTransport({
   baseUrl: "/",
   defaultTimeoutMs: 10_000,
-  interceptors: [noticeSignedOut],
+  interceptors: [noticeSignIn],
 });
 
 /** The same without a time limit: a stream lives as long as its page. */
 export const streams = createClient(
   AdminService,
-  createConnectTransport({ baseUrl: "/", interceptors: [noticeSignedOut] }),
+  createConnectTransport({ baseUrl: "/", interceptors: [noticeSignIn] }),
 );
 
 export const queries = new QueryClient({

@@ -1,11 +1,24 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useRef, useState } from "react";
+import {
+  createContext,
+  type ReactNode,
+  useCallback,
+  useContext,
+  useEffect,
+  useEffectEvent,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import type { DecisionFilterSchema, DecisionSummary } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
 import type { Overview } from "../../gen/datacrawl/authz/v1/overview_pb.ts";
 import { queries, streams } from "./api.ts";
 import { follow } from "./follow.ts";
 
 export type DecisionFilter = MessageInitShape<typeof DecisionFilterSchema>;
+
+/** What the stream does not carry is asked for no more often. */
+const RENEW_MS = 2500;
 
 /** How many new decisions a page keeps on show. */
 const MOST_SHOWN = 200;
@@ -15,7 +28,7 @@ interface Live {
   readonly overview: Overview | undefined;
   /** Null while messages come; else since when none does, in milliseconds since 1970. */
   readonly staleSince: number | null;
-  /** Counts the messages: whoever watches it hears at least every 5 s that the service lives. */
+  /** Counts up when messages come: at least every 5 s while the service lives, and seldom however many there are. */
   readonly heard: number;
   /** What was recorded since the page began to follow, newest first. */
   readonly decisions: readonly DecisionSummary[];
@@ -47,9 +60,10 @@ export function useNewDecisions(filter: DecisionFilter): Live {
 export function useRenewed(refetch: () => unknown): void {
   const { heard } = useLive();
   const first = useRef(heard);
+  const renew = useEffectEvent(refetch);
   useEffect(() => {
-    if (heard !== first.current) void refetch();
-  }, [heard, refetch]);
+    if (heard !== first.current) void renew();
+  }, [heard]);
 }
 
 const NOTHING = { decisions: [] as readonly DecisionSummary[], gap: false };
@@ -63,6 +77,7 @@ export function LiveProvider({ children }: { readonly children: ReactNode }) {
   const [news, setNews] = useState(NOTHING);
   useEffect(() => {
     const stop = new AbortController();
+    let renewedAt = 0;
     let resumeToken = "";
     void follow(
       (signal) =>
@@ -73,7 +88,10 @@ export function LiveProvider({ children }: { readonly children: ReactNode }) {
       {
         message: (message) => {
           setStaleSince(null);
-          setHeard((before) => before + 1);
+          if (performance.now() - renewedAt >= RENEW_MS) {
+            renewedAt = performance.now();
+            setHeard((before) => before + 1);
+          }
           if (message.overview !== undefined) setOverview(message.overview);
           if (message.decisions.length > 0 || message.gap) setNews((before) => added(before, message));
           resumeToken = message.resumeToken;

@@ -1,10 +1,21 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { useMutation, useQuery } from "@connectrpc/connect-query";
-import { createContext, type FormEvent, type ReactNode, useContext, useEffect, useMemo, useRef, useState } from "react";
+import {
+  createContext,
+  type FormEvent,
+  type ReactNode,
+  type SyntheticEvent,
+  useContext,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { OperatorRole } from "../../gen/datacrawl/authz/v1/operators_pb.ts";
 import { type Session, SessionService } from "../../gen/datacrawl/authz/v1/session_service_pb.ts";
-import { onSignedOut, queries } from "./api.ts";
-import { Field } from "./ui/field.tsx";
+import { onSignInNeeded, queries, type SignInNeed } from "./api.ts";
+import { focusAgain } from "./ui/dialog.tsx";
+import { TextField } from "./ui/field.tsx";
 import { Loading, Problem, sayProblem } from "./ui/state.tsx";
 
 interface SessionContext {
@@ -32,8 +43,8 @@ export function useMay(role: OperatorRole): boolean {
  */
 export function SignedIn({ children }: { readonly children: ReactNode }) {
   const asked = useQuery(SessionService.method.getSession, {}, { retry: false, staleTime: Number.POSITIVE_INFINITY });
-  const [ended, setEnded] = useState(false);
-  useEffect(() => onSignedOut(() => setEnded(true)), []);
+  const [need, setNeed] = useState<SignInNeed | null>(null);
+  useEffect(() => onSignInNeeded(setNeed), []);
   const { mutate: signOut } = useMutation(SessionService.method.signOut, {
     onSuccess: () => {
       queries.clear();
@@ -46,7 +57,7 @@ export function SignedIn({ children }: { readonly children: ReactNode }) {
     [session, signOut],
   );
   const signedIn = (): void => {
-    setEnded(false);
+    setNeed(null);
     void queries.invalidateQueries();
   };
   if (context === null) {
@@ -62,7 +73,13 @@ export function SignedIn({ children }: { readonly children: ReactNode }) {
   return (
     <Context value={context}>
       {children}
-      {ended ? <SignInAgain onSignedIn={signedIn} /> : null}
+      {need === null ? null : (
+        <SignInAgain
+          need={need}
+          onSignedIn={signedIn}
+          onCancel={() => setNeed((now) => (now === "ended" ? now : null))}
+        />
+      )}
     </Context>
   );
 }
@@ -71,14 +88,31 @@ function isSignedOut(error: unknown): boolean {
   return ConnectError.from(error).code === Code.Unauthenticated;
 }
 
-function SignInAgain({ onSignedIn }: { readonly onSignedIn: () => void }) {
+const NEEDS: Readonly<Record<SignInNeed, string>> = {
+  ended: "Your session has ended",
+  "too old": "This needs a sign-in within the last 5 minutes",
+};
+
+interface SignInAgainProps {
+  readonly need: SignInNeed;
+  readonly onSignedIn: () => void;
+  readonly onCancel: () => void;
+}
+
+function SignInAgain({ need, onSignedIn, onCancel }: SignInAgainProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
+    const before = document.activeElement;
     if (dialog.current?.open === false) dialog.current.showModal();
+    return () => focusAgain(before);
   }, []);
+  const cancel = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    onCancel();
+  };
   return (
-    <dialog ref={dialog} aria-label="Your session has ended" onCancel={(event) => event.preventDefault()}>
-      <p className="notice review field">Your session has ended. What you typed is still there.</p>
+    <dialog ref={dialog} aria-label={NEEDS[need]} onCancel={cancel} onClose={() => dialog.current?.showModal()}>
+      <p className="notice review field">{NEEDS[need]}. What you typed is still there.</p>
       <SignInForm onSignedIn={onSignedIn} />
     </dialog>
   );
@@ -95,41 +129,30 @@ function SignInForm({ onSignedIn }: { readonly onSignedIn: () => void }) {
   return (
     <form className="card" onSubmit={submit}>
       <h1 className="field">Sign in to DataCrawl</h1>
-      <Field label="Name">
-        {(input) => (
-          <input
-            {...input}
-            required
-            autoComplete="username"
-            value={form.name}
-            onChange={(event) => change({ name: event.target.value })}
-          />
-        )}
-      </Field>
-      <Field label="Password">
-        {(input) => (
-          <input
-            {...input}
-            required
-            type="password"
-            autoComplete="current-password"
-            value={form.password}
-            onChange={(event) => change({ password: event.target.value })}
-          />
-        )}
-      </Field>
-      <Field label="One-time code" hint="Only if your account has them.">
-        {(input) => (
-          <input
-            {...input}
-            inputMode="numeric"
-            pattern="[0-9]{6}"
-            autoComplete="one-time-code"
-            value={form.totpCode}
-            onChange={(event) => change({ totpCode: event.target.value })}
-          />
-        )}
-      </Field>
+      <TextField
+        label="Name"
+        required
+        autoComplete="username"
+        value={form.name}
+        onChange={(name) => change({ name })}
+      />
+      <TextField
+        label="Password"
+        required
+        type="password"
+        autoComplete="current-password"
+        value={form.password}
+        onChange={(password) => change({ password })}
+      />
+      <TextField
+        label="One-time code"
+        hint="Only if your account has them."
+        inputMode="numeric"
+        pattern="[0-9]{6}"
+        autoComplete="one-time-code"
+        value={form.totpCode}
+        onChange={(totpCode) => change({ totpCode })}
+      />
       {signIn.error === null ? null : (
         <p className="notice deny field" role="alert">
           {sayProblem(signIn.error)}

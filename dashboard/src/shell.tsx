@@ -2,10 +2,10 @@ import { type ReactNode, useEffect, useRef } from "react";
 import { Link, useLocation } from "wouter";
 import { AdminService, type CircuitBypass } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { useQuery } from "@connectrpc/connect-query";
-import { useLive } from "./live.tsx";
+import { useLive, useRenewed } from "./live.tsx";
 import { type OperatorRole, OperatorRoleSchema } from "../../gen/datacrawl/authz/v1/operators_pb.ts";
 import { useSession } from "./session.tsx";
-import { Untrusted } from "./ui/text.tsx";
+import { person, Untrusted } from "./ui/text.tsx";
 import { relative, Time, useNow } from "./ui/time.tsx";
 
 /** More would push the page out of sight. */
@@ -27,10 +27,11 @@ export function Shell({ children }: { readonly children: ReactNode }) {
   const [path] = useLocation();
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
-  // Who uses a keyboard or a screen reader begins each page at its start.
+  // Who uses a keyboard or a screen reader begins each page at its start; on a phone its name may be out of sight.
   useEffect(() => {
     if (!first.current) main.current?.focus();
     first.current = false;
+    document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }, [path]);
   return (
     <div className="shell">
@@ -102,9 +103,10 @@ function Banners() {
   const { overview, staleSince } = useLive();
   const now = useNow();
   const count = overview?.activeBypasses ?? 0;
-  // Asked for anew whenever their number changes.
   const bypasses = useQuery(AdminService.method.listCircuitBypasses, { pageSize: 20 }, { enabled: count > 0 });
   const { refetch } = bypasses;
+  // Their number alone does not tell: somebody may have replaced one by another.
+  useRenewed(() => (count > 0 ? refetch() : undefined));
   useEffect(() => {
     if (count > 0) void refetch();
   }, [count, refetch]);
@@ -113,7 +115,7 @@ function Banners() {
     <>
       {staleSince === null ? null : (
         <div className="banner stale" role="status">
-          <strong>What you see may be out of date.</strong>
+          <strong>What you see may be out of date.</strong>{" "}
           <span>
             The service has not been heard since {relative(staleSince - now)}; trying again. Agents' guards deny
             meanwhile.
@@ -122,8 +124,7 @@ function Banners() {
       )}
       {overview?.lastVerification?.ok === false ? (
         <div className="banner broken" role="alert">
-          <strong>The audit trail does not verify.</strong>
-          <Link href="/audit">See which rows</Link>
+          <strong>The audit trail does not verify.</strong> <Link href="/audit">See which rows</Link>
         </div>
       ) : null}
       {inForce.slice(0, MOST_BANNERS).map((bypass) => (
@@ -142,12 +143,10 @@ function Banners() {
 function BypassBanner({ bypass }: { readonly bypass: CircuitBypass }) {
   return (
     <div className="banner bypass" role="status">
-      <strong>Bypass in force: {bypass.agentId}</strong>
-      <span>
-        {bypass.allTools ? "all tools" : <Untrusted text={bypass.tools.join(", ")} limit={120} />}, set by{" "}
-        {bypass.operator}, ends <Time at={bypass.expiresAt} />: <Untrusted text={bypass.reason} limit={160} />
-      </span>
-      <Link href="/bypass">Look, or clear it</Link>
+      <strong>Bypass in force: {bypass.agentId}</strong> ends <Time at={bypass.expiresAt} />,{" "}
+      <Link href="/bypass">look, or clear it</Link>:{" "}
+      {bypass.allTools ? "all tools" : <Untrusted text={bypass.tools.join(", ")} limit={120} />}, set by{" "}
+      {person(bypass.operator)}: <Untrusted text={bypass.reason} limit={160} />
     </div>
   );
 }

@@ -51,14 +51,14 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await press(page, "button", "Force open");
     await type(page, "Reason", "INC-7 it loops");
     await press(page, "button", "Force open");
-    await page.getByText("Held open by operator:ann").waitFor();
+    await page.getByText("Held open by ann").waitFor();
     await waitUntil(answers("REASON_CIRCUIT_OPEN"), 20_000, "the order did not reach the sidecar");
     await page.getByText("open (forced)").waitFor();
     await expectAccessible(page);
     await press(page, "button", "Reset");
     await type(page, "Reason", "it is mended");
     await press(page, "button", "Reset");
-    await page.getByText("Held open by operator:ann").waitFor({ state: "detached" });
+    await page.getByText("Held open by ann").waitFor({ state: "detached" });
     await page.getByRole("cell", { name: "it is mended" }).waitFor();
     await waitUntil(answers("REASON_RULE_ALLOWED"), 30_000, "it stayed closed off");
   });

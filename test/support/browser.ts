@@ -101,3 +101,8 @@ export async function type(page: Page, label: string, text: string): Promise<voi
   await tabTo(page, page.getByLabel(label, { exact: true }));
   await page.keyboard.type(text);
 }
+
+/** As `expect.poll`, with the patience that a loaded machine needs. */
+export function eventually<Value>(read: () => Value | Promise<Value>): ReturnType<typeof expect.poll<Value>> {
+  return expect.poll(read, { timeout: 20_000 });
+}

@@ -15,7 +15,7 @@ import { useMay } from "../session.tsx";
 import { Badge, type Tone } from "../ui/badge.tsx";
 import { Empty, sayProblem, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
-import { Untrusted, visible } from "../ui/text.tsx";
+import { person, Untrusted, visible } from "../ui/text.tsx";
 import { Time } from "../ui/time.tsx";
 
 const EVERYTHING = { scope: AuditScope.FULL };
@@ -33,7 +33,7 @@ export function AuditPage() {
   return (
     <Page
       title="Audit"
-      lead="Every decision is hashed, sealed into a Merkle tree and signed; the checkpoints are also kept outside the database."
+      lead="Every decision is hashed, sealed into a Merkle tree, and signed. A verification reads all of it again."
       actions={
         mayChange ? (
           <>
@@ -67,7 +67,7 @@ export function AuditPage() {
       <section className="card" aria-label="Public keys">
         <h2>Public keys</h2>
         <p className="muted field">
-          Give these to whoever verifies; the last one signs. They are also printed by `datacrawl audit key`.
+          Give these to whoever verifies; the last one signs. <code>datacrawl audit key</code> prints them, too.
         </p>
         <Shown of={keys} what="keys">
           {({ keys: all }) => (
@@ -98,7 +98,9 @@ function Runs() {
         {({ runs: rows }) =>
           rows.length === 0 ? (
             <Empty title="None yet">
-              <p>It runs every night, by the button above, and by `datacrawl audit verify`.</p>
+              <p>
+                It runs every night, by the button above, and by <code>datacrawl audit verify</code>.
+              </p>
             </Empty>
           ) : (
             <>
@@ -121,7 +123,7 @@ const COLUMNS = [
     },
   },
   { title: "Began", cell: ({ startedAt }: AuditRun) => <Time at={startedAt} /> },
-  { title: "By", cell: ({ startedBy }: AuditRun) => startedBy },
+  { title: "By", cell: ({ startedBy }: AuditRun) => person(startedBy) },
   { title: "What", cell: ({ scope }: AuditRun) => scope },
   {
     title: "Rows",
@@ -151,10 +153,17 @@ function Findings({ run }: { readonly run: AuditRun | undefined }) {
           </li>
         ))}
       </ul>
-      {run.findings.length > MOST_FINDINGS ? <p>`datacrawl audit verify` prints all {String(run.problems)}.</p> : null}
+      {run.findings.length > MOST_FINDINGS ? (
+        <p>
+          <code>datacrawl audit verify</code> prints all {String(run.problems)}.
+        </p>
+      ) : null}
     </div>
   );
 }
+
+/** What waits for its seal is counted so far. */
+const COUNTED = 10_000n;
 
 function Seals({ status }: { readonly status: GetAuditStatusResponse }) {
   return (
@@ -162,7 +171,7 @@ function Seals({ status }: { readonly status: GetAuditStatusResponse }) {
       {status.rolledBack ? (
         <p className="notice deny field" role="alert">
           The database lacks rows that a checkpoint outside it holds: it was rolled back. Nothing is sealed until that
-          is acknowledged with `datacrawl audit acknowledge-rollback`.
+          is acknowledged with <code>datacrawl audit acknowledge-rollback</code>.
         </p>
       ) : null}
       {status.problems.map((problem) => (
@@ -178,11 +187,11 @@ function Seals({ status }: { readonly status: GetAuditStatusResponse }) {
         <dt>Sealed rows</dt>
         <dd>{status.sealedRows.toLocaleString("en")}</dd>
         <dt>Not sealed yet</dt>
-        <dd>{status.unsealedRows.toLocaleString("en")}</dd>
-        <dt>Kept outside in</dt>
+        <dd>{status.unsealedRows < COUNTED ? status.unsealedRows.toLocaleString("en") : "10,000 or more"}</dd>
+        <dt>Also kept in</dt>
         <dd>
           {status.checkpointDir === undefined ? (
-            <span className="muted">nowhere</span>
+            <span className="muted">nowhere outside the database</span>
           ) : (
             <code>{status.checkpointDir}</code>
           )}

@@ -1,23 +1,25 @@
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { useMutation, useQuery } from "@connectrpc/connect-query";
 import { useState } from "react";
 import { AdminService, type CircuitBypass } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
 import { queries } from "../api.ts";
+import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { useMay } from "../session.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { FormDialog } from "../ui/dialog.tsx";
-import { Field } from "../ui/field.tsx";
+import { DurationField, durationOf } from "../ui/duration.tsx";
+import { TextField } from "../ui/field.tsx";
 import { ReasonField } from "../ui/reason.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
-import { Untrusted } from "../ui/text.tsx";
+import { person, Untrusted } from "../ui/text.tsx";
 import { Time } from "../ui/time.tsx";
 
 /** The bypasses in force, and those that were. */
 export function BypassPage() {
   const bypasses = useQuery(AdminService.method.listCircuitBypasses, { includePast: true, pageSize: 200 });
+  useRenewed(bypasses.refetch);
   const mayChange = useMay(OperatorRole.OPERATOR);
   const [setting, setSetting] = useState(false);
   const [clearing, setClearing] = useState<string | null>(null);
@@ -40,19 +42,29 @@ export function BypassPage() {
               <Empty title="No bypass was ever set" />
             ) : (
               <Table
-                label="Bypasses, newest first"
-                rows={rows}
+                label="Bypasses, those in force first"
+                rows={[...rows.filter(isInForce), ...rows.filter((row) => !isInForce(row))]}
                 keyOf={(row) => row.grantId}
                 columns={[
                   { title: "State", cell: (row) => <BypassState bypass={row} /> },
                   { title: "Agent", cell: (row) => row.agentId },
                   {
                     title: "Tools",
-                    cell: (row) => (row.allTools ? "all tools" : <Untrusted text={row.tools.join(", ")} />),
+                    cell: (row) => (
+                      <span className="tool">
+                        {row.allTools ? "all tools" : <Untrusted text={row.tools.join(", ")} />}
+                      </span>
+                    ),
                   },
                   { title: "Because", cell: (row) => <Untrusted text={row.reason} /> },
-                  { title: "Set by", cell: (row) => row.operator },
-                  { title: "Set", cell: (row) => <Time at={row.issuedAt} /> },
+                  {
+                    title: "Set",
+                    cell: (row) => (
+                      <>
+                        <Time at={row.issuedAt} /> by {person(row.operator)}
+                      </>
+                    ),
+                  },
                   { title: "Ends", cell: (row) => <Time at={row.revokedAt ?? row.expiresAt} /> },
                   {
                     title: "Actions",
@@ -88,7 +100,8 @@ export function isInForce({ revokedAt, expiresAt }: CircuitBypass): boolean {
 
 function BypassState({ bypass }: { readonly bypass: CircuitBypass }) {
   if (isInForce(bypass)) return <Badge tone="review">in force</Badge>;
-  if (bypass.revokedAt !== undefined) return <Badge tone="neutral">{`ended by ${bypass.revokedBy}`}</Badge>;
+  if (bypass.revokedAt !== undefined)
+    return <Badge tone="neutral">{`ended by ${person(bypass.revokedBy ?? "")}`}</Badge>;
   return <Badge tone="neutral">expired</Badge>;
 }
 
@@ -105,8 +118,8 @@ function SetBypass({ onClose }: { readonly onClose: () => void }) {
   const change = (part: Partial<typeof form>): void => setForm({ ...form, ...part });
   const submit = (): void => {
     const tools = form.allTools ? [] : form.tools.split(/[\s,]+/).filter((tool) => tool !== "");
-    const duration = durationFromMs(Number(form.hours) * 3_600_000);
-    set.mutate({ agentId: form.agentId, tools, allTools: form.allTools, reason: form.reason, duration });
+    const { agentId, allTools, reason } = form;
+    set.mutate({ agentId, tools, allTools, reason, duration: durationOf(form.hours) });
   };
   return (
     <FormDialog
@@ -122,31 +135,24 @@ function SetBypass({ onClose }: { readonly onClose: () => void }) {
         While its circuit is open, this agent may act unjudged. Each change and each use is recorded. You must have
         signed in within the last 5 minutes.
       </p>
-      <Field label="Agent">
-        {(input) => (
-          <input
-            {...input}
-            className="mono"
-            required
-            autoComplete="off"
-            value={form.agentId}
-            onChange={(event) => change({ agentId: event.target.value })}
-          />
-        )}
-      </Field>
-      <Field label="Tools" hint="Exact names, separated by spaces or commas.">
-        {(input) => (
-          <input
-            {...input}
-            className="mono"
-            required={!form.allTools}
-            disabled={form.allTools}
-            autoComplete="off"
-            value={form.tools}
-            onChange={(event) => change({ tools: event.target.value })}
-          />
-        )}
-      </Field>
+      <TextField
+        label="Agent"
+        className="mono"
+        required
+        autoComplete="off"
+        value={form.agentId}
+        onChange={(agentId) => change({ agentId })}
+      />
+      <TextField
+        label="Tools"
+        hint="Exact names, separated by spaces or commas."
+        className="mono"
+        required={!form.allTools}
+        disabled={form.allTools}
+        autoComplete="off"
+        value={form.tools}
+        onChange={(tools) => change({ tools })}
+      />
       <p className="field">
         <label>
           <input
@@ -157,17 +163,7 @@ function SetBypass({ onClose }: { readonly onClose: () => void }) {
           All tools of this agent
         </label>
       </p>
-      <Field label="For how long">
-        {(input) => (
-          <select {...input} value={form.hours} onChange={(event) => change({ hours: event.target.value })}>
-            {HOURS.map((hours) => (
-              <option key={hours} value={String(hours)}>
-                {hours < 1 ? "30 minutes" : hours === 1 ? "1 hour" : `${hours} hours`}
-              </option>
-            ))}
-          </select>
-        )}
-      </Field>
+      <DurationField value={form.hours} onChange={(hours) => change({ hours })} hours={HOURS} />
       <ReasonField value={form.reason} onChange={(reason) => change({ reason })} />
     </FormDialog>
   );

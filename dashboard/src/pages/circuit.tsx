@@ -1,4 +1,3 @@
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { useMutation, useQuery } from "@connectrpc/connect-query";
 import { type ReactNode, useState } from "react";
 import { Link } from "wouter";
@@ -16,11 +15,11 @@ import { useMay } from "../session.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { CircuitBadge } from "../ui/circuit.tsx";
 import { FormDialog } from "../ui/dialog.tsx";
-import { Field } from "../ui/field.tsx";
+import { DurationField, durationOf } from "../ui/duration.tsx";
 import { ReasonField } from "../ui/reason.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
-import { Untrusted } from "../ui/text.tsx";
+import { person, Untrusted } from "../ui/text.tsx";
 import { Time } from "../ui/time.tsx";
 
 /** One agent's circuits: how each guard's stands, why, who ordered what, and what may act through it. */
@@ -61,7 +60,7 @@ function Circuits({ answer: { circuits, forced, bypass, orders } }: { readonly a
     <>
       {forced === undefined ? null : (
         <p className="notice outage">
-          <strong>Held open by {forced.operator}</strong>
+          <strong>Held open by {person(forced.operator)}</strong>
           {forced.expiresAt === undefined ? ", until it is reset" : null}
           {forced.expiresAt === undefined ? null : (
             <>
@@ -73,7 +72,7 @@ function Circuits({ answer: { circuits, forced, bypass, orders } }: { readonly a
       )}
       {bypass === undefined ? null : (
         <p className="notice review">
-          <strong>A bypass is in force</strong>, set by {bypass.operator}, ends <Time at={bypass.expiresAt} />.{" "}
+          <strong>A bypass is in force</strong>, set by {person(bypass.operator)}, ends <Time at={bypass.expiresAt} />.{" "}
           {forced === undefined
             ? "Each guard whose own failures opened its circuit may act."
             : "It does not act on a circuit that is held open."}{" "}
@@ -156,7 +155,7 @@ const ORDERS = [
         <Badge tone="neutral">reset</Badge>
       ),
   },
-  { title: "By", cell: ({ operator }: CircuitOrder) => operator },
+  { title: "By", cell: ({ operator }: CircuitOrder) => person(operator) },
   { title: "When", cell: ({ issuedAt }: CircuitOrder) => <Time at={issuedAt} /> },
   {
     title: "Ends",
@@ -177,10 +176,7 @@ function ForceOpen({ agentId, onClose }: OrderProps) {
   const [reason, setReason] = useState("");
   const [hours, setHours] = useState("1");
   const force = useMutation(AdminService.method.forceOpenCircuit, { onSuccess: () => ordered(onClose) });
-  const submit = (): void => {
-    const duration = hours === "" ? {} : { duration: durationFromMs(Number(hours) * 3_600_000) };
-    force.mutate({ agentId, reason, ...duration });
-  };
+  const submit = (): void => force.mutate({ agentId, reason, duration: durationOf(hours) });
   return (
     <FormDialog
       title={`Force the circuits of ${agentId} open?`}
@@ -195,18 +191,7 @@ function ForceOpen({ agentId, onClose }: OrderProps) {
         Its guards deny everything within seconds, as if the service were down, and keep to it while the service is. No
         bypass acts meanwhile. An agent that asks the service without a guard is not held: freeze it instead.
       </p>
-      <Field label="For how long">
-        {(input) => (
-          <select {...input} value={hours} onChange={(event) => setHours(event.target.value)}>
-            {HOURS.map((choice) => (
-              <option key={choice} value={String(choice)}>
-                {choice < 1 ? "15 minutes" : choice === 1 ? "1 hour" : `${choice} hours`}
-              </option>
-            ))}
-            <option value="">until it is reset</option>
-          </select>
-        )}
-      </Field>
+      <DurationField value={hours} onChange={setHours} hours={HOURS} endless="until it is reset" />
       <ReasonField value={reason} onChange={setReason} />
     </FormDialog>
   );

@@ -23,7 +23,10 @@ export function CircuitsPage() {
           {({ circuits: rows }) =>
             rows.length === 0 ? (
               <Empty title="No guard has reported">
-                <p>Guards with a journal report every few seconds: the library with `journalDir`, and each sidecar.</p>
+                <p>
+                  Guards with a journal report every few seconds: the library with <code>journalDir</code>, and each
+                  sidecar.
+                </p>
               </Empty>
             ) : (
               <Table

@@ -23,7 +23,19 @@ export function DecisionPage({ id }: { readonly id: string }) {
   return (
     <Page title="Decision" lead={id}>
       <Shown of={asked} what="the decision">
-        {(answer) => (answer.decision === undefined ? null : <Story row={answer.decision} answer={answer} />)}
+        {(answer) =>
+          answer.decision === undefined ? null : (
+            <>
+              {hex(answer.storedHash) === hex(answer.computedHash) ? null : (
+                <p className="notice deny" role="alert">
+                  <strong>Somebody has changed this row.</strong> What stands here is not what was recorded; the last
+                  part of this page shows both hashes.
+                </p>
+              )}
+              <Story row={answer.decision} answer={answer} />
+            </>
+          )
+        }
       </Shown>
     </Page>
   );

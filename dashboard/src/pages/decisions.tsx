@@ -6,8 +6,9 @@ import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.t
 import { Decision, Reason, ReasonSchema, Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
 import { Page } from "../page.tsx";
 import { DecisionTable } from "../ui/decision-table.tsx";
-import { Field } from "../ui/field.tsx";
+import { type Choices, Select } from "../ui/field.tsx";
 import { More } from "../ui/pages.tsx";
+import { SearchField } from "../ui/search-field.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Tail } from "../ui/tail.tsx";
 
@@ -15,6 +16,44 @@ const DECISIONS = { allow: Decision.ALLOW, deny: Decision.DENY, needs_review: De
 const SOURCES = { service: Source.SERVICE, guard: Source.GUARD } as const;
 const AGES = { "15m": 900, "1h": 3600, "24h": 86_400, "7d": 604_800 } as const;
 const REASONS = ReasonSchema.values.filter(({ number }) => number !== Reason.UNSPECIFIED);
+
+const CHOICES: readonly { readonly label: string; readonly name: string; readonly choices: Choices }[] = [
+  {
+    label: "Decision",
+    name: "decision",
+    choices: [
+      ["", "any"],
+      ["allow", "allow"],
+      ["deny", "deny"],
+      ["needs_review", "needs review"],
+    ],
+  },
+  {
+    label: "Reason",
+    name: "reason",
+    choices: [["", "any"], ...REASONS.map(({ localName: name }) => [name, name] as const)],
+  },
+  {
+    label: "Decided by",
+    name: "source",
+    choices: [
+      ["", "anyone"],
+      ["service", "the service"],
+      ["guard", "a guard, alone"],
+    ],
+  },
+  {
+    label: "Since",
+    name: "since",
+    choices: [
+      ["", "ever"],
+      ["15m", "15 minutes"],
+      ["1h", "1 hour"],
+      ["24h", "24 hours"],
+      ["7d", "7 days"],
+    ],
+  },
+];
 
 /** Searching the trail. The search is in the address, so that it can be kept and sent to somebody. */
 export function DecisionsPage() {
@@ -42,91 +81,31 @@ export function DecisionsPage() {
       }
     >
       <search className="card filters">
-        <Field label="Agent">
-          {(input) => (
-            <input
-              {...input}
-              value={search.get("agent") ?? ""}
-              onChange={(event) => set("agent", event.target.value)}
-            />
-          )}
-        </Field>
-        <Field label="Tool">
-          {(input) => (
-            <input
-              {...input}
-              placeholder="gmail.*"
-              value={search.get("tool") ?? ""}
-              onChange={(event) => set("tool", event.target.value)}
-            />
-          )}
-        </Field>
-        <Field label="Decision">
-          {(input) => (
-            <select
-              {...input}
-              value={search.get("decision") ?? ""}
-              onChange={(event) => set("decision", event.target.value)}
-            >
-              <option value="">any</option>
-              <option value="allow">allow</option>
-              <option value="deny">deny</option>
-              <option value="needs_review">needs review</option>
-            </select>
-          )}
-        </Field>
-        <Field label="Reason">
-          {(input) => (
-            <select
-              {...input}
-              value={search.get("reason") ?? ""}
-              onChange={(event) => set("reason", event.target.value)}
-            >
-              <option value="">any</option>
-              {REASONS.map(({ localName }) => (
-                <option key={localName} value={localName}>
-                  {localName}
-                </option>
-              ))}
-            </select>
-          )}
-        </Field>
-        <Field label="Decided by">
-          {(input) => (
-            <select
-              {...input}
-              value={search.get("source") ?? ""}
-              onChange={(event) => set("source", event.target.value)}
-            >
-              <option value="">anyone</option>
-              <option value="service">the service</option>
-              <option value="guard">a guard, alone</option>
-            </select>
-          )}
-        </Field>
-        <Field label="Since">
-          {(input) => (
-            <select {...input} value={search.get("since") ?? ""} onChange={(event) => set("since", event.target.value)}>
-              <option value="">ever</option>
-              <option value="15m">15 minutes</option>
-              <option value="1h">1 hour</option>
-              <option value="24h">24 hours</option>
-              <option value="7d">7 days</option>
-            </select>
-          )}
-        </Field>
-        <Field label="Text">
-          {(input) => (
-            <input
-              {...input}
-              type="search"
-              maxLength={200}
-              placeholder="message, key or rule"
-              value={search.get("text") ?? ""}
-              onChange={(event) => set("text", event.target.value)}
-            />
-          )}
-        </Field>
+        <SearchField label="Agent" value={search.get("agent") ?? ""} onChange={(value) => set("agent", value)} />
+        <SearchField
+          label="Tool"
+          placeholder="gmail.*"
+          value={search.get("tool") ?? ""}
+          onChange={(value) => set("tool", value)}
+        />
+        {CHOICES.map(({ label, name, choices }) => (
+          <Select
+            key={name}
+            label={label}
+            choices={choices}
+            value={search.get(name) ?? ""}
+            onChange={(value) => set(name, value)}
+          />
+        ))}
+        <div className="wide">
+          <SearchField
+            label="Text"
+            maxLength={200}
+            placeholder="message, key or rule"
+            value={search.get("text") ?? ""}
+            onChange={(value) => set("text", value)}
+          />
+        </div>
       </search>
       <section className="card" aria-label="Decisions">
         {live ? <Tail filter={filter} most={100} /> : <Found filter={filter} />}

@@ -12,7 +12,7 @@ import type {
 import { Page } from "../page.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { DecisionBadge, reasonWord } from "../ui/decision.tsx";
-import { Field } from "../ui/field.tsx";
+import { TextArea, TextField } from "../ui/field.tsx";
 import { EffectBadge, Findings, RuleSource } from "../ui/rule.tsx";
 import { Empty, sayProblem, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
@@ -140,45 +140,35 @@ function Tester({ version }: { readonly version: string }) {
       <h2>Try a request</h2>
       <div className="two">
         <form onSubmit={submit}>
-          <Field label="Agent">
-            {(input) => (
-              <input
-                {...input}
-                className="mono"
-                required
-                value={form.agentId}
-                onChange={(event) => change({ agentId: event.target.value })}
-              />
-            )}
-          </Field>
-          <Field label="Tool">
-            {(input) => (
-              <input
-                {...input}
-                className="mono"
-                required
-                value={form.tool}
-                onChange={(event) => change({ tool: event.target.value })}
-              />
-            )}
-          </Field>
-          <Field label="Payload">
-            {(input) => (
-              <textarea
-                {...input}
-                className="mono"
-                spellCheck={false}
-                value={form.payload}
-                onChange={(event) => change({ payload: event.target.value })}
-              />
-            )}
-          </Field>
+          <div className="pair">
+            <TextField
+              label="Agent"
+              className="mono"
+              required
+              value={form.agentId}
+              onChange={(agentId) => change({ agentId })}
+            />
+            <TextField label="Tool" className="mono" required value={form.tool} onChange={(tool) => change({ tool })} />
+          </div>
+          <TextArea
+            label="Payload"
+            className="mono"
+            spellCheck={false}
+            rows={6}
+            value={form.payload}
+            onChange={(payload) => change({ payload })}
+          />
           <button type="submit" disabled={test.isPending}>
             {test.isPending ? "Asking…" : "What would be answered?"}
           </button>
         </form>
         <div role="status">
           {problem !== null ? <p className="notice deny">{problem}</p> : null}
+          {test.data === undefined && problem === null ? (
+            <p className="muted">
+              The answer appears here, with what each rule made of the request. Nothing is recorded.
+            </p>
+          ) : null}
           {test.data === undefined || problem !== null ? null : <Outcome tried={test.data} />}
         </div>
       </div>

@@ -13,10 +13,11 @@ import { queries } from "../api.ts";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { useMay, useSession } from "../session.tsx";
-import { Field } from "../ui/field.tsx";
+import { TextArea } from "../ui/field.tsx";
+import { Payload } from "../ui/payload.tsx";
 import { ReviewBadge } from "../ui/review-badge.tsx";
 import { sayProblem, Shown } from "../ui/state.tsx";
-import { Json, Untrusted } from "../ui/text.tsx";
+import { Untrusted } from "../ui/text.tsx";
 import { ExactTime, Time } from "../ui/time.tsx";
 
 /** One review: what the agent wants to do, as it was judged, and the answer. */
@@ -42,7 +43,7 @@ function Shows({ review, payload }: { readonly review: Review; readonly payload:
           </h2>
           <ReviewBadge state={review.state} />
         </div>
-        {payload === undefined ? <p className="muted">The payload has been erased.</p> : <Json text={payload} />}
+        {payload === undefined ? <p className="muted">The payload has been erased.</p> : <Payload text={payload} />}
       </section>
       <div className="stack">
         <Answer review={review} />
@@ -135,17 +136,14 @@ function Answer({ review }: { readonly review: Review }) {
     <section className="card" aria-label="Your answer">
       <h2>Your answer</h2>
       <form onSubmit={submit}>
-        <Field label="Comment" hint="Why; kept in the audit trail.">
-          {(input) => (
-            <textarea
-              {...input}
-              required
-              maxLength={500}
-              value={comment}
-              onChange={(event) => setComment(event.target.value)}
-            />
-          )}
-        </Field>
+        <TextArea
+          label="Comment"
+          hint="Why; kept in the audit trail."
+          required
+          maxLength={500}
+          value={comment}
+          onChange={setComment}
+        />
         {refused}
         <div className="actions">
           <button type="submit" className="primary" disabled={busy || comment.trim() === ""}>

@@ -4,7 +4,7 @@ import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.t
 import { type Review, ReviewState, ReviewVerdict } from "../../../gen/datacrawl/authz/v1/reviews_pb.ts";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
-import { Field } from "../ui/field.tsx";
+import { type Choices, Select } from "../ui/field.tsx";
 import { More } from "../ui/pages.tsx";
 import { ReviewBadge } from "../ui/review-badge.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
@@ -20,6 +20,14 @@ const STATES = {
   all: ReviewState.UNSPECIFIED,
 } as const;
 
+const CHOICES: Choices = [
+  ["open", "waiting"],
+  ["approved", "approved"],
+  ["rejected", "rejected"],
+  ["expired", "expired"],
+  ["all", "all"],
+];
+
 /** What waits for a person. */
 export function ReviewsPage() {
   const [search, setSearch] = useSearchParams();
@@ -33,21 +41,12 @@ export function ReviewsPage() {
   return (
     <Page title="Reviews" lead="Actions that wait for a person. Unanswered, each is denied when its time is up.">
       <search className="card filters">
-        <Field label="Show">
-          {(input) => (
-            <select
-              {...input}
-              value={shown}
-              onChange={(event) => setSearch({ state: event.target.value }, { replace: true })}
-            >
-              <option value="open">waiting</option>
-              <option value="approved">approved</option>
-              <option value="rejected">rejected</option>
-              <option value="expired">expired</option>
-              <option value="all">all</option>
-            </select>
-          )}
-        </Field>
+        <Select
+          label="Show"
+          choices={CHOICES}
+          value={shown}
+          onChange={(state) => setSearch({ state }, { replace: true })}
+        />
       </search>
       <section className="card" aria-label="Reviews">
         <Shown of={reviews} what="reviews">

@@ -19,7 +19,9 @@ export function FormDialog({ title, action, danger, busy, error, onSubmit, onClo
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useEffect(() => {
+    const before = document.activeElement;
     if (dialog.current?.open === false) dialog.current.showModal();
+    return () => focusAgain(before);
   }, []);
   const submit = (event: FormEvent): void => {
     event.preventDefault();
@@ -46,4 +48,9 @@ export function FormDialog({ title, action, danger, busy, error, onSubmit, onClo
       </form>
     </dialog>
   );
+}
+
+/** Who uses a keyboard goes on where a dialog was opened, also when its success took it away. */
+export function focusAgain(before: Element | null): void {
+  if (before instanceof HTMLElement && before.isConnected) before.focus();
 }

@@ -1,4 +1,4 @@
-import { Field } from "./field.tsx";
+import { TextArea } from "./field.tsx";
 
 interface ReasonProps {
   readonly value: string;
@@ -8,16 +8,13 @@ interface ReasonProps {
 /** Why an operator does it: every change asks. */
 export function ReasonField({ value, onChange }: ReasonProps) {
   return (
-    <Field label="Reason" hint="Kept in the audit trail.">
-      {(input) => (
-        <textarea
-          {...input}
-          required
-          maxLength={500}
-          value={value}
-          onChange={(event) => onChange(event.target.value)}
-        />
-      )}
-    </Field>
+    <TextArea
+      label="Reason"
+      hint="Kept in the audit trail."
+      required
+      maxLength={500}
+      value={value}
+      onChange={onChange}
+    />
   );
 }

@@ -7,6 +7,11 @@ export function Untrusted({ text, limit = 2000 }: { readonly text: string; reado
   return <bdi>{visible(shown)}</bdi>;
 }
 
+/** Who did something, as people call them: `operator:ann` of the trail is ann. Others, such as `service`, stay as they are. */
+export function person(actor: string): string {
+  return actor.replace(/^operator:/, "");
+}
+
 export function visible(text: string): string {
   return text.replace(
     /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,

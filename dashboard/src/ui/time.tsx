@@ -1,7 +1,7 @@
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import { useSyncExternalStore } from "react";
 
-const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
 const UNITS = [
   ["day", 86_400_000],
   ["hour", 3_600_000],
@@ -9,7 +9,7 @@ const UNITS = [
   ["second", 1000],
 ] as const;
 
-/** "3 min. ago", with the exact time at hand. */
+/** "3min ago", with the exact time at hand. */
 export function Time({ at }: { readonly at: Date | Timestamp | undefined }) {
   const now = useNow();
   if (at === undefined) return <span className="muted">never</span>;
