@@ -8,7 +8,7 @@ import { type Dashboard, hasDashboard, openDashboard, personNamed } from "../sup
 import { freePort } from "../support/net.ts";
 import { ask } from "../support/service.ts";
 
-const HOSTILE = '<img src=x onerror="document.title=1"><script>alert(1)</script>\u202e\u001b[31m';
+const HOSTILE = '<img src=x onerror="document.title=1"><script>alert(1)</script>\u202e\u001b[31m\u200b\u{e0041}';
 
 /** Bad input, two people at once, and a service that goes away. */
 describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
@@ -81,7 +81,7 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
       const banner = each.getByRole("status").filter({ hasText: "Bypass in force: racer" });
       await banner.getByText(/as olga wants it/).waitFor();
       expect(await banner.count()).toBe(1);
-      expect(await banner.textContent()).toContain("<script>alert(1)</script>\\u202e\\u001b[31m");
+      expect(await banner.textContent()).toContain("<script>alert(1)</script>\\u202e\\u001b[31m\\u200b\\u{e0041}");
     }
     // What ann set is not forgotten: it stands among those that have ended.
     await go(page, "/bypass");
@@ -153,7 +153,7 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
     expect(text).toContain("<script>alert(1)</script>");
     await page.getByRole("button", { name: "as JSON" }).click();
     expect(await page.getByLabel("JSON", { exact: true }).textContent()).toContain("<script>alert(1)</script>\\u202e");
-    expect(text).not.toMatch(/[\u202e\u001b]/);
+    expect(text).not.toMatch(/[\u202e\u001b\u200b]/);
     expect(await page.title()).toBe("Review · DataCrawl");
   });
 

@@ -1,6 +1,6 @@
 /**
- * Text that came from an agent. React keeps markup harmless; marks that change the direction of writing and control
- * characters are shown as escapes, so that nothing reads as what it is not.
+ * Text that came from an agent. React keeps markup harmless; marks that change the direction of writing, control characters and
+ * whatever else nobody sees are shown as escapes, so that nothing reads as what it is not.
  */
 export function Untrusted({ text, limit = 2000 }: { readonly text: string; readonly limit?: number }) {
   const shown = text.length > limit ? `${text.slice(0, limit)}…` : text;
@@ -13,10 +13,10 @@ export function person(actor: string): string {
 }
 
 export function visible(text: string): string {
-  return text.replace(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return text.replace(/(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => {
+    const code = (char.codePointAt(0) ?? 0).toString(16);
+    return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, "0")}`;
+  });
 }
 
 /** JSON text, indented; shown as it is if it is none. The start alone if it is very long. */
