@@ -42,12 +42,12 @@ export function verifyCommands(io: Io): Command[] {
     });
 
   const runs = new Command("runs")
-    .description("List the latest verification runs, newest first.")
+    .description("List the verification runs, newest first.")
     .option("--json", "print a list of runs")
     .action(async (flags: { readonly json?: true }) => {
-      const page = await withAdmin(io, (admin) => admin.listAuditRuns({ pageSize: 100 }));
-      if (flags.json) return outJson(io, page.runs.map(jsonOf));
-      const rows = page.runs.map((run) => [
+      const all = await withAdmin(io, allRuns);
+      if (flags.json) return outJson(io, all.map(jsonOf));
+      const rows = all.map((run) => [
         run.runId,
         timeOf(run.startedAt),
         run.scope,
@@ -58,6 +58,16 @@ export function verifyCommands(io: Io): Command[] {
       outTable(io, ["RUN", "STARTED", "SCOPE", "STATE", "ROWS", "PROBLEMS"], rows);
     });
   return [verify, runs];
+}
+
+async function allRuns(admin: Client<typeof AdminService>): Promise<AuditRun[]> {
+  const all: AuditRun[] = [];
+  for (let pageToken = ""; ; ) {
+    const page = await admin.listAuditRuns({ pageSize: 1000, pageToken });
+    all.push(...page.runs);
+    pageToken = page.nextPageToken;
+    if (pageToken === "") return all;
+  }
 }
 
 /** Starts a run and follows it to its end; first any other that is under way, for there is one at a time. */

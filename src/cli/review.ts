@@ -42,7 +42,7 @@ export function reviewCommand(io: Io): Command {
     .option("--json", "print a list of reviews")
     .addHelpText("after", "\nExample:\n  datacrawl review list --state open --tool stripe.refund\n")
     .action(async (flags: ListFlags) => {
-      const reviews = await withAdmin(io, async (admin) => {
+      const { reviews, more } = await withAdmin(io, async (admin) => {
         const all: Review[] = [];
         for (let pageToken = ""; ; ) {
           const filter = { state: flags.state ?? 0, agentId: flags.agent ?? "", tool: flags.tool ?? "" };
@@ -50,9 +50,10 @@ export function reviewCommand(io: Io): Command {
           const page = await admin.listReviews({ ...filter, pageSize, pageToken });
           all.push(...page.reviews);
           pageToken = page.nextPageToken;
-          if (pageToken === "" || all.length >= flags.limit) return all;
+          if (pageToken === "" || all.length >= flags.limit) return { reviews: all, more: pageToken !== "" };
         }
       });
+      if (more) io.err(`There are more than these ${reviews.length}: --limit.\n`);
       if (flags.json) return outJson(io, reviews.map(jsonOf));
       const rows = reviews.map((review) => [
         review.reviewId,

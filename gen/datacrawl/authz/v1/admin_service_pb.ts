@@ -1128,7 +1128,7 @@ export const AdminService: GenService<{
     output: typeof ListCircuitBypassesResponseSchema;
   },
   /**
-   * The guards' circuits as they were last reported, one per agent and guard.
+   * The guards' circuits as they were last reported within a day, one per agent and guard: the newest reports first, at most 10,000.
    *
    * @generated from rpc datacrawl.authz.v1.AdminService.ListCircuits
    */

@@ -1,0 +1,79 @@
+import { dirname } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { record } from "../admin/decisions.ts";
+import { type House, openHouse } from "../server/admin/house.ts";
+import { cli } from "../support/cli.ts";
+
+const MANY = 1234;
+const uuid = (kind: number): string =>
+  `('0195e0b2-000${kind}-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, timestamptz '2026-11-01' + n * interval '1 second'`;
+
+/** One statement each: what so many calls would have left. */
+const SEEDS = [
+  `INSERT INTO agents SELECT 'agent-' || n, 'active', now(), n FROM generate_series(1, ${MANY}) n`,
+  `INSERT INTO operators (name, role, password_hash) SELECT 'op-' || n, 'viewer', 'none' FROM generate_series(1, ${MANY}) n`,
+  `INSERT INTO circuit_orders (grant_id, issued_at, agent_id, epoch, operator, reason, expires_at, token)
+   SELECT ${uuid(1)}, 'agent-1', n, 'ann', 'r', '2027-01-01', 't' FROM generate_series(1, ${MANY}) n`,
+  `INSERT INTO guard_circuits SELECT 'agent-' || n, gen_random_uuid(), '{}' FROM generate_series(1, ${MANY}) n`,
+  `INSERT INTO policy_bundles SELECT 'sha256:' || n, '[]', timestamptz '2026-11-01' + n * interval '1 second' FROM generate_series(1, ${MANY}) n`,
+  `INSERT INTO audit_runs (run_id, started_at, scope, started_by, updated_at, state, progress)
+   SELECT ${uuid(2)}, 'full', 'socket', now(), 'passed', $1 FROM generate_series(1, ${MANY}) n`,
+  `INSERT INTO reviews (review_id, recorded_at, decision_id, agent_id, tool, idempotency_key, policy_version, request_digest,
+     payload_digest, approvers, approval_for, opened_at, expires_at)
+   SELECT ${uuid(3)}, gen_random_uuid(), 'agent-1', 't', 'k', 'p', '', '', 1, '1 hour', now(), now() + interval '1 day'
+   FROM generate_series(1, ${MANY}) n`,
+];
+
+const PROGRESS = JSON.stringify({
+  runner: "x",
+  segments: [],
+  strays: [],
+  published: false,
+  total: 0,
+  rows: 0,
+  problems: 0,
+  findings: [],
+  next: { epoch: 1, size: 0, rolling: 0, strayAfter: "" },
+});
+
+describe("lists of more than a page", () => {
+  let house: House;
+  let env: Record<string, string>;
+  beforeAll(async () => {
+    house = await openHouse();
+    env = { DATACRAWL_DATA_DIR: dirname(house.socketPath) };
+    for (const seed of SEEDS) await house.store.database.query(seed, seed.includes("$1") ? [PROGRESS] : []);
+    await record(
+      house.store as never,
+      Array.from({ length: MANY }, () => ({})),
+    );
+  });
+  afterAll(() => house.close());
+
+  test.each([
+    "agent list",
+    "operator list",
+    "bypass list --past",
+    "bypass list agent-1 --past",
+    "circuit list",
+    "policy versions",
+    "audit runs",
+    "review list --limit 5000",
+    "decision list --all",
+    "decision list --limit 5000",
+  ])("are shown whole, each once, as a table and as JSON: %s", async (command) => {
+    const { stdout } = await cli([...command.split(" "), "--json"], env);
+    const items = (JSON.parse(stdout) as object[]).map((item) => JSON.stringify(item));
+    expect([items.length, new Set(items).size]).toEqual([MANY, MANY]);
+    const table = await cli(command.split(" "), env);
+    expect(table.stdout.trimEnd().split("\n")).toHaveLength(1 + MANY);
+    expect(table.stderr).toBe("");
+  });
+
+  test.each(["decision list", "review list"])("are cut only where it says so: %s", async (command) => {
+    const { stdout, stderr } = await cli(command.split(" "), env);
+    const rows = stdout.trimEnd().split("\n").length - 1;
+    expect(rows).toBeLessThan(MANY);
+    expect(stderr).toContain(`more than these ${rows}: --limit`);
+  });
+});
