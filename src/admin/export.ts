@@ -24,7 +24,8 @@ export interface SealPlace {
 export interface RowLine {
   readonly seq: number;
   readonly stream: Stream;
-  readonly line: string;
+  /** With its newline. */
+  readonly line: Buffer;
   readonly payload: boolean;
 }
 
@@ -38,7 +39,7 @@ interface Position {
 }
 
 export interface ExportPart {
-  readonly lines: string;
+  readonly lines: Buffer;
   readonly decisions: number;
   readonly events: number;
   readonly payloads: number;
@@ -82,12 +83,15 @@ export class ExportOperations {
     const { from, to, payloads } = range;
     if (from !== null && from >= to) throw invalid("from_us", "must be before to_us");
     const { log, trail, verifierKeys } = this.#ports;
-    yield { ...NO_ROWS, lines: headerLine({ log, from, to, payloads, verifierKeys: await verifierKeys() }) };
+    yield {
+      ...NO_ROWS,
+      lines: Buffer.from(headerLine({ log, from, to, payloads, verifierKeys: await verifierKeys() })),
+    };
     let epoch = 0;
     for (;;) {
       const checkpoint = await trail.checkpointAfterEpoch(epoch);
       if (checkpoint === null) return;
-      yield { ...NO_ROWS, lines: epochLine(checkpoint.epoch) };
+      yield { ...NO_ROWS, lines: Buffer.from(epochLine(checkpoint.epoch)) };
       yield* this.#epoch(range, checkpoint);
       epoch = checkpoint.epoch;
     }
@@ -113,29 +117,29 @@ export class ExportOperations {
     { epoch, size, at: start, told: toldBefore }: Position,
     rows: readonly RowLine[],
     end: number,
-  ): Promise<{ lines: string; told: number }> {
+  ): Promise<{ lines: Buffer; told: number }> {
     const { trail } = this.#ports;
     const gaps = gapsOf(start, rows, end);
     const nodes = await readGaps(gaps, trail.nodes(epoch));
     const checkpoints = await trail.checkpoints(epoch, toldBefore, end);
     const notes = new Map(checkpoints.map((checkpoint) => [checkpoint.size, checkpoint.note]));
-    const lines: string[] = [];
+    const lines: Buffer[] = [];
     let told = toldBefore;
     const mayTell = (at: number): void => {
       const note = notes.get(at);
       if (note === undefined || (at < size && at - told < CHECKPOINT_EVERY)) return;
-      lines.push(checkpointLine(note));
+      lines.push(Buffer.from(checkpointLine(note)));
       told = at;
     };
     for (const [index, gap] of gaps.entries()) {
-      if (gap.from < gap.end) lines.push(gapLine(gap.end, nodes[index] ?? []));
+      if (gap.from < gap.end) lines.push(Buffer.from(gapLine(gap.end, nodes[index] ?? [])));
       if (gap.from < gap.end) mayTell(gap.end);
       const row = rows[index];
       if (row === undefined) break;
       lines.push(row.line);
       mayTell(row.seq + 1);
     }
-    return { lines: lines.join(""), told };
+    return { lines: Buffer.concat(lines), told };
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ExportRange, RowLine, SealPlace } from "../admin/export.ts";
 import type { StoredCheckpoint } from "../admin/proofs.ts";
 import { isNull, startOf } from "../audit/binary-row.ts";
-import { EXPORTED_FIELDS, rowLine } from "../audit/export-lines.ts";
+import { EXPORTED_FIELDS, rowLine } from "../audit/row-line.ts";
 import { type Column, DECISION_COLUMNS, EVENT_COLUMNS } from "../audit/record.ts";
 import { type Stream, STREAM } from "../audit/leaf.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";

@@ -10,7 +10,7 @@ export function retentionMethods(exporting: ExportOperations, retention: Retenti
       const from = fromUs === undefined ? null : Number(fromUs);
       for await (const part of exporting.parts({ from, to: Number(toUs), payloads: includePayloads })) {
         yield {
-          lines: Buffer.from(part.lines),
+          lines: part.lines,
           decisions: BigInt(part.decisions),
           events: BigInt(part.events),
           payloads: BigInt(part.payloads),
