@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,8 @@ export interface PostgresServer {
   /** Of a superuser, to the database `postgres`. */
   readonly url: string;
   readonly stop: () => Promise<void>;
+  /** Stops it and starts it again, on the same port and data. */
+  readonly restart: () => Promise<void>;
   /** The postmaster, to be stopped and continued by tests of stalls. */
   readonly pid: number;
 }
@@ -16,7 +18,7 @@ export interface PostgresServer {
 /** A Postgres of our own on a free port, in a temporary directory; or TEST_DATABASE_URL; or null if there is neither. */
 export async function startPostgres(settings: readonly string[] = []): Promise<PostgresServer | null> {
   const given = process.env["TEST_DATABASE_URL"];
-  if (given !== undefined) return { url: given, stop: async () => undefined, pid: 0 };
+  if (given !== undefined) return { url: given, stop: async () => undefined, restart: async () => undefined, pid: 0 };
   const bin = findBinaries();
   if (bin === null) return null;
   const directory = mkdtempSync(join(tmpdir(), "datacrawl-pg-"));
@@ -39,20 +41,29 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
     "-c",
     `unix_socket_directories=${directory}`,
   ];
-  const child = spawn(...run("postgres", ["-D", data, ...options, ...settings.flatMap((setting) => ["-c", setting])]), {
-    cwd: "/",
-    stdio: "ignore",
-  });
+  const command = run("postgres", ["-D", data, ...options, ...settings.flatMap((setting) => ["-c", setting])]);
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-  await waitUntil(() => answers(url), 30_000, "Postgres did not start");
+  const start = async (): Promise<ChildProcess> => {
+    const started = spawn(...command, { cwd: "/", stdio: "ignore" });
+    await waitUntil(() => answers(url), 30_000, "Postgres did not start");
+    return started;
+  };
+  const end = async (running: ChildProcess): Promise<void> => {
+    const exited = new Promise((resolve) => running.once("exit", resolve));
+    // SIGINT is a fast shutdown: sessions are ended, not waited for.
+    running.kill("SIGINT");
+    await exited;
+  };
+  let child = await start();
   return {
     url,
     pid: child.pid as number,
+    restart: async () => {
+      await end(child);
+      child = await start();
+    },
     stop: async () => {
-      const exited = new Promise((resolve) => child.once("exit", resolve));
-      // SIGINT is a fast shutdown: sessions are ended, not waited for.
-      child.kill("SIGINT");
-      await exited;
+      await end(child);
       rmSync(directory, { recursive: true, force: true });
     },
   };
@@ -77,6 +88,11 @@ export async function makeDatabase(
   const superUrl = new URL(serverUrl);
   superUrl.pathname = `/${name}`;
   return { ownerUrl: urlFor(`${name}_owner`), serviceUrl: urlFor(`${name}_service`), superUrl: superUrl.href };
+}
+
+/** A program that came with Postgres. */
+export function postgresProgram(name: string): string {
+  return join(findBinaries() ?? "", name);
 }
 
 function findBinaries(): string | null {
