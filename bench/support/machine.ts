@@ -22,6 +22,12 @@ export async function describeGuardMachine(): Promise<Record<string, string>> {
   };
 }
 
+/** What a browser's figures depend on. */
+export async function describeBrowserMachine(chromium: string): Promise<Record<string, string>> {
+  const { Redis: _, ...machine } = await describeGuardMachine();
+  return { ...machine, Chromium: await version(chromium, /Chromium ([\d.]+)/) };
+}
+
 /** The commit that is checked out, and whether the sources differ from it; "unknown" outside a repository. */
 export async function commit(): Promise<string> {
   try {
