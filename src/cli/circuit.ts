@@ -77,12 +77,18 @@ const HEADINGS = ["AGENT", "STATE", "CAUSE", "FAILURES", "NEXT PROBE", "UNSYNCED
 
 function outCircuits(io: Io, circuits: readonly GuardCircuit[]): void {
   const rows = circuits.map(jsonOf).map((circuit) => {
-    const { agentId, state, cause, consecutiveFailures, nextProbeAt, unsyncedRecords, reportedAt } = circuit;
-    return [agentId, state, cause, consecutiveFailures, nextProbeAt, unsyncedRecords, reportedAt].map((cell) =>
+    const { agentId, state, cause, consecutiveFailures, unsyncedRecords, reportedAt } = circuit;
+    return [agentId, state, cause, consecutiveFailures, nextProbe(circuit), unsyncedRecords, reportedAt].map((cell) =>
       String(cell ?? ""),
     );
   });
   outTable(io, HEADINGS, rows);
+}
+
+/** A probe that is due waits for a call: nothing probes by itself, and no time can be told. */
+function nextProbe({ nextProbeAt, reportedAt }: ReturnType<typeof jsonOf>): string | null {
+  const isDue = nextProbeAt !== null && reportedAt !== null && nextProbeAt <= reportedAt;
+  return isDue ? "with the next call" : nextProbeAt;
 }
 
 function describe(io: Io, found: GetCircuitResponse): void {

@@ -155,6 +155,9 @@ describe("a service that dies under a sidecar", () => {
 
   test("the service is back: calls pass, and the journal arrives, each record once, with both times", async () => {
     service = await startService(ports, { ready: true });
+    // Nothing probes by itself, and an operator who looks is told so.
+    const isDue = (): boolean => cli("circuit", "list").stdout.includes("with the next call");
+    await waitUntil(isDue, 30_000, "the circuit was not reported as waiting for a call");
     await waitUntil(
       async () => (await askSidecar(email("back"))).body["decision"] === "DECISION_ALLOW",
       30_000,
