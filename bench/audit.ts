@@ -126,7 +126,8 @@ function problemOf(results: AuditResults): string | null {
   if (unexpected !== null) return unexpected;
   if (results.sealed.empty === 0 || results.sealed.unsealed > 0)
     return "sealing was not on, or not off, as it should be";
-  return results.verifiedBeside.includes(0) ? "no verification ran beside decisions" : null;
+  // The first round is thrown away, and may be too short for a word of how far it was.
+  return results.verifiedBeside.slice(1).includes(0) ? "no verification ran beside decisions" : null;
 }
 
 await runProgram<AuditResults>({
