@@ -206,9 +206,9 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     const { agentId, key } = await makeAgent();
     const { directory, watched } = await openDirectory();
     const before = watched.queries;
-    const end = performance.now() + 600;
+    const startedAt = performance.now();
     const flood: Promise<unknown>[] = [];
-    while (performance.now() < end) {
+    while (performance.now() < startedAt + 600 || flood.length <= 500) {
       for (let n = 0; n < 20; n++) {
         flood.push(faultOf(directory.authenticate(`Bearer ${formatCredential(newCredential("flood", random))}`)));
       }
@@ -216,8 +216,7 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
       await sleep(5);
     }
     await Promise.all(flood);
-    expect(flood.length).toBeGreaterThan(500);
-    expect(watched.queries - before).toBeLessThan(40);
+    expect(watched.queries - before).toBeLessThan((40 * (performance.now() - startedAt)) / 600);
   });
 
   test("confirms a state only from what the store said within the last second", async () => {
