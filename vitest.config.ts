@@ -6,7 +6,7 @@ export default defineConfig({
     globalSetup: ["test/support/global-setup.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    // Every suite starts real servers, and waits for them half of its time: two cores carry three.
-    maxWorkers: 3,
+    // Every suite starts real servers; two cores carry two of them.
+    maxWorkers: 2,
   },
 });

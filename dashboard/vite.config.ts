@@ -1,6 +1,9 @@
-import { brotliCompressSync } from "node:zlib";
+import { brotliCompressSync, constants } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
+
+/** A tenth of the time of the highest quality, for some per cent more bytes. */
+const FAST = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } };
 
 /** A `.br` beside every file, so that the service compresses nothing when it starts: that took 15 MiB and a second. */
 function compressed(): Plugin {
@@ -10,7 +13,7 @@ function compressed(): Plugin {
     generateBundle(_options, bundle) {
       for (const file of Object.values(bundle)) {
         const content = file.type === "chunk" ? file.code : file.source;
-        this.emitFile({ type: "asset", fileName: `${file.fileName}.br`, source: brotliCompressSync(content) });
+        this.emitFile({ type: "asset", fileName: `${file.fileName}.br`, source: brotliCompressSync(content, FAST) });
       }
     },
   };

@@ -3,9 +3,9 @@ import { adapter, report } from "./support/command.ts";
 
 const library = adapter("client/conformance-adapter.ts");
 
-/** Each of these is two minutes of a machine with two cores: deadlines have to pass, and retries to be waited for. */
+/** A minute each, at the same time: deadlines have to pass, and retries to be waited for. */
 describe("this library against every case", () => {
-  test.each(["grpc", "connect-proto"])(
+  test.concurrent.each(["grpc", "connect-proto"])(
     "allows and denies rightly over %s, in time, and survives",
     { timeout: 600_000 },
     async (transport) => {

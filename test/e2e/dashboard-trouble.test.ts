@@ -158,9 +158,8 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
   });
 
   test.each([
-    ["a tag", "<script>"],
     ["NUL", "%00"],
-    ["a thousand letters", "a".repeat(1000)],
+    ["a tag and a thousand letters", `<script>${"a".repeat(1000)}`],
   ])("every page survives %s in its address", async (_, garbage) => {
     const paths = ["decisions", "reviews", "circuits"].map((name) => `/${name}/${garbage}`);
     const searches = [

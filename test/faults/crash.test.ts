@@ -3,6 +3,7 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { FAILPOINTS } from "../../src/failpoint.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
+import { initialiseEmbedded } from "../support/embedded.ts";
 import { type Asked, ask, demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 
 /** Schedules a failpoint: whole runs take hours, samples are chosen anew each time and printed. */
@@ -98,6 +99,7 @@ describe("SIGKILL of the real process at a named failpoint, on the embedded stor
 
   test.each(failpoints)("%s: what was answered is there after the restart", async (failpoint) => {
     const dataDir = tempDir();
+    await initialiseEmbedded(dataDir);
     const first = await startService({ DATACRAWL_DATA_DIR: dataDir });
     await first.kill("SIGTERM");
     const start = (extra: Record<string, string>) => startService({ DATACRAWL_DATA_DIR: dataDir, ...extra });
