@@ -6,7 +6,8 @@ work=$(mktemp -d)
 service=""
 trap '[ -z "$service" ] || kill "$service" 2>/dev/null || true; rm -rf "$work"' EXIT
 
-(cd "$root" && npm run --silent build && npx publint --strict && npm pack --silent --pack-destination "$work")
+# Packing builds.
+(cd "$root" && npm pack --silent --pack-destination "$work" && npx publint --strict)
 cd "$work"
 npm init -y >/dev/null
 # The project's own Node, which the machine may not have.
