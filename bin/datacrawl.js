@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=16 --max-old-space-size=1024
+#!/usr/bin/env -S node --max-semi-space-size=16 --max-old-space-size=512
 // The heap's bounds: docs/operations.md, "Memory".
 // Plain JavaScript for any Node, so that an old one says what it needs instead of a syntax error.
 import { existsSync } from "node:fs";
