@@ -82,10 +82,8 @@ function isMet({ value, target }: Figure): boolean | null {
 }
 
 export function markdown(results: Results): string {
-  const machine = Object.entries(results.machine).map(([what, value]) => `${what} ${value}`);
   return [
-    `Measured ${results.at}, commit ${results.commit}: ${machine.join("; ")}. ${results.pace}`,
-    "",
+    ...measuredWhere(results),
     ...figureTable(figures(results)),
     "",
     ...table(
@@ -93,6 +91,19 @@ export function markdown(results: Results): string {
       peerRows(results),
     ),
   ].join("\n");
+}
+
+interface Measured {
+  readonly at: string;
+  readonly commit: string;
+  readonly machine: object;
+  readonly pace: string;
+}
+
+/** What stands above the tables: when, of what, on which machine and how it was measured. */
+export function measuredWhere({ at, commit, machine, pace }: Measured): string[] {
+  const about = Object.entries(machine).map(([what, value]) => `${what} ${value}`);
+  return [`Measured ${at}, commit ${commit}: ${about.join("; ")}. ${pace}`, ""];
 }
 
 /** The lines of a table that holds each figure against its target. */

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { Client } from "pg";
 import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { AuditScope } from "../../gen/datacrawl/authz/v1/audit_pb.ts";
 import type { Prepared } from "../peers/datacrawl.ts";
+import { withClient } from "../support/stores.ts";
 
 /**
  * A full verification within the service, at the pace at which it works beside decisions, from `run` until what `run` gives is
@@ -31,13 +31,9 @@ export function verifying(
 
 /** @returns how many rows it had read */
 async function endRun(url: string, runId: string): Promise<number> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
+  return await withClient(url, async (client) => {
     const sql = "DELETE FROM audit_runs WHERE run_id = $1 RETURNING (progress::json->>'rows')::int AS rows";
     const { rows } = await client.query<{ rows: number }>(sql, [runId]);
     return rows[0]?.rows ?? 0;
-  } finally {
-    await client.end();
-  }
+  });
 }

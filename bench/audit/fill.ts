@@ -4,14 +4,16 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Client } from "pg";
+import type { Client } from "pg";
 import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
 import { DECISION_COLUMNS, type DecisionRow } from "../../src/audit/record.ts";
 import { isoMicros, systemClock } from "../../src/clock.ts";
 import { RandomPool, uuidV7 } from "../../src/ids.ts";
 import { SqlDecisionReader, type StoredDecision } from "../../src/store/decisions.ts";
+import { bytea } from "../../src/store/decision-input.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SEAL_ROWS } from "../../src/audit/seal.ts";
+import { withClient } from "../support/stores.ts";
 import { copyIn } from "./copy-in.ts";
 
 /** Rows of one transaction: they cannot be sealed before it ends. */
@@ -36,9 +38,7 @@ export async function templateOf(url: string): Promise<StoredDecision> {
 
 /** Adds `count` rows, each like `template` with an id, a key, times, digests and a salt of its own. */
 export async function fill(url: string, template: StoredDecision, count: number): Promise<void> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
+  return await withClient(url, async (client) => {
     const random = new RandomPool(1 << 16);
     let written: Promise<void> = Promise.resolve();
     for (let at = 0; at < count; at += BATCH) {
@@ -49,37 +49,27 @@ export async function fill(url: string, template: StoredDecision, count: number)
       written.catch(() => undefined);
     }
     await written;
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** Waits until the service has sealed all rows. @returns how many there are */
 export async function untilSealed(url: string): Promise<number> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
+  return await withClient(url, async (client) => {
     const wanted = await countOf(client, ROWS);
     for (;;) {
       const sealed = await countOf(client, SEALED);
       if (sealed >= wanted) return sealed;
       await sleep(SEALED_POLL_MS);
     }
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** Leaves the tables as autovacuum would have left those of a trail that grew slowly, and everything on disk. */
 export async function settle(url: string): Promise<void> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
+  return await withClient(url, async (client) => {
     await client.query("VACUUM (ANALYZE)");
     await client.query("CHECKPOINT");
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** What a table takes on disk, its partitions together. */
@@ -91,28 +81,20 @@ export interface Storage {
 }
 
 export async function storageOf(url: string): Promise<Storage[]> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
+  return await withClient(url, async (client) => {
     const { rows } = await client.query<{ name: string; bytes: string; indexes: string }>(STORAGE);
     return rows.map(({ name, bytes, indexes }) => {
       return { table: name, bytes: Number(bytes), indexBytes: Number(indexes) };
     });
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** While it has a backlog: full seals, one right after the other. @returns NaN if there never was one */
 export async function rowsSealedPerSecond(url: string): Promise<number> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
+  return await withClient(url, async (client) => {
     const { rows } = await client.query<{ rate: number | null }>(SEALED_RATE, [SEAL_ROWS]);
     return rows[0]?.rate ?? Number.NaN;
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 const SEALED_RATE = `
@@ -176,11 +158,11 @@ function makeRows(template: StoredDecision, count: number, random: RandomPool): 
     };
     const time = isoMicros(now);
     decisions.push(
-      lineOf([...DECISION_COLUMNS.map(({ field, kind }) => textOf(row[field], kind)), hex(hashDecision(row))]),
+      lineOf([...DECISION_COLUMNS.map(({ field, kind }) => textOf(row[field], kind)), bytea(hashDecision(row))]),
     );
-    payloads.push(lineOf([row.decisionId, time, hex(salt), canonical]));
+    payloads.push(lineOf([row.decisionId, time, bytea(salt), canonical]));
     const expires = isoMicros(now + 24 * 3_600_000_000);
-    claims.push(lineOf([row.agentId, idempotencyKey, "\\x", hex(row.requestDigest!), row.decisionId, time, expires]));
+    claims.push(lineOf([row.agentId, idempotencyKey, "\\x", bytea(row.requestDigest), row.decisionId, time, expires]));
   }
   return { decisions: decisions.join(""), payloads: payloads.join(""), claims: claims.join("") };
 }
@@ -188,11 +170,7 @@ function makeRows(template: StoredDecision, count: number, random: RandomPool): 
 function textOf(value: DecisionRow[keyof DecisionRow], kind: string): string | null {
   if (value === null) return null;
   if (kind === "micros") return isoMicros(value as number);
-  return value instanceof Uint8Array ? hex(value) : String(value);
-}
-
-function hex(bytes: Uint8Array): string {
-  return `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")}`;
+  return value instanceof Uint8Array ? bytea(value) : String(value);
 }
 
 /** A line of COPY's text format. */

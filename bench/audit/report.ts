@@ -1,5 +1,5 @@
 import { answersPerSecond, cpuUsPerAnswer, type Measurement } from "../measure.ts";
-import { type Figure, figureTable, medianRatio, table } from "../report.ts";
+import { type Figure, figureTable, measuredWhere, medianRatio, table } from "../report.ts";
 import { median } from "../support/statistics.ts";
 import type { CommandResult } from "./commands.ts";
 import type { Storage } from "./fill.ts";
@@ -96,10 +96,8 @@ export function auditFigures({ sizes, proofs, measurements }: AuditResults): Fig
 }
 
 export function auditMarkdown(results: AuditResults): string {
-  const machine = Object.entries(results.machine).map(([what, value]) => `${what} ${value}`);
   return [
-    `Measured ${results.at}, commit ${results.commit}: ${machine.join("; ")}. ${results.pace}`,
-    "",
+    ...measuredWhere(results),
     ...figureTable(auditFigures(results)),
     "",
     ...table(

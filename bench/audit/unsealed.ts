@@ -1,4 +1,3 @@
-import { Client } from "pg";
 import { epochLine, formatCheckpoint } from "../../src/audit/checkpoint.ts";
 import { AUDIT_KEYS, noteSigner } from "../../src/audit/keys.ts";
 import { EMPTY_ROOT } from "../../src/audit/merkle.ts";
@@ -9,6 +8,7 @@ import { openSigningKeys } from "../../src/key-files.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
 import type { Prepared } from "../peers/datacrawl.ts";
+import { withClient } from "../support/stores.ts";
 
 /** More leaves than any trail has. */
 const FAR_AHEAD = 2 ** 40;
@@ -34,12 +34,8 @@ export async function holdSealing({ environment, name }: Prepared): Promise<void
 
 /** How many rows have a seal. */
 export async function sealedIn(url: string): Promise<number> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
+  return await withClient(url, async (client) => {
     const { rows } = await client.query<{ n: string }>("SELECT count(*)::text AS n FROM audit_seals");
     return Number(rows[0]!.n);
-  } finally {
-    await client.end();
-  }
+  });
 }

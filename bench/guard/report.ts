@@ -1,5 +1,5 @@
 import { cpuUsPerAnswer, type Measurement } from "../measure.ts";
-import { type Figure, figureTable, medianRatio } from "../report.ts";
+import { type Figure, figureTable, measuredWhere, medianRatio } from "../report.ts";
 import { median, quantile } from "../support/statistics.ts";
 import type { CallerResult, CallerSpec } from "./caller.ts";
 import type { DenyResult } from "./deny.ts";
@@ -66,12 +66,7 @@ export function guardFigures({ denies, measurements, fleets, calls }: GuardResul
 }
 
 export function guardMarkdown(results: GuardResults): string {
-  const machine = Object.entries(results.machine).map(([what, value]) => `${what} ${value}`);
-  return [
-    `Measured ${results.at}, commit ${results.commit}: ${machine.join("; ")}. ${results.pace}`,
-    "",
-    ...figureTable(guardFigures(results)),
-  ].join("\n");
+  return [...measuredWhere(results), ...figureTable(guardFigures(results))].join("\n");
 }
 
 function callRatio(rounds: readonly CallerRound[], of: (result: CallerResult) => number, inFlight: number): number {

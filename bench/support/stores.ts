@@ -47,15 +47,8 @@ export async function startPostgres(stack: AsyncDisposableStack, directory: stri
     join(directory, "postgres.log"),
   );
   const url = (role: string, database: string) => `postgres://${role}@127.0.0.1:${port}/${database}`;
-  const execute = async (statement: string): Promise<void> => {
-    const client = new Client({ connectionString: url("postgres", "postgres") });
-    await client.connect();
-    try {
-      await client.query(statement);
-    } finally {
-      await client.end();
-    }
-  };
+  const execute = (statement: string): Promise<unknown> =>
+    withClient(url("postgres", "postgres"), (client) => client.query(statement));
   await server.untilReady(() =>
     execute("SELECT").then(
       () => true,
@@ -73,6 +66,17 @@ export async function startPostgres(stack: AsyncDisposableStack, directory: stri
       return { owner: url(`${name}_owner`, name), service: url(`${name}_service`, name) };
     },
   };
+}
+
+/** Asks one Postgres over a connection of its own, which is closed afterwards. */
+export async function withClient<T>(url: string, ask: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await ask(client);
+  } finally {
+    await client.end();
+  }
 }
 
 export async function startRedis(stack: AsyncDisposableStack, directory: string): Promise<Redis> {

@@ -114,10 +114,7 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
     const dialog = page.getByRole("dialog", { name: "This needs a sign-in within the last 5 minutes" });
     await dialog.waitFor();
     await expectAccessible(page);
-    const { name, password } = personNamed("ann");
-    await type(page, "Name", name);
-    await type(page, "Password", password);
-    await page.keyboard.press("Enter");
+    await signInAgain(page, "ann");
     await dialog.waitFor({ state: "detached" });
     expect(await page.getByLabel("Reason").inputValue()).toBe("a long and careful reason");
     await page.getByRole("button", { name: "Set the bypass" }).click();
@@ -134,10 +131,7 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
     await dialog.waitFor();
     for (const _ of [1, 2, 3]) await reviewer.keyboard.press("Escape");
     await dialog.waitFor();
-    const { name, password } = personNamed("rob");
-    await type(reviewer, "Name", name);
-    await type(reviewer, "Password", password);
-    await reviewer.keyboard.press("Enter");
+    await signInAgain(reviewer, "rob");
     await dialog.waitFor({ state: "detached" });
     expect(await reviewer.getByLabel("Comment").inputValue()).toBe("a long and careful comment");
     await reviewer.getByRole("button", { name: "Approve" }).click();
@@ -209,6 +203,14 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
     await page.getByRole("row", { name: /other/ }).getByText("frozen").waitFor();
   });
 });
+
+/** Into the form that comes up over what somebody was doing. */
+async function signInAgain(page: Page, who: "ann" | "rob"): Promise<void> {
+  const { name, password } = personNamed(who);
+  await type(page, "Name", name);
+  await type(page, "Password", password);
+  await page.keyboard.press("Enter");
+}
 
 /** A page of somebody else's, on another host, that does what a page may try. */
 async function foreignSite(target: string): Promise<{ url: string }> {
