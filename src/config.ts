@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Cron } from "croner";
-import { UsageError } from "./fault.ts";
+import { UsageError, messageOf } from "./fault.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -249,7 +249,7 @@ class Reader {
     try {
       new Cron(pattern, { timezone: zone, paused: true }).nextRun();
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       this.problems.push(
         `${variable} is "${pattern}" in the zone "${zone}" (${zoneVariable}), which is no schedule: ${why}`,
       );

@@ -3,6 +3,7 @@ import { noteKeys } from "./keys.ts";
 import { checkCheckpoint } from "./proof.ts";
 import { type CheckpointDirectory, Fork, type PublishedCheckpoint, type UnverifiedCheckpoint } from "./published.ts";
 import type { Sealer, SealerOptions, SealStore } from "./seal.ts";
+import { messageOf } from "../fault.ts";
 
 /** How the database differs from what it said before, as checkpoints outside it show. */
 export interface Rollback {
@@ -179,8 +180,4 @@ function rollbackText({ kind, outside, inside }: Rollback): string {
       ? `the database ends at ${inside.size} of epoch ${inside.epoch}: it was rolled back (a restored backup, or a failover that lost rows)`
       : "the database has something else in its place: it was rolled back and has gone on";
   return `${found}, but ${but}. Nothing is sealed until \`datacrawl audit acknowledge-rollback\``;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -5,6 +5,7 @@ import { makeDirectory, syncDirectory, writeDurably } from "../durable.ts";
 import { failpoint } from "../failpoint.ts";
 import { epochOf, parseCheckpoint } from "./checkpoint.ts";
 import { parseNote } from "./note.ts";
+import { messageOf } from "../fault.ts";
 
 /** A committed checkpoint. */
 export interface PublishedCheckpoint {
@@ -119,7 +120,7 @@ async function newestBelow(path: string, depth: number): Promise<UnverifiedCheck
 async function* walk(path: string, depth: number): AsyncGenerator<UnverifiedCheckpoint | Unreadable> {
   if (depth === 0) {
     yield await readCheckpoint(path).catch((error: unknown) => ({
-      unreadable: error instanceof Error ? error.message : String(error),
+      unreadable: messageOf(error),
     }));
     return;
   }
@@ -137,12 +138,9 @@ async function readCheckpoint(path: string): Promise<UnverifiedCheckpoint> {
       throw new Error(`it is the one of size ${size} in epoch ${epoch}`);
     return { origin, epoch, size, root, note };
   } catch (cause) {
-    throw new Error(
-      `${path} is not the checkpoint of its name: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        cause,
-      },
-    );
+    throw new Error(`${path} is not the checkpoint of its name: ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }
 

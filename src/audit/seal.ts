@@ -9,6 +9,7 @@ import { rowLeaf, type Stream } from "./leaf.ts";
 import { CompactRange, type TreeNode } from "./merkle.ts";
 import { signNote } from "./note.ts";
 import { checkCheckpoint } from "./proof.ts";
+import { messageOf } from "../fault.ts";
 
 /** A committed row that has no seal yet. */
 export interface UnsealedRow {
@@ -171,7 +172,7 @@ function openTree({ epoch, size, peaks, note }: TreeState, origin: string, keys:
     if (Buffer.compare(checkpoint.root, tree.root()) !== 0) throw new Error("its root is not that of the stored peaks");
     return tree;
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new BrokenTree(`the newest checkpoint (epoch ${epoch}, size ${size}) cannot be continued: ${why}`, { cause });
   }
 }

@@ -6,6 +6,7 @@ import { CompactRange, type TreeNode } from "./merkle.ts";
 import type { NoteKey } from "./note.ts";
 import { checkCheckpoint } from "./proof.ts";
 import { isStored } from "./seal.ts";
+import { messageOf } from "../fault.ts";
 
 /** A checkpoint as the database has it. */
 export interface StoredCheckpoint {
@@ -173,7 +174,7 @@ function checkStated({ keys, report }: SegmentPorts, checkpoint: StoredCheckpoin
     const same = signed.epoch === epoch && signed.size === size && Buffer.compare(signed.root, checkpoint.root) === 0;
     if (!same) problem("its columns are not what was signed");
   } catch (error) {
-    problem(error instanceof Error ? error.message : String(error));
+    problem(messageOf(error));
   }
 }
 

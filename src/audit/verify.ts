@@ -5,6 +5,7 @@ import type { NoteKey } from "./note.ts";
 import { checkCheckpoint } from "./proof.ts";
 import type { CheckpointDirectory, UnverifiedCheckpoint } from "./published.ts";
 import { type SegmentStore, type StoredCheckpoint, storedTree, verifyCheckpoints } from "./verify-segment.ts";
+import { messageOf } from "../fault.ts";
 
 /** Rows of one epoch's tree, from a checkpoint's size on up to another's. */
 export interface Segment {
@@ -179,7 +180,7 @@ class Run {
     try {
       checkCheckpoint(outside.note, this.#ports.keys);
     } catch (error) {
-      return `the published checkpoint: ${error instanceof Error ? error.message : String(error)}`;
+      return `the published checkpoint: ${messageOf(error)}`;
     }
     const stored = await this.#ports.store.checkpoint(outside.epoch, outside.size);
     if (stored === null) return "the database does not have this published checkpoint: it was rolled back, or cut off";

@@ -4,6 +4,7 @@ import { type Agent, AgentStateSchema } from "../../gen/datacrawl/authz/v1/admin
 import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
+import { allPages } from "./pages.ts";
 
 interface JsonFlag {
   readonly json?: true;
@@ -32,15 +33,12 @@ export function agentCommand(io: Io): Command {
     .description("List all agents.")
     .option("--json", "print a list of agents")
     .action(async (flags: JsonFlag) => {
-      const agents = await withAdmin(io, async (admin) => {
-        const all: Agent[] = [];
-        for (let pageToken = ""; ; ) {
-          const page = await admin.listAgents({ pageSize: 1000, pageToken });
-          all.push(...page.agents);
-          pageToken = page.nextPageToken;
-          if (pageToken === "") return all;
-        }
-      });
+      const agents = await withAdmin(io, (admin) =>
+        allPages(
+          (page) => admin.listAgents(page),
+          (listed) => listed.agents,
+        ),
+      );
       if (flags.json) return outJson(io, agents.map(jsonOf));
       const rows = agents.map((agent) => [agent.agentId, stateOf(agent), createdOf(agent), agent.keyIds.join(" ")]);
       outTable(io, ["AGENT", "STATE", "CREATED", "KEYS"], rows);

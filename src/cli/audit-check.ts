@@ -5,7 +5,7 @@ import { ExportCheck, type ExportProblem, type ExportSummary } from "../audit/ex
 import { NoteError, type NoteKey, parseVkey } from "../audit/note.ts";
 import { checkProof, ProofError, type Proven } from "../audit/proof.ts";
 import { isoMicros } from "../clock.ts";
-import { UsageError } from "../fault.ts";
+import { UsageError, messageOf } from "../fault.ts";
 import { linesOf } from "./compressed-file.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable } from "./output.ts";
@@ -79,7 +79,7 @@ async function takeAll(
     }
     return null;
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     return { line: null, step: "format", message: `the file cannot be read: ${why}` };
   }
 }

@@ -14,6 +14,7 @@ import { isoMicros } from "../clock.ts";
 import { withAdmin } from "./admin-client.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
+import { allPages } from "./pages.ts";
 
 interface VerifyFlags {
   readonly since?: Date;
@@ -45,7 +46,12 @@ export function verifyCommands(io: Io): Command[] {
     .description("List the verification runs, newest first.")
     .option("--json", "print a list of runs")
     .action(async (flags: { readonly json?: true }) => {
-      const all = await withAdmin(io, allRuns);
+      const all = await withAdmin(io, (admin) =>
+        allPages(
+          (page) => admin.listAuditRuns(page),
+          (listed) => listed.runs,
+        ),
+      );
       if (flags.json) return outJson(io, all.map(jsonOf));
       const rows = all.map((run) => [
         run.runId,
@@ -58,16 +64,6 @@ export function verifyCommands(io: Io): Command[] {
       outTable(io, ["RUN", "STARTED", "SCOPE", "STATE", "ROWS", "PROBLEMS"], rows);
     });
   return [verify, runs];
-}
-
-async function allRuns(admin: Client<typeof AdminService>): Promise<AuditRun[]> {
-  const all: AuditRun[] = [];
-  for (let pageToken = ""; ; ) {
-    const page = await admin.listAuditRuns({ pageSize: 1000, pageToken });
-    all.push(...page.runs);
-    pageToken = page.nextPageToken;
-    if (pageToken === "") return all;
-  }
 }
 
 /** Starts a run and follows it to its end; first any other that is under way, for there is one at a time. */

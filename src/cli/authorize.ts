@@ -84,7 +84,7 @@ function parsePayload(text: string): Record<string, unknown> {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new InvalidArgumentError(`It is not JSON: ${error instanceof Error ? error.message : String(error)}.`);
+    throw new InvalidArgumentError(`It is not JSON: ${messageOf(error)}.`);
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new InvalidArgumentError('It must be a JSON object, such as {"amount":50}.');

@@ -5,6 +5,7 @@ import { withAdmin } from "./admin-client.ts";
 import { parseSeconds } from "./duration.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable } from "./output.ts";
+import { allPages } from "./pages.ts";
 
 interface SetFlags {
   readonly reason: string;
@@ -72,16 +73,12 @@ export function bypassCommand(io: Io): Command {
     .option("--past", "also those that expired, or were revoked or replaced")
     .option("--json", "print a list of grants")
     .action(async (agentId: string | undefined, flags: { readonly past?: true; readonly json?: true }) => {
-      const grants = await withAdmin(io, async (admin) => {
-        const all: CircuitBypass[] = [];
-        for (let pageToken = ""; ; ) {
-          const filter = { agentId: agentId ?? "", includePast: flags.past === true, pageSize: 1000, pageToken };
-          const page = await admin.listCircuitBypasses(filter);
-          all.push(...page.bypasses);
-          pageToken = page.nextPageToken;
-          if (pageToken === "") return all;
-        }
-      });
+      const grants = await withAdmin(io, (admin) =>
+        allPages(
+          (page) => admin.listCircuitBypasses({ agentId: agentId ?? "", includePast: flags.past === true, ...page }),
+          (listed) => listed.bypasses,
+        ),
+      );
       if (flags.json) return outJson(io, grants.map(jsonOf));
       const rows = grants.map((grant) => [
         grant.agentId,

@@ -5,6 +5,7 @@ import { UsageError } from "../fault.ts";
 import { lineOf, withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
+import { allPages } from "./pages.ts";
 
 const ROLES = {
   viewer: OperatorRole.VIEWER,
@@ -41,15 +42,12 @@ export function operatorCommand(io: Io): Command {
     .description("List all accounts.")
     .option("--json", "print a list of accounts")
     .action(async (flags: JsonFlag) => {
-      const operators = await withAdmin(io, async (admin) => {
-        const all: Operator[] = [];
-        for (let pageToken = ""; ; ) {
-          const page = await admin.listOperators({ pageSize: 1000, pageToken });
-          all.push(...page.operators);
-          pageToken = page.nextPageToken;
-          if (pageToken === "") return all;
-        }
-      });
+      const operators = await withAdmin(io, (admin) =>
+        allPages(
+          (page) => admin.listOperators(page),
+          (listed) => listed.operators,
+        ),
+      );
       if (flags.json) return outJson(io, operators.map(jsonOf));
       const rows = operators
         .map(jsonOf)

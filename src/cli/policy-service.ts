@@ -10,6 +10,7 @@ import { withAdmin } from "./admin-client.ts";
 import { findingJson, findingText, ruleJson } from "./findings.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
+import { allPages } from "./pages.ts";
 
 interface TestFlags {
   readonly tool: string;
@@ -82,15 +83,12 @@ async function showPolicies(io: Io, flags: { readonly policyVersion?: string; re
 }
 
 async function allVersions(io: Io): Promise<PolicyVersion[]> {
-  return await withAdmin(io, async (admin) => {
-    const all: PolicyVersion[] = [];
-    for (let pageToken = ""; ; ) {
-      const page = await admin.listPolicyVersions({ pageSize: 1000, pageToken });
-      all.push(...page.versions);
-      pageToken = page.nextPageToken;
-      if (pageToken === "") return all;
-    }
-  });
+  return await withAdmin(io, (admin) =>
+    allPages(
+      (page) => admin.listPolicyVersions(page),
+      (listed) => listed.versions,
+    ),
+  );
 }
 
 async function testRequest(io: Io, flags: TestFlags): Promise<void> {

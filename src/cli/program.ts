@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { UsageError } from "../fault.ts";
+import { UsageError, messageOf } from "../fault.ts";
 import { addExample } from "./examples.ts";
 import { type AdminFlags, ExitCode, type Io, type ProcessIo } from "./io.ts";
 import { printableLines } from "./output.ts";
@@ -51,8 +51,7 @@ export async function run(args: readonly string[], processIo: ProcessIo): Promis
     if (error instanceof CommanderError) {
       io.exit(error.exitCode === 0 ? ExitCode.ok : ExitCode.usage);
     } else {
-      const problems =
-        error instanceof UsageError ? error.problems : [error instanceof Error ? error.message : String(error)];
+      const problems = error instanceof UsageError ? error.problems : [messageOf(error)];
       // They may quote what a caller sent.
       for (const problem of problems) io.err(`datacrawl: ${printableLines(problem)}\n`);
       io.exit(ExitCode.failed);

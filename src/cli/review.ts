@@ -10,6 +10,7 @@ import {
 import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
+import { pagesUpTo } from "./pages.ts";
 
 interface ListFlags {
   readonly state?: ReviewState;
@@ -26,7 +27,6 @@ interface AnswerFlags {
 
 const STATES = ["open", "approved", "rejected", "expired", "lapsed", "void"] as const;
 const DEFAULT_LIMIT = 100;
-const PAGE = 1000;
 
 /** `datacrawl review list|show|approve|reject`. */
 export function reviewCommand(io: Io): Command {
@@ -42,17 +42,14 @@ export function reviewCommand(io: Io): Command {
     .option("--json", "print a list of reviews")
     .addHelpText("after", "\nExample:\n  datacrawl review list --state open --tool stripe.refund\n")
     .action(async (flags: ListFlags) => {
-      const { reviews, more } = await withAdmin(io, async (admin) => {
-        const all: Review[] = [];
-        for (let pageToken = ""; ; ) {
-          const filter = { state: flags.state ?? 0, agentId: flags.agent ?? "", tool: flags.tool ?? "" };
-          const pageSize = Math.min(PAGE, flags.limit - all.length);
-          const page = await admin.listReviews({ ...filter, pageSize, pageToken });
-          all.push(...page.reviews);
-          pageToken = page.nextPageToken;
-          if (pageToken === "" || all.length >= flags.limit) return { reviews: all, more: pageToken !== "" };
-        }
-      });
+      const filter = { state: flags.state ?? 0, agentId: flags.agent ?? "", tool: flags.tool ?? "" };
+      const { items: reviews, more } = await withAdmin(io, (admin) =>
+        pagesUpTo(
+          flags.limit,
+          (page) => admin.listReviews({ ...filter, ...page }),
+          (listed) => listed.reviews,
+        ),
+      );
       if (more) io.err(`There are more than these ${reviews.length}: --limit.\n`);
       if (flags.json) return outJson(io, reviews.map(jsonOf));
       const rows = reviews.map((review) => [

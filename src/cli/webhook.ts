@@ -8,6 +8,7 @@ import {
 import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
+import { allPages } from "./pages.ts";
 
 interface Flags {
   readonly dead?: true;
@@ -68,15 +69,12 @@ export function webhookCommand(io: Io): Command {
 
 async function listAll(io: Io, dead: boolean): Promise<WebhookMessage[]> {
   const state = dead ? WebhookMessageState.DEAD : WebhookMessageState.UNSPECIFIED;
-  return await withAdmin(io, async (admin) => {
-    const all: WebhookMessage[] = [];
-    for (let pageToken = ""; ; ) {
-      const { messages, nextPageToken } = await admin.listWebhookMessages({ state, pageToken, pageSize: 1000 });
-      all.push(...messages);
-      if (nextPageToken === "") return all;
-      pageToken = nextPageToken;
-    }
-  });
+  return await withAdmin(io, (admin) =>
+    allPages(
+      (page) => admin.listWebhookMessages({ state, ...page }),
+      (listed) => listed.messages,
+    ),
+  );
 }
 
 function jsonOf({ webhookId, type, subject, state, attempts, problem, createdAt, dueAt }: WebhookMessage) {

@@ -4,6 +4,7 @@ import type { Decision, Reason } from "../decision.ts";
 import type { Adapter, AdapterAnswer, AdapterQuestion } from "./adapter.ts";
 import { type Case, toolOf, type Transport } from "./case.ts";
 import type { Directory } from "./serve.ts";
+import { messageOf } from "../fault.ts";
 
 /** The agent that the questions are about, and its credential. */
 export const AGENT_ID = "conformance";
@@ -52,7 +53,7 @@ export async function run(options: RunOptions): Promise<Result[]> {
     try {
       heard = await adapter.ask(questionFor(one, number, options), options.deadlineMs + PATIENCE_MS);
     } catch (error) {
-      heard = { problem: error instanceof Error ? error.message : String(error) };
+      heard = { problem: messageOf(error) };
     }
     results.push(judge(one, heard, clock.monotonic() - startedAt, options));
   }

@@ -22,6 +22,7 @@ import { openConnectTransport } from "./transport-connect.ts";
 import { openGrpcTransport } from "./transport-grpc.ts";
 import type { Verdict } from "./verdict.ts";
 import { type ReviewVerdict, waitForReview, type WatchRoad } from "./wait.ts";
+import { messageOf } from "../fault.ts";
 
 export interface GuardSettings {
   readonly endpoint: Endpoint;
@@ -255,6 +256,6 @@ async function openDisk(
   } catch (error) {
     if (dir === null) throw error;
     const memory = await openDisk(null, agentId, clock);
-    return { ...memory, problem: `${dir} cannot be used: ${error instanceof Error ? error.message : String(error)}` };
+    return { ...memory, problem: `${dir} cannot be used: ${messageOf(error)}` };
   }
 }

@@ -3,7 +3,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Judgement } from "../decision.ts";
-import { UsageError } from "../fault.ts";
+import { UsageError, messageOf } from "../fault.ts";
 import type { Subject } from "./cel/evaluation.ts";
 import { Engine, type Finding } from "./engine.ts";
 import { type RedactRule, Redaction } from "./redaction.ts";
@@ -179,7 +179,7 @@ export async function listPolicyFiles(
   } catch (error) {
     return {
       files,
-      problems: [problemOf(dir, `the directory of policies is not readable: ${reasonOf(error)}`)],
+      problems: [problemOf(dir, `the directory of policies is not readable: ${messageOf(error)}`)],
       warnings,
     };
   }
@@ -209,14 +209,10 @@ export async function readText(path: string): Promise<string | Problem> {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
   } catch (error) {
-    return problemOf(path, `the file is not readable as UTF-8: ${reasonOf(error)}`);
+    return problemOf(path, `the file is not readable as UTF-8: ${messageOf(error)}`);
   }
 }
 
 function problemOf(file: string, message: string): Problem {
   return { file, line: 1, column: 1, message };
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

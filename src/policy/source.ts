@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { UsageError } from "../fault.ts";
+import { UsageError, messageOf } from "../fault.ts";
 import { type Bundle, loadBundle } from "./bundle.ts";
 
 /** The policy that is in force, and its replacement when the files change. */
@@ -134,7 +134,7 @@ async function loadOrProblems(dir: string): Promise<Bundle | readonly string[]> 
   try {
     return await loadBundle(dir);
   } catch (error) {
-    return error instanceof UsageError ? error.problems : [error instanceof Error ? error.message : String(error)];
+    return error instanceof UsageError ? error.problems : [messageOf(error)];
   }
 }
 

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { PGlite, type Results } from "@electric-sql/pglite";
 import type { SqlParam } from "./database.ts";
+import { messageOf } from "../fault.ts";
 
 /** One statement, or without `params` a script of several. */
 export interface EmbeddedRequest {
@@ -26,7 +27,7 @@ async function run({ id, text, params }: EmbeddedRequest): Promise<void> {
       params === null ? (await database.exec(text), []) : await rowsOf(await database.query(text, [...params]));
     parentPort?.postMessage({ id, rows } satisfies EmbeddedResponse);
   } catch (error) {
-    const problem = error instanceof Error ? error.message : String(error);
+    const problem = messageOf(error);
     const sqlState = error instanceof Error && "code" in error ? String(error.code) : undefined;
     parentPort?.postMessage({ id, problem, sqlState } satisfies EmbeddedResponse);
   }

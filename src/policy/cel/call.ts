@@ -5,6 +5,7 @@ import { LinearRegex } from "./regex.ts";
 import { type Compiled, compiled, type Expr, literalOf, pair, pathOf, type Scope } from "./scope.ts";
 import { ANY, BOOL, DOUBLE, Failure, INT, isList, kindOf, type Kinds, LIST, nameKinds, STRING } from "./value.ts";
 import type { Value } from "./value.ts";
+import { messageOf } from "../../fault.ts";
 
 type Call = Extract<Expr["exprKind"], { case: "callExpr" }>["value"];
 
@@ -116,7 +117,7 @@ function compileRegex(pattern: string): LinearRegex | string {
   try {
     return new LinearRegex(pattern);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     return `the pattern ${JSON.stringify(pattern)} is not used: ${why}; write it in RE2's syntax`;
   }
 }
