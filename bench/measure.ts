@@ -38,7 +38,7 @@ export interface Measurement {
 
 const LOAD = fileURLToPath(new URL("load.ts", import.meta.url));
 /** Distinct keys among which replays go round: more than are in flight, so that no two calls in flight share one. */
-const REPLAYED_KEYS = 1024;
+export const REPLAYED_KEYS = 1024;
 
 /** Measures `scenario`, telling `progress` about each round. */
 export async function measure(

@@ -1,11 +1,11 @@
 /**
- * `node bench/profile.ts [SECONDS]`: where the microseconds of a durable decision go. Runs the service under the bench's load,
- * every key new, samples its main thread for SECONDS (8) in the midst of it, and prints its own time per decision by
+ * `node bench/profile.ts [SECONDS] [replays]`: where the microseconds of a durable decision, or of a replay, go. Runs the service
+ * under the bench's load, samples its main thread for SECONDS (8) in the midst of it, and prints its own time per answer by
  * module and by function. The sampling itself slows the service, by a tenth or so.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LoadResult } from "./load.ts";
-import { answersPerSecond, load, newPrefix } from "./measure.ts";
+import { answersPerSecond, load, newPrefix, REPLAYED_KEYS } from "./measure.ts";
 import { startDatacrawl } from "./peers/datacrawl.ts";
 import { freePort } from "./support/child.ts";
 import { type CpuProfile, profileProcess } from "./support/inspector.ts";
@@ -16,15 +16,18 @@ const WARMUP_MS = 4_000;
 /** The sampler itself stops the process for longer than this when it starts; that is nobody's self time. */
 const SAMPLER_PAUSE_US = 50_000;
 const FUNCTIONS_SHOWN = 60;
+const FRESH = { keyCycle: 0, expected: "authorize" } as const;
+const REPLAYS = { keyCycle: REPLAYED_KEYS, expected: "replay" } as const;
 
 async function main(): Promise<void> {
   const sampleMs = Number(process.argv[2] ?? 8) * 1000;
   await using stack = new AsyncDisposableStack();
-  const { profile, result } = await interruptible(profileUnderLoad(stack, sampleMs));
+  const keys = process.argv[3] === "replays" ? REPLAYS : FRESH;
+  const { profile, result } = await interruptible(profileUnderLoad(stack, sampleMs, keys));
   if (result.failed > 0) throw new Error(`not all answers were as expected: ${result.firstFailure}`);
   const decisions = (answersPerSecond(result) * (profile.endTime - profile.startTime)) / 1e6;
 
-  print("CPU per decision by process", toMicroseconds(result.cpuSeconds, result.answered));
+  print("CPU per answer by process", toMicroseconds(result.cpuSeconds, result.answered));
   print("The service's main thread by module", selfTime(profile, decisions, moduleOf));
   print("The service's main thread by function", selfTime(profile, decisions, functionOf).slice(0, FUNCTIONS_SHOWN));
 }
@@ -32,6 +35,7 @@ async function main(): Promise<void> {
 async function profileUnderLoad(
   stack: AsyncDisposableStack,
   sampleMs: number,
+  keys: typeof FRESH | typeof REPLAYS,
 ): Promise<{ profile: CpuProfile; result: LoadResult }> {
   const directory = temporaryDirectory(stack);
   const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack, directory) };
@@ -39,15 +43,10 @@ async function profileUnderLoad(
   const nodeArguments = [`--inspect=127.0.0.1:${inspectorPort}`];
   const peer = await startDatacrawl(stack, directory, stores, { name: "datacrawl", rules: 10, nodeArguments });
 
-  const loading = load(peer, {
-    connections: 4,
-    streams: 32,
-    keyPrefix: newPrefix(),
-    keyCycle: 0,
-    expected: "authorize",
-    warmupMs: WARMUP_MS,
-    measureMs: sampleMs + 2_000,
-  });
+  const spec = { connections: 4, streams: 32, keyPrefix: newPrefix(), ...keys };
+  // Also decides the keys that are to be replayed.
+  await load(peer, { ...spec, expected: "authorize", warmupMs: 0, measureMs: WARMUP_MS });
+  const loading = load(peer, { ...spec, warmupMs: WARMUP_MS, measureMs: sampleMs + 2_000 });
   await sleep(WARMUP_MS + 1_000);
   const profile = await profileProcess(inspectorPort, sampleMs);
   return { profile, result: await loading };

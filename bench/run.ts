@@ -36,7 +36,9 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
   const floor = await startFloor(stack, directory, stores.postgres, stores.redis);
   const cerbos = await startCerbos(stack, directory, 10);
   const datacrawl = await startDatacrawl(stack, directory, stores, { name: "datacrawl", rules: 10 });
-  const datacrawl10k = await startDatacrawl(stack, directory, stores, { name: "datacrawl_10k", rules: 10_000 });
+  // What one service seals after its turn would be counted as the other's CPU.
+  const stores10k = { ...stores, postgres: await startPostgres(stack, directory, "postgres_10k") };
+  const datacrawl10k = await startDatacrawl(stack, directory, stores10k, { name: "datacrawl_10k", rules: 10_000 });
 
   const many = { connections: 4, streams: 32 };
   const one = { connections: 1, streams: 1 };

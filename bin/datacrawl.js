@@ -1,13 +1,18 @@
-#!/usr/bin/env -S node --max-semi-space-size=16 --max-old-space-size=512
+#!/usr/bin/env -S node --max-semi-space-size=8 --max-old-space-size=512
 // The heap's bounds: docs/operations.md, "Memory".
 // Plain JavaScript for any Node, so that an old one says what it needs instead of a syntax error.
 import { existsSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
 
 const [major, minor] = process.versions.node.split(".").map(Number);
 if (major < 22 || (major === 22 && minor < 18)) {
   process.stderr.write(`datacrawl needs Node.js 22.18 or newer; this is ${process.versions.node}.\n`);
   process.exit(1);
 }
+// How far the heap may grow between two collections. A process that stays should be small; a command should be done soon.
+// Not in the first line: an engine that does not know the flag would not start.
+const stays = ["serve", "sidecar"].includes(process.argv[2] ?? "");
+setFlagsFromString(`--heap-growing-percent=${stays ? 60 : 400}`);
 // A checkout runs its sources (Node strips the types); the published package has only the built files.
 const source = new URL("../src/main.ts", import.meta.url);
 const built = new URL("../dist/src/main.js", import.meta.url);

@@ -29,9 +29,14 @@ export function temporaryDirectory(stack: AsyncDisposableStack): string {
   return directory;
 }
 
-export async function startPostgres(stack: AsyncDisposableStack, directory: string): Promise<Postgres> {
+/** @param name of its data directory: two in one run have two */
+export async function startPostgres(
+  stack: AsyncDisposableStack,
+  directory: string,
+  name = "postgres",
+): Promise<Postgres> {
   const bin = postgresBinaries();
-  const data = join(directory, "postgres");
+  const data = join(directory, name);
   mkdirSync(data, { mode: 0o700 });
   const asUser = await unprivileged(directory, data);
   const port = await freePort();
@@ -44,7 +49,7 @@ export async function startPostgres(stack: AsyncDisposableStack, directory: stri
       ...asUser(join(bin, "postgres"), ["-D", data, "-h", "127.0.0.1", "-p", String(port), "-k", data]),
       stopSignal: "SIGINT", // "fast" shutdown: does not wait for clients
     },
-    join(directory, "postgres.log"),
+    join(directory, `${name}.log`),
   );
   const url = (role: string, database: string) => `postgres://${role}@127.0.0.1:${port}/${database}`;
   const execute = (statement: string): Promise<unknown> =>

@@ -12,12 +12,17 @@ export interface ExportRange {
   readonly payloads: boolean;
 }
 
-/** A row's place, without the row. */
-export interface SealPlace {
-  readonly seq: number;
-  readonly stream: Stream;
-  readonly rowId: string;
-  readonly recordedAt: Micros;
+/** Some sealed rows that follow one another, without the rows. */
+export interface Stretch {
+  /** How many they are by their seals. */
+  readonly rows: number;
+  readonly streams: readonly Stream[];
+  /** The leaves of the first and of the last one. */
+  readonly first: number;
+  readonly last: number;
+  /** When they were recorded: they are sealed in another order. */
+  readonly earliest: Micros;
+  readonly latest: Micros;
 }
 
 /** A row's line, and what is to be known of it. */
@@ -44,7 +49,7 @@ export interface ExportPart {
   readonly events: number;
   readonly payloads: number;
   readonly missing: number;
-  /** When its last row was recorded; 0 if it has none. */
+  /** When its latest row was recorded; 0 if it has none. */
   readonly reached: Micros;
 }
 
@@ -54,10 +59,10 @@ export interface ExportPorts {
   readonly trail: {
     /** The newest checkpoint of the first epoch after `epoch` that has one; null if there is none. */
     checkpointAfterEpoch(epoch: number): Promise<StoredCheckpoint | null>;
-    /** Of the leaves of `epoch` from `at` to before `size`, those of rows of the time, in order; at most `limit`. */
-    places(range: ExportRange, leaves: Omit<Position, "told">, limit: number): Promise<SealPlace[]>;
-    /** The rows at these places of `epoch`, in order; without those that are not there any more. */
-    rows(epoch: number, places: readonly SealPlace[], payloads: boolean): Promise<RowLine[]>;
+    /** Of the leaves of `epoch` from `at` to before `size`, the first `limit` of rows of the time; null if there are none. */
+    stretch(range: ExportRange, leaves: Omit<Position, "told">, limit: number): Promise<Stretch | null>;
+    /** The rows of a stretch of `epoch`, in order; without those that are not there any more. */
+    rows(epoch: number, stretch: Stretch, payloads: boolean): Promise<RowLine[]>;
     /** Checkpoints of `epoch` with more than `after` leaves and at most `upTo`. */
     checkpoints(epoch: number, after: number, upTo: number): Promise<StoredCheckpoint[]>;
     nodes(epoch: number): NodeReader;
@@ -102,12 +107,12 @@ export class ExportOperations {
     const { trail } = this.#ports;
     let position: Position = { epoch, size, at: 0, told: 0 };
     while (position.at < size) {
-      const places = await trail.places(range, position, ROWS);
-      const rows = await trail.rows(position.epoch, places, range.payloads);
-      const last = places.at(-1);
-      const end = places.length < ROWS || last === undefined ? size : last.seq + 1;
+      const stretch = await trail.stretch(range, position, ROWS);
+      const rows = stretch === null ? [] : await trail.rows(epoch, stretch, range.payloads);
+      const end = stretch === null || stretch.rows < ROWS ? size : stretch.last + 1;
       const { lines, told } = await this.#lines(position, rows, end);
-      yield { lines, ...totalsOf(rows), missing: places.length - rows.length, reached: last?.recordedAt ?? 0 };
+      const missing = (stretch?.rows ?? 0) - rows.length;
+      yield { lines, ...totalsOf(rows), missing, reached: stretch?.latest ?? 0 };
       position = { ...position, at: end, told };
     }
   }

@@ -12,7 +12,11 @@ const FIRST_PRINTABLE = 0x20;
 const LONGEST_ESCAPE = 6;
 /** For the fields' names and what is between them. */
 const FRAME_BYTES = 2048;
-let scratch = Buffer.allocUnsafeSlow(1 << 16);
+/** Of lines that share one buffer: with one each, an export would be mostly collecting garbage. */
+const SLAB_BYTES = 1 << 18;
+let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+/** Where the slab's free part begins. */
+let free = 0;
 
 const OPENING: Readonly<Record<Stream, Buffer>> = {
   decisions: Buffer.from(',"decision":{'),
@@ -41,7 +45,8 @@ const LAYOUT: Readonly<Record<Stream, readonly { readonly kind: ColumnKind; read
 export function rowLine(stream: Stream, fields: BinaryFields): Buffer {
   const { seq, hash, salt, canonical, row } = EXPORTED_FIELDS;
   reserve(fields);
-  let at = writeValue("int", fields, seq, writeBytes(SEQ, 0));
+  const start = free;
+  let at = writeValue("int", fields, seq, writeBytes(SEQ, start));
   at = writeValue("bytes", fields, hash, writeBytes(HASH, at));
   at = writeBytes(OPENING[stream], at);
   const layout = LAYOUT[stream];
@@ -55,7 +60,8 @@ export function rowLine(stream: Stream, fields: BinaryFields): Buffer {
     at = writeValue("text", fields, canonical, writeBytes(CANONICAL, at));
     at = writeBytes(CLOSE, at);
   }
-  return Buffer.from(scratch.subarray(0, writeBytes(END, at)));
+  free = writeBytes(END, at);
+  return slab.subarray(start, free);
 }
 
 function layoutOf(columns: readonly Pick<Column<never>, "name" | "kind">[]) {
@@ -64,10 +70,13 @@ function layoutOf(columns: readonly Pick<Column<never>, "name" | "kind">[]) {
   });
 }
 
+/** What is written into a slab stays there: its lines are in use for as long as anybody has one. */
 function reserve({ lengths }: BinaryFields): void {
   let size = FRAME_BYTES;
   for (let index = 0; index < lengths.length; index++) size += LONGEST_ESCAPE * Math.max(8, lengths[index] as number);
-  if (size > scratch.length) scratch = Buffer.allocUnsafeSlow(2 * size);
+  if (free + size <= slab.length) return;
+  slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, size));
+  free = 0;
 }
 
 /** @returns where the value ends */
@@ -85,23 +94,23 @@ function writeValue(kind: ColumnKind, fields: BinaryFields, index: number, at: n
 /** Text of UTF-8 as a JSON string. */
 function writeText(bytes: Buffer, start: number, end: number, at: number): number {
   let to = at;
-  scratch[to++] = QUOTE;
+  slab[to++] = QUOTE;
   for (let from = start; from < end; from++) {
     const byte = bytes[from] as number;
     // Rare: the few control characters that have a letter are JSON's own business.
-    if (byte < FIRST_PRINTABLE) return at + scratch.write(JSON.stringify(bytes.toString("utf8", start, end)), at);
-    if (byte === QUOTE || byte === BACKSLASH) scratch[to++] = BACKSLASH;
-    scratch[to++] = byte;
+    if (byte < FIRST_PRINTABLE) return at + slab.write(JSON.stringify(bytes.toString("utf8", start, end)), at);
+    if (byte === QUOTE || byte === BACKSLASH) slab[to++] = BACKSLASH;
+    slab[to++] = byte;
   }
-  scratch[to++] = QUOTE;
+  slab[to++] = QUOTE;
   return to;
 }
 
 function writeAscii(text: string, at: number): number {
-  return at + scratch.write(text, at, "latin1");
+  return at + slab.write(text, at, "latin1");
 }
 
 function writeBytes(bytes: Buffer, at: number): number {
-  for (let index = 0; index < bytes.length; index++) scratch[at + index] = bytes[index] as number;
+  for (let index = 0; index < bytes.length; index++) slab[at + index] = bytes[index] as number;
   return at + bytes.length;
 }

@@ -85,7 +85,7 @@ async function* exportLines(admin: Admin, range: Range, payloads: boolean, total
     totals.payloads += Number(part.payloads);
     totals.missing += Number(part.missingRows);
     digest.update(part.lines);
-    yield Buffer.from(part.lines);
+    yield asBuffer(part.lines);
     const reached = Number(part.reachedUs);
     if (reached === 0) continue;
     began ??= reached;
@@ -94,6 +94,11 @@ async function* exportLines(admin: Admin, range: Range, payloads: boolean, total
   }
   progress.end();
   yield Buffer.from(endLine(totals, digest.digest("hex")));
+}
+
+/** The same bytes, not a copy of them. */
+function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
 }
 
 /** The file has its name when it is whole and on disk, and is on record after that. */

@@ -1,4 +1,4 @@
-import type { ExportRange, RowLine, SealPlace } from "../admin/export.ts";
+import type { ExportRange, RowLine, Stretch } from "../admin/export.ts";
 import type { StoredCheckpoint } from "../admin/proofs.ts";
 import { isNull, startOf } from "../audit/binary-row.ts";
 import { EXPORTED_FIELDS, rowLine } from "../audit/row-line.ts";
@@ -39,24 +39,29 @@ export class SqlExportReader extends SqlTreeReader {
     return rows.map(checkpointOf);
   }
 
-  async places(
+  async stretch(
     { from, to }: ExportRange,
     { epoch, size, at }: { readonly epoch: number; readonly size: number; readonly at: number },
     limit: number,
-  ): Promise<SealPlace[]> {
+  ): Promise<Stretch | null> {
     const params = [epoch, at, size, String(from ?? 0), String(to), limit];
-    const rows = await this.#query<PlaceRow>("export_places", PLACES, params);
-    return rows.map(({ seq, stream, row_id, recorded_at }) => {
-      const name = stream === STREAM.decisions ? "decisions" : "events";
-      return { seq: Number(seq), stream: name, rowId: row_id, recordedAt: Number(recorded_at) };
-    });
+    const [found] = await this.#query<StretchRow>("export_stretch", STRETCH, params);
+    if (found === undefined || found.rows === 0) return null;
+    const { rows, streams, first, last, earliest, latest } = found;
+    return {
+      rows,
+      streams: STREAMS.filter((stream) => streams.includes(STREAM[stream])),
+      first: Number(first),
+      last: Number(last),
+      earliest: Number(earliest),
+      latest: Number(latest),
+    };
   }
 
-  async rows(epoch: number, places: readonly SealPlace[], payloads: boolean): Promise<RowLine[]> {
+  async rows(epoch: number, stretch: Stretch, payloads: boolean): Promise<RowLine[]> {
     const rows: RowLine[] = [];
-    for (const stream of Object.keys(STREAM) as Stream[]) {
-      if (!places.some((place) => place.stream === stream)) continue;
-      await this.#database.copy(rowsAt(stream, epoch, places, payloads), (fields) => {
+    for (const stream of stretch.streams) {
+      await this.#database.copy(rowsOf(stream, epoch, stretch, payloads), (fields) => {
         const seq = Number(fields.bytes.readBigInt64BE(startOf(fields, EXPORTED_FIELDS.seq)));
         rows.push({ seq, stream, line: rowLine(stream, fields), payload: !isNull(fields, EXPORTED_FIELDS.salt) });
       });
@@ -75,18 +80,26 @@ interface CheckpointRow {
   readonly signed_note: string;
 }
 
-interface PlaceRow {
-  readonly seq: string;
-  readonly stream: number;
-  readonly row_id: string;
-  readonly recorded_at: string;
+/** All but the first two are null where there are no rows. */
+interface StretchRow {
+  readonly rows: number;
+  readonly streams: readonly number[];
+  readonly first: string;
+  readonly last: string;
+  readonly earliest: string;
+  readonly latest: string;
 }
 
-const PLACES = `
-SELECT seq::text, stream::int, row_id::text, ${microsOf("recorded_at")} AS recorded_at FROM audit_seals s
-WHERE s.epoch = $1::int AND s.seq >= $2::bigint AND s.seq < $3::bigint
-  AND s.recorded_at >= ${timestampOf("$4::bigint")} AND s.recorded_at < ${timestampOf("$5::bigint")}
-ORDER BY s.seq LIMIT $6::int`;
+const STREAMS = Object.keys(STREAM) as Stream[];
+
+const STRETCH = `
+SELECT count(*)::int AS rows, array_agg(DISTINCT stream::int) AS streams, min(seq)::text AS first, max(seq)::text AS last,
+  ${microsOf("min(recorded_at)")} AS earliest, ${microsOf("max(recorded_at)")} AS latest
+FROM (
+  SELECT seq, stream, recorded_at FROM audit_seals s
+  WHERE s.epoch = $1::int AND s.seq >= $2::bigint AND s.seq < $3::bigint
+    AND s.recorded_at >= ${timestampOf("$4::bigint")} AND s.recorded_at < ${timestampOf("$5::bigint")}
+  ORDER BY s.seq LIMIT $6::int) found`;
 
 const TABLE = {
   decisions: { name: "audit_decisions", id: "decision_id", columns: namesOf(DECISION_COLUMNS) },
@@ -94,29 +107,28 @@ const TABLE = {
 } as const;
 
 /**
- * The rows of `places`, which are all that are sealed between the first and the last of them and are of their time. Times also
+ * The rows of a stretch, which are all that are sealed between its first and its last leaf and were recorded in its time. Times also
  * as constants, so that partitions of other months are left out. (COPY takes no parameters: all of these are numbers of ours.)
  */
-function rowsAt(stream: Stream, epoch: number, places: readonly SealPlace[], payloads: boolean): string {
+function rowsOf(stream: Stream, epoch: number, { first, last, earliest, latest }: Stretch, payloads: boolean): string {
   const { name, id, columns } = TABLE[stream];
-  const times = places.map(({ recordedAt }) => recordedAt);
-  const [first, last] = [Math.min(...times), Math.max(...times)].map((at) => timestampOf(String(at)));
+  const inTime = (table: string): string =>
+    `${table}.recorded_at >= ${timestampOf(String(earliest))} AND ${table}.recorded_at <= ${timestampOf(String(latest))}`;
   const [salt, canonical, join] =
     payloads && stream === "decisions"
       ? [
           "k.salt",
           "k.canonical",
-          `LEFT JOIN audit_payloads k ON k.decision_id = r.decision_id AND k.recorded_at = r.recorded_at
-  AND k.recorded_at >= ${first} AND k.recorded_at <= ${last}`,
+          `LEFT JOIN audit_payloads k ON k.decision_id = r.decision_id AND k.recorded_at = r.recorded_at AND ${inTime("k")}`,
         ]
       : ["NULL::bytea", "NULL::text", ""];
   return `
 SELECT s.seq, r.hash, ${salt}, ${canonical}, ${columns}
 FROM audit_seals s
-JOIN ${name} r ON r.${id} = s.row_id AND r.recorded_at = s.recorded_at AND r.recorded_at >= ${first} AND r.recorded_at <= ${last}
+JOIN ${name} r ON r.${id} = s.row_id AND r.recorded_at = s.recorded_at AND ${inTime("r")}
 ${join}
-WHERE s.epoch = ${epoch} AND s.seq >= ${places[0]?.seq ?? 0} AND s.seq <= ${places.at(-1)?.seq ?? -1}
-  AND s.stream = ${STREAM[stream]} AND s.recorded_at >= ${first} AND s.recorded_at <= ${last} ORDER BY s.seq`;
+WHERE s.epoch = ${epoch} AND s.seq >= ${first} AND s.seq <= ${last} AND s.stream = ${STREAM[stream]} AND ${inTime("s")}
+ORDER BY s.seq`;
 }
 
 function namesOf<Row>(columns: readonly Column<Row>[]): string {
