@@ -53,7 +53,7 @@ function canonicalArray(items: readonly JsonValue[], path: Path, maxDepth: numbe
 }
 
 function canonicalObject(object: { readonly [name: string]: JsonValue }, path: Path, maxDepth: number): string {
-  const names = Object.keys(object).sort();
+  const names = sorted(Object.keys(object));
   let text = "{";
   for (let index = 0; index < names.length; index++) {
     const name = names[index] as string;
@@ -65,6 +65,13 @@ function canonicalObject(object: { readonly [name: string]: JsonValue }, path: P
     path.pop();
   }
   return `${text}}`;
+}
+
+/** Most payloads come with their names in order, and asking costs less than sorting. */
+function sorted(names: string[]): string[] {
+  for (let index = 1; index < names.length; index++)
+    if ((names[index - 1] as string) > (names[index] as string)) return names.sort();
+  return names;
 }
 
 /** Printable ASCII without the two characters that JSON escapes: most strings there are, and already canonical. */

@@ -28,7 +28,7 @@ export function encodeAnswer(answer: Answer, source: Source): Buffer {
   writer.stringField(3, answer.decisionId);
   writer.stringField(4, answer.policyVersion);
   writer.varintField(5, answer.replayed ? 1 : 0);
-  writer.bytesField(6, encodeTimestamp(answer.decidedAt));
+  timestampField(writer, 6, answer.decidedAt);
   writer.stringField(7, answer.ruleId ?? "");
   writer.stringField(8, answer.agentId);
   writer.stringField(9, answer.tool);
@@ -47,12 +47,12 @@ function capacity(answer: Answer): number {
   return FRAME_BYTES + (names + texts) * 3 + answer.nonce.length;
 }
 
-function encodeTimestamp(at: Micros): Buffer {
+function timestampField(writer: WireWriter, field: number, at: Micros): void {
   const { seconds, nanos } = secondsAndNanos(at);
-  const writer = new WireWriter(16);
+  const message = writer.beginMessage(field);
   writer.varintField(1, seconds);
   writer.varintField(2, nanos);
-  return writer.finish();
+  writer.endMessage(message);
 }
 
 /** What an `AuthorizeResponse` and a `WatchDecisionResponse` are made of. */

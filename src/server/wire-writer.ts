@@ -1,5 +1,7 @@
 /** Strings up to this length are copied in JavaScript: cheaper than a call into the runtime. */
-const SHORT = 128;
+const SHORT = 24;
+/** Lengths below it take one byte. */
+const ONE_BYTE = 0x80;
 
 /** Writes the protobuf wire format into one buffer. Like other encoders it leaves out what equals the default. */
 export class WireWriter {
@@ -37,6 +39,16 @@ export class WireWriter {
     this.#at += bytes.length;
   }
 
+  /** Begins a message of less than 128 bytes. @returns what {@link endMessage} takes when its fields are written */
+  beginMessage(field: number): number {
+    this.#varint((field << 3) | 2);
+    return this.#at++;
+  }
+
+  endMessage(begun: number): void {
+    this.#bytes[begun] = this.#at - begun - 1;
+  }
+
   #shortAscii(text: string): boolean {
     const start = this.#at;
     this.#varint(text.length);
@@ -45,7 +57,7 @@ export class WireWriter {
     let at = this.#at;
     for (let index = 0; index < text.length; index++) {
       const unit = text.charCodeAt(index);
-      if (unit >= 0x80) {
+      if (unit >= ONE_BYTE) {
         this.#at = start;
         return false;
       }
@@ -56,15 +68,24 @@ export class WireWriter {
   }
 
   #utf8(text: string): void {
+    if (text.length < ONE_BYTE) {
+      // Its length is known when it is written, and then its byte is there already, unless there is more than ASCII in it.
+      const length = this.#bytes.write(text, this.#at + 1);
+      if (length < ONE_BYTE) {
+        this.#bytes[this.#at] = length;
+        this.#at += 1 + length;
+        return;
+      }
+    }
     this.#varint(Buffer.byteLength(text));
     this.#at += this.#bytes.write(text, this.#at);
   }
 
   #varint(value: number): void {
     let rest = value;
-    while (rest >= 0x80) {
-      this.#bytes[this.#at++] = (rest % 0x80) | 0x80;
-      rest = Math.floor(rest / 0x80);
+    while (rest >= ONE_BYTE) {
+      this.#bytes[this.#at++] = (rest % ONE_BYTE) | ONE_BYTE;
+      rest = Math.floor(rest / ONE_BYTE);
     }
     this.#bytes[this.#at++] = rest;
   }
