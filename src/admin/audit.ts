@@ -1,3 +1,4 @@
+import type { Acknowledgement } from "../audit/acknowledgement.ts";
 import { makeEvent } from "../audit/event.ts";
 import type { Rollback } from "../audit/keeper.ts";
 import type { EventRow } from "../audit/record.ts";
@@ -34,12 +35,13 @@ export interface AuditPorts {
     check(): Promise<void>;
     readonly problems: string[];
     readonly rollback: Rollback | null;
+    acknowledgement(): Promise<{ readonly of: Acknowledgement; readonly note: string } | null>;
   };
   readonly seals: {
     state(): Promise<TreeState>;
     countUnsealed(since: Micros, limit: number): Promise<number>;
     openEpoch(
-      epoch: { number: number; by: string; reason: string; lostNote: string },
+      epoch: { number: number; by: string; reason: string; lostNote: string; acknowledgement: string },
       event: HashedEvent,
     ): Promise<boolean>;
   };
@@ -85,22 +87,25 @@ export class AuditOperations {
     const checked = checkReason(reason);
     const { keeper, seals } = this.#ports;
     await keeper.turn();
+    const acknowledged = await keeper.acknowledgement();
     const { rollback } = keeper;
-    if (rollback === null)
+    if (rollback === null || acknowledged === null)
       throw new Fault(
         "AUDIT_NOT_ROLLED_BACK",
         "The database continues what is published: there is nothing to acknowledge.",
       );
     const { outside, inside } = rollback;
-    const number = Math.max(outside.epoch, inside.epoch) + 1;
+    const { epoch: number, kept } = acknowledged.of;
     const detail = {
       reason: checked,
       epoch: number,
       inside: { ...inside },
       outside: { epoch: outside.epoch, size: outside.size },
+      kept: { ...kept },
     };
     const event = this.#event("audit.rollback_acknowledged", actor, detail);
-    await seals.openEpoch({ number, by: actor, reason: checked, lostNote: outside.note }, event);
+    const epoch = { number, by: actor, reason: checked, lostNote: outside.note, acknowledgement: acknowledged.note };
+    await seals.openEpoch(epoch, event);
     await keeper.turn();
     return number;
   }

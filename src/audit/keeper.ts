@@ -1,4 +1,5 @@
 import type { Micros } from "../clock.ts";
+import { type Acknowledgement, acknowledgementIn, type Place, signAcknowledgement } from "./acknowledgement.ts";
 import { noteKeys } from "./keys.ts";
 import { checkCheckpoint } from "./proof.ts";
 import { type CheckpointDirectory, Fork, type PublishedCheckpoint, type UnverifiedCheckpoint } from "./published.ts";
@@ -18,7 +19,8 @@ export interface Rollback {
 export interface KeeperStore extends SealStore {
   checkpointsAfter(after: { epoch: number; size: number }, limit: number): Promise<PublishedCheckpoint[]>;
   checkpointAt(epoch: number, size: number): Promise<PublishedCheckpoint | null>;
-  isAcknowledged(note: string): Promise<boolean>;
+  /** Signed notes, one for each epoch that was opened after a rollback. */
+  acknowledgements(): Promise<string[]>;
 }
 
 export interface KeeperOptions extends SealerOptions {
@@ -94,6 +96,36 @@ export class TrailKeeper {
     await this.#compare();
   }
 
+  /** What an operator who takes note of the rollback gives their word for, and that word, signed. Null if there is none. */
+  async acknowledgement(): Promise<{ readonly of: Acknowledgement; readonly note: string } | null> {
+    const { directory, origin } = this.#options;
+    if (this.#rollback === null || directory === null) return null;
+    const { outside, inside } = this.#rollback;
+    const of = {
+      epoch: Math.max(outside.epoch, inside.epoch) + 1,
+      kept: await this.#newestKept(directory),
+      lost: outside,
+    };
+    return { of, note: signAcknowledgement(origin, of, await this.#options.keys()) };
+  }
+
+  async #newestKept(directory: CheckpointDirectory): Promise<Place> {
+    for await (const outside of directory.newestFirst()) {
+      if ("unreadable" in outside) continue;
+      const stored = await this.#options.store.checkpointAt(outside.epoch, outside.size);
+      if (stored !== null && Buffer.compare(stored.root, outside.root) === 0)
+        return { epoch: outside.epoch, size: outside.size };
+    }
+    return { epoch: 0, size: 0 };
+  }
+
+  async #isAcknowledged({ epoch, size, root }: UnverifiedCheckpoint): Promise<boolean> {
+    const { store, origin } = this.#options;
+    const trusted = noteKeys(origin, await this.#options.keys());
+    const lost = (await store.acknowledgements()).map((note) => acknowledgementIn(note, trusted)?.lost);
+    return lost.some((one) => one?.epoch === epoch && one.size === size && Buffer.compare(one.root, root) === 0);
+  }
+
   async #turn(): Promise<number> {
     await this.#compare();
     if (this.#rollback !== null) return 0;
@@ -124,7 +156,7 @@ export class TrailKeeper {
       return;
     }
     // An acknowledged loss is of an epoch before this one.
-    if (outside.epoch < epoch && (await store.isAcknowledged(outside.note))) {
+    if (outside.epoch < epoch && (await this.#isAcknowledged(outside))) {
       this.#rollback = null;
       return;
     }

@@ -48,7 +48,12 @@ export class CheckpointDirectory {
 
   /** Every checkpoint, by epoch and size. @throws if a directory cannot be read */
   async *all(): AsyncGenerator<UnverifiedCheckpoint | Unreadable> {
-    yield* walk(this.path, DEPTH);
+    yield* walk(this.path, DEPTH, "ascending");
+  }
+
+  /** As {@link CheckpointDirectory.all}, the newest first. */
+  async *newestFirst(): AsyncGenerator<UnverifiedCheckpoint | Unreadable> {
+    yield* walk(this.path, DEPTH, "descending");
   }
 
   /**
@@ -117,14 +122,19 @@ async function newestBelow(path: string, depth: number): Promise<UnverifiedCheck
   return null;
 }
 
-async function* walk(path: string, depth: number): AsyncGenerator<UnverifiedCheckpoint | Unreadable> {
+async function* walk(
+  path: string,
+  depth: number,
+  order: "ascending" | "descending",
+): AsyncGenerator<UnverifiedCheckpoint | Unreadable> {
   if (depth === 0) {
     yield await readCheckpoint(path).catch((error: unknown) => ({
       unreadable: messageOf(error),
     }));
     return;
   }
-  for (const name of await list(path)) yield* walk(join(path, name), depth - 1);
+  const names = await list(path);
+  for (const name of order === "ascending" ? names : names.reverse()) yield* walk(join(path, name), depth - 1, order);
 }
 
 async function readCheckpoint(path: string): Promise<UnverifiedCheckpoint> {

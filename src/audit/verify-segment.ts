@@ -41,8 +41,17 @@ export interface SegmentStore {
     to: number,
     each: (fields: BinaryFields) => void,
   ): Promise<void>;
+  /** Of decisions whose payload is gone, those of which no event says that it was erased, and that no other row has kept. */
+  lostPayloads(rows: readonly SealedDecision[]): Promise<readonly string[]>;
   /** Stored nodes that the leaves of `from` up to `to` complete. */
   nodesBetween(epoch: number, from: number, to: number): Promise<{ node: TreeNode; hash: Uint8Array }[]>;
+}
+
+/** A decision in its place. */
+export interface SealedDecision {
+  readonly id: string;
+  readonly recordedAt: number;
+  readonly seq: number;
 }
 
 export interface SegmentPorts {
@@ -103,14 +112,26 @@ export function storedTree({ size, peaks }: StoredCheckpoint): CompactRange | nu
 /** Reads and checks every row; the leaves are as the seals have them. */
 async function readLeaves(ports: SegmentPorts, epoch: number, from: number, to: number): Promise<Leaves> {
   const leaves = new Leaves(from, to);
+  const bare: SealedDecision[] = [];
   for (const stream of Object.keys(STREAM) as Stream[]) {
     await ports.store.readSealed(stream, epoch, from, to, (fields) => {
       const seq = seqOf(fields);
       const report = reporterOf(ports, stream, epoch, fields);
       checkRow(stream, fields, ports.isRetired, report);
+      if (stream === "decisions" && lacksPayload(fields) && !ports.isRetired(recordedAtOf(fields)))
+        bare.push({
+          id: uuidAt(fields.bytes, startOf(fields, SEALED_FIELDS.id)),
+          recordedAt: recordedAtOf(fields),
+          seq,
+        });
       if (leaves.has(seq)) return report("seal_repeated", "another row has the same place");
       leaves.set(seq, fields.bytes, startOf(fields, SEALED_FIELDS.leafHash), startOf(fields, SEALED_FIELDS.id));
     });
+  }
+  const lost = bare.length === 0 ? new Set() : new Set(await ports.store.lostPayloads(bare));
+  for (const row of bare.filter(({ id }) => lost.has(id))) {
+    const detail = "its payload is gone, and no event says that it was erased";
+    ports.report({ check: "payload", stream: "decisions", ...row, epoch, detail });
   }
   for (let seq = from; seq < to; seq++) {
     if (leaves.has(seq)) continue;
@@ -143,6 +164,11 @@ function checkRow(stream: Stream, fields: BinaryFields, isRetired: SegmentPorts[
     report("leaf", "the row's stored hash is not the one that was sealed");
   if (!isNull(fields, payloadDigest) && !holds(fields, PAYLOAD_DIGEST, bytesOf(fields, payloadDigest)))
     report("payload", "the kept payload does not have the row's payload digest");
+}
+
+function lacksPayload(fields: BinaryFields): boolean {
+  const { storedHash, payloadDigest } = SEALED_FIELDS;
+  return !isNull(fields, storedHash) && !isNull(fields, PAYLOAD_DIGEST) && isNull(fields, payloadDigest);
 }
 
 /** `tree` with the leaves up to the checkpoint's size; null if one is missing. */

@@ -1,4 +1,5 @@
 import type { Micros } from "../clock.ts";
+import { type Acknowledgement, acknowledgementIn, coversLossOf } from "./acknowledgement.ts";
 import { type Finding, KEPT_FINDINGS } from "./findings.ts";
 import { CompactRange } from "./merkle.ts";
 import type { NoteKey } from "./note.ts";
@@ -47,8 +48,8 @@ export interface NextRun {
 }
 
 export interface VerifyStore extends SegmentStore {
-  /** Sizes of all epochs, the oldest first: of the newest checkpoint, and the highest place of any seal and one. */
-  epochs(): Promise<{ epoch: number; size: number; sealed: number; lostNote: string | null }[]>;
+  /** Sizes of all epochs, the oldest first: of the newest checkpoint, and the highest place of any seal and one; and what opened them. */
+  epochs(): Promise<{ epoch: number; size: number; sealed: number; acknowledgement: string | null }[]>;
   /** Rows by id after `after`: how many were read, the last one's place, and those without a seal that were inserted before `settled`. */
   strays(after: string, limit: number, settled: Micros): Promise<Strays>;
   /** Months whose rows an operator has taken out of the database. */
@@ -78,6 +79,8 @@ export interface VerificationPorts {
 
 /** The first place of a search for rows without a seal: an id, a time and a table. */
 export const FROM_START = "00000000-0000-0000-0000-000000000000 0 0";
+/** Every other one begins where an operator has acknowledged a rollback. */
+const FIRST_EPOCH = 1;
 const CHECKPOINTS_AT_ONCE = 200;
 const PUBLISHED_AT_ONCE = 200;
 
@@ -145,7 +148,8 @@ class Run {
   async published(): Promise<boolean> {
     const { directory, store, keys } = this.#ports;
     const epochs = await store.epochs();
-    for (const { epoch, size, sealed } of epochs) {
+    const acknowledged: Acknowledgement[] = [];
+    for (const { epoch, size, sealed, acknowledgement } of epochs) {
       if (sealed > size)
         this.#report({
           check: "checkpoint",
@@ -153,13 +157,14 @@ class Run {
           seq: size,
           detail: `${sealed - size} seals after the newest checkpoint: later ones are gone`,
         });
+      if (epoch === FIRST_EPOCH) continue;
+      const given = acknowledgement === null ? null : acknowledgementIn(acknowledgement, keys);
+      if (given?.epoch === epoch) acknowledged.push(given);
+      else
+        this.#report({ check: "checkpoint", epoch, seq: 0, detail: "no key of this log signed that the epoch begins" });
     }
     if (directory !== null) {
-      const lost = epochs
-        .flatMap(({ lostNote }) => (lostNote === null ? [] : [checkpointIn(lostNote, keys)]))
-        .filter((one) => one !== null);
-      const isLost = ({ epoch, size }: UnverifiedCheckpoint): boolean =>
-        lost.some((checkpoint) => checkpoint.epoch === epoch && size <= checkpoint.size);
+      const isLost = (one: UnverifiedCheckpoint): boolean => acknowledged.some((loss) => coversLossOf(loss, one));
       let read = 0;
       for await (const outside of directory.all()) {
         if (++read % PUBLISHED_AT_ONCE === 0 && !(await this.#ports.pause(this.#progress))) return false;
@@ -231,12 +236,4 @@ function pieceOf(
   const within = checkpoints.filter(({ size }) => size <= to);
   const fits = within.filter(({ size }) => size - from <= pieceRows);
   return fits.length > 0 ? fits : within.slice(0, 1);
-}
-
-function checkpointIn(note: string, keys: readonly NoteKey[]): { epoch: number; size: number } | null {
-  try {
-    return checkCheckpoint(note, keys);
-  } catch {
-    return null;
-  }
 }

@@ -89,18 +89,20 @@ export class SqlSealStore implements SealStore {
     return row === undefined ? null : checkpointOf(row);
   }
 
-  /** Whether an operator has acknowledged that the database does not continue this checkpoint. */
-  async isAcknowledged(note: string): Promise<boolean> {
-    const rows = await this.#database.query("SELECT 1 FROM audit_epochs WHERE lost_note = $1", [note]);
-    return rows.length > 0;
+  /** What operators have acknowledged as lost, as signed notes. */
+  async acknowledgements(): Promise<string[]> {
+    const rows = await this.#database.query<{ note: string }>(
+      "SELECT acknowledgement AS note FROM audit_epochs WHERE acknowledgement IS NOT NULL ORDER BY epoch",
+    );
+    return rows.map(({ note }) => note);
   }
 
   /** Opens an epoch, together with the event that tells of it. False if it is open already. */
   async openEpoch(
-    epoch: { number: number; by: string; reason: string; lostNote: string },
+    { number, by, reason, lostNote, acknowledgement }: OpenedEpoch,
     event: HashedEvent,
   ): Promise<boolean> {
-    const params = [epoch.number, epoch.by, epoch.reason, epoch.lostNote, ...eventParams(event)];
+    const params = [number, by, reason, lostNote, acknowledgement, ...eventParams(event)];
     return (await this.#database.query(OPEN_EPOCH, params)).length > 0;
   }
 
@@ -132,6 +134,16 @@ export class SqlSealStore implements SealStore {
       });
     };
   }
+}
+
+export interface OpenedEpoch {
+  readonly number: number;
+  readonly by: string;
+  readonly reason: string;
+  /** The checkpoint outside that this database does not continue. */
+  readonly lostNote: string;
+  /** A signed note. */
+  readonly acknowledgement: string;
 }
 
 interface StateRow {
@@ -215,9 +227,10 @@ const COUNT_UNSEALED = `SELECT (${countUnsealedIn("decisions")} + ${countUnseale
 
 const OPEN_EPOCH = `
 WITH opened AS (
-  INSERT INTO audit_epochs (epoch, opened_by, reason, lost_note) VALUES ($1::int, $2::text, $3::text, $4::text)
+  INSERT INTO audit_epochs (epoch, opened_by, reason, lost_note, acknowledgement)
+  VALUES ($1::int, $2::text, $3::text, $4::text, $5::text)
   ON CONFLICT DO NOTHING RETURNING epoch
-), told AS (${insertEvent(5, "FROM opened")})
+), told AS (${insertEvent(6, "FROM opened")})
 SELECT epoch FROM opened`;
 
 const COMMIT = `

@@ -5,9 +5,9 @@ import { type Column, DECISION_COLUMNS, EVENT_COLUMNS } from "../audit/record.ts
 import { STORED_LEVELS } from "../audit/seal.ts";
 import type { Strays, VerifyStore } from "../audit/verify.ts";
 import type { PlanPorts } from "../audit/verify-plan.ts";
-import type { StoredCheckpoint } from "../audit/verify-segment.ts";
+import type { SealedDecision, StoredCheckpoint } from "../audit/verify-segment.ts";
 import type { Micros } from "../clock.ts";
-import { type Database, microsOf, timestampOf } from "./database.ts";
+import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
 
 const HASH_BYTES = 32;
 /** Nobody waits for a verification's reads. */
@@ -21,10 +21,10 @@ export class SqlVerifyStore implements VerifyStore, PlanPorts {
     this.#database = database;
   }
 
-  async epochs(): Promise<{ epoch: number; size: number; sealed: number; lostNote: string | null }[]> {
+  async epochs(): Promise<{ epoch: number; size: number; sealed: number; acknowledgement: string | null }[]> {
     const rows = await this.#database.query<EpochRow>(EPOCHS, [], PATIENT);
-    return rows.map(({ epoch, size, sealed, lost_note }) => {
-      return { epoch, size: Number(size), sealed: Number(sealed), lostNote: lost_note };
+    return rows.map(({ epoch, size, sealed, acknowledgement }) => {
+      return { epoch, size: Number(size), sealed: Number(sealed), acknowledgement };
     });
   }
 
@@ -55,6 +55,12 @@ export class SqlVerifyStore implements VerifyStore, PlanPorts {
     each: (fields: BinaryFields) => void,
   ): Promise<void> {
     await this.#database.copy(sealedRows(stream, epoch, from, to), each);
+  }
+
+  async lostPayloads(rows: readonly SealedDecision[]): Promise<string[]> {
+    const params = [arrayLiteral(rows.map(({ id }) => id)), arrayLiteral(rows.map(({ recordedAt }) => recordedAt))];
+    const lost = await this.#database.query<{ id: string }>(LOST_PAYLOADS, params, PATIENT);
+    return lost.map(({ id }) => id);
   }
 
   async nodesBetween(epoch: number, from: number, to: number): Promise<{ node: TreeNode; hash: Uint8Array }[]> {
@@ -116,7 +122,7 @@ interface EpochRow {
   readonly epoch: number;
   readonly size: string;
   readonly sealed: string;
-  readonly lost_note: string | null;
+  readonly acknowledgement: string | null;
 }
 
 interface CheckpointRow {
@@ -134,7 +140,7 @@ const TABLE = {
 } as const;
 
 const EPOCHS = `
-SELECT e.epoch, e.lost_note,
+SELECT e.epoch, e.acknowledgement,
   coalesce((SELECT max(c.size) FROM audit_checkpoints c WHERE c.epoch = e.epoch), 0)::text AS size,
   coalesce((SELECT max(s.seq) + 1 FROM audit_seals s WHERE s.epoch = e.epoch), 0)::text AS sealed
 FROM audit_epochs e ORDER BY e.epoch`;
@@ -151,6 +157,15 @@ JOIN audit_nodes n ON n.epoch = $1::int AND n.level = l.level
 /** Payloads are digested where they are: they may be large, and only their digests are compared. */
 const PAYLOAD_DIGEST = "pg_catalog.sha256(p.salt || pg_catalog.convert_to(p.canonical, 'UTF8'))";
 const PAYLOAD_JOIN = "LEFT JOIN audit_payloads p ON p.decision_id = r.decision_id AND p.recorded_at = r.recorded_at";
+
+/** A later row about a decision has its payload's digest, and no payload of its own: then the first row has it. */
+const LOST_PAYLOADS = `
+SELECT r.decision_id::text AS id
+FROM unnest($1::text::uuid[], $2::text::bigint[]) AS t(id, at)
+JOIN audit_decisions r ON r.decision_id = t.id AND r.recorded_at = ${timestampOf("t.at")}
+WHERE NOT EXISTS (SELECT FROM audit_events e WHERE e.decision_id = r.decision_id AND e.kind = 'payload.erased')
+  AND (r.linked_decision_id IS NULL OR EXISTS (
+    SELECT FROM audit_decisions f WHERE f.decision_id = r.linked_decision_id AND f.payload_digest <> r.payload_digest))`;
 
 /** COPY takes no parameters: all of these are numbers of ours. */
 function sealedRows(stream: Stream, epoch: number, from: number, to: number): string {

@@ -119,15 +119,25 @@ describe("keeping checkpoints outside the database", () => {
 
       const event = makeEvent({ kind: "audit.rollback_acknowledged", actor: "socket" }, systemClock.now(), random);
       const epoch = { number: 2, by: "socket", reason: "restored", lostNote: lost?.note ?? "" };
-      expect(await lagging.seals.openEpoch(epoch, event)).toBe(true);
-      expect(await lagging.seals.openEpoch(epoch, event)).toBe(false);
-      expect(await survivor.turn()).toBe(3);
+      // As who can write to the database may do, but cannot sign.
+      const feigned = makeEvent({ kind: "audit.rollback_acknowledged", actor: "socket" }, systemClock.now(), random);
+      await lagging.seals.openEpoch({ ...epoch, acknowledgement: epoch.lostNote }, feigned);
+      expect(await survivor.turn()).toBe(0);
+      expect(survivor.rollback).not.toBeNull();
+
+      const given = await survivor.acknowledgement();
+      expect(given?.of).toEqual({ epoch: 3, kept: { epoch: 0, size: 0 }, lost });
+      epoch.number = 3;
+      const acknowledgement = given?.note ?? "";
+      expect(await lagging.seals.openEpoch({ ...epoch, acknowledgement }, event)).toBe(true);
+      expect(await lagging.seals.openEpoch({ ...epoch, acknowledgement }, event)).toBe(false);
+      expect(await survivor.turn()).toBe(4);
       expect(survivor.problems).toEqual([]);
-      expect(await trail.directory.latest()).toMatchObject({ epoch: 2, size: 3 });
+      expect(await trail.directory.latest()).toMatchObject({ epoch: 3, size: 4 });
       // What was lost stays on record outside.
       expect((await published()).map(({ note }) => note)).toContain(lost?.note);
 
-      // The database that went on without knowing: it has an epoch less.
+      // The database that went on without knowing: it has epochs less.
       await recordDecisions(store.database, "fork", 1);
       expect(await keeper.turn()).toBe(0);
       expect(keeper.rollback?.kind).toBe("rolled_back");

@@ -1,6 +1,8 @@
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { signAcknowledgement } from "../../src/audit/acknowledgement.ts";
 import { epochLine, formatCheckpoint } from "../../src/audit/checkpoint.ts";
+import { makeEvent } from "../../src/audit/event.ts";
 import type { Finding } from "../../src/audit/findings.ts";
 import { hashDecision } from "../../src/audit/hash.ts";
 import { AUDIT_KEYS, noteKeys, noteSigner } from "../../src/audit/keys.ts";
@@ -13,12 +15,14 @@ import { isStored } from "../../src/audit/seal.ts";
 import { verify } from "../../src/audit/verify.ts";
 import { planRun } from "../../src/audit/verify-plan.ts";
 import { systemClock } from "../../src/clock.ts";
-import { openSigningKeys, type SigningKeys } from "../../src/key-files.ts";
+import { openOrMakeSigningKeys, openSigningKeys, type SigningKeys } from "../../src/key-files.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
+import { SqlPayloadStore } from "../../src/store/payloads.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
 import { SqlVerifyStore } from "../../src/store/verification.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
+import { random } from "../support/entries.ts";
 import { ask, discard, runCli, startService, tempDir } from "../support/service.ts";
 
 /** What changes a column's value into another of its kind. */
@@ -30,7 +34,7 @@ const CHANGED = {
   int: (name: string) => `coalesce(${name}, 0) + 1`,
 } as const;
 const IDENTITY = new Set(["decision_id", "event_id", "recorded_at"]);
-const TABLES = ["audit_decisions", "audit_events", "audit_seals", "audit_nodes", "audit_checkpoints"];
+const TABLES = ["audit_decisions", "audit_events", "audit_seals", "audit_nodes", "audit_checkpoints", "audit_epochs"];
 
 describe.skipIf(inject("postgresUrl") === null)(
   "what the database's superuser does to a trail of real decisions",
@@ -278,14 +282,7 @@ describe.skipIf(inject("postgresUrl") === null)(
       const [before] = await sql<{ size: string }>(
         "SELECT previous_size AS size FROM audit_checkpoints ORDER BY size DESC LIMIT 1",
       );
-      for (const table of ["decision", "event"]) {
-        await sql(`DELETE FROM audit_${table}s WHERE ${table}_id IN (SELECT row_id FROM audit_seals WHERE seq >= $1)`, [
-          before?.size,
-        ]);
-      }
-      await sql("DELETE FROM audit_seals WHERE seq >= $1", [before?.size]);
-      await sql("DELETE FROM audit_nodes WHERE (idx + 1) << level > $1::bigint", [before?.size]);
-      await sql("DELETE FROM audit_checkpoints WHERE size > $1", [before?.size]);
+      await cutAfter(before?.size);
       expect(await findings(null)).toEqual([]);
       expect(await findings()).toEqual([
         expect.objectContaining({ check: "published", detail: expect.stringMatching(/rolled back, or cut off/) }),
@@ -314,11 +311,67 @@ describe.skipIf(inject("postgresUrl") === null)(
       for (const finding of found) expect(finding.check).toBe("published");
     });
 
-    test("a payload is changed: its row is named; erased, with its salt: nothing is wrong", async () => {
+    /** Cuts everything after the checkpoint of `size` off, as a restored backup would. */
+    async function cutAfter(size: string | undefined): Promise<void> {
+      for (const table of ["decision", "event"])
+        await sql(`DELETE FROM audit_${table}s WHERE ${table}_id IN (SELECT row_id FROM audit_seals WHERE seq >= $1)`, [
+          size,
+        ]);
+      await sql("DELETE FROM audit_seals WHERE seq >= $1", [size]);
+      await sql("DELETE FROM audit_nodes WHERE (idx + 1) << level > $1::bigint", [size]);
+      await sql("DELETE FROM audit_checkpoints WHERE size > $1", [size]);
+    }
+
+    test("a rollback is passed off as acknowledged: without the audit key's signature it is not", async () => {
+      const [newest, kept] = await sql<{ size: string; note: string; root: Buffer }>(
+        "SELECT size, signed_note AS note, root FROM audit_checkpoints ORDER BY size DESC LIMIT 2",
+      );
+      await cutAfter(kept?.size);
+      const origin = await new SqlSealStore(database).origin();
+      const lost = { epoch: 1, size: Number(newest?.size), root: newest?.root ?? Buffer.alloc(0) };
+      const loss = { epoch: 2, kept: { epoch: 1, size: Number(kept?.size) }, lost };
+      const stranger = await openOrMakeSigningKeys(tempDir(), AUDIT_KEYS);
+      const replayed = { ...loss, epoch: 3 };
+      const forgeries = [
+        null,
+        newest?.note,
+        signAcknowledgement(origin, loss, stranger),
+        signAcknowledgement(origin, replayed, keys),
+      ];
+      const open =
+        "INSERT INTO audit_epochs (epoch, opened_by, reason, lost_note, acknowledgement) VALUES (2, 'x', 'x', $1, $2)";
+      for (const forgery of forgeries) {
+        await sql(open, [newest?.note, forgery]);
+        expect(await findings()).toEqual([
+          expect.objectContaining({ check: "checkpoint", epoch: 2, detail: expect.stringMatching(/signed/) }),
+          expect.objectContaining({ check: "published", epoch: 1, seq: Number(newest?.size) }),
+        ]);
+        await sql("DELETE FROM audit_epochs WHERE epoch = 2");
+      }
+      await sql(open, [newest?.note, signAcknowledgement(origin, loss, keys)]);
+      expect(await findings()).toEqual([]);
+      // Nor does a true one excuse more than what was lost then.
+      const [before] = await sql<{ size: string }>(
+        "SELECT size FROM audit_checkpoints ORDER BY size DESC OFFSET 1 LIMIT 1",
+      );
+      await cutAfter(before?.size);
+      expect(await findings()).toEqual([
+        expect.objectContaining({ check: "published", epoch: 1, seq: Number(kept?.size) }),
+      ]);
+    });
+
+    test("a payload is changed or deleted: its row is named; erased, with its event: nothing is wrong", async () => {
       const id = await victim();
       await sql("UPDATE audit_payloads SET canonical = '{}' WHERE decision_id = $1", [id]);
       expect(await findings()).toEqual([expect.objectContaining({ check: "payload", id })]);
+      await sql("CREATE TABLE kept AS SELECT * FROM audit_payloads WHERE decision_id = $1", [id]);
       await sql("DELETE FROM audit_payloads WHERE decision_id = $1", [id]);
+      expect(await findings()).toEqual([
+        expect.objectContaining({ check: "payload", id, detail: expect.stringMatching(/is gone/) }),
+      ]);
+      await sql("INSERT INTO audit_payloads SELECT * FROM kept");
+      const facts = { kind: "payload.erased", actor: "socket", decisionId: id };
+      await new SqlPayloadStore(database).erase(id, makeEvent(facts, systemClock.now(), random));
       expect(await findings()).toEqual([]);
     });
 

@@ -10,6 +10,7 @@ import { agentIdentity } from "./0009-agent-identity.ts";
 import { circuitCommands } from "./0015-circuit-commands.ts";
 import { policyBundles } from "./0016-policy-bundles.ts";
 import { oneRun } from "./0017-one-run.ts";
+import { signedAcknowledgements } from "./0018-signed-acknowledgements.ts";
 
 export interface Migration {
   readonly id: number;
@@ -31,4 +32,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 15, name: "circuit-commands", sql: circuitCommands },
   { id: 16, name: "policy-bundles", sql: policyBundles },
   { id: 17, name: "one-run", sql: oneRun },
+  { id: 18, name: "signed-acknowledgements", sql: signedAcknowledgements },
 ];
