@@ -1,5 +1,6 @@
 import type { Address, Config } from "../config.ts";
 import { systemClock } from "../clock.ts";
+import { makeDirectory } from "../durable.ts";
 import { openStore } from "../store/open.ts";
 import type { Door } from "./admin/door.ts";
 import { openAdminPort, openAdminSocket } from "./admin/listener.ts";
@@ -98,6 +99,8 @@ export async function serve(config: Config): Promise<Running> {
         portsOf(network),
       ),
     );
+    // On Postgres nothing else lives there, so nothing else has made it.
+    await makeDirectory(config.dataDir);
     closing(await openAdminSocket(config.adminSocket, adminRpcs(service.admin, socket), portsOf(socket)));
     await readiness.start();
 

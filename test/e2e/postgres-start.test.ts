@@ -1,3 +1,5 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { MIGRATIONS } from "../../src/store/migrations/index.ts";
@@ -46,6 +48,14 @@ describe.skipIf(server === null)("starting on Postgres", () => {
 
   test("the owner's login is needed once: a replica without it starts on what is there", async () => {
     const service = await startService(without(env, "DATABASE_OWNER_URL"));
+    await discard(service);
+  });
+
+  test("the data directory is made if it is not there, for the service's user alone", async () => {
+    const dataDir = join(tempDir(), "not", "yet");
+    const service = await startService({ ...env, DATACRAWL_DATA_DIR: dataDir });
+    expect(runCli(["audit", "status"], { ...env, DATACRAWL_DATA_DIR: dataDir })).toMatchObject({ status: 0 });
+    expect(statSync(dataDir).mode & 0o777).toBe(0o700);
     await discard(service);
   });
 
