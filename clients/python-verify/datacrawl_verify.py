@@ -14,6 +14,7 @@ import argparse
 import base64
 import binascii
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -596,8 +597,37 @@ def open_file(path):
         except ImportError:
             if path == "-" or not shutil.which("zstd"):
                 sys.exit("this Python cannot read zstd: unpack the file first (zstd -d)")
-            return subprocess.Popen(["zstd", "-dc", "--", path], stdout=subprocess.PIPE).stdout
+            return UnpackedByCommand(["zstd", "-dc", "--", path])
     return file
+
+
+class UnpackedByCommand:
+    """What a command writes, and an error at its end if it fails."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def readline(self, size):
+        return self.ended_if(self.process.stdout.readline(size), lambda line: line == b"")
+
+    def read(self, size):
+        return self.ended_if(self.process.stdout.read(size), lambda read: len(read) < size)
+
+    def ended_if(self, read, is_last):
+        if is_last(read) and self.process.wait() != 0:
+            raise OSError(self.process.stderr.read().decode(errors="replace").strip() or "it cannot be unpacked")
+        return read
+
+
+def unpacking_errors():
+    """What reading a packed file that was cut or changed raises."""
+    errors = [EOFError, OSError]
+    for module, name in (("zlib", "error"), ("compression.zstd", "ZstdError")):
+        try:
+            errors.append(getattr(importlib.import_module(module), name))
+        except ImportError:
+            pass
+    return tuple(errors)
 
 
 def lines_of(file):
@@ -610,11 +640,13 @@ def lines_of(file):
 
 def verify_file(path, keys):
     """(what the file shows or None, problems)"""
+    found = []
     try:
         file = open_file(path)
         first = file.readline(MAX_LINE + 2)
         if b'"datacrawl.audit.export' in first[:200]:
             export = Export(keys)
+            found = export.problems
             export.take(first)
             for line in lines_of(file):
                 export.take(line)
@@ -626,11 +658,11 @@ def verify_file(path, keys):
         return verify_proof(decode(text), keys), []
     except Problem as problem:
         return None, [{"line": None, "step": problem.step, "message": problem.message}]
-    except (EOFError, OSError) as error:
+    except unpacking_errors() as error:
         if isinstance(error, FileNotFoundError):
             sys.exit(str(error))
         # A compressed file that was cut or changed.
-        return None, [{"line": None, "step": "format", "message": f"the file cannot be read: {error}"}]
+        return None, [*found, {"line": None, "step": "format", "message": f"the file cannot be read: {error}"}]
 
 
 def read_keys(arguments):

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 
@@ -18,7 +18,8 @@ const ZSTD = Buffer.of(0x28, 0xb5, 0x2f, 0xfd);
 export async function* linesOf(path: string): AsyncGenerator<Buffer> {
   let started: Buffer[] = [];
   let length = 0;
-  for await (const chunk of (await unpacked(path)) as AsyncIterable<Buffer>) {
+  const { bytes, ended } = await unpacked(path);
+  for await (const chunk of bytes as AsyncIterable<Buffer>) {
     let at = 0;
     for (let newline = chunk.indexOf(NEWLINE); newline >= 0; newline = chunk.indexOf(NEWLINE, at)) {
       yield Buffer.concat([...started, chunk.subarray(at, newline + 1)]);
@@ -31,9 +32,11 @@ export async function* linesOf(path: string): AsyncGenerator<Buffer> {
     if (length > MAX_LINE) break;
   }
   if (length > 0) yield Buffer.concat(started);
+  await ended();
 }
 
-async function unpacked(path: string): Promise<Readable> {
+/** The bytes, and what is to be called when all of them were read. */
+async function unpacked(path: string): Promise<{ bytes: Readable; ended: () => Promise<void> }> {
   const start = await firstBytes(path);
   const file = createReadStream(path);
   const unpack = start.subarray(0, 2).equals(GZIP)
@@ -41,9 +44,14 @@ async function unpacked(path: string): Promise<Readable> {
     : start.equals(ZSTD)
       ? createZstdDecompress()
       : null;
-  if (unpack === null) return file;
+  if (unpack === null) return { bytes: file, ended: async () => undefined };
   file.on("error", (error) => unpack.destroy(error));
-  return file.pipe(unpack);
+  const ended = async (): Promise<void> => {
+    // Node may leave out a second frame without a word, which others would unpack: it would pass for verified.
+    const more = start.equals(ZSTD) && unpack.readableEnded ? (await stat(path)).size - unpack.bytesWritten : 0;
+    if (more > 0) throw new Error(`${more} bytes come after what is packed`);
+  };
+  return { bytes: file.pipe(unpack), ended };
 }
 
 async function firstBytes(path: string): Promise<Buffer> {

@@ -191,11 +191,18 @@ describe.skipIf(python === null)("the independent verifier in Python", () => {
       expect(stdout).toContain("Proven:");
     }
     const zstd = join(dir, "export.jsonl.zst");
+    const spoilt = Buffer.concat([zstdCompressSync(exported), Buffer.from("xx")]);
     writeFileSync(zstd, zstdCompressSync(exported));
     const { status, stdout, stderr } = run(zstd, "--key", keys);
     // An older Python without the zstd command says what to do.
-    if (status === 0) expect(stdout).toContain("Proven:");
-    else expect(stderr).toContain("cannot read zstd");
+    if (status === 0) {
+      expect(stdout).toContain("Proven:");
+      writeFileSync(zstd, spoilt);
+      expect(run(zstd, "--key", keys)).toMatchObject({
+        status: 1,
+        stdout: expect.stringContaining("FAILED at format"),
+      });
+    } else expect(stderr).toContain("cannot read zstd");
   });
 
   test("names the row that a byte was changed in, and exits with 1", () => {
@@ -207,6 +214,19 @@ describe.skipIf(python === null)("the independent verifier in Python", () => {
     expect(ok).toBe(false);
     expect(problems[0]).toMatchObject({ line: 6, step: "row" });
     expect(problems[0]?.message).toContain("0193a1b2-c3d4-7e5f-8a9b-100000000004");
+  });
+
+  test("a bit of a compressed file is changed: it says what fails", () => {
+    const file = join(dir, "changed.jsonl.gz");
+    const packed = gzipSync(exported);
+    // The kind of the first block, data, and the checksum.
+    for (const at of [10, packed.length >> 1, packed.length - 8]) {
+      writeFileSync(file, packed.with(at, (packed[at] as number) ^ 4));
+      const { status, stdout, stderr } = run(file, "--key", vkey);
+      expect(stderr, `byte ${at}`).toBe("");
+      expect(stdout, `byte ${at}`).toMatch(/^FAILED at /);
+      expect(status).toBe(1);
+    }
   });
 
   test("exits with 1 for a compressed file that was cut off, and with 2 without a key", () => {

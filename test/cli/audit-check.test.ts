@@ -119,6 +119,17 @@ describe("datacrawl audit check-export", () => {
     }
   });
 
+  test.each([
+    ["zstd", zstdCompressSync(exported), zstdCompressSync("{}\n")],
+    ["gzip", gzipSync(exported), gzipSync("{}\n")],
+  ])("does not pass over what comes after a file packed with %s", async (_, packed, more) => {
+    for (const added of [more, Buffer.from("xx")]) {
+      const { out, status } = await audit("check-export", fileOf(Buffer.concat([packed, added])), "--key", vkey);
+      expect(status).toBe(1);
+      expect(out).toContain("FAILED at format");
+    }
+  });
+
   test("ends at a line that has no end", async () => {
     const packed = gzipSync(Buffer.alloc(16 << 20, "a"));
     const { out } = await audit("check-export", fileOf(packed), "--key", vkey);
