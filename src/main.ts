@@ -14,4 +14,10 @@ const io: ProcessIo = {
   },
 };
 
+// Whoever reads has seen enough, as `head` has: what is left to print goes nowhere, and that is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 await run(process.argv.slice(2), io);

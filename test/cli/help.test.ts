@@ -1,3 +1,6 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { openProgram } from "../../src/cli/program.ts";
@@ -50,4 +53,13 @@ describe.each([...ALL])("%s --help", (path, command) => {
       expect([example, flags.filter((flag) => !known.includes(flag))]).toEqual([example, []]);
     }
   });
+});
+
+test("a reader that has seen enough, as `head` has, is no failure", async () => {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "../../src/main.ts"), "--help"]);
+  child.stdout.destroy();
+  let complaints = "";
+  child.stderr.on("data", (chunk: Buffer) => (complaints += chunk.toString()));
+  const [status] = (await once(child, "close")) as [number | null];
+  expect(`${status} ${complaints}`).toBe("0 ");
 });
