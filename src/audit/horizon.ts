@@ -4,9 +4,15 @@ import type { Micros } from "../clock.ts";
 export interface Observation {
   /** The database's time, read before the writers were. */
   readonly at: Micros;
-  /** The transactions that had begun to write to the trail and had not ended, prepared ones too; ids are never used again. */
+  /**
+   * The transactions that had begun to write to the trail and had not ended, prepared ones too: Postgres' virtual transaction ids,
+   * which are not used again until it restarts.
+   */
   readonly writers: readonly string[];
 }
+
+/** A prepared transaction has another id after Postgres restarted: `-1/`, and its transaction id. */
+const RESTORED = "-1/";
 
 /** The database's clock may be set back a little, or be that of another server after a failover. */
 const SLACK: Micros = 2_000_000;
@@ -21,7 +27,8 @@ const LARGE_EVERY = 6;
  * waits, or was prepared and survives a restart. So the newest sealed row's time is no bound. But a transaction holds a lock on
  * the table from before its first row until its end, and locks can be seen. INVARIANT: after a whole scan that followed the
  * observation k, a row that has no seal was inserted by one of the writers of k, or after the time of k. A writer that was not
- * there at the observation before began to write after that one's time.
+ * there at the observation before began to write after that one's time; or Postgres has restarted since, and it is one of
+ * those that were there, under another id.
  */
 export class Horizon {
   /** The next scan begins here. */
@@ -45,7 +52,10 @@ export class Horizon {
     for (const [writer, since] of this.#writers) if (!present.has(writer)) this.#from = Math.min(this.#from, since);
     if (this.#at !== null && at < this.#at) this.#from = Math.min(this.#from, at);
     const sinceOfNew = this.#at ?? this.#from;
-    this.#writers = new Map(writers.map((writer) => [writer, this.#writers.get(writer) ?? sinceOfNew]));
+    const sinceOfRestored = Math.min(sinceOfNew, ...this.#writers.values());
+    const sinceOf = (writer: string): Micros =>
+      this.#writers.get(writer) ?? (writer.startsWith(RESTORED) ? sinceOfRestored : sinceOfNew);
+    this.#writers = new Map(writers.map((writer) => [writer, sinceOf(writer)]));
     this.#at = at;
     const slack = this.#observations++ % LARGE_EVERY === 0 ? LARGE_SLACK : SLACK;
     return Math.max(0, this.#from - slack);

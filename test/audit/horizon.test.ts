@@ -8,6 +8,7 @@ class Model {
   readonly #open = new Map<string, number[]>();
   #visible: { at: number; sealed: boolean }[] = [];
   #writers = 0;
+  #restored = 0;
 
   begin(): void {
     this.#open.set(`w${this.#writers++}`, []);
@@ -24,6 +25,14 @@ class Model {
     if (name === undefined) return;
     for (const at of this.#open.get(name) ?? []) this.#visible.push({ at, sealed: false });
     this.#open.delete(name);
+  }
+
+  /** The server restarts: what was not prepared never commits, what was goes on under another name, and names are used again. */
+  restart(prepared: number): void {
+    const open = [...this.#open.values()];
+    this.#open.clear();
+    for (const [index, rows] of open.entries()) if (index < prepared) this.#open.set(`-1/${this.#restored++}`, rows);
+    this.#writers = 0;
   }
 
   /** @param between what happens between the observation and the scan */
@@ -51,6 +60,7 @@ const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("commit" as const), which: fc.nat(5) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("pass" as const), seconds: fc.nat(600) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("server" as const), prepared: fc.nat(3) }) },
   {
     weight: 4,
     arbitrary: fc.record({ kind: fc.constant("scan" as const), commits: fc.nat(3), fails: fc.boolean() }),
@@ -58,9 +68,9 @@ const step = fc.oneof(
 );
 
 describe("the horizon", () => {
-  test("no row that commits late, in whatever order, escapes two scans; also across restarts of the sealer", () => {
+  test("no row that commits late, in whatever order, escapes two scans; also across restarts of the sealer and of Postgres", () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 80, size: "max" }), (steps) => {
         const model = new Model();
         let horizon = new Horizon(0);
         let settled = 0;
@@ -69,6 +79,7 @@ describe("the horizon", () => {
           else if (one.kind === "write") model.write(one.which);
           else if (one.kind === "commit") model.commit(one.which);
           else if (one.kind === "pass") model.now += one.seconds * 1_000_000;
+          else if (one.kind === "server") model.restart(one.prepared);
           else if (one.kind === "restart") horizon = new Horizon(settled);
           else {
             const commits = (): void => {
