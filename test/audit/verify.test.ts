@@ -153,6 +153,22 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
     expect(findings).toHaveLength(1);
     expect(findings[0]).toMatchObject({ check: "row_hash", stream: "decisions", epoch: 1 });
   });
+
+  test("a row about an earlier decision has its payload there; one of its own that is gone is missed", async () => {
+    const before = (await run({ kind: "full" })).done.findings;
+    const first = entryFor("first");
+    const { payloadDigest, decisionId: linkedDecisionId } = first.row;
+    const followUp = entryFor("follow-up", { payloadDigest, linkedDecisionId }, null);
+    // As one that reused the first's key: it is linked to it, and was about another payload.
+    const other = entryFor("other", { linkedDecisionId }, null);
+    const records = new SqlRecordStore(store.database);
+    await records.recordBatch([first, { ...followUp, payload: null }, { ...other, payload: null }]);
+    await trail.newKeeper().turn();
+    const { done } = await run({ kind: "full" });
+    expect(done.findings.slice(before.length)).toEqual([
+      expect.objectContaining({ check: "payload", stream: "decisions", id: other.row.decisionId }),
+    ]);
+  });
 });
 
 /** Runs `look` while a change stands that the owner made with the guards off; on the embedded store everybody is the owner. */
