@@ -26,6 +26,19 @@ export interface CircuitView {
   readonly reportedAt: Micros;
 }
 
+export interface CircuitQuery {
+  /** Null for all agents. */
+  readonly agentId: string | null;
+  /** Only those that do not let every call pass. */
+  readonly excludeClosed: boolean;
+  /** Where the page before ended; null for the first. */
+  readonly after: CircuitPlace | null;
+  readonly limit: number;
+}
+
+/** A place in the list, whose order is by agent, then by journal. */
+export type CircuitPlace = Pick<CircuitView, "agentId" | "journalId">;
+
 export interface CircuitPorts {
   readonly commands: {
     newest(agentId: string): Promise<CircuitCommand | null>;
@@ -33,12 +46,16 @@ export interface CircuitPorts {
     add(command: CircuitCommand, event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<boolean>;
   };
   readonly agents: { find(agentId: string): Promise<{ readonly state: AgentState } | null> };
-  readonly guards: { circuits(agentId: string | null): Promise<CircuitView[]> };
+  readonly guards: {
+    circuits(query: CircuitQuery): Promise<CircuitView[]>;
+    newestCircuits(agentId: string, limit: number): Promise<CircuitView[]>;
+  };
   readonly random: RandomPool;
   readonly now: () => Micros;
 }
 
 export interface CircuitDetail {
+  /** The newest reports first, at most 100. */
   readonly circuits: readonly CircuitView[];
   /** The forced opening that is in force, or null. */
   readonly forced: CircuitCommand | null;
@@ -47,7 +64,7 @@ export interface CircuitDetail {
 }
 
 const MAX_MICROS: Micros = 30 * 24 * 60 * 60 * 1_000_000;
-const SHOWN = 50;
+const SHOWN = { commands: 50, circuits: 100 } as const;
 /** How often an order is tried whose epoch another one takes. */
 const TRIES = 5;
 
@@ -59,19 +76,22 @@ export class CircuitOperations {
     this.#ports = ports;
   }
 
-  /** As guards last reported them: one agent's, or for null all agents'. */
-  async list(agentId: string | null): Promise<CircuitView[]> {
-    return await this.#ports.guards.circuits(agentId);
+  /** As guards last reported them, and where the next page begins; null on the last. */
+  async list(query: CircuitQuery): Promise<{ circuits: CircuitView[]; next: CircuitPlace | null }> {
+    const found = await this.#ports.guards.circuits({ ...query, limit: query.limit + 1 });
+    const circuits = found.slice(0, query.limit);
+    return { circuits, next: found.length > query.limit ? (circuits.at(-1) ?? null) : null };
   }
 
   /** @throws Fault AGENT_UNKNOWN */
   async detail(agentId: string): Promise<CircuitDetail> {
     await this.#mustExist(agentId);
-    const commands = await this.#ports.commands.list(agentId, SHOWN);
+    const commands = await this.#ports.commands.list(agentId, SHOWN.commands);
     const [newest] = commands;
     const isForced =
       newest?.kind === "force_open" && (newest.expiresAt === null || newest.expiresAt > this.#ports.now());
-    return { circuits: await this.list(agentId), forced: isForced ? newest : null, commands };
+    const circuits = await this.#ports.guards.newestCircuits(agentId, SHOWN.circuits);
+    return { circuits, forced: isForced ? newest : null, commands };
   }
 
   /**

@@ -7,12 +7,16 @@ import { withAdmin } from "./admin-client.ts";
 import { parseSeconds } from "./duration.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
+import { allPages } from "./pages.ts";
 
 interface ChangeFlags {
   readonly reason: string;
   readonly for?: number;
   readonly json?: true;
 }
+
+/** How many circuits GetCircuit returns. */
+const MOST = 100;
 
 /** `datacrawl circuit list|show|force-open|reset`. */
 export function circuitCommand(io: Io): Command {
@@ -21,9 +25,16 @@ export function circuitCommand(io: Io): Command {
     .command("list")
     .description("List circuits as guards last reported them.")
     .argument("[agent]", "one agent's; all agents' without it")
+    .option("--open", "only those that do not let every call pass: open, half open or recovering")
     .option("--json", "print a list of circuits")
-    .action(async (agentId: string | undefined, flags: { readonly json?: true }) => {
-      const { circuits } = await withAdmin(io, (admin) => admin.listCircuits({ agentId: agentId ?? "" }));
+    .action(async (agentId: string | undefined, flags: { readonly open?: true; readonly json?: true }) => {
+      const query = { agentId: agentId ?? "", excludeClosed: flags.open ?? false };
+      const circuits = await withAdmin(io, (admin) =>
+        allPages(
+          (page) => admin.listCircuits({ ...query, ...page }),
+          (page) => page.circuits,
+        ),
+      );
       if (flags.json) outJson(io, circuits.map(jsonOf));
       else outCircuits(io, circuits);
     });
@@ -37,6 +48,8 @@ export function circuitCommand(io: Io): Command {
       const found = await withAdmin(io, (admin) => admin.getCircuit({ agentId }));
       if (flags.json) outJson(io, detailJson(found));
       else describe(io, found);
+      if (found.circuits.length === MOST)
+        io.err(`These are the ${MOST} guards that reported last: datacrawl circuit list ${printable(agentId)}\n`);
     });
   command
     .command("force-open")

@@ -51,7 +51,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   "datacrawl bypass clear": 'datacrawl bypass clear billing-1 --reason "INC-42 is over" --as alice',
   "datacrawl bypass list": "datacrawl bypass list billing-1 --past",
   "datacrawl circuit": "datacrawl circuit list",
-  "datacrawl circuit list": "datacrawl circuit list --json",
+  "datacrawl circuit list": "datacrawl circuit list --open",
   "datacrawl review": "datacrawl review list --state open",
   "datacrawl review show": "datacrawl review show 0195e0b2-7a3b-7c1d-8a2b-1234567890ab",
   "datacrawl conformance": "datacrawl conformance list --family decision",

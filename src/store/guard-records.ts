@@ -11,6 +11,16 @@ export interface CircuitListing {
   readonly reportedAt: number;
 }
 
+/** Which circuits to list. */
+export interface CircuitFilter {
+  /** Null for all agents. */
+  readonly agentId: string | null;
+  readonly excludeClosed: boolean;
+  /** Only what comes after it; null from the beginning. */
+  readonly after: Pick<CircuitListing, "agentId" | "journalId"> | null;
+  readonly limit: number;
+}
+
 /** What guards upload: their decisions, each once, and the state of their circuits. */
 export class SqlGuardRecords {
   readonly #database: Database;
@@ -53,27 +63,25 @@ export class SqlGuardRecords {
     );
   }
 
-  /** The circuits that were reported within a day, the newest reports first. */
-  async circuits(agentId: string | null): Promise<CircuitListing[]> {
-    const rows = await this.#database.query<{
-      agent_id: string;
-      journal_id: string;
-      report: string;
-      reported_at: string;
-    }>(
-      `SELECT agent_id, journal_id, report, ${microsOf("reported_at")} AS reported_at FROM guard_circuits
-       WHERE ($1::text IS NULL OR agent_id = $1::text) AND reported_at > now() - interval '1 day'
-       ORDER BY guard_circuits.reported_at DESC LIMIT 10000`,
-      [agentId],
+  /** The circuits that were reported within a day, by agent and journal: an order that no report changes between two pages. */
+  async circuits({ agentId, excludeClosed, after, limit }: CircuitFilter): Promise<CircuitListing[]> {
+    const rows = await this.#database.query<CircuitRow>(
+      `${CIRCUITS} AND ($1::text IS NULL OR agent_id = $1::text)
+         AND ($2::text IS NULL OR (agent_id, journal_id) > ($2::text, $3::text::uuid))
+         AND ($4::text = 'no' OR report::json->>'state' IS DISTINCT FROM 'CIRCUIT_STATE_CLOSED')
+       ORDER BY agent_id, journal_id LIMIT $5::bigint`,
+      [agentId, after?.agentId ?? null, after?.journalId ?? null, excludeClosed ? "yes" : "no", limit],
     );
-    return rows.map((row) => {
-      return {
-        agentId: row.agent_id,
-        journalId: row.journal_id,
-        report: row.report,
-        reportedAt: Number(row.reported_at),
-      };
-    });
+    return rows.map(circuitOf);
+  }
+
+  /** Those of one agent, the newest reports first. */
+  async newestCircuits(agentId: string, limit: number): Promise<CircuitListing[]> {
+    const rows = await this.#database.query<CircuitRow>(
+      `${CIRCUITS} AND agent_id = $1 ORDER BY guard_circuits.reported_at DESC LIMIT $2::bigint`,
+      [agentId, limit],
+    );
+    return rows.map(circuitOf);
   }
 
   /** Forgets circuits that have not been reported for a day: their processes are gone. */
@@ -81,6 +89,22 @@ export class SqlGuardRecords {
     await this.#database.query("DELETE FROM guard_circuits WHERE reported_at < now() - interval '1 day'");
   }
 }
+
+interface CircuitRow {
+  readonly agent_id: string;
+  readonly journal_id: string;
+  readonly report: string;
+  readonly reported_at: string;
+}
+
+function circuitOf(row: CircuitRow): CircuitListing {
+  const { agent_id: agentId, journal_id: journalId, report } = row;
+  return { agentId, journalId, report, reportedAt: Number(row.reported_at) };
+}
+
+const CIRCUITS = `
+SELECT agent_id, journal_id, report, ${microsOf("reported_at")} AS reported_at FROM guard_circuits
+WHERE reported_at > now() - interval '1 day'`;
 
 const KNOWN = `
 SELECT

@@ -5,6 +5,8 @@ import { type House, openHouse } from "../server/admin/house.ts";
 import { cli } from "../support/cli.ts";
 
 const MANY = 1234;
+/** Those that have one guard each, but for the last, which has all others. */
+const AGENTS = 1000;
 const uuid = (kind: number): string =>
   `('0195e0b2-000${kind}-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, timestamptz '2026-11-01' + n * interval '1 second'`;
 
@@ -14,7 +16,8 @@ const SEEDS = [
   `INSERT INTO operators (name, role, password_hash) SELECT 'op-' || n, 'viewer', 'none' FROM generate_series(1, ${MANY}) n`,
   `INSERT INTO circuit_orders (grant_id, issued_at, agent_id, epoch, operator, reason, expires_at, token)
    SELECT ${uuid(1)}, 'agent-1', n, 'ann', 'r', '2027-01-01', 't' FROM generate_series(1, ${MANY}) n`,
-  `INSERT INTO guard_circuits SELECT 'agent-' || n, gen_random_uuid(), '{}' FROM generate_series(1, ${MANY}) n`,
+  `INSERT INTO guard_circuits SELECT 'agent-' || least(n, ${AGENTS}), gen_random_uuid(),
+     CASE WHEN n % 100 = 0 THEN '{}' ELSE '{"state":"CIRCUIT_STATE_CLOSED"}' END FROM generate_series(1, ${MANY}) n`,
   `INSERT INTO policy_bundles SELECT 'sha256:' || n, '[]', timestamptz '2026-11-01' + n * interval '1 second' FROM generate_series(1, ${MANY}) n`,
   `INSERT INTO audit_runs (run_id, started_at, scope, started_by, updated_at, state, progress)
    SELECT ${uuid(2)}, 'full', 'socket', now(), 'passed', $1 FROM generate_series(1, ${MANY}) n`,
@@ -68,6 +71,23 @@ describe("lists of more than a page", () => {
     const table = await cli(command.split(" "), env);
     expect(table.stdout.trimEnd().split("\n")).toHaveLength(1 + MANY);
     expect(table.stderr).toBe("");
+  });
+
+  test("circuits are listed without those that are closed, and for one agent", async () => {
+    const listed = async (command: string): Promise<object[]> => {
+      const { stdout } = await cli([...command.split(" "), "--json"], env);
+      return JSON.parse(stdout) as object[];
+    };
+    expect(await listed("circuit list --open")).toHaveLength(12);
+    expect(await listed(`circuit list agent-${AGENTS}`)).toHaveLength(1 + MANY - AGENTS);
+    expect(await listed(`circuit list agent-${AGENTS} --open`)).toHaveLength(3);
+    expect(await listed("circuit list nobody")).toEqual([]);
+  });
+
+  test("an agent with more guards than are shown says so", async () => {
+    const { stdout, stderr } = await cli(["circuit", "show", `agent-${AGENTS}`], env);
+    expect(stdout.trimEnd().split("\n")).toHaveLength(1 + 100);
+    expect(stderr).toBe(`These are the 100 guards that reported last: datacrawl circuit list agent-${AGENTS}\n`);
   });
 
   test.each(["decision list", "review list"])("are cut only where it says so: %s", async (command) => {

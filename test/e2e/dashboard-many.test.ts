@@ -56,6 +56,16 @@ describe.skipIf(!hasDashboard())("the dashboard with much to show", () => {
     await page.getByRole("link", { name: "agent-1177" }).waitFor();
   });
 
+  test("circuits come in pages, and those that are open are found among all", async () => {
+    await go("/circuits");
+    expect(await rows()).toBe(100);
+    await page.getByRole("button", { name: "Show more" }).click();
+    await eventually(rows).toBe(200);
+    await page.getByLabel("Show").selectOption("open");
+    await eventually(rows).toBe(1);
+    await page.getByRole("link", { name: `agent-${AGENTS}` }).waitFor();
+  });
+
   test("the one decision that matches is found among all, and searching costs one call for each pause in the typing", async () => {
     await go("/decisions");
     const calls: string[] = [];
@@ -95,6 +105,10 @@ async function fill(superUrl: string): Promise<void> {
   await database.query(
     `INSERT INTO agents (agent_id, state, changed)
      SELECT 'agent-' || lpad(n::text, 4, '0'), 'active', 1 FROM generate_series(1, ${AGENTS}) n`,
+  );
+  await database.query(
+    `INSERT INTO guard_circuits SELECT 'agent-' || lpad(n::text, 4, '0'), gen_random_uuid(),
+       '{"state":"CIRCUIT_STATE_' || CASE WHEN n = ${AGENTS} THEN 'OPEN' ELSE 'CLOSED' END || '"}' FROM generate_series(1, ${AGENTS}) n`,
   );
   await database.query(
     `INSERT INTO audit_decisions (decision_id, recorded_at, source, agent_id, tool, idempotency_key, decision, reason,

@@ -22,6 +22,9 @@ import { Table } from "../ui/table.tsx";
 import { person, Untrusted } from "../ui/text.tsx";
 import { Time } from "../ui/time.tsx";
 
+/** How many circuits GetCircuit returns. */
+const MOST = 100;
+
 /** One agent's circuits: how each guard's stands, why, who ordered what, and what may act through it. */
 export function CircuitPage({ agentId }: { readonly agentId: string }) {
   const asked = useQuery(AdminService.method.getCircuit, { agentId });
@@ -85,6 +88,11 @@ function Circuits({ answer: { circuits, forced, bypass, orders } }: { readonly a
         </section>
       ) : (
         circuits.map((circuit) => <Guard key={circuit.journalId} circuit={circuit} />)
+      )}
+      {circuits.length < MOST ? null : (
+        <p className="hint">
+          The {MOST} guards that reported last. <Link href="/circuits">All circuits</Link> has the others.
+        </p>
       )}
       <section className="card" aria-label="Orders">
         <h2>Orders</h2>

@@ -1,45 +1,82 @@
-import { useQuery } from "@connectrpc/connect-query";
-import { Link } from "wouter";
+import { useInfiniteQuery } from "@connectrpc/connect-query";
+import { Link, useSearchParams } from "wouter";
 import { AdminService, type GuardCircuit } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { CircuitBadge } from "../ui/circuit.tsx";
+import { type Choices, Select } from "../ui/field.tsx";
+import { More } from "../ui/pages.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
 import { Untrusted } from "../ui/text.tsx";
 import { Time } from "../ui/time.tsx";
 
+const CHOICES: Choices = [
+  ["all", "all"],
+  ["open", "open, half-open or recovering"],
+];
+
 /** The guards' circuits as they were last reported. */
 export function CircuitsPage() {
-  const circuits = useQuery(AdminService.method.listCircuits, {});
+  const [search, setSearch] = useSearchParams();
+  const shown = search.get("show") === "open" ? "open" : "all";
+  const circuits = useInfiniteQuery(
+    AdminService.method.listCircuits,
+    { excludeClosed: shown === "open", pageSize: 100, pageToken: "" },
+    { pageParamKey: "pageToken", getNextPageParam: (page) => page.nextPageToken || undefined },
+  );
   useRenewed(circuits.refetch);
   return (
     <Page
       title="Circuits"
       lead="Each guard's circuit, as it last reported it. While one is open, its agent is denied at once, without asking the service."
     >
+      <search className="card filters">
+        <Select
+          label="Show"
+          choices={CHOICES}
+          value={shown}
+          onChange={(show) => setSearch(show === "all" ? {} : { show }, { replace: true })}
+        />
+      </search>
       <section className="card" aria-label="Circuits">
         <Shown of={circuits} what="circuits">
-          {({ circuits: rows }) =>
-            rows.length === 0 ? (
-              <Empty title="No guard has reported">
-                <p>
-                  Guards with a journal report every few seconds: the library with <code>journalDir</code>, and each
-                  sidecar.
-                </p>
-              </Empty>
-            ) : (
-              <Table
-                label="Circuits"
-                rows={rows}
-                keyOf={(row) => `${row.agentId} ${row.journalId}`}
-                columns={COLUMNS}
-              />
-            )
-          }
+          {({ pages }) => {
+            const rows = pages.flatMap((page) => page.circuits);
+            return (
+              <>
+                {rows.length === 0 ? (
+                  <NoCircuits shown={shown} />
+                ) : (
+                  <Table
+                    label="Circuits, by agent"
+                    rows={rows}
+                    keyOf={(row) => `${row.agentId} ${row.journalId}`}
+                    columns={COLUMNS}
+                  />
+                )}
+                <More
+                  hasMore={circuits.hasNextPage}
+                  busy={circuits.isFetchingNextPage}
+                  onMore={() => void circuits.fetchNextPage()}
+                />
+              </>
+            );
+          }}
         </Shown>
       </section>
     </Page>
+  );
+}
+
+function NoCircuits({ shown }: { readonly shown: "all" | "open" }) {
+  if (shown === "open") return <Empty title="No circuit is open" />;
+  return (
+    <Empty title="No guard has reported">
+      <p>
+        Guards with a journal report every few seconds: the library with <code>journalDir</code>, and each sidecar.
+      </p>
+    </Empty>
   );
 }
 

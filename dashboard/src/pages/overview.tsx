@@ -100,7 +100,7 @@ function Attention({ overview, openCircuits, outages }: AttentionProps) {
           key: "circuits",
           tone: "outage" as const,
           text: `${count(openCircuits, "circuit is", "circuits are")} open${(circuits?.forced ?? 0) > 0 ? `, ${circuits?.forced} by an operator's order` : ""}: those agents are denied at once`,
-          href: "/circuits",
+          href: "/circuits?show=open",
         }
       : null,
     outages > 0 && openCircuits === 0

@@ -8,17 +8,22 @@ import {
   CircuitOrderSchema,
 } from "../../../gen/datacrawl/authz/v1/circuits_pb.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";
-import type { CircuitCommand, CircuitOperations, CircuitView } from "../../admin/circuits.ts";
+import type { CircuitCommand, CircuitOperations, CircuitPlace, CircuitView } from "../../admin/circuits.ts";
 import { timestampOf } from "../timestamp.ts";
 import { bypassMessage } from "./bypass.ts";
 import type { AdminMethods } from "./methods.ts";
+import { pageLimit, pageName } from "./paging.ts";
 
 type CircuitMethods = Pick<AdminMethods, "listCircuits" | "getCircuit" | "forceOpenCircuit" | "resetCircuit">;
 
 export function circuitMethods(circuits: CircuitOperations, bypass: BypassOperations): CircuitMethods {
   return {
-    async listCircuits({ agentId }) {
-      return { circuits: (await circuits.list(agentId || null)).map(circuitMessage) };
+    async listCircuits({ agentId, excludeClosed, pageSize, pageToken }) {
+      const after = placeOf(pageToken);
+      const query = { agentId: agentId || null, excludeClosed, after, limit: pageLimit(pageSize) };
+      const { circuits: found, next } = await circuits.list(query);
+      const nextPageToken = next === null ? "" : `${next.agentId}/${next.journalId}`;
+      return { circuits: found.map(circuitMessage), nextPageToken };
     },
     async getCircuit({ agentId }) {
       const { circuits: found, forced, commands } = await circuits.detail(agentId);
@@ -37,6 +42,14 @@ export function circuitMethods(circuits: CircuitOperations, bypass: BypassOperat
       return { order: orderMessage(await circuits.reset(agentId, reason, actor)) };
     },
   };
+}
+
+/** An agent's id and a guard's. */
+const PLACE = /^[a-z0-9][a-z0-9.-]{0,62}\/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+function placeOf(pageToken: string): CircuitPlace | null {
+  const [agentId, journalId] = pageName(pageToken, PLACE).split("/");
+  return agentId === undefined || journalId === undefined ? null : { agentId, journalId };
 }
 
 function circuitMessage({ agentId, journalId, report, reportedAt }: CircuitView): GuardCircuit {

@@ -87,3 +87,30 @@ test.each(PAGED)("$name takes no page token and no page size that somebody made 
   for (const pageSize of [-1, 1001, 2 ** 31 - 1])
     expect(refusal(await adminCall(name, { pageSize }))).toEqual({ status: 400, reason: "FIELD_INVALID" });
 });
+
+test("a cursor of circuits that looks like one leads to nothing but a place in the same list", async () => {
+  const guard = "0195e0b2-0000-7000-8000-000000000001";
+  for (const pageToken of [
+    "a1",
+    `a1/${guard}/`,
+    `A1/${guard}`,
+    `a1/${guard}' OR '1'='1`,
+    `/${guard}`,
+    `a1/${guard}\n`,
+  ]) {
+    const reply = await adminCall("ListCircuits", { pageToken });
+    expect([pageToken, refusal(reply)]).toEqual([pageToken, { status: 400, reason: "FIELD_INVALID" }]);
+  }
+  await house.store.database.query(
+    "INSERT INTO guard_circuits VALUES ('a1', $1::text::uuid, '{}'), ('b1', $1::text::uuid, '{}')",
+    [guard],
+  );
+  const listed = async (request: object): Promise<unknown> => {
+    const { status, body } = await adminCall("ListCircuits", request);
+    expect(status).toBe(200);
+    return (body["circuits"] as { agentId: string }[] | undefined)?.map(({ agentId }) => agentId);
+  };
+  expect(await listed({ pageToken: `a0/${guard}`, agentId: "b1" })).toEqual(["b1"]);
+  expect(await listed({ pageToken: `a1/${guard}` })).toEqual(["b1"]);
+  expect(await listed({ pageToken: `b1/${guard}` })).toBeUndefined();
+});
