@@ -5,8 +5,8 @@ const SILENCE_MS = 12_000;
 
 interface Followed<Message> {
   readonly message: (message: Message) => void;
-  /** Called when the stream breaks, once for each attempt. */
-  readonly lost: () => void;
+  /** Called when the stream breaks, once for each attempt, with why; undefined if it just ended. */
+  readonly lost: (error: unknown) => void;
 }
 
 /**
@@ -21,19 +21,21 @@ export async function follow<Message>(
 ): Promise<void> {
   for (let wait = FIRST_WAIT_MS; !stop.aborted; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
     const silence = new Silence();
+    let problem: unknown;
     try {
       for await (const message of open(AbortSignal.any([stop, silence.signal]))) {
         silence.broken();
         wait = FIRST_WAIT_MS;
         on.message(message);
       }
-    } catch {
+    } catch (error) {
       // Whatever it was, what is shown may be old now; the next attempt tells whether it still is.
+      problem = error;
     } finally {
       silence.end();
     }
     if (stop.aborted) return;
-    on.lost();
+    on.lost(problem);
     // Spread, so that a thousand open pages do not come back at once.
     await pause(wait * (0.5 + Math.random() / 2), stop);
   }

@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import {
   createContext,
   type ReactNode,
@@ -96,7 +97,11 @@ export function LiveProvider({ children }: { readonly children: ReactNode }) {
           if (message.decisions.length > 0 || message.gap) setNews((before) => added(before, message));
           resumeToken = message.resumeToken;
         },
-        lost: () => setStaleSince((since) => since ?? Date.now()),
+        lost: (error) => {
+          // A filter that means nothing is no outage: whoever gave it is told by its list, and the overview goes on.
+          if (filter !== null && ConnectError.from(error).code === Code.InvalidArgument) setFilter(null);
+          else setStaleSince((since) => since ?? Date.now());
+        },
       },
       stop.signal,
     );

@@ -7,7 +7,7 @@ import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
 import type { SigningKeys } from "../key-files.ts";
-import { checkReason, invalid } from "./checks.ts";
+import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
 
 const DEFAULT_MICROS: Micros = 4 * 60 * 60 * 1_000_000;
 const MAX_TOOLS = 100;
@@ -104,13 +104,14 @@ export class BypassOperations {
     return { order: newest, endedAt: revocation.issuedAt, endedBy: operator, endedBecause: checked };
   }
 
-  /** Newest first; with `past` also those that ended. */
+  /** Newest first; with `past` also those that ended. @throws Fault FIELD_INVALID */
   async list(filter: {
     agentId: string | null;
     past: boolean;
     before: Micros | null;
     limit: number;
   }): Promise<{ grants: GrantView[]; more: boolean }> {
+    checkAgentFilter(filter.agentId);
     const now = this.#ports.now();
     const before = filter.before ?? now + MAX_ORDER_MICROS;
     const grants = await this.#ports.orders.listGrants({ ...filter, before, now, limit: filter.limit + 1 });

@@ -1,3 +1,4 @@
+import { AGENT_ID } from "../authn/credential.ts";
 import { Fault } from "../fault.ts";
 
 const REASON_CHARACTERS = 500;
@@ -17,6 +18,12 @@ export function checkReason(reason: string, field = "reason"): string {
 export function checkUuid(field: string, text: string): string {
   if (UUID.test(text)) return text.toLowerCase();
   throw invalid(field, "must be a UUID");
+}
+
+/** Whose rows a list is to have; null for every agent's. @throws Fault FIELD_INVALID if no agent can be called so */
+export function checkAgentFilter(agentId: string | null, field = "agent_id"): void {
+  if (agentId !== null && !AGENT_ID.test(agentId))
+    throw invalid(field, "must be an agent's id: 1 to 63 of a-z, 0-9, dot and hyphen");
 }
 
 export function invalid(field: string, problem: string): Fault {

@@ -4,7 +4,7 @@ import type { AgentState } from "../authn/directory.ts";
 import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import type { RandomPool } from "../ids.ts";
-import { checkReason, invalid } from "./checks.ts";
+import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
 
 /** An operator's order to all guards of an agent. They follow the one with the highest epoch. */
 export interface CircuitCommand {
@@ -76,8 +76,9 @@ export class CircuitOperations {
     this.#ports = ports;
   }
 
-  /** As guards last reported them, and where the next page begins; null on the last. */
+  /** As guards last reported them, and where the next page begins; null on the last. @throws Fault FIELD_INVALID */
   async list(query: CircuitQuery): Promise<{ circuits: CircuitView[]; next: CircuitPlace | null }> {
+    checkAgentFilter(query.agentId);
     const found = await this.#ports.guards.circuits({ ...query, limit: query.limit + 1 });
     const circuits = found.slice(0, query.limit);
     return { circuits, next: found.length > query.limit ? (circuits.at(-1) ?? null) : null };

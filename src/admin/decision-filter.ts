@@ -1,7 +1,7 @@
 import type { Micros } from "../clock.ts";
 import type { Decision, Reason, Source } from "../decision.ts";
 import { toolPatternProblem } from "../policy/pattern.ts";
-import { invalid } from "./checks.ts";
+import { checkAgentFilter, invalid } from "./checks.ts";
 
 /** Which decisions. Null and empty lists leave a column free. */
 export interface DecisionFilter {
@@ -50,15 +50,12 @@ export const EVERY_DECISION: DecisionFilter = {
 };
 
 const MAX_TEXT = 200;
-const MAX_AGENT_CHARACTERS = 63;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** `filter` in one spelling. @throws Fault FIELD_INVALID */
 export function checkFilter(filter: DecisionFilter): DecisionFilter {
   const { agentId, tool, text, grantId } = filter;
-  if (agentId !== null && (agentId.length > MAX_AGENT_CHARACTERS || !isText(agentId))) {
-    throw invalid("filter.agent_id", "must be an agent's id");
-  }
+  checkAgentFilter(agentId, "filter.agent_id");
   const problem = tool === null ? null : toolProblem(tool);
   if (problem !== null) throw invalid("filter.tool", problem);
   if (text !== null && (text.length > MAX_TEXT || !isText(text))) {

@@ -14,7 +14,7 @@ import {
   type ReviewState,
 } from "../review/review.ts";
 import { type Caller, actorOf } from "./caller.ts";
-import { checkReason, checkUuid, invalid } from "./checks.ts";
+import { checkAgentFilter, checkReason, checkUuid, invalid } from "./checks.ts";
 import type { PositionTokens } from "./position.ts";
 
 interface Hashed<Row> {
@@ -95,6 +95,7 @@ export class ReviewOperations {
     limit: number,
   ): Promise<{ reviews: Review[]; nextPageToken: string }> {
     const { tokens, due, store } = this.#ports;
+    checkAgentFilter(query.agentId);
     const scope = `reviews ${JSON.stringify([query.state, query.agentId, query.tool])}`;
     const start = pageToken === "" ? null : tokens.open(pageToken, scope);
     if (pageToken !== "" && start === null)

@@ -152,6 +152,7 @@ describe.each(storeKinds())("searching decisions on $name", ({ open }) => {
   test("refuses filters that mean nothing", async () => {
     const hostile: [Partial<DecisionFilter>, string][] = [
       [{ agentId: "a\0b" }, "filter.agent_id"],
+      [{ agentId: "Billing" }, "filter.agent_id"],
       [{ agentId: "a".repeat(64) }, "filter.agent_id"],
       [{ tool: "g*" }, "filter.tool"],
       [{ tool: "*.send.*" }, "filter.tool"],

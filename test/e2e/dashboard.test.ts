@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { DataCrawl } from "../../src/client/index.ts";
-import { expectAccessible, openBrowser, type Operator, press, signIn, type } from "../support/browser.ts";
+import { eventually, expectAccessible, openBrowser, type Operator, press, signIn, type } from "../support/browser.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { addReviewer, REVIEWER_PASSWORD } from "../support/reviewers.ts";
 import { ask, discard, type ServiceProcess, startService } from "../support/service.ts";
@@ -214,11 +214,25 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
       ["/circuits/nobody", /no agent/i],
       [`/circuits/${"x".repeat(5000)}`, /no agent|agent_id/i],
       ["/decisions/%E0%A4%A", /decision_id|UUID/],
+      ["/decisions?agent=Nobody", /agent's id/],
       ["/decisions?decision=nonsense&since=9y&reason=%00&agent=nobody", /No decision matches/],
     ] as const) {
       await page.goto(`${service.adminUrl}${path}`);
       await page.locator("main").getByText(said).first().waitFor();
     }
+  });
+
+  test("a filter that means nothing is told where decisions are followed live, and is taken for no outage", async () => {
+    await go("/", "Overview");
+    let streams = 0;
+    page.on("request", (request) => void (request.url().endsWith("/WatchAdmin") && streams++));
+    await page.goto(`${service.adminUrl}/decisions?live=1&tool=g*`);
+    await page.getByRole("alert").getByText("must be an exact name").waitFor();
+    // The one that is refused, and the one that goes on; what looks like an outage would be shown by then.
+    await eventually(() => streams).toBeGreaterThan(1);
+    expect(await page.getByText("What you see may be out of date.").count()).toBe(0);
+    await page.getByLabel("Tool", { exact: true }).fill("gmail.*");
+    await page.getByText(/Following: \d+ new/).waitFor();
   });
 
   test("the largest payload that is accepted is shown in part, and the page stays quick", async () => {

@@ -74,6 +74,21 @@ test("a sign-in with NUL is refused, and makes no session", async () => {
   }
 });
 
+test.each(["ListDecisions", "ListReviews", "ListCircuits", "ListCircuitBypasses"])(
+  "%s says when no agent can be called what it is filtered by",
+  async (name) => {
+    for (const agentId of ["Billing-1", "' OR '1'='1", "-a", "\u202ea", "a".repeat(64), "a\n"]) {
+      const reply = await adminCall(name, name === "ListDecisions" ? { filter: { agentId } } : { agentId });
+      expect([agentId, refusal(reply)]).toEqual([agentId, { status: 400, reason: "FIELD_INVALID" }]);
+    }
+    const reply = await adminCall(
+      name,
+      name === "ListDecisions" ? { filter: { agentId: "nobody" } } : { agentId: "nobody" },
+    );
+    expect(reply.status).toBe(200);
+  },
+);
+
 const PAGED = methods.filter(({ input }) => input.fields.some(({ name }) => name === "page_token"));
 
 test.each(PAGED)("$name takes no page token and no page size that somebody made up", async ({ name }) => {
