@@ -1,8 +1,9 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { type Cluster, makeCluster } from "../support/cluster.ts";
+import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
-import { type Asked, ask, discard, type ServiceProcess, startService } from "../support/service.ts";
+import { type Asked, ask, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
 
 const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
 const request = (idempotencyKey: string, subject = "Hi") => ({
@@ -64,7 +65,7 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
     await Promise.all(services.map(discard));
   });
 
-  describe("with a Redis that fails", () => {
+  describe("with a Redis, also one that fails", () => {
     let redis: RedisServer;
     let services: ServiceProcess[];
 
@@ -89,6 +90,34 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
       await client.call(args[0] as string, ...args.slice(1));
       client.disconnect();
     };
+
+    test("an agent frozen through one replica is denied by the other within a second, its earlier allows too", async () => {
+      const key = makeAgent("frosty", cluster.env);
+      const through = { ...cluster.env, DATACRAWL_DATA_DIR: first().dataDir };
+      const askAs = (service: ServiceProcess, idempotencyKey: string): Promise<Asked> =>
+        ask(service.connectUrl, key, request(idempotencyKey));
+      const earlier = await askAs(second(), "before");
+      // Both know it: this one from Redis, where the allow stays until it is a day old.
+      expect((await askAs(first(), "before")).body).toMatchObject({ replayed: true, decision: "DECISION_ALLOW" });
+      expect(runCli(["agent", "freeze", "frosty", "--reason", "test"], through).status).toBe(0);
+      await sleep(1000);
+      for (const service of services)
+        for (const idempotencyKey of ["before", "after"]) {
+          const { body } = await askAs(service, idempotencyKey);
+          expect(body).toMatchObject({ decision: "DECISION_DENY", reason: "REASON_AGENT_FROZEN" });
+        }
+      const { rows } = await database.query(
+        "SELECT count(*)::int AS n FROM audit_decisions WHERE reason = 'AGENT_FROZEN' AND linked_decision_id = $1",
+        [earlier.body["decisionId"]],
+      );
+      expect(rows).toEqual([{ n: 2 }]);
+      expect(runCli(["agent", "unfreeze", "frosty", "--reason", "test"], through).status).toBe(0);
+      await sleep(1000);
+      expect((await askAs(second(), "before")).body).toMatchObject({
+        decision: "DECISION_ALLOW",
+        decisionId: earlier.body["decisionId"],
+      });
+    });
 
     test("flushed in mid-race", async () => {
       const flushing = setInterval(() => void command("FLUSHALL"), 5);
