@@ -8,6 +8,7 @@ import { Fault } from "../fault.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
 import type { SigningKeys } from "../key-files.ts";
 import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
+import type { Position, PositionTokens } from "./position.ts";
 
 const DEFAULT_MICROS: Micros = 4 * 60 * 60 * 1_000_000;
 const MAX_TOOLS = 100;
@@ -29,19 +30,23 @@ export interface BypassPorts {
     /** Each agent's newest order, of those that have not expired. */
     live(now: Micros): Promise<StoredOrder[]>;
     add(order: StoredOrder, event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<boolean>;
-    listGrants(filter: {
-      agentId: string | null;
-      past: boolean;
-      before: Micros;
-      now: Micros;
-      limit: number;
-    }): Promise<GrantView[]>;
+    /** Newest first: those issued before `before`, or then with a lower id. */
+    listGrants(filter: GrantQuery & { before: Position | null; now: Micros }): Promise<GrantView[]>;
   };
   readonly agents: { find(agentId: string): Promise<{ readonly state: AgentState } | null> };
   /** Those in use at the time of the call. */
   readonly grantKeys: () => SigningKeys;
+  readonly tokens: PositionTokens;
   readonly random: RandomPool;
   readonly now: () => Micros;
+}
+
+export interface GrantQuery {
+  /** Null for all agents. */
+  readonly agentId: string | null;
+  /** Also those that ended. */
+  readonly past: boolean;
+  readonly limit: number;
 }
 
 export interface BypassRequest {
@@ -104,18 +109,19 @@ export class BypassOperations {
     return { order: newest, endedAt: revocation.issuedAt, endedBy: operator, endedBecause: checked };
   }
 
-  /** Newest first; with `past` also those that ended. @throws Fault FIELD_INVALID */
-  async list(filter: {
-    agentId: string | null;
-    past: boolean;
-    before: Micros | null;
-    limit: number;
-  }): Promise<{ grants: GrantView[]; more: boolean }> {
-    checkAgentFilter(filter.agentId);
-    const now = this.#ports.now();
-    const before = filter.before ?? now + MAX_ORDER_MICROS;
-    const grants = await this.#ports.orders.listGrants({ ...filter, before, now, limit: filter.limit + 1 });
-    return { grants: grants.slice(0, filter.limit), more: grants.length > filter.limit };
+  /** Newest first, with the token for the next page; empty on the last. @throws Fault FIELD_INVALID */
+  async list(query: GrantQuery, pageToken = ""): Promise<{ grants: GrantView[]; nextPageToken: string }> {
+    const { orders, tokens, now } = this.#ports;
+    checkAgentFilter(query.agentId);
+    const scope = `bypasses ${JSON.stringify([query.agentId, query.past])}`;
+    const before = pageToken === "" ? null : tokens.open(pageToken, scope);
+    if (pageToken !== "" && before === null)
+      throw invalid("page_token", "must be the next_page_token of a page with the same filters");
+    const found = await orders.listGrants({ ...query, before, now: now(), limit: query.limit + 1 });
+    const grants = found.slice(0, query.limit);
+    const last = found.length > query.limit ? grants.at(-1)?.order : undefined;
+    const place = last === undefined ? null : { at: last.issuedAt, id: last.grantId ?? "" };
+    return { grants, nextPageToken: place === null ? "" : tokens.seal(place, scope) };
   }
 
   /**

@@ -46,20 +46,21 @@ export class SqlCircuitOrders {
     return rows.length > 0;
   }
 
-  /** Grants, newest first: those issued before `before`, and only those in force at `now` unless `past`. */
+  /** Grants, newest first: those issued before `before`, or then with a lower id; only those in force at `now` unless `past`. */
   async listGrants(filter: {
     agentId: string | null;
     past: boolean;
-    before: Micros;
+    before: { readonly at: Micros; readonly id: string } | null;
     now: Micros;
     limit: number;
   }): Promise<GrantListing[]> {
     const rows = await this.#database.query<OrderRow & EndRow>(LIST, [
       filter.agentId,
       filter.past ? "yes" : "no",
-      String(filter.before),
+      filter.before === null ? null : String(filter.before.at),
       String(filter.now),
       filter.limit,
+      filter.before?.id ?? null,
     ]);
     return rows.map((row) => ({
       order: orderOf(row),
@@ -112,9 +113,9 @@ FROM circuit_orders o LEFT JOIN LATERAL (
   SELECT * FROM circuit_orders later WHERE later.agent_id = o.agent_id AND later.epoch > o.epoch ORDER BY later.epoch LIMIT 1
 ) next ON true
 WHERE o.grant_id IS NOT NULL AND ($1::text IS NULL OR o.agent_id = $1::text)
-  AND o.issued_at < ${timestampOf("$3::bigint")}
+  AND ($3::text IS NULL OR (o.issued_at, o.grant_id) < (${timestampOf("$3::text::bigint")}, $6::text::uuid))
   AND ($2::text = 'yes' OR (next.epoch IS NULL AND o.expires_at > ${timestampOf("$4::bigint")}))
-ORDER BY o.issued_at DESC LIMIT $5`;
+ORDER BY o.issued_at DESC, o.grant_id DESC LIMIT $5`;
 
 function orderParams(order: StoredOrder): (string | null)[] {
   return [

@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BypassOperations } from "../../src/admin/bypass.ts";
+import { PositionTokens } from "../../src/admin/position.ts";
 import { makeEvent } from "../../src/audit/event.ts";
 import { GRANT_KEYS } from "../../src/bypass/keys.ts";
 import { systemClock } from "../../src/clock.ts";
@@ -38,6 +39,7 @@ class Replica {
       orders: new SqlCircuitOrders(database),
       agents: new SqlAgentStore(database),
       grantKeys: () => this.#keys,
+      tokens: new PositionTokens(Buffer.alloc(32)),
       random,
       now,
     });
@@ -70,7 +72,7 @@ class Replica {
   }
 
   async inForce(agentId: string): Promise<number> {
-    return (await this.#operations.list({ agentId, past: false, before: null, limit: 10 })).grants.length;
+    return (await this.#operations.list({ agentId, past: false, limit: 10 })).grants.length;
   }
 }
 
@@ -116,6 +118,32 @@ describe.each(storeKinds())("a bypass on the $name store", ({ open }) => {
       expect(guard.lookup("any"), `round ${round}`).toEqual({ problem: "the agent's grant was revoked" });
       expect(await replicas[0].inForce(agentId), `round ${round}`).toBe(0);
     }
+  });
+
+  test("that was set in the same microsecond as others is listed once, as each of them", async () => {
+    const [at, keys, tokens] = [now(), firstKeys(), new PositionTokens(Buffer.alloc(32))];
+    const orders = new SqlCircuitOrders(store.database);
+    const agents = new SqlAgentStore(store.database);
+    const bypass = new BypassOperations({ orders, agents, grantKeys: () => keys, tokens, random, now: () => at });
+    const names = Array.from({ length: 7 }, (_, n) => `tie-${n}`);
+    for (const agentId of names) {
+      await newAgent(agentId);
+      const request = { agentId, tools: [], allTools: true, reason: "a drill", durationMicros: null };
+      await bypass.set(request, "operator:alice");
+    }
+    const listed: string[] = [];
+    const query = { agentId: null, past: false, limit: 2 };
+    for (let pageToken: string | null = ""; pageToken !== null; ) {
+      const page: Awaited<ReturnType<typeof bypass.list>> = await bypass.list(query, pageToken);
+      listed.push(...page.grants.map(({ order }) => order.agentId));
+      pageToken = page.nextPageToken || null;
+    }
+    expect(listed.filter((name) => name.startsWith("tie-")).toSorted()).toEqual(names);
+    const { nextPageToken } = await bypass.list(query);
+    await expect(bypass.list({ ...query, past: true }, nextPageToken)).rejects.toMatchObject({
+      code: "FIELD_INVALID",
+      field: "page_token",
+    });
   });
 
   test("that is set with the old key while it is rotated is signed again when a guard asks", async () => {

@@ -66,6 +66,14 @@ describe.skipIf(!hasDashboard())("the dashboard with much to show", () => {
     await page.getByRole("link", { name: `agent-${AGENTS}` }).waitFor();
   });
 
+  test("a bypass that is in force is shown before any number of newer ones that have ended", async () => {
+    await go("/bypass");
+    await eventually(rows).toBe(101);
+    await page.getByRole("row").nth(1).getByText("the one that still acts").waitFor();
+    await page.getByRole("button", { name: "Show more" }).click();
+    await eventually(rows).toBe(201);
+  });
+
   test("the one decision that matches is found among all, and searching costs one call for each pause in the typing", async () => {
     await go("/decisions");
     const calls: string[] = [];
@@ -109,6 +117,12 @@ async function fill(superUrl: string): Promise<void> {
   await database.query(
     `INSERT INTO guard_circuits SELECT 'agent-' || lpad(n::text, 4, '0'), gen_random_uuid(),
        '{"state":"CIRCUIT_STATE_' || CASE WHEN n = ${AGENTS} THEN 'OPEN' ELSE 'CLOSED' END || '"}' FROM generate_series(1, ${AGENTS}) n`,
+  );
+  await database.query(
+    `INSERT INTO circuit_orders (agent_id, epoch, grant_id, operator, reason, issued_at, expires_at, token)
+     SELECT 'agent-' || lpad(n::text, 4, '0'), 1, gen_random_uuid(), 'operator:ann',
+       CASE WHEN n = ${AGENTS} THEN 'the one that still acts' ELSE 'over' END, now() - n * interval '1 second',
+       CASE WHEN n = ${AGENTS} THEN now() + interval '1 hour' ELSE now() END, 'none' FROM generate_series(1, ${AGENTS}) n`,
   );
   await database.query(
     `INSERT INTO audit_decisions (decision_id, recorded_at, source, agent_id, tool, idempotency_key, decision, reason,

@@ -1,4 +1,4 @@
-import { useMutation, useQuery } from "@connectrpc/connect-query";
+import { useInfiniteQuery, useMutation, useQuery } from "@connectrpc/connect-query";
 import { useState } from "react";
 import { AdminService, type CircuitBypass } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
@@ -11,6 +11,7 @@ import { FormDialog } from "../ui/dialog.tsx";
 import { DurationField, durationOf } from "../ui/duration.tsx";
 import { TextField } from "../ui/field.tsx";
 import { ReasonField } from "../ui/reason.tsx";
+import { More } from "../ui/pages.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
 import { person, Untrusted } from "../ui/text.tsx";
@@ -18,8 +19,17 @@ import { Time } from "../ui/time.tsx";
 
 /** The bypasses in force, and those that were. */
 export function BypassPage() {
-  const bypasses = useQuery(AdminService.method.listCircuitBypasses, { includePast: true, pageSize: 200 });
-  useRenewed(bypasses.refetch);
+  // Apart, so that no number of newer ones that have ended hides one that still acts.
+  const inForce = useQuery(AdminService.method.listCircuitBypasses, { pageSize: 1000 });
+  const bypasses = useInfiniteQuery(
+    AdminService.method.listCircuitBypasses,
+    { includePast: true, pageSize: 100, pageToken: "" },
+    { pageParamKey: "pageToken", getNextPageParam: (page) => page.nextPageToken || undefined },
+  );
+  const refetch = () => Promise.all([inForce.refetch(), bypasses.refetch()]);
+  useRenewed(refetch);
+  const listed = bypasses.data?.pages.flatMap((page) => page.bypasses);
+  const data = inForce.data && listed && inForceFirst(inForce.data.bypasses, listed);
   const mayChange = useMay(OperatorRole.OPERATOR);
   const [setting, setSetting] = useState(false);
   const [clearing, setClearing] = useState<string | null>(null);
@@ -36,14 +46,14 @@ export function BypassPage() {
       }
     >
       <section className="card" aria-label="Bypasses">
-        <Shown of={bypasses} what="bypasses">
-          {({ bypasses: rows }) =>
+        <Shown of={{ data, error: inForce.error ?? bypasses.error, refetch }} what="bypasses">
+          {(rows) =>
             rows.length === 0 ? (
               <Empty title="No bypass was ever set" />
             ) : (
               <Table
                 label="Bypasses, those in force first"
-                rows={[...rows.filter(isInForce), ...rows.filter((row) => !isInForce(row))]}
+                rows={rows}
                 keyOf={(row) => row.grantId}
                 columns={[
                   { title: "State", cell: (row) => <BypassState bypass={row} /> },
@@ -87,11 +97,22 @@ export function BypassPage() {
             )
           }
         </Shown>
+        <More
+          hasMore={bypasses.hasNextPage}
+          busy={bypasses.isFetchingNextPage}
+          onMore={() => void bypasses.fetchNextPage()}
+        />
       </section>
       {setting ? <SetBypass onClose={() => setSetting(false)} /> : null}
       {clearing === null ? null : <ClearBypass agentId={clearing} onClose={() => setClearing(null)} />}
     </Page>
   );
+}
+
+function inForceFirst(inForce: readonly CircuitBypass[], listed: readonly CircuitBypass[]): CircuitBypass[] {
+  const ids = new Set(inForce.map(({ grantId }) => grantId));
+  const rows = [...inForce, ...listed.filter(({ grantId }) => !ids.has(grantId))];
+  return [...rows.filter(isInForce), ...rows.filter((row) => !isInForce(row))];
 }
 
 export function isInForce({ revokedAt, expiresAt }: CircuitBypass): boolean {

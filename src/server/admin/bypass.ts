@@ -4,7 +4,7 @@ import { type CircuitBypass, CircuitBypassSchema } from "../../../gen/datacrawl/
 import type { BypassOperations, GrantView } from "../../admin/bypass.ts";
 import { timestampOf } from "../timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
-import { pageLimit, pageTime } from "./paging.ts";
+import { pageLimit } from "./paging.ts";
 
 type BypassMethods = Pick<AdminMethods, "setCircuitBypass" | "clearCircuitBypass" | "listCircuitBypasses">;
 
@@ -19,14 +19,9 @@ export function bypassMethods(bypass: BypassOperations): BypassMethods {
       return cleared === null ? {} : { bypass: bypassMessage(cleared) };
     },
     async listCircuitBypasses({ agentId, includePast, pageSize, pageToken }) {
-      const filter = {
-        agentId: agentId || null,
-        past: includePast,
-        before: pageTime(pageToken),
-        limit: pageLimit(pageSize),
-      };
-      const { grants, more } = await bypass.list(filter);
-      return { bypasses: grants.map(bypassMessage), nextPageToken: more ? String(grants.at(-1)?.order.issuedAt) : "" };
+      const query = { agentId: agentId || null, past: includePast, limit: pageLimit(pageSize) };
+      const { grants, nextPageToken } = await bypass.list(query, pageToken);
+      return { bypasses: grants.map(bypassMessage), nextPageToken };
     },
   };
 }

@@ -27,7 +27,7 @@ export function circuitMethods(circuits: CircuitOperations, bypass: BypassOperat
     },
     async getCircuit({ agentId }) {
       const { circuits: found, forced, commands } = await circuits.detail(agentId);
-      const [grant] = (await bypass.list({ agentId, past: false, before: null, limit: 1 })).grants;
+      const [grant] = (await bypass.list({ agentId, past: false, limit: 1 })).grants;
       return {
         circuits: found.map(circuitMessage),
         ...(forced === null ? {} : { forced: orderMessage(forced) }),

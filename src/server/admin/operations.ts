@@ -154,7 +154,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     policies,
     watches: { feed, search, overviews, tokens, now },
     streams: new StreamShares(),
-    bypass: new BypassOperations({ orders, agents, grantKeys: () => store.keys.grants, ...shared }),
+    bypass: new BypassOperations({ orders, agents, grantKeys: () => store.keys.grants, tokens, ...shared }),
     circuits: new CircuitOperations({ commands: new SqlCircuitCommands(database), agents, guards, ...shared }),
     reviews: new ReviewOperations({
       store: reviews,
