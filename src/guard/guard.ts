@@ -7,7 +7,7 @@ import { failpoint } from "../failpoint.ts";
 import { Fault } from "../fault.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
 import { ask, type Asked, type Road } from "./ask.ts";
-import { Denials } from "./denials.ts";
+import { Denials, EVERY_REQUEST } from "./denials.ts";
 import type { GrantKeeper } from "./grants.ts";
 import type { Journal } from "./journal.ts";
 import { requestDigest } from "./key.ts";
@@ -108,8 +108,8 @@ class Case {
     if (permit.cause !== "local" || !breaker.snapshot.openedLocally) {
       return { problem: "the circuit is not open by this process's own failures" };
     }
-    if (this.#denials.suspects(this.#requestDigest, clock.monotonic())) {
-      return { problem: "the service has denied this request" };
+    if (this.#denials.suspects(this.#requestDigest, clock.monotonic(), found.grant.issuedAt)) {
+      return { problem: "the service has denied this request, or this agent" };
     }
     return found;
   }
@@ -146,12 +146,18 @@ class Case {
     return verdict;
   }
 
-  /** What the service has said of this request, for a time when it cannot be asked. */
-  #remember({ final }: Asked): void {
+  /** What the service has said of this request and of this agent, for a time when it cannot be asked. */
+  #remember({ final, tookMs }: Asked): void {
     const heard = final.kind === "deadline" ? final.heard : final.kind === "cancelled" ? null : final;
     if (heard === null) return;
-    if (saysNo(heard)) this.#denials.add(this.#requestDigest, this.#parts.clock.monotonic());
-    else if (heard.kind === "answered") this.#denials.remove(this.#requestDigest);
+    const now = this.#parts.clock.monotonic();
+    const answer = heard.kind === "answered" ? heard.answer : null;
+    const hear = (what: string, isNo: boolean): void => {
+      if (isNo) this.#denials.add(what, { heardAt: now, decidedAt: answer?.decidedAt ?? null });
+      else if (answer !== null) this.#denials.remove(what, { ...answer, askedAt: now - tookMs });
+    };
+    hear(EVERY_REQUEST, refusesAgent(heard));
+    hear(this.#requestDigest, saysNo(heard));
   }
 
   #verdictOf(asked: Asked): Verdict {
@@ -239,6 +245,11 @@ function saysNo(heard: Outcome): boolean {
     case "late":
       return false;
   }
+}
+
+/** Whether it is the agent, and not only this request, that gets a no: until the next sync its grant is still at hand. */
+function refusesAgent(heard: Outcome): boolean {
+  return heard.kind === "answered" ? heard.answer.reason === "AGENT_FROZEN" : heard.kind === "refused" && heard.ofAgent;
 }
 
 function openMessage({ cause, retryInMs }: Denied): string {

@@ -29,8 +29,11 @@ export type Outcome =
   | { readonly kind: "unavailable"; readonly problem: string }
   /** Another failure of the service. */
   | { readonly kind: "failed"; readonly problem: string }
-  /** The service declined to decide this request: a credential, an argument, a limit. `final`: waiting does not help. */
-  | { readonly kind: "refused"; readonly problem: string; readonly final: boolean }
+  /**
+   * The service declined to decide this request: a credential, an argument, a limit. `final`: waiting does not help. `ofAgent`: it
+   * is who asks that it does not accept, whatever the request.
+   */
+  | { readonly kind: "refused"; readonly problem: string; readonly final: boolean; readonly ofAgent: boolean }
   /** The service says that the deadline has passed. */
   | { readonly kind: "late"; readonly problem: string };
 
@@ -80,15 +83,16 @@ export function outcomeOfStatus(status: Exclude<Status, "OK">, detail: string): 
     case "DEADLINE_EXCEEDED":
       return { kind: "late", problem };
     case "RESOURCE_EXHAUSTED":
-      return { kind: "refused", problem, final: false };
+      return { kind: "refused", problem, final: false, ofAgent: false };
+    case "UNAUTHENTICATED":
+      return { kind: "refused", problem, final: true, ofAgent: true };
     case "INVALID_ARGUMENT":
     case "NOT_FOUND":
     case "ALREADY_EXISTS":
     case "PERMISSION_DENIED":
     case "FAILED_PRECONDITION":
     case "OUT_OF_RANGE":
-    case "UNAUTHENTICATED":
-      return { kind: "refused", problem, final: true };
+      return { kind: "refused", problem, final: true, ofAgent: false };
     case "CANCELLED":
     case "UNKNOWN":
     case "ABORTED":

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { Journal } from "../../src/guard/journal.ts";
 import { openRig, type Rig, type RigOptions } from "./support/guard.ts";
-import { allowing, type Asked, denied, fail, inReview, reply, serveGrpc } from "./support/service.ts";
+import { allowing, type Asked, denied, fail, frozen, inReview, later, reply, serveGrpc } from "./support/service.ts";
 
 const opened: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -150,11 +150,44 @@ describe("there is no bypass", () => {
     const { rig, now } = await start(no);
     await rig.grant();
     await rig.ask();
-    now(yes);
+    now(({ stream, request }) => reply(stream, allowing(request, later)));
     await rig.ask({ idempotencyKey: "later" });
     now(down);
     await openCircuit(rig);
     expect(await rig.ask()).toMatchObject({ reason: "CIRCUIT_BYPASS" });
+  });
+
+  it("for a request that the service has denied since it allowed it, though the allow is replayed", async () => {
+    const { rig, now } = await start(yes);
+    await rig.grant();
+    await rig.ask({ idempotencyKey: "before" });
+    now(({ stream, request }) => reply(stream, allowing(request, { ...denied, ...later })));
+    await rig.ask({ idempotencyKey: "after" });
+    now(({ stream, request }) => reply(stream, allowing(request, { replayed: true })));
+    expect(await rig.ask({ idempotencyKey: "before" })).toMatchObject({ decision: "allow", replayed: true });
+    now(down);
+    await openCircuit(rig);
+    expect(await rig.ask()).toMatchObject({ decision: "deny", reason: "CIRCUIT_OPEN" });
+  });
+
+  it.each([
+    ["frozen", (asked: Asked) => reply(asked.stream, allowing(asked.request, frozen))],
+    ["not accepted", (asked: Asked) => fail(asked.stream, 16)],
+  ])("for any request of an agent that the service has said is %s, until it decides again", async (_, refuse) => {
+    const { rig, now } = await start(refuse);
+    await rig.grant({ tools: "*" });
+    await rig.ask({ tool: "another" });
+    now(down);
+    await openCircuit(rig);
+    expect(await rig.ask()).toMatchObject({ decision: "deny", reason: "CIRCUIT_OPEN" });
+    now(({ stream, request }) => reply(stream, allowing(request, { ...denied, ...later })));
+    rig.breaker.reset();
+    expect(await rig.ask({ tool: "a third" })).toMatchObject({ reason: "RULE_DENIED" });
+    now(down);
+    await rig.ask({ tool: "other" });
+    expect(rig.breaker.snapshot).toMatchObject({ state: "open", openedLocally: true });
+    expect(await rig.ask()).toMatchObject({ reason: "CIRCUIT_BYPASS" });
+    expect(await rig.ask({ tool: "another" })).toMatchObject({ reason: "CIRCUIT_OPEN" });
   });
 
   it("without a directory", async () => {

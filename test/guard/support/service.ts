@@ -2,6 +2,7 @@ import http from "node:http";
 import http2 from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import {
   type AuthorizeRequest,
   AuthorizeRequestSchema,
@@ -34,6 +35,14 @@ export function allowing(request: AuthorizeRequest, spoiled: AnswerFields = {}):
 }
 
 export const denied: AnswerFields = { decision: Decision.DENY, reason: Reason.RULE_DENIED };
+/** After any grant of the tests was issued. */
+export const frozen = {
+  decision: Decision.DENY,
+  reason: Reason.AGENT_FROZEN,
+  decidedAt: create(TimestampSchema, { seconds: 2_000_000_000n }),
+} satisfies AnswerFields;
+/** After all others. */
+export const later = { decidedAt: create(TimestampSchema, { seconds: 2_000_003_600n }) } satisfies AnswerFields;
 export const inReview: AnswerFields = { decision: Decision.NEEDS_REVIEW, reason: Reason.REVIEW_PENDING };
 
 /** One gRPC frame. */
