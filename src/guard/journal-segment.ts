@@ -67,6 +67,7 @@ export class Segment {
   async append(lines: Uint8Array, records: number, durable: boolean): Promise<void> {
     const file = this.#file;
     if (file === null) throw new Error("the journal file is not open for writing");
+    if (durable) await this.#expect(file, this.#bytes);
     try {
       if (durable) failpoint("journal-writing");
       await writeAt(file, lines, this.#bytes);
@@ -74,6 +75,7 @@ export class Segment {
         failpoint("journal-written");
         await file.sync();
         failpoint("journal-synced");
+        await this.#expect(file, this.#bytes + lines.length);
       }
     } catch (error) {
       // Frees the space, and keeps whoever reads this file after a crash from a record that nobody was told is kept. Should
@@ -83,6 +85,16 @@ export class Segment {
     }
     this.#bytes += lines.length;
     this.#unsettled += records;
+  }
+
+  /**
+   * INVARIANT: what is durable stands where the next process looks for it. A file that somebody has removed or replaced takes every
+   * write and fsync, and keeps them from everyone.
+   */
+  async #expect(file: FileHandle, bytes: number): Promise<void> {
+    const [found, written] = await Promise.all([stat(this.path), file.stat()]);
+    if (found.dev !== written.dev || found.ino !== written.ino) throw new Error(`${this.path} was replaced`);
+    if (found.size !== bytes) throw new Error(`${this.path} has ${found.size} bytes; ${bytes} were written`);
   }
 
   /** The records that are to be uploaded, oldest first. */

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmdirSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -53,6 +53,11 @@ async function uploadAll(journal: Journal): Promise<JournalEntry[]> {
     all.push(...entries);
     await journal.acknowledge(entries.map(({ hash }) => hash));
   }
+}
+
+async function copyOf(path: string): Promise<string> {
+  await copyFile(path, `${path}.copy`);
+  return `${path}.copy`;
 }
 
 /** A journal in a process of its own, and the lines that it has printed. */
@@ -395,6 +400,23 @@ describe("a journal whose own file is damaged while it is in use", () => {
     const record = bypass();
     await journal.recordBypass(record);
     expect(decisionIds(await uploadAll(journal))).toContain(record.decisionId);
+  });
+});
+
+describe("a journal whose own file was tampered with while it is in use", () => {
+  test.each([
+    ["removed", (path: string) => rm(path), ["c"]],
+    ["replaced", async (path: string) => rename(await copyOf(path), path), ["a", "c"]],
+    ["cut", (path: string) => truncate(path, 100), ["c"]],
+  ])("%s, rejects the bypass, and keeps the next one in a file of its own", async (_, spoil, left) => {
+    const journal = await open();
+    const [a, b, c] = [bypass(), bypass(), bypass()];
+    await journal.recordBypass(a);
+    await spoil(await pathOf(".000001.log"));
+    await expect(journal.recordBypass(b)).rejects.toThrow(".000001.log");
+    await journal.recordBypass(c);
+    const ids = { a: a.decisionId, c: c.decisionId };
+    expect(decisionIds(await uploadAll(journal))).toEqual(left.map((name) => ids[name as "a" | "c"]));
   });
 });
 
