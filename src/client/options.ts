@@ -112,14 +112,14 @@ export function checkOptions(
   const url = URL.parse(options.url ?? env["DATACRAWL_URL"] ?? DEFAULT_URL[transport] ?? "");
   for (const name of unknownNames(options, NAMES)) check(false, name, "is no option");
   for (const name of unknownNames(circuit, CIRCUIT_NAMES)) check(false, `circuit.${name}`, "is no option");
-  check(transport in DEFAULT_URL, "transport", 'must be "grpc" or "connect"');
+  check(Object.hasOwn(DEFAULT_URL, transport), "transport", 'must be "grpc" or "connect"');
   check(isTimeout(timeoutMs), "timeoutMs", `must be a number of milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
   check(ca === undefined || isText(ca), "ca", "must be certificates in PEM, as a string");
   check(redisUrl === undefined || isRedisUrl(redisUrl), "redisUrl", "must begin with redis:// or rediss://");
   check(journalDir === undefined || isText(journalDir), "journalDir", "must be the path of a directory");
   check(Number.isSafeInteger(failures) && failures >= 1, "circuit.failures", "must be a whole number from 1");
-  const isGoodDelay = probeAfterMs > 0 && probeAfterMs <= HOUR_MS;
-  check(isGoodDelay, "circuit.probeAfterMs", `must be a number of milliseconds above 0 and up to ${HOUR_MS}`);
+  const isGoodDelay = Number.isSafeInteger(probeAfterMs) && probeAfterMs >= 1 && probeAfterMs <= HOUR_MS;
+  check(isGoodDelay, "circuit.probeAfterMs", `must be a whole number of milliseconds from 1 to ${HOUR_MS}`);
   const agent = readAgent(options, env, url, check);
   const problemOfUrl = urlProblem(url);
   check(problemOfUrl === null, "url", `(or DATACRAWL_URL) ${problemOfUrl}`);
