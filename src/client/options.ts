@@ -109,10 +109,11 @@ export function checkOptions(
   };
   const { transport = "grpc", timeoutMs = 5000, ca, redisUrl, journalDir, circuit = {} } = options;
   const { failures = 5, probeAfterMs = 30_000 } = circuit;
-  const url = URL.parse(options.url ?? env["DATACRAWL_URL"] ?? DEFAULT_URL[transport] ?? "");
+  const isTransport = Object.hasOwn(DEFAULT_URL, transport);
+  const url = URL.parse(options.url ?? env["DATACRAWL_URL"] ?? DEFAULT_URL[isTransport ? transport : "grpc"]);
   for (const name of unknownNames(options, NAMES)) check(false, name, "is no option");
   for (const name of unknownNames(circuit, CIRCUIT_NAMES)) check(false, `circuit.${name}`, "is no option");
-  check(Object.hasOwn(DEFAULT_URL, transport), "transport", 'must be "grpc" or "connect"');
+  check(isTransport, "transport", 'must be "grpc" or "connect"');
   check(isTimeout(timeoutMs), "timeoutMs", `must be a number of milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
   check(ca === undefined || isText(ca), "ca", "must be certificates in PEM, as a string");
   check(redisUrl === undefined || isRedisUrl(redisUrl), "redisUrl", "must begin with redis:// or rediss://");
