@@ -56,7 +56,7 @@ class FleetBreaker implements Breaker, Member {
   readonly #random: () => number;
   readonly #shared: SharedCircuit | undefined;
   readonly #heed: Heed;
-  readonly #listeners = new Set<(event: CircuitEvent) => void>();
+  readonly #listeners = new Set<(event: CircuitEvent) => unknown>();
   /** Tokens whose result is awaited. Weak: a caller that loses its token costs nothing. */
   readonly #awaited = new WeakSet<Token>();
   #circuit: Circuit;
@@ -111,7 +111,7 @@ class FleetBreaker implements Breaker, Member {
     return this.#describe(now);
   }
 
-  on(listener: (event: CircuitEvent) => void): () => void {
+  on(listener: (event: CircuitEvent) => unknown): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -290,11 +290,17 @@ class FleetBreaker implements Breaker, Member {
     const snapshot = this.#describe(now);
     for (const listener of this.#listeners) {
       try {
-        listener({ from, to, cause: snapshot.cause, snapshot });
+        const told = listener({ from, to, cause: snapshot.cause, snapshot });
+        // A listener may be async, and its rejection would end the process.
+        if (told instanceof Promise) told.catch(warn);
       } catch (error) {
         // A listener's mistake must not become the caller's, whose permit is on its way.
-        process.emitWarning(error instanceof Error ? error : String(error));
+        warn(error);
       }
     }
   }
+}
+
+function warn(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error));
 }

@@ -56,10 +56,10 @@ export interface Breaker {
   report(token: Token, result: Result): void;
   readonly snapshot: CircuitSnapshot;
   /**
-   * Calls `listener` at each change of state; what it throws becomes a process warning. What time alone changes is noticed
-   * at the next permit, report, snapshot or word from the fleet. @returns how to stop
+   * Calls `listener` at each change of state; what it throws, or rejects with, becomes a process warning. What time alone changes
+   * is noticed at the next permit, report, snapshot or word from the fleet. @returns how to stop
    */
-  on(listener: (event: CircuitEvent) => void): () => void;
+  on(listener: (event: CircuitEvent) => unknown): () => void;
   /** An operator's order to hold the circuit open, or the end of that order. It can close nothing. */
   force(open: boolean): void;
   /** Makes the probe due now, this process' and the fleet's. It closes nothing. */

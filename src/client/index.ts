@@ -124,7 +124,7 @@ export class DataCrawl implements AsyncDisposable {
   }
 
   /** Calls `listener` at each change of the circuit's state. @returns how to stop */
-  on(_event: "circuit", listener: (event: CircuitEvent) => void): () => void {
+  on(_event: "circuit", listener: (event: CircuitEvent) => unknown): () => void {
     return this.#guard.breaker.on(listener);
   }
 

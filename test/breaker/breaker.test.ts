@@ -146,6 +146,16 @@ describe("a breaker without a fleet", () => {
     expect(warn).toHaveBeenCalledTimes(5);
   });
 
+  it("survives listeners that reject", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
+    const { breaker } = start();
+    breaker.on(async () => {
+      throw new Error("an async listener's mistake");
+    });
+    fail(breaker, 5);
+    await vi.waitFor(() => expect(warn).toHaveBeenCalledTimes(1));
+  });
+
   it("refuses a configuration that is none", () => {
     for (const config of [
       { failures: 0 },
