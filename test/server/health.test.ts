@@ -1,5 +1,5 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { type DescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import * as grpc from "@grpc/grpc-js";
 import { service as healthDefinition } from "grpc-health-check";
@@ -156,7 +156,30 @@ describe("reflection", () => {
       "google/protobuf/timestamp.proto",
     ]);
   });
+
+  test.each(["grpc.health.v1.Health", "google.rpc.ErrorInfo"])(
+    "describes %s so that grpcurl can use it",
+    async (name) => {
+      const files = (await reflectOver("v1", field(4, text(name)), 4)).map((b) =>
+        fromBinary(FileDescriptorProtoSchema, b),
+      );
+      const maps = files.flatMap((file) => file.messageType.flatMap(mapsOf));
+      expect(maps).not.toEqual([]);
+      // As protoc names them: Go's protobuf takes no file where they are named otherwise.
+      for (const { fieldName, entry } of maps)
+        expect(entry).toBe(`${fieldName[0]?.toUpperCase()}${fieldName.slice(1)}Entry`);
+    },
+  );
 });
+
+/** Its map fields, and the names of their entries' types. */
+function mapsOf({ field: fields, nestedType }: DescriptorProto): { fieldName: string; entry: string }[] {
+  const entries = new Set(nestedType.filter((nested) => nested.options?.mapEntry).map((nested) => nested.name));
+  return fields.flatMap(({ name, typeName }) => {
+    const entry = typeName.slice(typeName.lastIndexOf(".") + 1);
+    return entries.has(entry) ? [{ fieldName: name, entry }] : [];
+  });
+}
 
 /** Asks grpc.reflection as grpcurl does, with one field of a request, and gives the answers' parts of one field's field. */
 async function reflectOver(version: string, asked: Buffer, answered: number): Promise<Uint8Array[]> {
