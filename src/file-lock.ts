@@ -1,4 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
+import { messageOf } from "./fault.ts";
 
 /** A lock held by this process. It ends with {@link FileLock.release} or with the process, however that ends. */
 export interface FileLock {
@@ -19,13 +20,15 @@ const BUSY = 5;
  * @throws if the file cannot be made or is not a lock file
  */
 export function tryLock(path: string): FileLock | null {
-  const database = new DatabaseSync(path);
+  let database: DatabaseSync | undefined;
   try {
-    database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    const opened = (database = new DatabaseSync(path));
+    opened.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    return { release: () => opened.close() };
   } catch (error) {
-    database.close();
+    database?.close();
     if (error instanceof Error && "errcode" in error && error.errcode === BUSY) return null;
-    throw error;
+    // SQLite's own words name no file.
+    throw new Error(`${path} cannot be locked: ${messageOf(error)}`, { cause: error });
   }
-  return { release: () => database.close() };
 }

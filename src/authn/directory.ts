@@ -79,12 +79,16 @@ export class AgentDirectory {
   async start(): Promise<void> {
     await this.refresh();
     this.#timer = setInterval(() => {
-      this.refresh().catch(this.#onError);
+      this.refresh().catch((error: unknown) => {
+        if (this.#timer !== undefined) this.#onError(error);
+      });
     }, POLL_MS).unref();
   }
 
+  /** What is under way may still fail, as when the store is closed next. It is nobody's concern any more. */
   stop(): void {
     clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   /** Milliseconds since the store last confirmed what is known here. */

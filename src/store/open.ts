@@ -1,7 +1,7 @@
-import { mkdirSync } from "node:fs";
+import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { DataConfig } from "../config.ts";
-import { UsageError } from "../fault.ts";
+import { messageOf, UsageError } from "../fault.ts";
 import { type FileLock, tryLock } from "../file-lock.ts";
 import { type Database, SqlError } from "./database.ts";
 import { EmbeddedDatabase } from "./embedded.ts";
@@ -40,7 +40,7 @@ export async function openStore(config: DataConfig, onError: (error: Error) => v
 }
 
 async function openEmbedded(config: DataConfig, onError: (error: Error) => void): Promise<Store> {
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  makeDataDir(config.dataDir);
   const lock = tryLock(join(config.dataDir, "lock"));
   if (lock === null) {
     throw new UsageError([
@@ -52,6 +52,18 @@ async function openEmbedded(config: DataConfig, onError: (error: Error) => void)
   } catch (error) {
     lock.release();
     throw error;
+  }
+}
+
+/** @throws UsageError if it is not there afterwards, or not for this user to write to */
+function makeDataDir(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new UsageError([
+      `the data directory ${dir} cannot be used (${messageOf(error)}): let this user write to it, or set DATACRAWL_DATA_DIR to another directory`,
+    ]);
   }
 }
 

@@ -18,6 +18,8 @@ class WatchedStore implements DirectoryStore {
   queries = 0;
   delayMs = 0;
   down = false;
+  /** What queries wait for before they are answered or fail. */
+  held: Promise<void> = Promise.resolve();
   readonly #store: DirectoryStore;
 
   constructor(store: DirectoryStore) {
@@ -26,6 +28,7 @@ class WatchedStore implements DirectoryStore {
 
   async changesSince(since: number): Promise<DirectoryChanges> {
     this.queries++;
+    await this.held;
     if (this.down) throw new Error("the store is down");
     const changes = await this.#store.changesSince(since);
     // What was read is on its way while the time passes.
@@ -231,6 +234,19 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     expect(errors.length).toBeGreaterThan(0);
     watched.down = false;
     expect(await directory.confirmedStateOf(agentId)).toBe("active");
+  });
+
+  test("does not complain of what fails after it was stopped, as when the store is closed next", async () => {
+    const { directory, watched, errors } = await openDirectory();
+    const stopped = Promise.withResolvers<void>();
+    watched.held = stopped.promise;
+    const { queries } = watched;
+    await waitUntil(() => watched.queries > queries, 10_000, "the store is not asked");
+    directory.stop();
+    watched.down = true;
+    stopped.resolve();
+    await directory.refresh().catch(() => undefined);
+    expect(errors).toEqual([]);
   });
 
   test("does not take an old answer for a new one because it arrives now", async () => {

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -178,6 +178,20 @@ describe("what cannot start says why, and exits 1", () => {
     expect(status).toBe(1);
     expect(stderr).toContain(`the data directory ${service.dataDir} is in use by another process`);
     await discard(service);
+  });
+
+  test("a data directory that is none, and one whose lock cannot be opened", () => {
+    const file = join(tempDir(), "data");
+    writeFileSync(file, "");
+    const none = runCli(["serve"], { DATACRAWL_DATA_DIR: file });
+    expect(none.status).toBe(1);
+    expect(none.stderr).toContain(`the data directory ${file} cannot be used`);
+    expect(none.stderr).toContain("DATACRAWL_DATA_DIR");
+    const dir = tempDir();
+    mkdirSync(join(dir, "lock"));
+    const locked = runCli(["serve"], { DATACRAWL_DATA_DIR: dir });
+    expect(locked.status).toBe(1);
+    expect(locked.stderr).toContain(`${join(dir, "lock")} cannot be locked`);
   });
 
   test.each(["DATACRAWL_GRPC_ADDR", "DATACRAWL_CONNECT_ADDR"])("a taken port names %s", async (variable) => {
