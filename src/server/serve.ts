@@ -1,7 +1,6 @@
 import type { Address, Config } from "../config.ts";
 import { systemClock } from "../clock.ts";
-import { makeDirectory } from "../durable.ts";
-import { openStore } from "../store/open.ts";
+import { makeDataDir, openStore } from "../store/open.ts";
 import type { Door } from "./admin/door.ts";
 import { openAdminPort, openAdminSocket } from "./admin/listener.ts";
 import { adminRpcs, turnedAway } from "./admin/service.ts";
@@ -57,6 +56,7 @@ export async function serve(config: Config): Promise<Running> {
       connect: config.connect.tls === null ? null : await loadTls(config.connect.tls, clientCa),
       admin: config.admin.tls === null ? null : await loadTls(config.admin.tls),
     };
+    makeDataDir(config.dataDir);
     const store = await openStore(config, (error) => log.error({ cause: error.message }, "the store failed"));
     opened.push(() => store.close());
     const metrics = new Metrics();
@@ -99,8 +99,6 @@ export async function serve(config: Config): Promise<Running> {
         portsOf(network),
       ),
     );
-    // On Postgres nothing else lives there, so nothing else has made it.
-    await makeDirectory(config.dataDir);
     closing(await openAdminSocket(config.adminSocket, adminRpcs(service.admin, socket), portsOf(socket)));
     await readiness.start();
 

@@ -55,8 +55,12 @@ async function openEmbedded(config: DataConfig, onError: (error: Error) => void)
   }
 }
 
-/** @throws UsageError if it is not there afterwards, or not for this user to write to */
-function makeDataDir(dir: string): void {
+/**
+ * Also with Postgres, for the admin socket.
+ *
+ * @throws UsageError if it is not there afterwards, or not for this user to write to
+ */
+export function makeDataDir(dir: string): void {
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK);
