@@ -158,7 +158,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_AGENT_ID: "whom the token or the certificate names",
   DATACRAWL_ADMIN_URL: "the service's admin port, for operators' commands on another machine (as --admin-url)",
   DATACRAWL_OPERATOR_TOKEN: "an operator's bearer token of the OIDC issuer, for commands with an admin URL",
-  DATACRAWL_URL: "the service's URL, for `datacrawl authorize` and `datacrawl sidecar`",
+  DATACRAWL_URL: "the service's gRPC URL, for `datacrawl authorize` and `datacrawl sidecar`",
   DATACRAWL_CA_FILE:
     "PEM certificate authorities that commands with an admin URL, and `datacrawl sidecar`, trust; " +
     "the sidecar's other variables: `datacrawl sidecar --help`",

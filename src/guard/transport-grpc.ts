@@ -122,5 +122,7 @@ function lost(error: Error | undefined): RawReply {
   const cause = error.cause instanceof Error ? error.cause : error;
   // nghttp2's own complaint: what arrived is not HTTP/2.
   const protocol = (cause as NodeJS.ErrnoException).code === "ERR_HTTP2_ERROR";
-  return { kind: "broken", how: protocol ? "protocol" : "unreachable", problem: networkProblem(cause) };
+  if (!protocol) return { kind: "broken", how: "unreachable", problem: networkProblem(cause) };
+  const problem = `it is not HTTP/2, as a gRPC port speaks it (${networkProblem(cause)}); see that the URL names one`;
+  return { kind: "broken", how: "protocol", problem };
 }

@@ -110,6 +110,15 @@ describe("a call that breaks off is asked again, on another connection", () => {
   });
 });
 
+it("is told of a port that speaks HTTP/1.1, as Connect's does, that it is no gRPC port", async () => {
+  const service = await serveConnect(() => undefined);
+  opened.push({ close: () => service.stop() });
+  const rig = await rigFor(service.url);
+  const verdict = await rig.ask();
+  expect(verdict).toMatchObject({ decision: "deny", reason: "MALFORMED_RESPONSE" });
+  expect(verdict.message).toContain("it is not HTTP/2, as a gRPC port speaks it");
+});
+
 describe("the connection", () => {
   it("is left after GOAWAY, once its calls are done", async () => {
     const service = await grpc((asked) => {
