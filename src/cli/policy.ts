@@ -76,7 +76,7 @@ async function check(io: Io, dir: string, format: Format): Promise<void> {
     for (const problem of problems) io.err(`${printableLines(formatProblem(problem))}\n`);
     if (problems.length === 0)
       io.out(`ok: ${rules} rules, ${tests.length} tests, version ${bundle?.version ?? "none"}\n`);
-    else io.err(`${problems.length} problems\n`);
+    else io.err(problems.length === 1 ? "1 problem\n" : `${problems.length} problems\n`);
   }
   io.exit(problems.length === 0 ? ExitCode.ok : ExitCode.failed);
 }

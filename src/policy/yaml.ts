@@ -1,5 +1,6 @@
 import {
   type Document,
+  type ErrorCode,
   isAlias,
   isMap,
   isScalar,
@@ -30,6 +31,13 @@ export interface Entry {
   readonly value: Node | null;
 }
 
+/** What the library says for programmers. */
+const IN_OUR_WORDS: Partial<Record<ErrorCode, string>> = {
+  DUPLICATE_KEY: "this key stands twice in one mapping; keep one",
+  MULTIPLE_DOCS: "a second document begins here; write it into a file of its own",
+  RESOURCE_EXHAUSTION: "this is nested too deeply; write it flatter",
+};
+
 /**
  * A YAML file being read: hands out nodes of the kinds asked for, and gathers what is wrong with their places. Anchors, aliases
  * and repeated keys are refused; what a file says must be what it shows.
@@ -46,8 +54,7 @@ export class YamlFile {
     this.#text = text;
     this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: true });
     for (const error of [...this.#document.errors, ...this.#document.warnings]) {
-      const message = error.code === "DUPLICATE_KEY" ? "this key stands twice in one mapping; keep one" : error.message;
-      this.#report(error.pos[0], message);
+      this.#report(error.pos[0], IN_OUR_WORDS[error.code] ?? error.message);
     }
   }
 
