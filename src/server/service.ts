@@ -245,6 +245,9 @@ export async function openService(config: Config, store: Store, log: Log, metric
   chores.every(3_600_000, "make partitions", () => store.makePartitions());
   chores.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
 
+  metrics.watch("datacrawl_policies_refused", "1 if the newest policies are broken, so that older ones decide.", () =>
+    policies.problem === null ? 0 : 1,
+  );
   metrics.watch("datacrawl_audit_rolled_back", "1 if the database lacks what is published.", () =>
     trail.keeper.rollback === null ? 0 : 1,
   );

@@ -120,12 +120,14 @@ describe.skipIf(postgresUrl === null || redisUrl === null)("a service in operati
     service.child.kill("SIGHUP");
     await waitUntil(async () => (await page("/readyz")).includes("ok, but"), 15_000, "/readyz does not tell");
     expect((await fetch(`${service.connectUrl}/readyz`)).status).toBe(200);
+    expect(await page("/metrics")).toContain("\ndatacrawl_policies_refused 1\n");
     expect(await decision("policy-broken")).toBe("DECISION_ALLOW");
 
     writeFileSync(file, rule("needs_review"));
     service.child.kill("SIGHUP");
     await becomes("DECISION_NEEDS_REVIEW");
     await waitUntil(async () => !(await page("/readyz")).includes("ok, but"), 15_000, "/readyz still complains");
+    expect(await page("/metrics")).toContain("\ndatacrawl_policies_refused 0\n");
   });
 
   describe("with TLS and a rate", () => {
