@@ -52,26 +52,32 @@ function authorizeWith({ guard, agentId, timeoutMs, clock, answered }: SidecarRo
   };
 }
 
-/** How long the current answer may take that comes before the resolution. */
+/** How long the first look at the current answer may take, which comes before the resolution; each further one twice as long. */
 const FIRST_LOOK_MS = 500;
 
-/** The guard reads whole streams of the service alone, so the current answer is a short wait, and the resolution a long one. */
+/** The guard reads whole streams of the service alone, so the current answer is short waits, and the resolution a long one. */
 function watchWith({ guard, agentId, clock, answered }: SidecarRoadsOptions): WatchHandler {
   return async function* watch({ readBody, deadlineAt, signal }) {
     const { decisionId, nonce } = readBody();
     const startedAt = clock.monotonic();
     const wait = async (until: number): Promise<Answer> => {
       const verdict = await guard.waitForReview(decisionId, { deadlineAt: until, signal });
-      const answer: Answer = { ...verdict, agentId, nonce };
+      return { ...verdict, agentId, nonce };
+    };
+    const told = (answer: Answer): Answer => {
       answered(answer, clock.monotonic() - startedAt);
       return answer;
     };
     const end = deadlineAt - WAY_BACK_MS;
-    const current = await wait(Math.min(end, startedAt + FIRST_LOOK_MS));
-    const isResolved = current.source === "service" && current.decision !== "needs_review";
-    if (current.source === "service") yield current;
-    if (isResolved) return;
+    for (let look = FIRST_LOOK_MS; ; look *= 2) {
+      const current = await wait(Math.min(end, clock.monotonic() + look));
+      const isFinal = current.source === "service" || current.reason === "REQUEST_REFUSED";
+      if (!isFinal && !signal.aborted && clock.monotonic() < end) continue;
+      yield told(current);
+      if (current.decision !== "needs_review") return;
+      break;
+    }
     const last = await wait(end);
-    if (last.decision !== "needs_review" || current.source !== "service") yield last;
+    if (last.decision !== "needs_review") yield told(last);
   };
 }
