@@ -25,8 +25,11 @@ export class Admission {
     this.#monotonic = monotonic;
   }
 
-  /** @throws Fault RATE_LIMITED with the time until the next token; SHUTTING_DOWN after {@link close} */
-  admit(agentId: string): void {
+  /**
+   * @param cost in requests; more than there are tokens is a debt, which later requests wait for
+   * @throws Fault RATE_LIMITED with the time until the next token; SHUTTING_DOWN after {@link close}
+   */
+  admit(agentId: string, cost = 1): void {
     if (this.#closed) throw new Fault("SHUTTING_DOWN", "This replica is shutting down.", { retryAfterMs: 1000 });
     const { ratePerAgent, burstPerAgent } = this.#limits;
     if (ratePerAgent === 0) return;
@@ -42,7 +45,7 @@ export class Admission {
         retryAfterMs,
       });
     }
-    bucket.tokens--;
+    bucket.tokens -= cost;
   }
 
   close(): void {

@@ -58,6 +58,8 @@ export interface Known {
 }
 
 export interface SyncPorts {
+  /** @throws Fault RATE_LIMITED */
+  readonly admit: (agentId: string, records: number) => void;
   readonly directory: {
     authenticate(credentials: Credentials): Promise<AuthenticatedAgent>;
     confirmedStateOf(agentId: string): Promise<AgentState>;
@@ -88,13 +90,14 @@ export interface SyncPorts {
 }
 
 /**
- * What a guard and the service tell each other: `authenticate → verify records → record → report → orders`. A frozen agent may
+ * What a guard and the service tell each other: `authenticate → admit → verify records → record → report → orders`. A frozen agent may
  * still sync: what it did belongs in the trail.
  */
 export function createSyncGuard(ports: SyncPorts): (call: SyncCall) => Promise<SyncResult> {
   return async function syncGuard(call: SyncCall): Promise<SyncResult> {
     try {
       const { agentId } = await ports.directory.authenticate(call);
+      ports.admit(agentId, call.records.length);
       checkCall(call);
       const { claims, refused } = verifyRecords(call, agentId);
       await recordClaims(ports, call, agentId, claims);

@@ -6,7 +6,7 @@ import { fetchJson } from "../authn/fetch-json.ts";
 import { Jwks } from "../authn/jwks.ts";
 import { JwtVerifier } from "../authn/jwt.ts";
 import { Refusals } from "../authn/refusals.ts";
-import { Admission } from "../authorize/admission.ts";
+import { Admission, type AdmissionLimits } from "../authorize/admission.ts";
 import { createAuthorize } from "../authorize/authorize.ts";
 import { SESSION_LIFETIME } from "../admin/sessions.ts";
 import { OperatorTokens } from "../admin/tokens.ts";
@@ -112,7 +112,8 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const records = new SqlRecordStore(database);
   const writer = new RecordWriter(records, monotonic, metrics);
   metrics.watchQueue(() => writer.depth);
-  const admission = new Admission({ ratePerAgent: config.agentRate, burstPerAgent: config.agentBurst }, monotonic);
+  const rate = { ratePerAgent: config.agentRate, burstPerAgent: config.agentBurst };
+  const admission = new Admission(rate, monotonic);
   const refusals = new Refusals();
   const events = new SqlEventStore(database);
   const guards = new SqlGuardRecords(database);
@@ -188,6 +189,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     observe: { answered },
   });
   const syncGuard = createSyncGuard({
+    admit: admitSyncs(rate, monotonic),
     directory: agents,
     trail: guards,
     circuits: guards,
@@ -324,6 +326,18 @@ interface Issuer<Kind extends IssuerConfig> {
   readonly config: Kind;
   readonly keys: Jwks;
   readonly verifier: JwtVerifier;
+}
+
+/**
+ * Buckets of their own, so that an upload takes no turn of a question, and keeps no revocation from arriving: calls with records
+ * are counted apart from those without. Ten records are worth a question: they are what hours of an outage have left.
+ */
+function admitSyncs(rate: AdmissionLimits, monotonic: () => number): (agentId: string, records: number) => void {
+  const [calls, uploads] = [new Admission(rate, monotonic), new Admission(rate, monotonic)];
+  return (agentId, records) => {
+    if (records === 0) calls.admit(agentId);
+    else uploads.admit(agentId, 1 + records / 10);
+  };
 }
 
 function issuerOpener(now: () => number, monotonic: () => number, log: Log) {
