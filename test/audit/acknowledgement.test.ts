@@ -34,7 +34,7 @@ describe("a signed acknowledgement of a rollback", () => {
     expect(acknowledgementIn(asOther, trusted)).toBeNull();
     const text = formatCheckpoint({ origin: ORIGIN, size: 1, root: LOST.root, extensions: [epochLine(4)] });
     expect(acknowledgementIn(signNote(text, [noteSigner(ORIGIN, keys)]), trusted)).toBeNull();
-    expect(() => checkCheckpoint(note, trusted)).toThrow();
+    expect(() => checkCheckpoint(note, trusted)).toThrow("second line is a count of leaves");
   });
 
   test.each([
