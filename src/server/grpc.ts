@@ -9,8 +9,9 @@ import {
 } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { WatchDecisionRequestSchema } from "../../gen/datacrawl/authz/v1/watch_pb.ts";
 import type { Address } from "../config.ts";
+import { Fault } from "../fault.ts";
 import { encodeAnswer } from "./answer.ts";
-import { IncompleteBodies } from "./bodies.ts";
+import { expired, IncompleteBodies } from "./bodies.ts";
 import { openFront } from "./front.ts";
 import { type GrpcMethod, serveUnary, type UnaryCall, type UnaryPorts } from "./grpc-unary.ts";
 import type { Readiness } from "./health.ts";
@@ -19,6 +20,7 @@ import type { Listener } from "./listen.ts";
 import { decodeBinary } from "./messages.ts";
 import { reflection } from "./reflection.ts";
 import { credentialsOf, type ListenerPorts, type Roads } from "./roads.ts";
+import { grpcStatus } from "./status.ts";
 import { OpenStreams } from "./streams.ts";
 import type { ListenerTls } from "./tls.ts";
 
@@ -141,10 +143,36 @@ function takeOver(
 /** Given to grpc-js' own driver in place of a call that was taken over: it waits for a start that never comes. */
 const TAKEN: grpc.Responder = { start() {} };
 
+/**
+ * Health and reflection ask for no credential, and grpc-js holds what has arrived of a message for as long as its stream is
+ * open. So there are few of these streams, and each has to say something soon.
+ */
 function trackWatcher(call: BaseCall, watchers: Set<BaseCall>): grpc.ServerInterceptingCall {
+  if (watchers.size >= LIMITS.streams) {
+    call.sendStatus(grpcStatus(new Fault("QUEUE_FULL", "Too many streams are open.", { retryAfterMs: 5000 })));
+    return new grpc.ServerInterceptingCall(call, TAKEN);
+  }
   watchers.add(call);
+  const silent = (): void => call.sendStatus(grpcStatus(expired()));
+  let timer = setTimeout(silent, LIMITS.defaultDeadlineMs);
   return new grpc.ServerInterceptingCall(call, {
-    start: (next) => next({ onCancel: () => void watchers.delete(call) }),
+    start: (next) =>
+      next({
+        onReceiveMessage(message, deliver) {
+          clearTimeout(timer);
+          // Only reflection's streams have further messages.
+          timer = setTimeout(silent, LIMITS.maxDeadlineMs);
+          deliver(message);
+        },
+        onReceiveHalfClose(deliver) {
+          clearTimeout(timer);
+          deliver();
+        },
+        onCancel() {
+          clearTimeout(timer);
+          watchers.delete(call);
+        },
+      }),
   });
 }
 

@@ -1,3 +1,4 @@
+import type { ClientHttp2Session, IncomingHttpHeaders } from "node:http2";
 import { fromBinary } from "@bufbuild/protobuf";
 import { type DescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
@@ -5,9 +6,10 @@ import * as grpc from "@grpc/grpc-js";
 import { service as healthDefinition } from "grpc-health-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Readiness } from "../../src/server/health.ts";
+import { LIMITS } from "../../src/server/limits.ts";
 import { roadsTo, VALID } from "./ask.ts";
 import { type Open, openRoads, portOf } from "./open.ts";
-import { http } from "./raw.ts";
+import { http, http2, openStream } from "./raw.ts";
 import { field, text } from "./wire-bytes.ts";
 
 const HEALTH = grpc.makeGenericClientConstructor(healthDefinition, "Health");
@@ -55,6 +57,32 @@ describe("health", () => {
     expect((await http(portOf(open.connect), { path: "/healthz", method: "HEAD" })).status).toBe(200);
     expect((await http(portOf(open.connect), { path: "/healthz" })).status).toBe(405);
   });
+});
+
+test("health and reflection hold few unfinished requests of strangers, and none of them for long", async () => {
+  const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+  const count = LIMITS.streams + 1;
+  const sessions = Array.from({ length: Math.ceil(count / LIMITS.streamsPerConnection) }, () =>
+    http2(portOf(open.grpc)),
+  );
+  const statuses = Array.from({ length: count }, (_, i) => {
+    const stream = openStream(sessions[Math.floor(i / LIMITS.streamsPerConnection)] as ClientHttp2Session, {
+      ":path": path,
+    });
+    stream.write(Buffer.from([0, 0, 15, 0, 0, 1]));
+    return new Promise<number>((resolve) => {
+      const tell = (headers: IncomingHttpHeaders): void => {
+        if (headers["grpc-status"] !== undefined) resolve(Number(headers["grpc-status"]));
+      };
+      stream.on("response", tell).on("trailers", tell).on("error", nothing);
+    });
+  });
+  const ended = (await Promise.all(statuses)).toSorted((a, b) => a - b);
+  const { DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED } = grpc.status;
+  expect(ended).toEqual([...Array.from({ length: LIMITS.streams }, () => DEADLINE_EXCEEDED), RESOURCE_EXHAUSTED]);
+  // They have given their places back.
+  expect(await healthOf("")).toBe("SERVING");
+  for (const session of sessions) session.destroy();
 });
 
 describe("Readiness", () => {
@@ -209,3 +237,5 @@ function partsOf(message: Uint8Array, number: number): Uint8Array[] {
 function asIs(bytes: Buffer): Buffer {
   return bytes;
 }
+
+function nothing(): void {}
