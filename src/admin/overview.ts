@@ -36,6 +36,7 @@ export interface Overview {
   readonly pendingReviews: number;
   readonly lastVerification: VerificationView | null;
   readonly policyVersion: string;
+  readonly warnings: readonly string[];
 }
 
 /** What only a running service knows. */
@@ -43,6 +44,8 @@ export interface ProcessFigures {
   readonly queueDepth: () => number;
   readonly latency: () => Overview["latency"];
   readonly policyVersion: () => string;
+  /** What needs somebody to look at it, though decisions go on. */
+  readonly warnings: () => readonly string[];
 }
 
 export interface OverviewPorts {
@@ -104,6 +107,7 @@ export class OverviewReader {
       pendingReviews: await reviews.countPending(),
       lastVerification: await verifications.last(),
       policyVersion: process.policyVersion(),
+      warnings: process.warnings(),
     };
   }
 

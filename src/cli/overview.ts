@@ -44,6 +44,7 @@ function describe(io: Io, overview: Overview): void {
   if (latency !== null)
     io.out(`latency       ${latency.p50Ms.toFixed(1)} ms (p50), ${latency.p99Ms.toFixed(1)} ms (p99)\n`);
   if (overview.policyVersion !== "") io.out(`policies      ${printable(overview.policyVersion)}\n`);
+  for (const warning of overview.warnings) io.out(`warning       ${printable(warning)}\n`);
 }
 
 function verificationText({ at, ok, summary }: { at: string; ok: boolean; summary: string }): string {
@@ -89,6 +90,7 @@ function overviewJson(overview: Overview) {
         ? null
         : { at: timeOf(verification.at), ok: verification.ok, summary: verification.summary },
     policyVersion: overview.policyVersion,
+    warnings: overview.warnings,
   };
 }
 

@@ -57,7 +57,7 @@ const ROWS_AT_ONCE = { postgres: 20_000, embedded: 2_000 } as const;
 const PIECE_ROWS = { postgres: 4000, embedded: 500 } as const;
 
 /** What a running service adds. */
-export interface ProcessPorts extends Omit<ProcessFigures, "policyVersion"> {
+export interface ProcessPorts extends Omit<ProcessFigures, "policyVersion" | "warnings"> {
   /** The policies in force; null where no service runs. */
   readonly policies: () => ActivePolicies | null;
   /** Told of each failure to follow the trail. */
@@ -86,6 +86,12 @@ export interface AdminOptions {
   readonly agentChanged?: AdminPorts["agentChanged"];
   readonly tokens?: OperatorTokens | null;
   readonly process?: ProcessPorts;
+}
+
+/** What /readyz warns of, too: decisions go on, but somebody has to look. */
+function warningsOf(policies: ActivePolicies | null, trail: readonly string[]): string[] {
+  const refused = policies?.problem ?? null;
+  return [...(refused === null ? [] : [`the newest policies were refused: ${refused}`]), ...trail];
 }
 
 /** The operators' operations on `store`. */
@@ -133,7 +139,11 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     orders: figures,
     reviews,
     verifications: verification,
-    process: { ...process, policyVersion: () => process.policies()?.current.version ?? "" },
+    process: {
+      ...process,
+      policyVersion: () => process.policies()?.current.version ?? "",
+      warnings: () => warningsOf(process.policies(), sealing.keeper.problems),
+    },
     now,
     monotonic,
   });

@@ -31,7 +31,7 @@ export function overviewMethods(ports: WatchPorts): Pick<AdminMethods, "getOverv
 }
 
 function overviewMessage(overview: Overview): MessageInitShape<typeof OverviewSchema> {
-  const { at, minutes, latency, circuits, lastVerification, ...same } = overview;
+  const { at, minutes, latency, circuits, lastVerification, warnings, ...same } = overview;
   return {
     ...same,
     at: timestampOf(at),
@@ -42,6 +42,7 @@ function overviewMessage(overview: Overview): MessageInitShape<typeof OverviewSc
     countsIncomplete: minutes.some(({ counts }) => counts === null),
     ...(latency === null ? {} : { latency }),
     circuits,
+    warnings: [...warnings],
     ...(lastVerification === null
       ? {}
       : { lastVerification: { ...lastVerification, at: timestampOf(lastVerification.at) } }),
