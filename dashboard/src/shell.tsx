@@ -6,10 +6,11 @@ import { useLive, useRenewed } from "./live.tsx";
 import { type OperatorRole, OperatorRoleSchema } from "../../gen/datacrawl/authz/v1/operators_pb.ts";
 import { useSession } from "./session.tsx";
 import { person, Untrusted } from "./ui/text.tsx";
-import { relative, Time, useNow } from "./ui/time.tsx";
+import { relative, Until, useNow } from "./ui/time.tsx";
 
-/** More would push the page out of sight. */
+/** More would push the page out of sight: one banner then names the agents. */
 const MOST_BANNERS = 3;
+const MOST_NAMED = 8;
 
 const PAGES = [
   { path: "/", title: "Overview" },
@@ -29,7 +30,11 @@ export function Shell({ children }: { readonly children: ReactNode }) {
   const first = useRef(true);
   // Who uses a keyboard or a screen reader begins each page at its start; on a phone its name may be out of sight.
   useEffect(() => {
-    if (!first.current) main.current?.focus();
+    if (!first.current) {
+      // From its very top, where the banners are.
+      window.scrollTo(0, 0);
+      main.current?.focus({ preventScroll: true });
+    }
     first.current = false;
     document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }, [path]);
@@ -117,8 +122,9 @@ function Banners() {
         <div className="banner stale" role="status">
           <strong>What you see may be out of date.</strong>{" "}
           <span>
-            The service has not been heard since {relative(staleSince - now)}; trying again. Agents' guards deny
-            meanwhile.
+            The service was last heard {relative(staleSince - now)}; trying again. Agents' guards deny meanwhile
+            {count > 0 ? ", but for what a bypass lets through" : ""}. If it stays away, look at its log and at
+            Postgres.
           </span>
         </div>
       )}
@@ -127,23 +133,31 @@ function Banners() {
           <strong>The audit trail does not verify.</strong> <Link href="/audit">See which rows</Link>
         </div>
       ) : null}
-      {inForce.slice(0, MOST_BANNERS).map((bypass) => (
-        <BypassBanner key={bypass.grantId} bypass={bypass} />
-      ))}
       {count > MOST_BANNERS ? (
-        <div className="banner bypass" role="status">
-          <strong>{count} bypasses are in force.</strong>
-          <Link href="/bypass">Look at all</Link>
-        </div>
-      ) : null}
+        <BypassesBanner count={count} inForce={inForce} />
+      ) : (
+        inForce.map((bypass) => <BypassBanner key={bypass.grantId} bypass={bypass} />)
+      )}
     </>
+  );
+}
+
+function BypassesBanner({ count, inForce }: { readonly count: number; readonly inForce: readonly CircuitBypass[] }) {
+  const agents = inForce.slice(0, MOST_NAMED).map(({ agentId }) => agentId);
+  const others = count - agents.length;
+  return (
+    <div className="banner bypass" role="status">
+      <strong>{count.toLocaleString("en")} bypasses are in force</strong>,{" "}
+      <Link href="/bypass">look, or clear them</Link>: {agents.join(", ")}
+      {others > 0 ? `, and ${others.toLocaleString("en")} more` : ""}
+    </div>
   );
 }
 
 function BypassBanner({ bypass }: { readonly bypass: CircuitBypass }) {
   return (
     <div className="banner bypass" role="status">
-      <strong>Bypass in force: {bypass.agentId}</strong> ends <Time at={bypass.expiresAt} />,{" "}
+      <strong>Bypass in force: {bypass.agentId}</strong> ends <Until at={bypass.expiresAt} />,{" "}
       <Link href="/bypass">look, or clear it</Link>:{" "}
       {bypass.allTools ? "all tools" : <Untrusted text={bypass.tools.join(", ")} limit={120} />}, set by{" "}
       {person(bypass.operator)}: <Untrusted text={bypass.reason} limit={160} />

@@ -92,6 +92,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await page.getByRole("cell", { name: "<img src=x" }).first().waitFor();
     await go(`/decisions/${answered.body.decisionId}`, "Decision");
     await page.getByText("hash holds").waitFor();
+    await page.getByText("No rule is about this tool, and what no rule matches is denied.").waitFor();
     expect(await page.title()).toBe("Decision · DataCrawl");
     const text = (await page.locator("main").textContent()) ?? "";
     expect(text).toContain("<script>alert(1)</script>");
@@ -152,15 +153,15 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await page.getByRole("button", { name: "Set the bypass" }).click();
     const banner = page.getByText("Bypass in force: racer");
     await banner.waitFor();
-    for (const [path, heading] of [
-      ["/", "Overview"],
-      ["/decisions", "Decisions"],
-      ["/agents", "Agents"],
-      ["/circuits", "Circuits"],
-    ] as const) {
-      await go(path, heading);
-      await banner.waitFor();
+    // In sight on each page, also for who comes from the end of a long one.
+    await page.setViewportSize({ width: 1280, height: 400 });
+    for (const title of ["Overview", "Decisions", "Reviews", "Circuits", "Agents", "Policies", "Audit", "Bypass"]) {
+      await page.getByRole("link", { name: new RegExp(`^${title}`) }).press("Enter");
+      await page.getByRole("heading", { level: 1, name: new RegExp(title, "i") }).waitFor();
+      await eventually(async () => (await banner.boundingBox())?.y ?? -1).toBeGreaterThanOrEqual(0);
+      await page.locator("main > :last-child").evaluate((end) => end.scrollIntoView(false));
     }
+    await page.setViewportSize({ width: 1280, height: 720 });
     await go("/bypass", "Circuit bypass");
     await page.getByRole("button", { name: "clear the bypass of racer" }).click();
     await page.getByLabel("Reason").fill("it is over");
