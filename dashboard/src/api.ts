@@ -30,6 +30,12 @@ function signInNeed(error: ConnectError): SignInNeed | null {
   return error.findDetails(ErrorInfoSchema).some(({ reason }) => reason === "SIGN_IN_NOT_FRESH") ? "too old" : null;
 }
 
+/** Whether the service has answered for good, so that the same question gets the same answer. */
+export function isFinal(error: unknown): boolean {
+  const { code } = ConnectError.from(error);
+  return code === Code.NotFound || code === Code.InvalidArgument || code === Code.PermissionDenied;
+}
+
 /** The service that this page came from. The session is a cookie that scripts cannot read. */
 export const transport = createConnectTransport({
   baseUrl: "/",
@@ -46,7 +52,11 @@ export const streams = createClient(
 export const queries = new QueryClient({
   defaultOptions: {
     // The live stream says when something changed; nothing polls.
-    queries: { retry: 1, staleTime: 15_000, refetchOnWindowFocus: true },
+    queries: {
+      retry: (failures, error) => failures < 1 && !isFinal(error),
+      staleTime: 15_000,
+      refetchOnWindowFocus: true,
+    },
     mutations: { retry: false },
   },
 });

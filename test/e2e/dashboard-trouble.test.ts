@@ -1,4 +1,6 @@
+import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
+import { join } from "node:path";
 import pg from "pg";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -6,7 +8,8 @@ import { eventually, expectAccessible, type } from "../support/browser.ts";
 import { makeAgent } from "../support/cluster.ts";
 import { type Dashboard, hasDashboard, openDashboard, personNamed } from "../support/dashboard.ts";
 import { freePort } from "../support/net.ts";
-import { ask } from "../support/service.ts";
+import { signInAs } from "../support/reviewers.ts";
+import { ask, tempDir } from "../support/service.ts";
 
 const HOSTILE = '<img src=x onerror="document.title=1"><script>alert(1)</script>\u202e\u001b[31m\u200b\u{e0041}';
 
@@ -14,10 +17,14 @@ const HOSTILE = '<img src=x onerror="document.title=1"><script>alert(1)</script>
 describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
   let dashboard: Dashboard;
   let page: Page;
+  let policyDir: string;
 
   beforeAll(async () => {
-    dashboard = await openDashboard();
-    makeAgent("other", { ...dashboard.cluster.env, DATACRAWL_DATA_DIR: dashboard.service.dataDir });
+    policyDir = tempDir();
+    cpSync(join(import.meta.dirname, "../../policies"), policyDir, { recursive: true });
+    dashboard = await openDashboard({ DATACRAWL_POLICY_DIR: policyDir });
+    for (const id of ["other", "third", "fourth"])
+      makeAgent(id, { ...dashboard.cluster.env, DATACRAWL_DATA_DIR: dashboard.service.dataDir });
     page = await dashboard.signIn("ann");
   });
   afterAll(async () => await dashboard?.close());
@@ -88,6 +95,33 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
     await page.getByRole("row", { name: /ended by .*as ann wants it/ }).waitFor();
     await expectAccessible(page);
     await other.context().close();
+  });
+
+  test("policies that were refused are on the overview, with the way to what is wrong, until they are mended", async () => {
+    const broken = join(policyDir, "broken.yaml");
+    onTestFinished(() => rmSync(broken, { force: true }));
+    writeFileSync(broken, "rules: [{ id: broken, effect: perhaps }]\n");
+    await go(page, "/");
+    const needed = page.getByRole("region", { name: "What needs a person" });
+    await needed.getByRole("link", { name: /the newest policies were refused: .*broken\.yaml:1/ }).click();
+    await page.getByText("Newer files are not in force:").waitFor();
+    rmSync(broken);
+    await go(page, "/");
+    await needed.getByText("were refused").waitFor({ state: "detached" });
+  });
+
+  test("many bypasses are one banner, which names their agents", async () => {
+    const olga = await signInAs("olga", dashboard.url);
+    const agents = ["racer", "other", "third", "fourth"];
+    for (const agentId of agents) {
+      const order = { agentId, allTools: true, reason: "INC-7", duration: "3600s" };
+      expect((await olga.call("SetCircuitBypass", order)).status).toBe(200);
+    }
+    await go(page, "/audit");
+    const banner = page.getByRole("status").filter({ hasText: "4 bypasses are in force" });
+    for (const agentId of agents) await banner.getByText(agentId).waitFor();
+    for (const agentId of agents) await olga.call("ClearCircuitBypass", { agentId, reason: "it is over" });
+    await banner.waitFor({ state: "detached" });
   });
 
   test("a bypass for an agent or a tool that cannot be keeps the form, and says why", async () => {
@@ -194,7 +228,7 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
     await page.getByLabel("Reason").fill("a long and careful reason");
     await dashboard.service.kill("SIGKILL");
     await page.getByRole("button", { name: "Freeze", exact: true }).click();
-    await page.getByRole("dialog").getByText("The service cannot be reached. Nothing was changed").waitFor();
+    await page.getByRole("dialog").getByText("Whether it was done is unknown").waitFor();
     await page.getByText("What you see may be out of date.").waitFor();
     await dashboard.restart();
     await page.getByText("What you see may be out of date.").waitFor({ state: "detached", timeout: 40_000 });

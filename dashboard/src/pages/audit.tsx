@@ -13,7 +13,7 @@ import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { useMay } from "../session.tsx";
 import { Badge, type Tone } from "../ui/badge.tsx";
-import { Empty, sayProblem, Shown } from "../ui/state.tsx";
+import { Empty, sayFailure, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
 import { person, Untrusted, visible } from "../ui/text.tsx";
 import { Time } from "../ui/time.tsx";
@@ -54,7 +54,7 @@ export function AuditPage() {
     >
       {error === null ? null : (
         <p className="notice deny" role="alert">
-          {sayProblem(error)}
+          {sayFailure(error)}
         </p>
       )}
       <Runs />

@@ -1,11 +1,13 @@
 import { type FormEvent, type ReactNode, useEffect, useId, useRef } from "react";
-import { sayProblem } from "./state.tsx";
+import { sayFailure } from "./state.tsx";
 
 interface DialogProps {
   readonly title: string;
   /** The words on the button that does it. */
   readonly action: string;
   readonly danger?: boolean;
+  /** False where everything is done already, and there is nothing to take back. */
+  readonly canCancel?: boolean;
   readonly busy: boolean;
   /** Why the last attempt failed; what was typed stays. */
   readonly error: unknown;
@@ -15,7 +17,17 @@ interface DialogProps {
 }
 
 /** A form over the page. Escape and "Cancel" close it; a failure keeps it open with all that was typed. */
-export function FormDialog({ title, action, danger, busy, error, onSubmit, onClose, children }: DialogProps) {
+export function FormDialog({
+  title,
+  action,
+  danger,
+  canCancel = true,
+  busy,
+  error,
+  onSubmit,
+  onClose,
+  children,
+}: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useEffect(() => {
@@ -34,16 +46,18 @@ export function FormDialog({ title, action, danger, busy, error, onSubmit, onClo
         {children}
         {error === null || error === undefined ? null : (
           <p className="notice deny field" role="alert">
-            {sayProblem(error)}
+            {sayFailure(error)}
           </p>
         )}
         <div className="actions">
           <button type="submit" className={danger === true ? "danger" : "primary"} disabled={busy}>
             {busy ? "Working…" : action}
           </button>
-          <button type="button" onClick={() => dialog.current?.close()}>
-            Cancel
-          </button>
+          {canCancel ? (
+            <button type="button" onClick={() => dialog.current?.close()}>
+              Cancel
+            </button>
+          ) : null}
         </div>
       </form>
     </dialog>

@@ -1,5 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { ReactNode } from "react";
+import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { isFinal } from "../api.ts";
 
 /** Nothing is there, and what would bring something. */
 export function Empty({ title, children }: { readonly title: string; readonly children?: ReactNode }) {
@@ -21,12 +23,12 @@ export function Loading({ what }: { readonly what: string }) {
   );
 }
 
-/** What went wrong, in the service's words, and a way to try again. */
-export function Problem({ error, retry }: { readonly error: unknown; readonly retry?: () => void }) {
+/** What went wrong, in the service's words, and a way to try again where that may help. */
+export function Problem({ error, retry }: { readonly error: unknown; readonly retry: () => void }) {
   return (
     <div className="problem" role="alert">
       <p>{sayProblem(error)}</p>
-      {retry === undefined ? null : (
+      {isFinal(error) ? null : (
         <button type="button" onClick={retry}>
           Try again
         </button>
@@ -37,10 +39,26 @@ export function Problem({ error, retry }: { readonly error: unknown; readonly re
 
 export function sayProblem(error: unknown): string {
   const problem = ConnectError.from(error);
-  if (problem.code === Code.Unavailable || problem.code === Code.Unknown)
-    return "The service cannot be reached. Nothing was changed; agents' guards deny meanwhile.";
+  if (isUnheard(problem)) return "The service cannot be reached.";
   if (problem.code === Code.DeadlineExceeded) return "The service took too long to answer.";
   return problem.rawMessage;
+}
+
+/** The same of something that was to be done: who gets no answer does not know whether it was done. */
+export function sayFailure(error: unknown): string {
+  const problem = ConnectError.from(error);
+  const unknown = UNKNOWN.has(problem.code);
+  return unknown
+    ? `${sayProblem(problem)} Whether it was done is unknown: look before you try again.`
+    : sayProblem(problem);
+}
+
+const UNKNOWN: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Unknown, Code.DeadlineExceeded, Code.Canceled]);
+
+/** Whether nothing came from the service at all: whatever it says itself has details. */
+function isUnheard(problem: ConnectError): boolean {
+  const { code } = problem;
+  return (code === Code.Unavailable || code === Code.Unknown) && problem.findDetails(ErrorInfoSchema).length === 0;
 }
 
 interface Asked<Data> {
