@@ -84,6 +84,7 @@ function Credential({ title, credential, onClose }: CredentialProps) {
       key="credential"
       title={title}
       action="I have copied it"
+      canCancel={false}
       busy={false}
       error={null}
       onSubmit={onClose}

@@ -14,8 +14,8 @@ import { ReasonField } from "../ui/reason.tsx";
 import { More } from "../ui/pages.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
-import { person, Untrusted } from "../ui/text.tsx";
-import { Time } from "../ui/time.tsx";
+import { AgentId, person, Untrusted } from "../ui/text.tsx";
+import { Time, Until } from "../ui/time.tsx";
 
 /** The bypasses in force, and those that were. */
 export function BypassPage() {
@@ -49,7 +49,9 @@ export function BypassPage() {
         <Shown of={{ data, error: inForce.error ?? bypasses.error, refetch }} what="bypasses">
           {(rows) =>
             rows.length === 0 ? (
-              <Empty title="No bypass was ever set" />
+              <Empty title="No bypass was ever set">
+                <p>In an outage every agent is denied.</p>
+              </Empty>
             ) : (
               <Table
                 label="Bypasses, those in force first"
@@ -57,7 +59,7 @@ export function BypassPage() {
                 keyOf={(row) => row.grantId}
                 columns={[
                   { title: "State", cell: (row) => <BypassState bypass={row} /> },
-                  { title: "Agent", cell: (row) => row.agentId },
+                  { title: "Agent", cell: (row) => <AgentId id={row.agentId} /> },
                   {
                     title: "Tools",
                     cell: (row) => (
@@ -75,7 +77,7 @@ export function BypassPage() {
                       </>
                     ),
                   },
-                  { title: "Ends", cell: (row) => <Time at={row.revokedAt ?? row.expiresAt} /> },
+                  { title: "Ends", cell: (row) => <Until at={row.revokedAt ?? row.expiresAt} /> },
                   {
                     title: "Actions",
                     cell: (row) =>

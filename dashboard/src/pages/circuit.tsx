@@ -13,7 +13,7 @@ import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { useMay } from "../session.tsx";
 import { Badge } from "../ui/badge.tsx";
-import { CircuitBadge } from "../ui/circuit.tsx";
+import { CircuitBadge, NextProbe } from "../ui/circuit.tsx";
 import { FormDialog } from "../ui/dialog.tsx";
 import { DurationField, durationOf } from "../ui/duration.tsx";
 import { ReasonField } from "../ui/reason.tsx";
@@ -106,11 +106,12 @@ function Circuits({ answer: { circuits, forced, bypass, orders } }: { readonly a
   );
 }
 
-function Guard({ circuit: { journalId, report, reportedAt } }: { readonly circuit: GuardCircuit }) {
+function Guard({ circuit }: { readonly circuit: GuardCircuit }) {
+  const { journalId, report, reportedAt } = circuit;
   const facts: readonly (readonly [string, ReactNode])[] = [
     ["Failures in a row", report?.consecutiveFailures ?? 0],
-    ["Open", report?.openedAt === undefined ? "no" : <Time key="opened" at={report.openedAt} />],
-    ["Next probe", report?.nextProbeAt === undefined ? "none is due" : <Time key="probe" at={report.nextProbeAt} />],
+    ["Opened", report?.openedAt === undefined ? "–" : <Time key="opened" at={report.openedAt} />],
+    ["Next probe", <NextProbe key="probe" circuit={circuit} />],
     ["Records to upload", String(report?.unsyncedRecords ?? 0n)],
     ["Denies counted only", String(report?.coalescedDenies ?? 0n)],
     ["Reported", <Time key="reported" at={reportedAt} />],
@@ -121,7 +122,7 @@ function Guard({ circuit: { journalId, report, reportedAt } }: { readonly circui
         <h2>
           Guard <code>{journalId}</code>
         </h2>
-        <CircuitBadge state={report?.state} cause={report?.cause} />
+        <CircuitBadge circuit={circuit} />
       </div>
       <dl className="facts">
         {facts.map(([name, fact]) => (

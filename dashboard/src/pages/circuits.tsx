@@ -3,12 +3,12 @@ import { Link, useSearchParams } from "wouter";
 import { AdminService, type GuardCircuit } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
-import { CircuitBadge } from "../ui/circuit.tsx";
+import { CircuitBadge, NextProbe } from "../ui/circuit.tsx";
 import { type Choices, Select } from "../ui/field.tsx";
 import { More } from "../ui/pages.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
-import { Untrusted } from "../ui/text.tsx";
+import { AgentId, Untrusted } from "../ui/text.tsx";
 import { Time } from "../ui/time.tsx";
 
 const CHOICES: Choices = [
@@ -83,13 +83,17 @@ function NoCircuits({ shown }: { readonly shown: "all" | "open" }) {
 const COLUMNS = [
   {
     title: "Agent",
-    cell: ({ agentId }: GuardCircuit) => <Link href={`/circuits/${agentId}`}>{agentId}</Link>,
+    cell: ({ agentId }: GuardCircuit) => (
+      <Link href={`/circuits/${agentId}`}>
+        <AgentId id={agentId} />
+      </Link>
+    ),
   },
-  { title: "State", cell: ({ report }: GuardCircuit) => <CircuitBadge state={report?.state} cause={report?.cause} /> },
+  { title: "State", cell: (circuit: GuardCircuit) => <CircuitBadge circuit={circuit} /> },
   { title: "Failures", cell: ({ report }: GuardCircuit) => report?.consecutiveFailures ?? 0, numeric: true },
   {
     title: "Next probe",
-    cell: ({ report }: GuardCircuit) => (report?.nextProbeAt === undefined ? "–" : <Time at={report.nextProbeAt} />),
+    cell: (circuit: GuardCircuit) => <NextProbe circuit={circuit} />,
   },
   {
     title: "Last error",

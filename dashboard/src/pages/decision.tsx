@@ -6,7 +6,7 @@ import {
   AdminService,
   type GetDecisionResponse,
 } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
+import { Reason, Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
 import type { DecisionExplanation } from "../../../gen/datacrawl/authz/v1/policies_pb.ts";
 import { Page } from "../page.tsx";
 import { Badge } from "../ui/badge.tsx";
@@ -32,6 +32,10 @@ export function DecisionPage({ id }: { readonly id: string }) {
                   part of this page shows both hashes.
                 </p>
               )}
+              <p className="verdict">
+                <DecisionBadge decision={answer.decision.decision} reason={answer.decision.reason} />{" "}
+                <Untrusted text={answer.decision.message} limit={300} />
+              </p>
               <Story row={answer.decision} answer={answer} />
             </>
           )
@@ -46,7 +50,7 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
     <ol className="steps">
       <Step title="Asked">
         <p className="field">
-          <strong>{row.agentId}</strong> asked to call{" "}
+          <Link href={`/decisions?agent=${encodeURIComponent(row.agentId)}`}>{row.agentId}</Link> asked to call{" "}
           <strong>
             <Untrusted text={row.tool} />
           </strong>
@@ -66,12 +70,12 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
         <p>{judgedBy(row)}</p>
       </Step>
       <Step title="Because">
-        <p className="field">
-          <DecisionBadge decision={row.decision} reason={row.reason} /> <code>{reasonWord(row.reason)}</code>
-        </p>
         <p>
-          <Untrusted text={row.message} />
+          <code>{reasonWord(row.reason)}</code>: <Untrusted text={row.message} />
         </p>
+        {row.reason === Reason.NO_MATCHING_RULE && answer.explanation !== undefined ? (
+          <Unmatched explanation={answer.explanation} />
+        ) : null}
         {answer.explanation === undefined ? null : <Explained explanation={answer.explanation} />}
         {answer.linked.length === 0 ? null : (
           <>
@@ -90,6 +94,18 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
   );
 }
 
+/** That nothing matched has two causes, and they are mended in different places. */
+function Unmatched({ explanation: { findings, unavailable } }: { readonly explanation: DecisionExplanation }) {
+  if (unavailable !== "") return null;
+  return (
+    <p className="muted">
+      {findings.length === 0
+        ? "No rule is about this tool, and what no rule matches is denied."
+        : "Below is what each rule about this tool made of the request; none matched, and what no rule matches is denied."}
+    </p>
+  );
+}
+
 /** The rule as it was written, and what its condition read of the payload. */
 function Explained({ explanation: { rule, findings, unavailable } }: { readonly explanation: DecisionExplanation }) {
   const others = findings.filter((finding) => finding.rule?.ruleId !== rule?.ruleId);
@@ -104,7 +120,12 @@ function Explained({ explanation: { rule, findings, unavailable } }: { readonly 
       {rule === undefined ? null : (
         <>
           <RuleSource rule={rule} />
-          {own === undefined ? null : <ConditionValues finding={own} />}
+          {own === undefined ? null : (
+            <>
+              {own.values.length === 0 ? null : <h3>What its condition saw</h3>}
+              <ConditionValues finding={own} />
+            </>
+          )}
         </>
       )}
       {others.length === 0 ? null : (
@@ -137,7 +158,11 @@ function judgedBy(row: AuditDecision): ReactNode {
   if (row.ruleId === undefined) return "The service; no rule decided it.";
   return (
     <>
-      The rule <code>{row.ruleId}</code> of the policies <code>{row.policyVersion?.slice(0, 19)}…</code>
+      The rule <code>{row.ruleId}</code> of{" "}
+      <Link href={`/policies?version=${encodeURIComponent(row.policyVersion ?? "")}`}>
+        the policies that were in force then
+      </Link>
+      .
     </>
   );
 }
@@ -157,9 +182,9 @@ function Recorded({ row }: { readonly row: AuditDecision }) {
         </Link>
       ),
     ],
-    ["Bypass grant", <Code key="grant" text={row.grantId} />],
-    ["Trace", <Code key="trace" text={row.traceId} />],
-    ["Further facts", <Code key="detail" text={row.detail} />],
+    ["Bypass grant", optional(row.grantId)],
+    ["Trace", optional(row.traceId)],
+    ["Further facts", optional(row.detail)],
   ];
   return (
     <dl className="facts">
@@ -183,6 +208,11 @@ function Fact({ name, children }: { readonly name: string; readonly children: Re
   );
 }
 
+/** Most decisions have none of these: what is not there is left out. */
+function optional(text: string | undefined): ReactNode {
+  return text === undefined || text === "" ? null : <Code text={text} />;
+}
+
 function Code({ text }: { readonly text: string | undefined }) {
   return text === undefined || text === "" ? (
     <span className="muted">none</span>
@@ -193,7 +223,7 @@ function Code({ text }: { readonly text: string | undefined }) {
   );
 }
 
-function Proven({ answer: { storedHash, computedHash } }: { readonly answer: GetDecisionResponse }) {
+function Proven({ answer: { decision, storedHash, computedHash } }: { readonly answer: GetDecisionResponse }) {
   const [stored, computed] = [hex(storedHash), hex(computedHash)];
   return (
     <>
@@ -216,6 +246,10 @@ function Proven({ answer: { storedHash, computedHash } }: { readonly answer: Get
           <code>{computed}</code>
         </Fact>
       </dl>
+      <p className="hint">
+        For somebody who trusts a public key alone, once it is sealed:{" "}
+        <code>datacrawl audit prove {decision?.decisionId}</code>
+      </p>
     </>
   );
 }

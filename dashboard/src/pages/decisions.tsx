@@ -108,7 +108,7 @@ export function DecisionsPage() {
         </div>
       </search>
       <section className="card" aria-label="Decisions">
-        {live ? <Tail filter={filter} most={100} /> : <Found filter={filter} />}
+        {live ? <Tail filter={filter} most={100} /> : <Found filter={filter} searched={search.size > 0} />}
       </section>
     </Page>
   );
@@ -137,7 +137,21 @@ function minutes(milliseconds: number): number {
   return Math.floor(milliseconds / 60_000) * 60_000;
 }
 
-function Found({ filter }: { readonly filter: Filter }) {
+function NoDecisions({ searched }: { readonly searched: boolean }) {
+  if (searched) return <Empty title="No decision matches" />;
+  return (
+    <Empty title="No decisions yet">
+      <p>Agents' questions appear here as soon as they are answered.</p>
+    </Empty>
+  );
+}
+
+interface FoundProps {
+  readonly filter: Filter;
+  readonly searched: boolean;
+}
+
+function Found({ filter, searched }: FoundProps) {
   const found = useInfiniteQuery(
     AdminService.method.listDecisions,
     { filter, pageSize: 50, pageToken: "" },
@@ -150,13 +164,7 @@ function Found({ filter }: { readonly filter: Filter }) {
         const unfinished = pages.at(-1)?.timeWasUp === true;
         return (
           <>
-            {rows.length === 0 && !unfinished ? (
-              <Empty title="No decision matches">
-                <p>Agents' questions appear here as soon as they are answered.</p>
-              </Empty>
-            ) : (
-              <DecisionTable rows={rows} />
-            )}
+            {rows.length === 0 && !unfinished ? <NoDecisions searched={searched} /> : <DecisionTable rows={rows} />}
             {unfinished ? (
               <p className="hint">
                 The time for one search was up before all was searched; "Show more" goes on from there.

@@ -4,10 +4,11 @@ import { Link } from "wouter";
 import type { Overview } from "../../../gen/datacrawl/authz/v1/overview_pb.ts";
 import { useLive } from "../live.tsx";
 import { Page } from "../page.tsx";
-import { Badge } from "../ui/badge.tsx";
+import { Badge, type Tone } from "../ui/badge.tsx";
 import { StackedChart } from "../ui/chart.tsx";
 import { Empty, Loading } from "../ui/state.tsx";
 import { Tail } from "../ui/tail.tsx";
+import { Untrusted } from "../ui/text.tsx";
 import { Time } from "../ui/time.tsx";
 
 const EVERYTHING = {};
@@ -83,69 +84,105 @@ interface AttentionProps {
   readonly outages: number;
 }
 
-/** What needs a person, each with the way to it; or that nothing does. */
-function Attention({ overview, openCircuits, outages }: AttentionProps) {
-  const { pendingReviews, activeBypasses, lastVerification, circuits } = overview;
-  const points = [
-    lastVerification?.ok === false
-      ? {
-          key: "audit",
-          tone: "deny" as const,
-          text: `The audit trail does not verify: ${lastVerification.summary}`,
-          href: "/audit",
-        }
-      : null,
-    openCircuits > 0
-      ? {
-          key: "circuits",
-          tone: "outage" as const,
-          text: `${count(openCircuits, "circuit is", "circuits are")} open${(circuits?.forced ?? 0) > 0 ? `, ${circuits?.forced} by an operator's order` : ""}: those agents are denied at once`,
-          href: "/circuits?show=open",
-        }
-      : null,
-    outages > 0 && openCircuits === 0
-      ? {
-          key: "outages",
-          tone: "outage" as const,
-          text: `Guards denied ${count(outages, "call", "calls")} in the last hour because of an outage`,
-          href: "/decisions?source=guard&since=1h",
-        }
-      : null,
-    activeBypasses > 0
-      ? {
-          key: "bypass",
-          tone: "review" as const,
-          text: `${count(activeBypasses, "bypass is", "bypasses are")} in force`,
-          href: "/bypass",
-        }
-      : null,
-    pendingReviews > 0
-      ? {
-          key: "reviews",
-          tone: "review" as const,
-          text: `${count(pendingReviews, "review waits", "reviews wait")} for an answer`,
-          href: "/reviews",
-        }
-      : null,
-  ].filter((point) => point !== null);
+/** One thing that needs a person: what it is in a word, what is wrong, where to look, and what to do. */
+interface Point {
+  readonly tone: Tone;
+  readonly word: string;
+  readonly text: string;
+  readonly href: string;
+  readonly todo: string;
+}
+
+/** What needs a person, the worst first; or that nothing does. */
+function Attention(props: AttentionProps) {
+  const points = pointsOf(props);
   return (
     <section className="card" aria-label="What needs a person">
       <h2>What needs a person</h2>
       {points.length === 0 ? (
         <p>
-          <Badge tone="allow">nothing</Badge> <LastVerification overview={overview} />
+          <Badge tone="allow">nothing</Badge> <LastVerification overview={props.overview} />
         </p>
       ) : (
         <ul className="attention">
-          {points.map(({ key, tone, text, href }) => (
-            <li key={key}>
-              <Badge tone={tone}>look</Badge> <Link href={href}>{text}</Link>
+          {points.map(({ tone, word, text, href, todo }) => (
+            <li key={text}>
+              <Badge tone={tone}>{word}</Badge>
+              <p>
+                <Link href={href}>
+                  <Untrusted text={text} limit={300} />
+                </Link>
+                . <span className="muted">{todo}</span>
+              </p>
             </li>
           ))}
         </ul>
       )}
     </section>
   );
+}
+
+function pointsOf({ overview, openCircuits, outages }: AttentionProps): Point[] {
+  const { pendingReviews, activeBypasses, lastVerification, circuits, warnings } = overview;
+  const forced = circuits?.forced ?? 0;
+  const points: Point[] = [];
+  if (lastVerification?.ok === false)
+    points.push({
+      tone: "deny",
+      word: "audit",
+      text: `The audit trail does not verify: ${lastVerification.summary}`,
+      href: "/audit",
+      todo: "Keep the database as it is, look at the rows that are named, and find out who could write to it.",
+    });
+  for (const warning of warnings)
+    points.push({
+      tone: "deny",
+      word: "warning",
+      text: warning,
+      href: warning.startsWith("the newest policies") ? "/policies" : "/audit",
+      todo: "Decisions go on as before.",
+    });
+  if (openCircuits > forced)
+    points.push({
+      tone: "outage",
+      word: "outage",
+      text: `${count(openCircuits - forced, "circuit is", "circuits are")} open: ${openCircuits - forced === 1 ? "that agent is" : "those agents are"} denied at once`,
+      href: "/circuits?show=open",
+      todo: "Their guards could not reach the service. The last errors say why; each closes by itself when a call gets through.",
+    });
+  if (outages > 0 && openCircuits === 0)
+    points.push({
+      tone: "outage",
+      word: "outage",
+      text: `Guards denied ${count(outages, "call", "calls")} in the last hour because of an outage`,
+      href: "/decisions?source=guard&since=1h",
+      todo: "No guard reports an open circuit now.",
+    });
+  if (forced > 0)
+    points.push({
+      tone: "outage",
+      word: "held",
+      text: `${count(forced, "circuit is", "circuits are")} held open by an operator's order`,
+      href: "/circuits?show=open",
+      todo: "Reset it when its reason is gone.",
+    });
+  if (activeBypasses > 0)
+    points.push({
+      tone: "review",
+      word: "bypass",
+      text: `${count(activeBypasses, "bypass is", "bypasses are")} in force`,
+      href: "/bypass",
+      todo: "Clear it when its reason is gone.",
+    });
+  if (pendingReviews > 0)
+    points.push({
+      tone: "review",
+      word: "review",
+      text: `${count(pendingReviews, "review waits", "reviews wait")} for an answer`,
+      href: "/reviews",
+      todo: "Unanswered, each is denied when its time is up.",
+    });
+  return points;
 }
 
 function LastVerification({ overview: { lastVerification } }: { readonly overview: Overview }) {
@@ -189,11 +226,11 @@ function ByMinute({ overview: { minutes } }: { readonly overview: Overview }) {
     return {
       times: minutes.map(({ minute }) => (minute === undefined ? 0 : timestampDate(minute).getTime() / 1000)),
       series: [
-        { label: "allowed", colour: "--allow", values: of("allowed") },
-        { label: "allowed by bypass", colour: "--accent", values: of("bypassed") },
-        { label: "needs review", colour: "--review", values: of("needsReview") },
-        { label: "denied by policy", colour: "--deny", values: of("deniedByPolicy") },
-        { label: "denied by an outage", colour: "--outage", values: of("deniedByOutage") },
+        { label: "allowed", colour: "--chart-allow", values: of("allowed") },
+        { label: "allowed by bypass", colour: "--chart-bypass", values: of("bypassed") },
+        { label: "needs review", colour: "--chart-review", values: of("needsReview") },
+        { label: "denied by policy", colour: "--chart-deny", values: of("deniedByPolicy") },
+        { label: "denied by an outage", colour: "--chart-outage", values: of("deniedByOutage") },
       ],
     };
   }, [minutes]);

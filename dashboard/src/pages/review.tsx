@@ -16,7 +16,7 @@ import { useMay, useSession } from "../session.tsx";
 import { TextArea } from "../ui/field.tsx";
 import { Payload } from "../ui/payload.tsx";
 import { ReviewBadge } from "../ui/review-badge.tsx";
-import { sayProblem, Shown } from "../ui/state.tsx";
+import { sayFailure, Shown } from "../ui/state.tsx";
 import { Untrusted } from "../ui/text.tsx";
 import { ExactTime, Time } from "../ui/time.tsx";
 
@@ -43,6 +43,7 @@ function Shows({ review, payload }: { readonly review: Review; readonly payload:
           </h2>
           <ReviewBadge state={review.state} />
         </div>
+        <Because decisionId={review.decisionId} />
         {payload === undefined ? <p className="muted">The payload has been erased.</p> : <Payload text={payload} />}
       </section>
       <div className="stack">
@@ -96,6 +97,18 @@ function Shows({ review, payload }: { readonly review: Review; readonly payload:
   );
 }
 
+/** Why a person is asked, in the rule's words. */
+function Because({ decisionId }: { readonly decisionId: string }) {
+  const { data } = useQuery(AdminService.method.getDecision, { decisionId });
+  if (data?.decision === undefined) return null;
+  return (
+    <p className="field">
+      <Untrusted text={data.decision.message} />{" "}
+      <Link href={`/decisions/${decisionId}`}>The rule, and what it saw</Link>
+    </p>
+  );
+}
+
 function Answered({ answer: { operator, verdict, comment, answeredAt } }: { readonly answer: ReviewAnswer }) {
   const approved = verdict === ReviewVerdict.APPROVED;
   return (
@@ -119,7 +132,7 @@ function Answer({ review }: { readonly review: Review }) {
   const refused =
     error === null ? null : (
       <p className="notice deny field" role="alert">
-        {sayProblem(error)}
+        {sayFailure(error)}
       </p>
     );
   if (review.state !== ReviewState.OPEN) return refused;
@@ -138,7 +151,7 @@ function Answer({ review }: { readonly review: Review }) {
       <form onSubmit={submit}>
         <TextArea
           label="Comment"
-          hint="Why; kept in the audit trail."
+          hint="Say why: either answer needs it. Kept in the audit trail."
           required
           maxLength={500}
           value={comment}

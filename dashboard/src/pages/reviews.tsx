@@ -9,8 +9,8 @@ import { More } from "../ui/pages.tsx";
 import { ReviewBadge } from "../ui/review-badge.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { Table } from "../ui/table.tsx";
-import { Untrusted } from "../ui/text.tsx";
-import { Time } from "../ui/time.tsx";
+import { AgentId, Untrusted } from "../ui/text.tsx";
+import { Time, Until } from "../ui/time.tsx";
 
 const STATES = {
   open: ReviewState.OPEN,
@@ -83,13 +83,13 @@ const COLUMNS = [
       </Link>
     ),
   },
-  { title: "Agent", cell: (row: Review) => row.agentId },
+  { title: "Agent", cell: (row: Review) => <AgentId id={row.agentId} /> },
   { title: "Rule", cell: (row: Review) => <code>{row.ruleId}</code> },
   { title: "Approvals", cell: (row: Review) => `${approvals(row)} of ${row.approvers}`, numeric: true },
   { title: "Asked", cell: (row: Review) => <Time at={row.openedAt} /> },
   {
     title: "Time left",
-    cell: (row: Review) => (row.state === ReviewState.OPEN ? <Time at={row.expiresAt} /> : "–"),
+    cell: (row: Review) => (row.state === ReviewState.OPEN ? <Until at={row.expiresAt} /> : "–"),
   },
 ];
 

@@ -4,13 +4,13 @@ import "uplot/dist/uPlot.min.css";
 
 export interface Series {
   readonly label: string;
-  /** A custom property of the style sheet, such as `--allow`. */
+  /** A custom property of the style sheet, such as `--chart-allow`. */
   readonly colour: string;
   readonly values: readonly number[];
 }
 
 interface ChartProps {
-  /** What it shows, for who cannot see it; the figures themselves stand in the table below it. */
+  /** What it shows, for who cannot see it. */
   readonly label: string;
   /** Seconds since 1970, ascending. */
   readonly times: readonly number[];
@@ -29,7 +29,7 @@ export function StackedChart({ label, times, series }: ChartProps) {
     let plot: uPlot | null = null;
     const draw = (): void => {
       plot?.destroy();
-      plot = new uPlot(optionsOf(element, series), [[...times], ...stacked(series)], element);
+      plot = new uPlot(optionsOf(element, times, series), [[...times], ...stacked(series)], element);
     };
     draw();
     const resized = new ResizeObserver(() => plot?.setSize({ width: element.clientWidth, height: HEIGHT }));
@@ -46,10 +46,10 @@ export function StackedChart({ label, times, series }: ChartProps) {
     <figure className="figure-chart">
       <div className="chart" ref={box} role="img" aria-label={label} />
       <figcaption className="legend">
-        {series.map(({ label: name, colour }) => (
+        {series.map(({ label: name, colour, values }) => (
           <span key={name}>
             <Swatch colour={colour} />
-            {name}
+            {name} <strong>{values.reduce((sum, value) => sum + value, 0).toLocaleString("en")}</strong>
           </span>
         ))}
       </figcaption>
@@ -62,16 +62,26 @@ function Swatch({ colour }: { readonly colour: string }) {
 }
 
 /** Each series on top of those before it; uPlot draws the highest first, so that each band is seen. */
-function stacked(series: readonly Series[]): number[][] {
+function stacked(series: readonly Series[]): (number | null)[][] {
   const sums: number[][] = [];
   for (const { values } of series) {
     const below = sums.at(-1);
     sums.push(values.map((value, index) => value + (below?.[index] ?? 0)));
   }
-  return sums.reverse();
+  // What is nothing must not leave a line.
+  return sums.reverse().map((values) => values.map((value) => (value === 0 ? null : value)));
 }
 
-function optionsOf(element: HTMLElement, series: readonly Series[]): uPlot.Options {
+/** Things that are counted have no halves. */
+const WHOLE = [1, 2, 5]
+  .flatMap((digit) => Array.from({ length: 9 }, (_, power) => digit * 10 ** power))
+  .toSorted((a, b) => a - b);
+
+function stepOf(times: readonly number[]): number {
+  return (times[1] ?? 0) - (times[0] ?? 0);
+}
+
+function optionsOf(element: HTMLElement, times: readonly number[], series: readonly Series[]): uPlot.Options {
   const colour = (name: string): string => resolved(element, name);
   const axis: uPlot.Axis = {
     stroke: colour("--muted"),
@@ -84,16 +94,22 @@ function optionsOf(element: HTMLElement, series: readonly Series[]): uPlot.Optio
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.1)] } },
+    scales: {
+      // Each bar stands to the right of its time: the last one needs a step more.
+      x: { range: (_plot, low, high) => [low, high + stepOf(times)] },
+      y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.1)] },
+    },
     axes: [
-      { ...axis, values: (_plot, times) => times.map(clockTime) },
-      { ...axis, size: 44 },
+      { ...axis, size: 30, values: (_plot, times) => times.map(clockTime) },
+      { ...axis, size: 44, incrs: WHOLE },
     ],
     series: [
       {},
       ...[...series].reverse().map(({ colour: name }) => ({
         fill: colour(name),
-        width: 0,
+        // A line between the bands, for who sees their colours alike.
+        stroke: colour("--surface"),
+        width: 1,
         points: { show: false },
         paths: uPlot.paths.bars?.({ size: [0.9, 40], align: 1 }) as uPlot.Series.PathBuilder,
       })),

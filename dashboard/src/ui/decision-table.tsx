@@ -3,7 +3,7 @@ import { Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
 import type { DecisionSummary } from "../../../gen/datacrawl/authz/v1/decisions_pb.ts";
 import { DecisionBadge, reasonWord } from "./decision.tsx";
 import { Table } from "./table.tsx";
-import { Untrusted } from "./text.tsx";
+import { AgentId, Untrusted } from "./text.tsx";
 import { Time } from "./time.tsx";
 
 export function DecisionTable({ rows }: { readonly rows: readonly DecisionSummary[] }) {
@@ -13,7 +13,7 @@ export function DecisionTable({ rows }: { readonly rows: readonly DecisionSummar
 const COLUMNS = [
   { title: "When", cell: (row: DecisionSummary) => <Time at={dateOf(row.recordedAtUs)} /> },
   { title: "Decision", cell: (row: DecisionSummary) => <DecisionBadge decision={row.decision} reason={row.reason} /> },
-  { title: "Agent", cell: (row: DecisionSummary) => row.agentId },
+  { title: "Agent", cell: (row: DecisionSummary) => <AgentId id={row.agentId} /> },
   {
     title: "Tool",
     cell: (row: DecisionSummary) => (

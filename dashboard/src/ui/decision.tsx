@@ -1,11 +1,12 @@
 import { Decision, Reason, ReasonSchema } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
 import { Badge } from "./badge.tsx";
 
-/** Denies that tell of an outage, not of a policy: another colour, another shape. */
+/** Denies that tell of an outage, not of a policy, as the overview counts them: another colour, another shape. */
 const OUTAGE: ReadonlySet<Reason> = new Set([
   Reason.SERVICE_UNAVAILABLE,
   Reason.DEADLINE_EXCEEDED,
   Reason.MALFORMED_RESPONSE,
+  Reason.REQUEST_REFUSED,
   Reason.CIRCUIT_OPEN,
 ]);
 

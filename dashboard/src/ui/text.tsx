@@ -7,6 +7,11 @@ export function Untrusted({ text, limit = 2000 }: { readonly text: string; reado
   return <bdi>{visible(shown)}</bdi>;
 }
 
+/** An agent's id, in one line unless it is long: a browser breaks at hyphens. */
+export function AgentId({ id }: { readonly id: string }) {
+  return <span className={id.length > 24 ? "tool" : "nowrap"}>{id}</span>;
+}
+
 /** Who did something, as people call them: `operator:ann` of the trail is ann. Others, such as `service`, stay as they are. */
 export function person(actor: string): string {
   return actor.replace(/^operator:/, "");

@@ -22,6 +22,23 @@ export function Time({ at }: { readonly at: Date | Timestamp | undefined }) {
   );
 }
 
+/** When something ends: "in 3h, 18:04 UTC", for a phone shows no title. */
+export function Until({ at }: { readonly at: Timestamp | undefined }) {
+  if (at === undefined) return <Time at={at} />;
+  return (
+    <>
+      <Time at={at} />, <span className="nowrap">{clock(timestampDate(at))}</span>
+    </>
+  );
+}
+
+/** The hour alone where the day is today's. */
+function clock(date: Date): string {
+  const [day, hour] = date.toISOString().split("T") as [string, string];
+  const today = new Date().toISOString().slice(0, 10);
+  return `${day === today ? "" : `${day} `}${hour.slice(0, 5)} UTC`;
+}
+
 /** The exact time, for where a story is told. */
 export function ExactTime({ at }: { readonly at: Date | Timestamp | undefined }) {
   if (at === undefined) return <span className="muted">never</span>;
