@@ -42,7 +42,16 @@ export function useMay(role: OperatorRole): boolean {
  * brings the form up over the page, so that what was typed there is still there afterwards.
  */
 export function SignedIn({ children }: { readonly children: ReactNode }) {
-  const asked = useQuery(SessionService.method.getSession, {}, { retry: false, staleTime: Number.POSITIVE_INFINITY });
+  const asked = useQuery(
+    SessionService.method.getSession,
+    {},
+    {
+      retry: false,
+      staleTime: Number.POSITIVE_INFINITY,
+      // Who opens the page in an outage is let in when it is over.
+      refetchInterval: ({ state }) => (state.status === "error" && !isSignedOut(state.error) ? RETRY_MS : false),
+    },
+  );
   const [need, setNeed] = useState<SignInNeed | null>(null);
   useEffect(() => onSignInNeeded(setNeed), []);
   const { mutate: signOut } = useMutation(SessionService.method.signOut, {
@@ -68,7 +77,17 @@ export function SignedIn({ children }: { readonly children: ReactNode }) {
           <SignInForm onSignedIn={signedIn} />
         </main>
       );
-    return <Problem error={asked.error} retry={() => void asked.refetch()} />;
+    return (
+      <main>
+        <h1 className="visually-hidden">DataCrawl</h1>
+        <Problem error={asked.error} retry={() => void asked.refetch()}>
+          <p>
+            Agents' guards deny meanwhile, but for what a bypass lets through. Trying again; if it stays so, look at the
+            service's log and at Postgres.
+          </p>
+        </Problem>
+      </main>
+    );
   }
   return (
     <Context value={context}>
@@ -87,6 +106,8 @@ export function SignedIn({ children }: { readonly children: ReactNode }) {
 function isSignedOut(error: unknown): boolean {
   return ConnectError.from(error).code === Code.Unauthenticated;
 }
+
+const RETRY_MS = 5000;
 
 const NEEDS: Readonly<Record<SignInNeed, string>> = {
   ended: "Your session has ended",

@@ -88,7 +88,7 @@ export class CallTrail {
     try {
       await this.#ports.append(makeEvent(facts, this.#ports.now(), this.#ports.random));
     } catch (cause) {
-      throw new Fault("STORE_UNAVAILABLE", "The call could not be recorded, so it is not answered.", {
+      throw new Fault("STORE_UNAVAILABLE", "The call could not be recorded in the database, so it is not answered.", {
         cause,
         retryAfterMs: 1000,
       });

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import pg from "pg";
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { eventually, expectAccessible, type } from "../support/browser.ts";
 import { makeAgent } from "../support/cluster.ts";
 import { type Dashboard, hasDashboard, openDashboard, personNamed } from "../support/dashboard.ts";
@@ -220,6 +220,32 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
     await visitor.close();
     await go(page, "/agents");
     await page.getByRole("row", { name: /racer/ }).getByText("active").waitFor();
+  });
+
+  test("while the database is gone nobody is told that all is well, and who comes then is let in when it is back", async () => {
+    await go(page, "/");
+    await page.getByRole("heading", { name: "What needs a person" }).waitFor();
+    // From another database: one cannot be closed from within.
+    const database = new pg.Client(inject("postgresUrl") as string);
+    await database.connect();
+    onTestFinished(() => database.end());
+    const name = new URL(dashboard.cluster.superUrl).pathname.slice(1);
+    await database.query(`ALTER DATABASE "${name}" ALLOW_CONNECTIONS false`);
+    onTestFinished(async () => void (await database.query(`ALTER DATABASE "${name}" ALLOW_CONNECTIONS true`)));
+    await database.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
+      [name],
+    );
+    await page.getByText("What you see may be out of date.").waitFor();
+    await page.getByRole("heading", { name: "What needed a person when the service was last heard" }).waitFor();
+    const late = await page.context().newPage();
+    await late.goto(dashboard.url);
+    await late.getByRole("alert").getByText("could not be recorded in the database").waitFor();
+    await expectAccessible(late);
+    await database.query(`ALTER DATABASE "${name}" ALLOW_CONNECTIONS true`);
+    await late.getByRole("navigation", { name: "Pages" }).waitFor();
+    await page.getByRole("heading", { name: "What needs a person" }).waitFor({ timeout: 40_000 });
+    await late.close();
   });
 
   test("when the service goes in mid-form nothing that was typed is lost, and it can be sent when it is back", async () => {

@@ -15,10 +15,14 @@ const EVERYTHING = {};
 
 /** What is wrong, and what to do: the page for 3 a.m. */
 export function OverviewPage() {
-  const { overview } = useLive();
+  const { overview, staleSince } = useLive();
   return (
     <Page title="Overview" lead="The last hour, and whatever needs a person.">
-      {overview === undefined ? <Loading what="the overview" /> : <Figures overview={overview} />}
+      {overview !== undefined ? <Figures overview={overview} stale={staleSince !== null} /> : null}
+      {overview === undefined && staleSince === null ? <Loading what="the overview" /> : null}
+      {overview === undefined && staleSince !== null ? (
+        <Empty title="Nothing is known: the service has not been heard" />
+      ) : null}
       <section className="card" aria-label="Last decisions">
         <h2>Last decisions</h2>
         <Tail filter={EVERYTHING} most={15} />
@@ -27,13 +31,13 @@ export function OverviewPage() {
   );
 }
 
-function Figures({ overview }: { readonly overview: Overview }) {
+function Figures({ overview, stale }: { readonly overview: Overview; readonly stale: boolean }) {
   const { circuits, latency } = overview;
   const sums = useMemo(() => sumsOf(overview), [overview]);
   const openCircuits = (circuits?.open ?? 0) + (circuits?.halfOpen ?? 0);
   return (
     <>
-      <Attention overview={overview} openCircuits={openCircuits} outages={sums.outage} />
+      <Attention overview={overview} stale={stale} openCircuits={openCircuits} outages={sums.outage} />
       <div className="grid">
         <Figure label="Decisions in the last hour" value={sums.total.toLocaleString("en")} />
         <Figure label="Denied by policy" value={sums.policy.toLocaleString("en")} />
@@ -43,7 +47,7 @@ function Figures({ overview }: { readonly overview: Overview }) {
           tone={sums.outage > 0 ? "outage" : undefined}
         />
         <Figure
-          label="Answer time, median and 99th percentile"
+          label="Answer time, median / p99"
           value={latency === undefined ? "–" : `${milliseconds(latency.p50Ms)} / ${milliseconds(latency.p99Ms)}`}
           hint="of this replica's last 1,024 answers"
         />
@@ -80,6 +84,8 @@ function sumsOf({ minutes }: Overview): Sums {
 
 interface AttentionProps {
   readonly overview: Overview;
+  /** Whether that may have changed, as the service cannot be heard. */
+  readonly stale: boolean;
   readonly openCircuits: number;
   readonly outages: number;
 }
@@ -98,10 +104,10 @@ function Attention(props: AttentionProps) {
   const points = pointsOf(props);
   return (
     <section className="card" aria-label="What needs a person">
-      <h2>What needs a person</h2>
+      <h2>{props.stale ? "What needed a person when the service was last heard" : "What needs a person"}</h2>
       {points.length === 0 ? (
         <p>
-          <Badge tone="allow">nothing</Badge> <LastVerification overview={props.overview} />
+          <Badge tone={props.stale ? "neutral" : "allow"}>nothing</Badge> <LastVerification overview={props.overview} />
         </p>
       ) : (
         <ul className="attention">
@@ -122,7 +128,7 @@ function Attention(props: AttentionProps) {
   );
 }
 
-function pointsOf({ overview, openCircuits, outages }: AttentionProps): Point[] {
+function pointsOf({ overview, openCircuits, outages }: Omit<AttentionProps, "stale">): Point[] {
   const { pendingReviews, activeBypasses, lastVerification, circuits, warnings } = overview;
   const forced = circuits?.forced ?? 0;
   const points: Point[] = [];

@@ -23,11 +23,19 @@ export function Loading({ what }: { readonly what: string }) {
   );
 }
 
+interface ProblemProps {
+  readonly error: unknown;
+  readonly retry: () => void;
+  /** What else to say of it. */
+  readonly children?: ReactNode;
+}
+
 /** What went wrong, in the service's words, and a way to try again where that may help. */
-export function Problem({ error, retry }: { readonly error: unknown; readonly retry: () => void }) {
+export function Problem({ error, retry, children }: ProblemProps) {
   return (
     <div className="problem" role="alert">
       <p>{sayProblem(error)}</p>
+      {children}
       {isFinal(error) ? null : (
         <button type="button" onClick={retry}>
           Try again

@@ -2,7 +2,7 @@ import { useQuery } from "@connectrpc/connect-query";
 import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { type DecisionFilter, useNewDecisions } from "../live.tsx";
 import { DecisionTable } from "./decision-table.tsx";
-import { Empty, Problem } from "./state.tsx";
+import { Empty, Problem, Shown } from "./state.tsx";
 
 /** What was decided last, and new decisions on top as they are recorded. */
 export function Tail({ filter, most }: { readonly filter: DecisionFilter; readonly most: number }) {
@@ -19,7 +19,13 @@ export function Tail({ filter, most }: { readonly filter: DecisionFilter; readon
         {staleSince === null ? "Following" : "Lost touch, trying again"}: {decisions.length} new
         {gap ? "; some came too fast to be shown here, the search has them all" : ""}.
       </p>
-      {shown.length === 0 ? <Empty title="Waiting for the first decision" /> : <DecisionTable rows={shown} />}
+      {shown.length > 0 ? (
+        <DecisionTable rows={shown} />
+      ) : (
+        <Shown of={earlier} what="decisions">
+          {() => <Empty title="Waiting for the first decision" />}
+        </Shown>
+      )}
     </>
   );
 }
