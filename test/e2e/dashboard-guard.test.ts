@@ -91,6 +91,20 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     // Nothing asks meanwhile: the sidecar's own probe finds the service, and uploads.
     await page.getByText("allow by bypass").first().waitFor({ timeout: 40_000 });
     expect(await page.getByText("(said by a guard)").count()).toBeGreaterThan(0);
+    // Who did what under that grant; and why a guard decided alone.
+    await page.locator("main").getByRole("link", { name: /grant/ }).first().click();
+    await page.getByRole("link", { name: "all that was done" }).click();
+    const done = page.getByRole("table");
+    await done.getByText("allow by bypass").first().waitFor();
+    expect(await done.getByText(/^(allow|deny|deny, outage)$/).count()).toBe(0);
+    await page.goto(`${service.adminUrl}/decisions?reason=SERVICE_UNAVAILABLE`);
+    await page
+      .locator("main")
+      .getByRole("link", { name: /The service failed/ })
+      .first()
+      .click();
+    await page.getByRole("heading", { name: "What the guard saw of the service" }).waitFor();
+    await page.getByRole("listitem").getByText("ECONNREFUSED").first().waitFor();
   });
 
   test("a row that somebody has changed turns the page red", async () => {

@@ -207,6 +207,8 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
   );
 
   test("an address made by hand shows what is wrong with it, and breaks nothing", async () => {
+    let asked = 0;
+    page.on("request", (request) => (asked += request.url().endsWith("/GetDecision") ? 1 : 0));
     for (const [path, said] of [
       ["/decisions/no-such-id", /decision_id|UUID/],
       ["/decisions/0195e0b2-7a3b-7c1d-8a2b-1234567890ab", /no decision/i],
@@ -221,6 +223,8 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
       await page.goto(`${service.adminUrl}${path}`);
       await page.locator("main").getByText(said).first().waitFor();
     }
+    // What was answered for good is not asked again: one for each address of a decision.
+    expect(asked).toBe(3);
   });
 
   test("a filter that means nothing is told where decisions are followed live, and is taken for no outage", async () => {

@@ -73,6 +73,7 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
         <p>
           <code>{reasonWord(row.reason)}</code>: <Untrusted text={row.message} />
         </p>
+        {row.source === Source.GUARD ? <GuardSaw detail={row.detail} /> : null}
         {row.reason === Reason.NO_MATCHING_RULE && answer.explanation !== undefined ? (
           <Unmatched explanation={answer.explanation} />
         ) : null}
@@ -94,6 +95,35 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
   );
 }
 
+/** What kept a guard from asking the service, each once. */
+function GuardSaw({ detail }: { readonly detail: string | undefined }) {
+  const errors = errorsOf(detail ?? "");
+  if (errors.length === 0) return null;
+  return (
+    <div className="stack explained">
+      <h3>What the guard saw of the service</h3>
+      <ul className="plain">
+        {errors.map((error) => (
+          <li key={error}>
+            <code>
+              <Untrusted text={error} limit={500} />
+            </code>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+function errorsOf(detail: string): string[] {
+  try {
+    const { errors } = JSON.parse(detail) as { readonly errors?: unknown };
+    return Array.isArray(errors) ? [...new Set(errors.map(String))] : [];
+  } catch {
+    return [];
+  }
+}
+
 /** That nothing matched has two causes, and they are mended in different places. */
 function Unmatched({ explanation: { findings, unavailable } }: { readonly explanation: DecisionExplanation }) {
   if (unavailable !== "") return null;
@@ -113,7 +143,7 @@ function Explained({ explanation: { rule, findings, unavailable } }: { readonly 
   return (
     <div className="stack explained">
       {unavailable === "" ? null : (
-        <p className="muted">
+        <p className="muted sentence">
           <Untrusted text={unavailable} />
         </p>
       )}
@@ -183,6 +213,14 @@ function Recorded({ row }: { readonly row: AuditDecision }) {
       ),
     ],
     ["Bypass grant", optional(row.grantId)],
+    [
+      "Under it",
+      row.grantId === undefined ? null : (
+        <Link key="grant" href={`/decisions?grant=${encodeURIComponent(row.grantId)}`}>
+          all that was done
+        </Link>
+      ),
+    ],
     ["Trace", optional(row.traceId)],
     ["Further facts", optional(row.detail)],
   ];
