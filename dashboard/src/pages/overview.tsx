@@ -48,7 +48,7 @@ function Figures({ overview, stale }: { readonly overview: Overview; readonly st
         />
         <Figure
           label="Answer time, median / p99"
-          value={latency === undefined ? "–" : `${milliseconds(latency.p50Ms)} / ${milliseconds(latency.p99Ms)}`}
+          value={latency === undefined ? "–" : `${milliseconds(latency.p50Ms)} / ${milliseconds(latency.p99Ms)} ms`}
           hint="of this replica's last 1,024 answers"
         />
       </div>
@@ -152,9 +152,9 @@ function pointsOf({ overview, openCircuits, outages }: Omit<AttentionProps, "sta
     points.push({
       tone: "outage",
       word: "outage",
-      text: `${count(openCircuits - forced, "circuit is", "circuits are")} open: ${openCircuits - forced === 1 ? "that agent is" : "those agents are"} denied at once`,
+      text: `${count(openCircuits - forced, "circuit is", "circuits are")} open: what is asked there is denied at once, unless a bypass lets it through`,
       href: "/circuits?show=open",
-      todo: "Their guards could not reach the service. The last errors say why; each closes by itself when a call gets through.",
+      todo: "A guard opens it when it cannot reach the service; its last error says why. It closes by itself when a call gets through.",
     });
   if (outages > 0 && openCircuits === 0)
     points.push({
@@ -205,7 +205,7 @@ function count(number: number, one: string, many: string): string {
 }
 
 function milliseconds(value: number): string {
-  return value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
+  return value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en");
 }
 
 interface FigureProps {
