@@ -28,6 +28,8 @@ export class Denials {
   /** By digest, oldest first. */
   readonly #heard = new Map<string, No>();
   #incompleteUntil = Number.NEGATIVE_INFINITY;
+  /** The last call was not sent, for want of a credential. Such an agent must not gain from a circuit that its probes leave open. */
+  unsent = false;
 
   add(digest: string, { heardAt, decidedAt }: No): void {
     const before = this.#heard.get(digest);

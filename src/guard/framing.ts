@@ -13,7 +13,7 @@ export type WholeReply = Extract<RawReply, { kind: "reply" }>;
 
 /** What a reply comes to that is not whole. */
 export function unframeBroken(reply: Exclude<RawReply, WholeReply>): Outcome {
-  if (reply.kind === "unsent") return { kind: "refused", problem: reply.problem, final: false, ofAgent: false };
+  if (reply.kind === "unsent") return reply;
   switch (reply.how) {
     case "unreachable":
       return { kind: "unavailable", problem: reply.problem };

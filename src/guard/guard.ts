@@ -108,6 +108,7 @@ class Case {
     if (permit.cause !== "local" || !breaker.snapshot.openedLocally) {
       return { problem: "the circuit is not open by this process's own failures" };
     }
+    if (this.#denials.unsent) return { problem: "the agent cannot say who it is" };
     if (this.#denials.suspects(this.#requestDigest, clock.monotonic(), found.grant.issuedAt)) {
       return { problem: "the service has denied this request, or this agent" };
     }
@@ -148,7 +149,9 @@ class Case {
 
   /** What the service has said of this request and of this agent, for a time when it cannot be asked. */
   #remember({ final, tookMs }: Asked): void {
-    const heard = final.kind === "deadline" ? final.heard : final.kind === "cancelled" ? null : final;
+    if (final.kind === "cancelled") return;
+    const heard = final.kind === "deadline" ? final.heard : final;
+    this.#denials.unsent = heard?.kind === "unsent";
     if (heard === null) return;
     const now = this.#parts.clock.monotonic();
     const answer = heard.kind === "answered" ? heard.answer : null;
@@ -172,6 +175,7 @@ class Case {
       case "failed":
         return this.#deny("SERVICE_UNAVAILABLE", `The service failed: ${final.problem}.`, asked);
       case "refused":
+      case "unsent":
         return this.#deny("REQUEST_REFUSED", `The request was refused: ${final.problem}.`, asked);
       case "late":
       case "deadline":
@@ -227,6 +231,7 @@ function resultOf({ final, tookMs, earlier }: Asked, permit: Permit): Result {
       // Who refuses is there, which is all that a probe asks. And a credential that the service does not accept must not be
       // what keeps a circuit open, under which a bypass could act.
       return permit.kind === "probe" ? { kind: "success" } : { kind: "ignored" };
+    case "unsent":
     case "cancelled":
       return { kind: "ignored" };
   }
@@ -242,6 +247,7 @@ function saysNo(heard: Outcome): boolean {
       return heard.final;
     case "unavailable":
     case "failed":
+    case "unsent":
     case "late":
       return false;
   }

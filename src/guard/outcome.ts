@@ -34,6 +34,8 @@ export type Outcome =
    * is who asks that it does not accept, whatever the request.
    */
   | { readonly kind: "refused"; readonly problem: string; readonly final: boolean; readonly ofAgent: boolean }
+  /** The agent could not say who it is, so that nothing was asked, and nothing is known of the service. */
+  | { readonly kind: "unsent"; readonly problem: string }
   /** The service says that the deadline has passed. */
   | { readonly kind: "late"; readonly problem: string };
 

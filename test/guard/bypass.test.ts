@@ -146,6 +146,24 @@ describe("there is no bypass", () => {
     expect(await rig.ask({ tool: "busy" })).toMatchObject({ reason: "CIRCUIT_BYPASS" });
   });
 
+  it("while the agent cannot say who it is; and a probe that was not sent for that closes nothing", async () => {
+    let token = (): string => "a-token";
+    const { rig } = await start(down, { token: () => token() });
+    await rig.grant();
+    await openCircuit(rig);
+    token = () => {
+      throw new Error("no token");
+    };
+    rig.breaker.reset();
+    expect(await rig.ask()).toMatchObject({ reason: "REQUEST_REFUSED" });
+    expect(rig.breaker.snapshot).toMatchObject({ state: "open", openedLocally: true });
+    expect(await rig.ask()).toMatchObject({ decision: "deny", reason: "CIRCUIT_OPEN" });
+    token = () => "a-token";
+    rig.breaker.reset();
+    expect(await rig.ask()).toMatchObject({ reason: "SERVICE_UNAVAILABLE" });
+    expect(await rig.ask()).toMatchObject({ reason: "CIRCUIT_BYPASS" });
+  });
+
   it("but there is one again once the service has allowed it", async () => {
     const { rig, now } = await start(no);
     await rig.grant();

@@ -10,6 +10,7 @@ import { unframeGrpc } from "../../../src/guard/framing-grpc.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../../src/guard/grants.ts";
 import { createGuard, type GuardCall } from "../../../src/guard/guard.ts";
 import { type Journal, openJournal } from "../../../src/guard/journal.ts";
+import type { TokenSource } from "../../../src/guard/identity.ts";
 import type { GuardRequest } from "../../../src/guard/question.ts";
 import { openConnectTransport } from "../../../src/guard/transport-connect.ts";
 import { openGrpcTransport } from "../../../src/guard/transport-grpc.ts";
@@ -51,6 +52,8 @@ export interface RigOptions {
   /** False: no directory, and so no bypass. */
   readonly disk?: boolean;
   readonly clock?: Clock;
+  /** Instead of a key. */
+  readonly token?: TokenSource;
   readonly wrapJournal?: (journal: Journal) => Journal;
 }
 
@@ -58,7 +61,11 @@ export interface RigOptions {
 export async function openRig(options: RigOptions): Promise<Rig> {
   const { url, transport: name = "grpc", ca, failures = 5, probeAfterMs = 30_000, clock = systemClock } = options;
   const dir = options.disk === false ? null : await mkdtemp(join(tmpdir(), "datacrawl-guard-"));
-  const endpoint = { url, identity: { bearer: API_KEY, certificateFiles: null }, ...(ca !== undefined && { ca }) };
+  const endpoint = {
+    url,
+    identity: { bearer: options.token ?? API_KEY, certificateFiles: null },
+    ...(ca !== undefined && { ca }),
+  };
   const transport = name === "grpc" ? openGrpcTransport(endpoint) : openConnectTransport(endpoint);
   const unframe = name === "grpc" ? unframeGrpc : unframeConnect;
   const config = { failures, probeAfterMs };
