@@ -1,19 +1,12 @@
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Peer } from "../peers/peer.ts";
 import { AUTHORIZE_PATH, authorizeRequest, QUESTION } from "../peers/question.ts";
 import { answersHttp, freePort, start } from "../support/child.ts";
+import { installedCommand } from "../support/package.ts";
 import { API_KEY, NO_PROBE_MS } from "./parts.ts";
 
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
-
-/** A sidecar whose service is dead and whose circuit is open, with its journal on disk. */
-export async function startOpenSidecar(
-  stack: AsyncDisposableStack,
-  directory: string,
-  deadUrl: string,
-  nodeArguments: readonly string[] = [],
-): Promise<Peer> {
+/** A sidecar, as it is installed, whose service is dead and whose circuit is open, with its journal on disk. */
+export async function startOpenSidecar(stack: AsyncDisposableStack, directory: string, deadUrl: string): Promise<Peer> {
   const [grpcPort, connectPort] = [await freePort(), await freePort()];
   const origin = `http://127.0.0.1:${connectPort}`;
   const env = {
@@ -25,7 +18,7 @@ export async function startOpenSidecar(
     DATACRAWL_SIDECAR_CIRCUIT_PROBE_AFTER_MS: String(NO_PROBE_MS),
     DATACRAWL_LOG_LEVEL: "error",
   };
-  const command = { name: "sidecar", file: process.execPath, args: [...nodeArguments, MAIN, "sidecar"], env };
+  const command = { name: "sidecar", file: await installedCommand(directory), args: ["sidecar"], env };
   const server = start(stack, command, join(directory, "sidecar.log"));
   await server.untilReady(() => answersHttp(`${origin}/readyz`));
   for (let n = 0; (await reasonOf(origin, `opening-${n}`)) !== "REASON_CIRCUIT_OPEN"; n++) {
