@@ -122,6 +122,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await page.getByText("The audit trail does not verify.").waitFor();
     await press(page, "link", "look at the row");
     await page.getByText("hash does not hold").waitFor();
+    await page.getByText("What was recorded is leaf").waitFor();
     await page.getByText("The audit trail does not verify.").waitFor();
     expect(page.url()).toContain(id);
     await expectAccessible(page);

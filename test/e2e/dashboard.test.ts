@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import pg from "pg";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { DataCrawl } from "../../src/client/index.ts";
@@ -16,6 +17,10 @@ const [OPERATOR, REVIEWER, VIEWER] = (["ann", "rob", "vic"] as const).map((name)
 })) as [Operator, Operator, Operator];
 const PATHS = ["/", "/decisions", "/reviews", "/circuits", "/bypass", "/agents", "/policies", "/audit", "/nowhere"];
 const HOSTILE = '<img src=x onerror="document.title=1"><script>alert(1)</script>\u202e\u001b[31m';
+
+interface Answered {
+  readonly body: { readonly decisionId: string };
+}
 
 describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)("the dashboard in a browser", () => {
   let cluster: Cluster;
@@ -71,6 +76,49 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     // The rule as it was written, and what its condition saw.
     expect(await page.getByLabel("The rule email-inside as it was written").textContent()).toContain("when:");
     expect(await page.getByLabel("What the condition saw").first().textContent()).toContain("ann@example.com");
+  });
+
+  test("a viewer is told that a decision waits for its seal, which leaf it is then, and that it was retired", async () => {
+    const viewing = await signIn(browser, service.adminUrl, VIEWER);
+    const database = new pg.Client(cluster.superUrl);
+    await database.connect();
+    let looks = 0;
+    viewing.on("request", (request) => void (request.url().endsWith("/ProveDecision") && looks++));
+    await viewing.clock.install();
+    const decide = async (key: string): Promise<string> => ((await email(key)) as Answered).body.decisionId;
+    try {
+      // No checkpoint can be written, so nothing is sealed.
+      await database.query("BEGIN; LOCK TABLE audit_checkpoints IN SHARE MODE");
+      await viewing.goto(`${service.adminUrl}/decisions/${await decide("seal-1")}`);
+      await viewing.getByText("this page looks once more by itself").waitFor();
+      await expectAccessible(viewing);
+      await viewing.clock.fastForward(15_000);
+      await viewing.getByText("It should have a seal by now").waitFor();
+      expect(looks).toBe(2);
+      const decisionId = await decide("seal-2");
+      await viewing.goto(`${service.adminUrl}/decisions/${decisionId}`);
+      await viewing.getByText("this page looks once more by itself").waitFor();
+      await database.query("COMMIT");
+      const isSealed = "SELECT FROM audit_seals WHERE row_id = $1";
+      await eventually(async () => (await database.query(isSealed, [decisionId])).rowCount).toBe(1);
+      await viewing.clock.fastForward(15_000);
+      await viewing.getByText(/It is leaf [\d,]+ \(counted from 0\) of the [\d,]+ under/).waitFor();
+      await expectAccessible(viewing);
+      await viewing.clock.fastForward(60_000);
+      expect(looks).toBe(4);
+      // What retiring leaves of it: its seal.
+      const where = "FROM audit_decisions WHERE decision_id = $1";
+      const { rows } = await database.query(`SELECT tableoid::regclass::text AS place ${where}`, [decisionId]);
+      await database.query(`ALTER TABLE ${rows[0].place} DISABLE TRIGGER refuse_change`);
+      await database.query(`DELETE ${where}`, [decisionId]);
+      await database.query(`ALTER TABLE ${rows[0].place} ENABLE ALWAYS TRIGGER refuse_change`);
+      await viewing.reload();
+      await viewing.getByRole("alert").getByText("look for it in the export of its month").waitFor();
+      await expectAccessible(viewing);
+    } finally {
+      await database.end();
+      await viewing.context().close();
+    }
   });
 
   test("the rules in force are shown, and a request is tried on them by keyboard", async () => {

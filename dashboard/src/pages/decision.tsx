@@ -13,6 +13,7 @@ import { Badge } from "../ui/badge.tsx";
 import { DecisionTable, dateOf } from "../ui/decision-table.tsx";
 import { DecisionBadge, reasonWord } from "../ui/decision.tsx";
 import { ConditionValues, Findings, RuleSource } from "../ui/rule.tsx";
+import { Missing, Sealed } from "../ui/seal.tsx";
 import { Shown } from "../ui/state.tsx";
 import { Json, Untrusted } from "../ui/text.tsx";
 import { ExactTime } from "../ui/time.tsx";
@@ -20,6 +21,12 @@ import { ExactTime } from "../ui/time.tsx";
 /** One decision as a story: asked, judged by, because, recorded, proven. */
 export function DecisionPage({ id }: { readonly id: string }) {
   const asked = useQuery(AdminService.method.getDecision, { decisionId: id });
+  if (asked.data === undefined && asked.error !== null)
+    return (
+      <Page title="Decision" lead={id}>
+        <Missing decisionId={id} error={asked.error} retry={() => void asked.refetch()} />
+      </Page>
+    );
   return (
     <Page title="Decision" lead={id}>
       <Shown of={asked} what="the decision">
@@ -276,6 +283,9 @@ function Proven({ answer: { decision, storedHash, computedHash } }: { readonly a
           </>
         )}
       </p>
+      {decision === undefined ? null : (
+        <Sealed key={decision.decisionId} decisionId={decision.decisionId} unchanged={stored === computed} />
+      )}
       <dl className="facts">
         <Fact name="Stored">
           <code>{stored}</code>
