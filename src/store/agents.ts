@@ -11,6 +11,14 @@ export interface AgentListing {
   readonly createdAt: Micros;
   /** Of its keys that are not revoked. */
   readonly keyIds: readonly string[];
+  /** What the trail tells of the freeze that it is under; null unless it is frozen, or if that month was retired. */
+  readonly freeze: AgentFreeze | null;
+}
+
+export interface AgentFreeze {
+  readonly by: string;
+  readonly at: Micros;
+  readonly reason: string;
 }
 
 /** Agents and their keys. Every change is committed together with the event that tells of it. */
@@ -109,6 +117,7 @@ interface AgentRow {
   readonly state: AgentState;
   readonly created_at: string;
   readonly key_ids: string;
+  readonly freeze: string | null;
 }
 
 const CHANGES = `
@@ -166,7 +175,10 @@ SELECT agent_id FROM made`;
 const LIST = `
 SELECT agent_id, state, ${microsOf("created_at")} AS created_at,
   (SELECT coalesce(json_agg(key_id ORDER BY created_at), '[]') FROM agent_keys k
-   WHERE k.agent_id = agents.agent_id AND revoked_at IS NULL)::text AS key_ids
+   WHERE k.agent_id = agents.agent_id AND revoked_at IS NULL)::text AS key_ids,
+  (SELECT json_build_array(e.actor, ${microsOf("e.recorded_at")}, e.detail) FROM audit_events e
+   WHERE agents.state = 'frozen' AND e.kind = 'agent.frozen' AND e.subject = agents.agent_id
+   ORDER BY e.recorded_at DESC LIMIT 1)::text AS freeze
 FROM agents`;
 
 function listingOf(row: AgentRow): AgentListing {
@@ -175,5 +187,21 @@ function listingOf(row: AgentRow): AgentListing {
     state: row.state,
     createdAt: Number(row.created_at),
     keyIds: JSON.parse(row.key_ids) as string[],
+    freeze: row.freeze === null ? null : freezeOf(row.freeze),
   };
+}
+
+function freezeOf(told: string): AgentFreeze {
+  const [by, at, detail] = JSON.parse(told) as [string, string, string];
+  return { by, at: Number(at), reason: reasonIn(detail) };
+}
+
+/** As it stands there, if somebody has changed it into what we never wrote: one forged row must not hide all agents. */
+function reasonIn(detail: string): string {
+  try {
+    const { reason } = JSON.parse(detail) as { readonly reason?: unknown };
+    return typeof reason === "string" ? reason : detail;
+  } catch {
+    return detail;
+  }
 }

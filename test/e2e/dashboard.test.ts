@@ -8,7 +8,7 @@ import { DataCrawl } from "../../src/client/index.ts";
 import { eventually, expectAccessible, openBrowser, type Operator, press, signIn, type } from "../support/browser.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { addReviewer, REVIEWER_PASSWORD } from "../support/reviewers.ts";
-import { ask, discard, type ServiceProcess, startService } from "../support/service.ts";
+import { ask, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
 
 const [postgresUrl, redisUrl, chromium] = [inject("postgresUrl"), inject("redisUrl"), inject("chromiumPath")];
 const [OPERATOR, REVIEWER, VIEWER] = (["ann", "rob", "vic"] as const).map((name) => ({
@@ -39,6 +39,15 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
   const go = async (path: string, heading: string): Promise<void> => {
     await page.goto(`${service.adminUrl}${path}`);
     await page.getByRole("heading", { name: heading, exact: true, level: 1 }).waitFor();
+  };
+
+  /** Changes rows of the trail as only a superuser can. */
+  const tamper = async (database: pg.Client, verb: string, table: string, where: string, set = ""): Promise<void> => {
+    const found = await database.query(`SELECT tableoid::regclass::text AS place FROM ${table} WHERE ${where}`);
+    const { place } = found.rows[0] as { place: string };
+    await database.query(`ALTER TABLE ${place} DISABLE TRIGGER refuse_change`);
+    await database.query(`${verb} ${place} ${set} WHERE ${where}`);
+    await database.query(`ALTER TABLE ${place} ENABLE ALWAYS TRIGGER refuse_change`);
   };
 
   beforeAll(async () => {
@@ -107,11 +116,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
       await viewing.clock.fastForward(60_000);
       expect(looks).toBe(4);
       // What retiring leaves of it: its seal.
-      const where = "FROM audit_decisions WHERE decision_id = $1";
-      const { rows } = await database.query(`SELECT tableoid::regclass::text AS place ${where}`, [decisionId]);
-      await database.query(`ALTER TABLE ${rows[0].place} DISABLE TRIGGER refuse_change`);
-      await database.query(`DELETE ${where}`, [decisionId]);
-      await database.query(`ALTER TABLE ${rows[0].place} ENABLE ALWAYS TRIGGER refuse_change`);
+      await tamper(database, "DELETE FROM", "audit_decisions", `decision_id = '${decisionId}'`);
       await viewing.reload();
       await viewing.getByRole("alert").getByText("look for it in the export of its month").waitFor();
       await expectAccessible(viewing);
@@ -185,11 +190,35 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await press(page, "button", "Freeze");
     await page
       .getByRole("row", { name: /frosty/ })
-      .getByText("frozen")
+      .getByText(/frozen by ann .*: it misbehaves/)
       .waitFor();
+    await expectAccessible(page);
     const request = { tool: "gmail.send_email", payload: {}, idempotencyKey: "frozen" };
     const { body } = await ask(service.connectUrl, frosty, request);
     expect(body).toMatchObject({ decision: "DECISION_DENY", reason: "REASON_AGENT_FROZEN" });
+  });
+
+  test("who froze an agent is the last who did, and nobody is named when the trail no longer tells", async () => {
+    const database = new pg.Client(cluster.superUrl);
+    await database.connect();
+    const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };
+    expect(runCli(["agent", "unfreeze", "frosty", "--reason", "over"], env).status).toBe(0);
+    await go("/agents", "Agents");
+    const row = page.getByRole("row", { name: /frosty/ });
+    await row.getByText("active").waitFor();
+    expect(await row.textContent()).not.toContain("it misbehaves");
+    expect(runCli(["agent", "freeze", "frosty", "--reason", HOSTILE], env).status).toBe(0);
+    await go("/agents", "Agents");
+    await row.getByText(/frozen by socket .*: <img src=x/).waitFor();
+    const itsFreezes = "kind = 'agent.frozen' AND subject = 'frosty'";
+    await tamper(database, "UPDATE", "audit_events", itsFreezes, "SET detail = 'no JSON'");
+    await go("/agents", "Agents");
+    await row.getByText(/frozen by socket .*: no JSON/).waitFor();
+    await tamper(database, "DELETE FROM", "audit_events", itsFreezes);
+    await database.end();
+    await go("/agents", "Agents");
+    await row.getByText("not in the database any more").waitFor();
+    await expectAccessible(page);
   });
 
   test("a bypass is set with a reason and an end, and stands on every page until it is cleared", async () => {

@@ -10,6 +10,7 @@ import { More } from "../ui/pages.tsx";
 import { SearchField } from "../ui/search-field.tsx";
 import { Empty, Shown } from "../ui/state.tsx";
 import { type Column, Table } from "../ui/table.tsx";
+import { person, Untrusted } from "../ui/text.tsx";
 import { Time } from "../ui/time.tsx";
 import { AgentDialog, type Order } from "./agent-orders.tsx";
 
@@ -95,14 +96,27 @@ function NoAgents({ searched }: { readonly searched: boolean }) {
 
 const COLUMNS: readonly Column<Agent>[] = [
   { title: "Agent", cell: ({ agentId }) => <Link href={`/circuits/${agentId}`}>{agentId}</Link> },
-  { title: "State", cell: ({ state }) => <State state={state} /> },
+  { title: "State", cell: (agent) => <State agent={agent} /> },
   { title: "Created", cell: ({ createdAt }) => <Time at={createdAt} /> },
   { title: "Keys", cell: ({ keyIds }) => (keyIds.length === 0 ? "none" : <code>{keyIds.join(" ")}</code>) },
 ];
 
-function State({ state }: { readonly state: AgentState }) {
+function State({ agent: { state, freeze } }: { readonly agent: Agent }) {
   const { word, tone } = STATES[state] ?? STATES[AgentState.UNSPECIFIED];
-  return <Badge tone={tone}>{word}</Badge>;
+  return (
+    <>
+      <Badge tone={tone}>{word}</Badge>
+      {freeze === undefined ? null : (
+        <>
+          {" "}
+          by {person(freeze.operator)} <Time at={freeze.frozenAt} />: <Untrusted text={freeze.reason} limit={500} />
+        </>
+      )}
+      {state === AgentState.FROZEN && freeze === undefined
+        ? " by whom is not in the database any more: look in the exports"
+        : null}
+    </>
+  );
 }
 
 function actions(onOrder: (order: Order) => void): Column<Agent> {

@@ -50,7 +50,9 @@ export function agentMethods(operations: AdminOperations, bypass: BypassOperatio
 
 const AGENT_STATE = { active: AgentState.ACTIVE, frozen: AgentState.FROZEN, revoked: AgentState.REVOKED } as const;
 
-function agentMessage({ agentId, state, createdAt, keyIds }: AgentView): Agent {
+function agentMessage({ agentId, state, createdAt, keyIds, freeze }: AgentView): Agent {
   const fields = { agentId, state: AGENT_STATE[state], createdAt: timestampOf(createdAt), keyIds: [...keyIds] };
-  return create(AgentSchema, fields);
+  if (freeze === null) return create(AgentSchema, fields);
+  const { by, at, reason } = freeze;
+  return create(AgentSchema, { ...fields, freeze: { operator: by, frozenAt: timestampOf(at), reason } });
 }

@@ -11,6 +11,7 @@ import { circuitCommands } from "./0015-circuit-commands.ts";
 import { policyBundles } from "./0016-policy-bundles.ts";
 import { oneRun } from "./0017-one-run.ts";
 import { signedAcknowledgements } from "./0018-signed-acknowledgements.ts";
+import { freezes } from "./0019-freezes.ts";
 
 export interface Migration {
   readonly id: number;
@@ -33,4 +34,5 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 16, name: "policy-bundles", sql: policyBundles },
   { id: 17, name: "one-run", sql: oneRun },
   { id: 18, name: "signed-acknowledgements", sql: signedAcknowledgements },
+  { id: 19, name: "freezes", sql: freezes },
 ];
