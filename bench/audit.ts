@@ -53,6 +53,7 @@ const FEWER = 10;
 
 async function measureAll(stack: AsyncDisposableStack, directory: string, flags: Flags): Promise<AuditResults> {
   const at = isoMicros(systemClock.now());
+  const measured = await commit();
   const pace = flags.quick ? QUICK_PACE : DEFAULT_PACE;
   const rows = flags.rows ?? pace.rows;
   progress("starting Postgres, Redis and three services");
@@ -79,7 +80,7 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, flags:
   const measurements = await measure(scenario, pace, progress);
   return {
     at,
-    commit: await commit(),
+    commit: measured,
     machine: await describeMachine(),
     pace: `Medians of ${pace.rounds} interleaved rounds of ${pace.measureMs / 1000} s after ${pace.warmupMs / 1000} s of warm-up.`,
     sizes,
