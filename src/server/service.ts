@@ -6,7 +6,7 @@ import { fetchJson } from "../authn/fetch-json.ts";
 import { Jwks } from "../authn/jwks.ts";
 import { JwtVerifier } from "../authn/jwt.ts";
 import { Refusals } from "../authn/refusals.ts";
-import { Admission, type AdmissionLimits } from "../authorize/admission.ts";
+import { Admission } from "../authorize/admission.ts";
 import { createAuthorize } from "../authorize/authorize.ts";
 import { SESSION_LIFETIME } from "../admin/sessions.ts";
 import { OperatorTokens } from "../admin/tokens.ts";
@@ -44,7 +44,7 @@ import { type Log, logAnswer, logFault } from "./log.ts";
 import { LatencyWindow, timed } from "./latency.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Roads } from "./roads.ts";
-import { syncGuardRoad } from "./sync-guard.ts";
+import { admitSyncs, syncGuardRoad } from "./sync-guard.ts";
 import { traced } from "./tracing.ts";
 import { openTrail } from "./trail.ts";
 import { openWebhooks } from "./webhooks.ts";
@@ -326,18 +326,6 @@ interface Issuer<Kind extends IssuerConfig> {
   readonly config: Kind;
   readonly keys: Jwks;
   readonly verifier: JwtVerifier;
-}
-
-/**
- * Buckets of their own, so that an upload takes no turn of a question, and keeps no revocation from arriving: calls with records
- * are counted apart from those without. Ten records are worth a question: they are what hours of an outage have left.
- */
-function admitSyncs(rate: AdmissionLimits, monotonic: () => number): (agentId: string, records: number) => void {
-  const [calls, uploads] = [new Admission(rate, monotonic), new Admission(rate, monotonic)];
-  return (agentId, records) => {
-    if (records === 0) calls.admit(agentId);
-    else uploads.admit(agentId, 1 + records / 10);
-  };
 }
 
 function issuerOpener(now: () => number, monotonic: () => number, log: Log) {

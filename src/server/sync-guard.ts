@@ -5,6 +5,7 @@ import {
   type SyncGuardResponse,
   SyncGuardResponseSchema,
 } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { Admission, type AdmissionLimits } from "../authorize/admission.ts";
 import { Fault, messageOf } from "../fault.ts";
 import type { SyncCall, SyncResult } from "../guard/receive.ts";
 import { credentialsOf, type Roads } from "./roads.ts";
@@ -18,6 +19,18 @@ export function syncGuardRoad(syncGuard: (call: SyncCall) => Promise<SyncResult>
     const records = request.records.map((record) => ({ ...record, sequence: Number(record.sequence) }));
     const report = circuit === undefined ? null : reportOf(circuit);
     return responseOf(await syncGuard({ ...credentialsOf(call), journalId, records, circuit: report }));
+  };
+}
+
+/**
+ * Buckets of their own, so that an upload takes no turn of a question, and keeps no revocation from arriving: calls with records
+ * are counted apart from those without. Ten records are worth a question: they are what hours of an outage have left.
+ */
+export function admitSyncs(rate: AdmissionLimits, monotonic: () => number): (agentId: string, records: number) => void {
+  const [calls, uploads] = [new Admission(rate, monotonic), new Admission(rate, monotonic)];
+  return (agentId, records) => {
+    if (records === 0) calls.admit(agentId);
+    else uploads.admit(agentId, 1 + records / 10);
   };
 }
 
