@@ -28,7 +28,7 @@ const LARGE_EVERY = 6;
  * the table from before its first row until its end, and locks can be seen. INVARIANT: after a whole scan that followed the
  * observation k, a row that has no seal was inserted by one of the writers of k, or after the time of k. A writer that was not
  * there at the observation before began to write after that one's time; or Postgres has restarted since, and it is one of
- * those that were there, under another id.
+ * those that were there, under another id. (Or it has the id of one that has ended: then that one's rows wait for it to end, too.)
  */
 export class Horizon {
   /** The next scan begins here. */
