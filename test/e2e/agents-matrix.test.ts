@@ -1,10 +1,10 @@
-import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuthorizeService } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { call, cookieOf, PASSWORD, signIn } from "../server/admin/house.ts";
+import { outcomeOfCall } from "../support/call-outcome.ts";
 import { QUESTION } from "../support/agent-roads.ts";
 import { type Issuer, startIssuer } from "../support/issuer.ts";
 import { demoKey, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
@@ -123,23 +123,9 @@ const REQUESTS: Readonly<Record<string, (key: string) => object>> = {
   WatchDecision: () => ({ decisionId }),
   SyncGuard: () => ({ journalId: "0195e0b2-0000-7000-8000-000000000001" }),
 };
-type Call = (request: object, options: { signal: AbortSignal }) => Promise<unknown> | AsyncIterable<unknown>;
 
-/** `ok`, or why it was refused. */
-async function outcomeOf(method: (typeof METHODS)[number], road: Road, kind: CallerKind, key: string): Promise<string> {
-  const client = createClient(AuthorizeService, transportOf(road, kind)) as unknown as Record<string, Call>;
-  const stop = new AbortController();
-  try {
-    const answer = client[method.localName]?.(REQUESTS[method.name]?.(key) ?? {}, { signal: stop.signal });
-    if (answer !== undefined && Symbol.asyncIterator in answer) await answer[Symbol.asyncIterator]().next();
-    else await answer;
-    return "ok";
-  } catch (error) {
-    const refused = ConnectError.from(error);
-    return refused.findDetails(ErrorInfoSchema)[0]?.reason ?? Code[refused.code];
-  } finally {
-    stop.abort();
-  }
+function outcomeOf(method: (typeof METHODS)[number], road: Road, kind: CallerKind, key: string): Promise<string> {
+  return outcomeOfCall(method, transportOf(road, kind), REQUESTS[method.name]?.(key) ?? {});
 }
 
 /** The idempotency keys that begin with `prefix`, of what was decided. */

@@ -1,11 +1,11 @@
-import { Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
 import { SessionService } from "../../../gen/datacrawl/authz/v1/session_service_pb.ts";
-import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { SqlRecordStore } from "../../../src/store/records.ts";
+import { outcomeOfCall } from "../../support/call-outcome.ts";
 import { entryFor } from "../../support/entries.ts";
 import { type Issuer, startIssuer } from "../../support/issuer.ts";
 import { addOperator, call, cookieOf, eventsOf, type House, openHouse, PASSWORD, signIn } from "./house.ts";
@@ -213,24 +213,10 @@ function comes(kind: CallerKind, headers: Readonly<Record<string, string>>, sock
 }
 
 type Method = (typeof METHODS)[number];
-type Call = (request: object, options: { signal: AbortSignal }) => Promise<unknown> | AsyncIterable<unknown>;
 
-/** `ok`, or why it was refused. */
-async function outcomeOf(method: Method, kind: CallerKind): Promise<string> {
-  const client = createClient(method.parent, transports.get(kind) as Transport) as unknown as Record<string, Call>;
+function outcomeOf(method: Method, kind: CallerKind): Promise<string> {
   const request = REQUESTS[nameOf(method)]?.(CALLERS.indexOf(kind)) ?? {};
-  const stop = new AbortController();
-  try {
-    const answer = client[method.localName]?.(request, { signal: stop.signal });
-    if (answer !== undefined && Symbol.asyncIterator in answer) await answer[Symbol.asyncIterator]().next();
-    else await answer;
-    return "ok";
-  } catch (error) {
-    const refused = ConnectError.from(error);
-    return refused.findDetails(ErrorInfoSchema)[0]?.reason ?? Code[refused.code];
-  } finally {
-    stop.abort();
-  }
+  return outcomeOfCall(method, transports.get(kind) as Transport, request);
 }
 
 function nameOf({ parent, name }: Method): string {
