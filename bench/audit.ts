@@ -9,7 +9,7 @@ import { fill, rowsSealedPerSecond, settle, storageOf, templateOf, untilSealed }
 import { verifying } from "./audit/beside.ts";
 import { measureProofs } from "./audit/proofs.ts";
 import { auditFigures, auditMarkdown, type AuditResults, type SizeResult } from "./audit/report.ts";
-import { holdSealing, sealedIn } from "./audit/unsealed.ts";
+import { unsealed } from "./audit/unsealed.ts";
 import { measure, type Pace, unexpectedAnswers } from "./measure.ts";
 import { type Prepared, prepareDatacrawl, servePrepared, type Stores } from "./peers/datacrawl.ts";
 import type { Peer } from "./peers/peer.ts";
@@ -34,7 +34,7 @@ interface AuditPace extends Pace {
 const DEFAULT_PACE: AuditPace = {
   rows: 1_000_000,
   proofs: 500,
-  rounds: 3,
+  rounds: 6,
   firstRoundMs: 2_000,
   warmupMs: 10_000,
   measureMs: 20_000,
@@ -56,12 +56,11 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, flags:
   const measured = await commit();
   const pace = flags.quick ? QUICK_PACE : DEFAULT_PACE;
   const rows = flags.rows ?? pace.rows;
-  progress("starting Postgres, Redis and three services");
+  progress("starting Postgres, Redis and two services");
   const stores: Stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack, directory) };
   const start = async (name: string): Promise<{ prepared: Prepared; peer: Peer }> => {
     const environment = { DATACRAWL_CHECKPOINT_DIR: join(directory, name, "checkpoints") };
     const prepared = await prepareDatacrawl(directory, stores, { name, rules: 10, environment });
-    if (name === "unsealed") await holdSealing(prepared);
     return { prepared, peer: await servePrepared(stack, directory, stores, prepared) };
   };
   const long = await start("long");
@@ -72,10 +71,12 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, flags:
   const proofs = await measureProofs(long.prepared, pace.proofs);
 
   const empty = await start("empty");
-  const unsealed = await start("unsealed");
+  const held = unsealed(empty.prepared, stores.postgres.url("postgres", "empty"));
   const beside = verifying(long.prepared, stores.postgres.url("postgres", "long"));
+  // The same process with and without: two that do the same differ by more than what is measured here.
+  const notSealed: Peer = { ...empty.peer, name: "empty, unsealed", beside: held.run };
   const verified: Peer = { ...long.peer, name: "long, verifying", beside: beside.run };
-  const peers = [empty.peer, unsealed.peer, long.peer, verified];
+  const peers = [notSealed, empty.peer, long.peer, verified];
   const scenario = { name: "decisions, by trail", connections: 4, streams: 32, keys: "fresh", peers } as const;
   const measurements = await measure(scenario, pace, progress);
   return {
@@ -87,10 +88,7 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, flags:
     proofs,
     measurements,
     verifiedBeside: beside.rows,
-    sealed: {
-      empty: await sealedIn(stores.postgres.url("postgres", "empty")),
-      unsealed: await sealedIn(stores.postgres.url("postgres", "unsealed")),
-    },
+    leftUnsealed: held.rows,
   };
 }
 
@@ -125,9 +123,12 @@ function seconds(since: number): string {
 function problemOf(results: AuditResults): string | null {
   const unexpected = unexpectedAnswers(results);
   if (unexpected !== null) return unexpected;
-  if (results.sealed.empty === 0 || results.sealed.unsealed > 0)
-    return "sealing was not on, or not off, as it should be";
-  // The first round is thrown away, and may be too short for a word of how far it was.
+  // The first round is thrown away, and may be too short for either.
+  const decided = results.measurements
+    .filter(({ peer }) => peer === "empty, unsealed")
+    .map(({ result }) => result.answered);
+  if (results.leftUnsealed.slice(1).some((rows, round) => rows < decided[round]!))
+    return "sealing was not off as it should be";
   return results.verifiedBeside.slice(1).includes(0) ? "no verification ran beside decisions" : null;
 }
 

@@ -4,7 +4,7 @@ import { KEY_PREFIX_LENGTH, type LoadResult, type LoadSpec } from "./load.ts";
 import type { Peer } from "./peers/peer.ts";
 import { run } from "./support/child.ts";
 
-/** A way of asking, and whom. The peers take turns, round after round, so that the machine's moods hit all alike. */
+/** A way of asking, and whom. The peers take turns, back and forth, so that the machine's moods hit all alike. */
 export interface Scenario {
   readonly name: ScenarioName;
   readonly connections: number;
@@ -49,7 +49,7 @@ export async function measure(
   const measurements: Measurement[] = [];
   const keysOfRound = keySequences(scenario.keys);
   for (let round = 0; round <= pace.rounds; round++) {
-    for (const peer of scenario.peers) {
+    for (const peer of round % 2 === 0 ? scenario.peers : scenario.peers.toReversed()) {
       const measureMs = round === 0 ? pace.firstRoundMs : pace.measureMs;
       const settings = { ...scenario, ...pace, ...keysOfRound(peer, round), measureMs };
       await using _ = await peer.beside?.();

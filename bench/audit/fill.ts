@@ -64,6 +64,11 @@ export async function untilSealed(url: string): Promise<number> {
   });
 }
 
+/** How many rows have no seal. */
+export async function unsealedRows(url: string): Promise<number> {
+  return await withClient(url, async (client) => (await countOf(client, ROWS)) - (await countOf(client, SEALED)));
+}
+
 /** Leaves the tables as autovacuum would have left those of a trail that grew slowly, and everything on disk. */
 export async function settle(url: string): Promise<void> {
   return await withClient(url, async (client) => {

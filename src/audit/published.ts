@@ -63,7 +63,7 @@ export class CheckpointDirectory {
    * @throws Fork if another checkpoint stands in its place
    */
   async publish(checkpoint: PublishedCheckpoint): Promise<void> {
-    const path = join(this.path, String(checkpoint.epoch), ...groupsOf(checkpoint.size));
+    const path = join(this.path, pathOf(checkpoint));
     await makeDirectory(dirname(path), 0o777);
     const written = await writeOnce(path, checkpoint.note);
     if (!written) {
@@ -96,9 +96,11 @@ const GROUPS = 5;
 const DEPTH = GROUPS + 1;
 const EPOCH_OR_GROUP = /^\d+$/;
 
-function groupsOf(size: number): string[] {
+/** Of a checkpoint's file, below the directory. */
+export function pathOf({ epoch, size }: { readonly epoch: number; readonly size: number }): string {
   const digits = String(size).padStart(3 * GROUPS, "0");
-  return Array.from({ length: GROUPS }, (_, index) => digits.slice(3 * index, 3 * index + 3));
+  const groups = Array.from({ length: GROUPS }, (_, index) => digits.slice(3 * index, 3 * index + 3));
+  return join(String(epoch), ...groups);
 }
 
 /** The numbered entries of a directory in order; none if it is not there. */
@@ -144,7 +146,7 @@ async function readCheckpoint(path: string): Promise<UnverifiedCheckpoint> {
     const { origin, size, root } = checkpoint;
     const epoch = epochOf(checkpoint);
     // An older one in its place would pass for the newest.
-    if (!path.endsWith(join("/", String(epoch), ...groupsOf(size))))
+    if (!path.endsWith(join("/", pathOf({ epoch, size }))))
       throw new Error(`it is the one of size ${size} in epoch ${epoch}`);
     return { origin, epoch, size, root, note };
   } catch (cause) {

@@ -5,22 +5,10 @@ import type { SigningKeys } from "../key-files.ts";
 import { epochLine, formatCheckpoint } from "./checkpoint.ts";
 import { Horizon, type Observation } from "./horizon.ts";
 import { noteKeys, noteSigner } from "./keys.ts";
-import { rowLeaf, type Stream } from "./leaf.ts";
 import { CompactRange, type TreeNode } from "./merkle.ts";
 import { signNote } from "./note.ts";
 import { checkCheckpoint } from "./proof.ts";
 import { messageOf } from "../fault.ts";
-
-/** A committed row that has no seal yet. */
-export interface UnsealedRow {
-  readonly stream: Stream;
-  readonly id: string;
-  readonly recordedAt: Micros;
-  /** When the database took it. */
-  readonly insertedAt: Micros;
-  /** As stored, 32 bytes. */
-  readonly hash: Uint8Array;
-}
 
 /** The tree as its newest checkpoint has it; size 0 and no note before the first. */
 export interface TreeState {
@@ -32,13 +20,29 @@ export interface TreeState {
   readonly settledAt: Micros;
 }
 
-/** What is committed together: rows' places in the tree, the subtrees that they complete, and the checkpoint over them. */
-export interface Seal {
+/** Which rows to seal, and where they come in the tree. */
+export interface Stretch {
+  readonly epoch: number;
+  /** The first row's place. */
+  readonly from: number;
+  /** Rows that were inserted before are not looked at. */
+  readonly since: Micros;
+  readonly limit: number;
+}
+
+export interface SealedRows {
+  /** Their leaf hashes, in the order of the tree. */
+  readonly leaves: readonly Uint8Array[];
+  /** When the database took the last of them; null if there are none. */
+  readonly lastInsertedAt: Micros | null;
+}
+
+/** A checkpoint over sealed rows, and the subtrees that they complete. */
+export interface Checkpoint {
   readonly epoch: number;
   readonly previousSize: number;
-  readonly rows: readonly SealedRow[];
-  readonly nodes: readonly { readonly node: TreeNode; readonly hash: Uint8Array }[];
   readonly size: number;
+  readonly nodes: readonly { readonly node: TreeNode; readonly hash: Uint8Array }[];
   readonly root: Uint8Array;
   readonly peaks: readonly Uint8Array[];
   readonly note: string;
@@ -47,21 +51,23 @@ export interface Seal {
   readonly settledAt: Micros;
 }
 
-export interface SealedRow extends UnsealedRow {
-  readonly leafHash: Uint8Array;
+/** A seal in the making. */
+export interface SealTransaction {
+  state(): Promise<TreeState>;
+  /** Gives the rows that have no seal theirs, the oldest by insertion first. */
+  sealRows(stretch: Stretch): Promise<SealedRows>;
+  addCheckpoint(checkpoint: Checkpoint): Promise<void>;
 }
 
 export interface SealStore {
   observe(): Promise<Observation>;
   state(): Promise<TreeState>;
-  /** Rows without a seal that were inserted at or after `since`, in the order of their insertion. */
-  unsealed(since: Micros, limit: number): Promise<UnsealedRow[]>;
   /**
-   * Commits a seal whole, or nothing of it. False if another one continues the same checkpoint already.
+   * Runs `work` while no other sealer is at it, and commits what it did whole, or nothing of it.
    *
-   * @throws if the store failed; whether the seal was committed is then unknown
+   * @throws if the store failed; whether the seal was committed is then unknown. Or what `work` rejects with.
    */
-  commit(seal: Seal): Promise<boolean>;
+  seal<T>(work: (transaction: SealTransaction) => Promise<T>): Promise<T>;
 }
 
 /** Rows under one checkpoint, at most. */
@@ -103,20 +109,15 @@ export class Sealer {
     this.#horizon ??= new Horizon((await store.state()).settledAt);
     let since = this.#horizon.observe(await store.observe());
     for (let sealed = 0; ; ) {
-      // INVARIANT: the state is read before the rows. What another sealer commits in between then fails our commit.
-      const state = await store.state();
-      const rows = await store.unsealed(since, SEAL_ROWS);
-      const whole = rows.length < SEAL_ROWS;
-      if (rows.length > 0 && !(await this.#seal(state, rows, this.#horizon.settled(whole)))) return sealed;
-      sealed += rows.length;
-      if (!whole) {
-        // INVARIANT: what was visible at the observation, up to here in the order of insertion, has a seal now. Beginning anew
-        // would read it again for each seal, so that a backlog would cost its square.
-        since = rows.at(-1)?.insertedAt ?? since;
-        continue;
+      const { leaves, lastInsertedAt } = await this.#seal(since, this.#horizon);
+      sealed += leaves.length;
+      if (leaves.length < SEAL_ROWS) {
+        this.#horizon.scanned();
+        return sealed;
       }
-      this.#horizon.scanned();
-      return sealed;
+      // INVARIANT: what was visible at the observation, up to here in the order of insertion, has a seal now. Beginning anew
+      // would read it again for each seal, so that a backlog would cost its square.
+      since = lastInsertedAt ?? since;
     }
   }
 
@@ -135,30 +136,36 @@ export class Sealer {
     return this.#horizon?.scannedAt ?? 0;
   }
 
-  async #seal(state: TreeState, rows: readonly UnsealedRow[], settledAt: Micros): Promise<boolean> {
+  async #seal(since: Micros, horizon: Horizon): Promise<SealedRows> {
     const { store, origin } = this.#options;
     const keys = await this.#options.keys();
-    const tree = openTree(state, origin, keys);
-    const { sealed, nodes } = await append(tree, rows);
-    const root = tree.root();
-    const signer = noteSigner(origin, keys);
-    const text = formatCheckpoint({ origin, size: tree.size, root, extensions: [epochLine(state.epoch)] });
-    failpoint("before-seal");
-    // A crash before this line leaves nothing; the rows are sealed in another turn, under another signature that nobody saw.
-    const committed = await store.commit({
-      epoch: state.epoch,
-      previousSize: state.size,
-      rows: sealed,
-      nodes,
-      size: tree.size,
-      root,
-      peaks: tree.peaks,
-      note: signNote(text, [signer]),
-      keyId: signer.key.id.toString(16).padStart(8, "0"),
-      settledAt,
+    // A crash within leaves nothing; the rows are sealed in another turn, under another signature that nobody saw.
+    const sealed = await store.seal(async (transaction) => {
+      const state = await transaction.state();
+      const { epoch, size: previousSize } = state;
+      const tree = openTree(state, origin, keys);
+      const rows = await transaction.sealRows({ epoch, from: previousSize, since, limit: SEAL_ROWS });
+      if (rows.leaves.length === 0) return rows;
+      const nodes = await append(tree, rows.leaves);
+      const [size, root] = [tree.size, tree.root()];
+      const signer = noteSigner(origin, keys);
+      const text = formatCheckpoint({ origin, size, root, extensions: [epochLine(epoch)] });
+      failpoint("before-seal");
+      await transaction.addCheckpoint({
+        epoch,
+        previousSize,
+        size,
+        nodes,
+        root,
+        peaks: tree.peaks,
+        note: signNote(text, [signer]),
+        keyId: signer.key.id.toString(16).padStart(8, "0"),
+        settledAt: horizon.settled(rows.leaves.length < SEAL_ROWS),
+      });
+      return rows;
     });
     failpoint("after-seal");
-    return committed;
+    return sealed;
   }
 }
 
@@ -177,21 +184,16 @@ function openTree({ epoch, size, peaks, note }: TreeState, origin: string, keys:
   }
 }
 
-async function append(
-  tree: CompactRange,
-  rows: readonly UnsealedRow[],
-): Promise<{ sealed: SealedRow[]; nodes: { node: TreeNode; hash: Uint8Array }[] }> {
-  const sealed: SealedRow[] = [];
+/** @returns the stored nodes that the leaves complete */
+async function append(tree: CompactRange, leaves: readonly Uint8Array[]): Promise<Checkpoint["nodes"]> {
   const nodes: { node: TreeNode; hash: Uint8Array }[] = [];
-  for (const row of rows) {
-    const leafHash = rowLeaf(row.stream, row.hash);
-    tree.append(leafHash, (node, hash) => {
+  for (const [index, leaf] of leaves.entries()) {
+    if (index % STEP === STEP - 1) await setImmediate();
+    tree.append(leaf, (node, hash) => {
       if (isStored(node)) nodes.push({ node, hash });
     });
-    sealed.push({ ...row, leafHash });
-    if (sealed.length % STEP === 0) await setImmediate();
   }
-  return { sealed, nodes };
+  return nodes;
 }
 
 /** Whether a node has a row of its own. Leaves are with their seals; nodes between stored levels are computed. */

@@ -1,16 +1,24 @@
 import type { BinaryFields } from "../audit/binary-row.ts";
-/** What the rest of `store/` asks of a database: Postgres over its wire, or the embedded one. */
-export interface Database {
-  /**
-   * Runs one statement in its own transaction.
-   *
-   * @throws SqlError
-   */
+
+/** Where statements run. */
+export interface Session {
+  /** @throws SqlError */
   query<Row = Record<string, unknown>>(
     text: string,
     params?: readonly SqlParam[],
     options?: QueryOptions,
   ): Promise<Row[]>;
+}
+
+/** What the rest of `store/` asks of a database: Postgres over its wire, or the embedded one. Each query is its own transaction. */
+export interface Database extends Session {
+  /**
+   * Runs the statements of `work` in one transaction; each sees what is committed when it begins. Commits when `work` has resolved,
+   * and rolls back if it rejects, or if a statement failed.
+   *
+   * @throws SqlError, or what `work` rejects with
+   */
+  transaction<T>(work: (session: Session) => Promise<T>): Promise<T>;
   /**
    * Sends the rows of `query` (SQL without parameters) as their binary fields, one at a time and in order, without keeping
    * them: a field's bytes are valid until `each` returns.
@@ -22,6 +30,9 @@ export interface Database {
   script(text: string): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Ends a transaction. Fails where a statement of it has failed; COMMIT alone would roll back and say nothing. */
+export const COMMIT = "SELECT; COMMIT";
 
 export type SqlParam = string | number | null | Uint8Array;
 

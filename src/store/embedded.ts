@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 import type { BinaryFields } from "../audit/binary-row.ts";
 import { CopyRows, copyText } from "./copy.ts";
-import { type Database, SqlError, type SqlParam } from "./database.ts";
+import { COMMIT, type Database, type Session, SqlError, type SqlParam } from "./database.ts";
 import type { EmbeddedRequest, EmbeddedResponse } from "./embedded-worker.ts";
 
 interface Pending {
@@ -17,6 +17,7 @@ export class EmbeddedDatabase implements Database {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
+  #transaction: Promise<void> | null = null;
   #dead: SqlError | null = null;
 
   private constructor(worker: Worker, onError: (error: Error) => void) {
@@ -41,27 +42,55 @@ export class EmbeddedDatabase implements Database {
   }
 
   async query<Row>(text: string, params: readonly SqlParam[] = []): Promise<Row[]> {
-    return (await this.#send(text, params)) as Row[];
+    return (await this.#whenFree(() => this.#send(text, params))) as Row[];
   }
 
   async copy(query: string, each: (fields: BinaryFields) => void): Promise<void> {
     const rows = new CopyRows(each);
-    for (const chunk of await this.#send(copyText(query, "'/dev/blob'"), []))
-      rows.take(Buffer.from(chunk as Uint8Array));
+    const chunks = await this.#whenFree(() => this.#send(copyText(query, "'/dev/blob'"), []));
+    for (const chunk of chunks) rows.take(Buffer.from(chunk as Uint8Array));
   }
 
-  async script(text: string): Promise<void> {
+  async transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const end = await this.#whenFree(() => this.#beginTransaction());
     try {
-      await this.#send(`BEGIN;\n${text};\nCOMMIT;`, null);
+      await this.#send("BEGIN", null);
+      const result = await work({
+        query: async <Row>(text: string, params: readonly SqlParam[] = []) => (await this.#send(text, params)) as Row[],
+      });
+      await this.#send(COMMIT, null);
+      return result;
     } catch (error) {
       await this.#send("ROLLBACK", null).catch(() => undefined);
       throw error;
+    } finally {
+      end();
     }
+  }
+
+  async script(text: string): Promise<void> {
+    await this.transaction(async () => void (await this.#send(text, null)));
   }
 
   async close(): Promise<void> {
     this.#die(new Error("the embedded database is closed"));
     await this.#worker.terminate();
+  }
+
+  /** There is one session: while a transaction has it, all others wait. What `begin` does at once, it does before any other. */
+  async #whenFree<T>(begin: () => T): Promise<Awaited<T>> {
+    while (this.#transaction !== null) await this.#transaction;
+    return await begin();
+  }
+
+  /** @returns what ends it */
+  #beginTransaction(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#transaction = promise;
+    return () => {
+      this.#transaction = null;
+      resolve();
+    };
   }
 
   #send(text: string, params: readonly SqlParam[] | null): Promise<unknown[]> {

@@ -2,19 +2,27 @@ import pg from "pg";
 import type { BinaryFields } from "../audit/binary-row.ts";
 import { messageOf } from "../fault.ts";
 import { CopyRows, copyText } from "./copy.ts";
-import { type Database, type QueryOptions, SqlError, type SqlParam } from "./database.ts";
+import { COMMIT, type Database, type QueryOptions, type Session, SqlError, type SqlParam } from "./database.ts";
 
 const DEFAULT_TIMEOUT_MS = 2000;
 const COPY_TIMEOUT_MS = 120_000;
 /** `datac` in ASCII, and a number. Scripts of all replicas wait for one another on it. */
 const SCRIPT_LOCK = 0x6461_7461_63_01;
 
+/**
+ * Compiling a plan takes a second, running any of ours a fraction of that. The planner judges by how large it takes the tables to
+ * be, and so compiled what looks for unsealed rows anew for each seal.
+ */
+const NO_JIT = "-c jit=off";
+
+/** What a transaction has locked must not stay so because its process was paused. */
+const IDLE_TRANSACTION_MS = 10_000;
+/** Not the server's default: at any other level the statement after a lock may not see what its last holder committed. */
+const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = ${IDLE_TRANSACTION_MS}`;
+
 /** Also on the server: a statement that nobody waits for any more must not go on. */
-const READ_ONLY = {
-  application_name: "datacrawl reads",
-  statement_timeout: DEFAULT_TIMEOUT_MS,
-  options: "-c default_transaction_read_only=on",
-};
+const READ_ONLY = { application_name: "datacrawl reads", statement_timeout: DEFAULT_TIMEOUT_MS };
+const NO_WRITES = "-c default_transaction_read_only=on";
 
 export interface PostgresOptions {
   readonly connections: number;
@@ -30,7 +38,7 @@ export class PostgresDatabase implements Database {
   /** @param url a `postgres://` URL. Poolers in transaction mode are not supported: statements are prepared. */
   constructor(url: string, options: PostgresOptions) {
     this.#pool = new pg.Pool({
-      connectionString: url,
+      connectionString: withOptions(url, options.readOnly === true ? `${NO_JIT} ${NO_WRITES}` : NO_JIT),
       max: options.connections,
       connectionTimeoutMillis: DEFAULT_TIMEOUT_MS,
       keepAlive: true,
@@ -44,25 +52,32 @@ export class PostgresDatabase implements Database {
 
   async query<Row>(text: string, params: readonly SqlParam[] = [], options: QueryOptions = {}): Promise<Row[]> {
     const client = await this.#connect();
-    const warnings: string[] = [];
-    const onNotice = (notice: { severity?: string | undefined; message?: string | undefined }): void => {
-      if (notice.severity === "WARNING") warnings.push(notice.message ?? "");
-    };
-    client.on("notice", onNotice);
     try {
-      const query = { text, values: [...params], ...(options.name === undefined ? {} : { name: options.name }) };
-      const result = await withTimeout(client.query(query), options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-      // A commit that stops waiting for its standby reports success and a warning: durable here, but not there.
-      if (warnings.length > 0) throw new SqlError(`Postgres warned: ${warnings.join("; ")}`, { outcome: "unknown" });
-      client.off("notice", onNotice);
+      const { rows } = await ask(client, text, params, options);
       client.release();
-      return result.rows as Row[];
+      return rows as Row[];
     } catch (error) {
-      const failure = asSqlError(error);
-      client.off("notice", onNotice);
       // Destroyed unless the server itself rolled back: statement_timeout would not bound a commit that waits for a standby.
-      client.release(failure.outcome === "unknown");
-      throw failure;
+      client.release(!(error instanceof SqlError) || error.outcome === "unknown");
+      throw error;
+    }
+  }
+
+  async transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const client = await this.#connect();
+    try {
+      await ask(client, BEGIN);
+      const result = await work({
+        query: async <Row>(text: string, params?: readonly SqlParam[], options?: QueryOptions) =>
+          (await ask(client, text, params, options)).rows as Row[],
+      });
+      await ask(client, COMMIT);
+      client.release();
+      return result;
+    } catch (error) {
+      // It ends with its connection.
+      client.release(true);
+      throw error;
     }
   }
 
@@ -145,6 +160,38 @@ class CopyOut implements pg.Submittable {
 
   handleReadyForQuery(): void {
     this.#done(this.#error);
+  }
+}
+
+/** Options of the URL itself come after ours, so that they win. (The driver would take them instead of ours.) */
+function withOptions(url: string, options: string): string {
+  const whole = new URL(url);
+  whole.searchParams.set("options", [options, ...whole.searchParams.getAll("options")].join(" "));
+  return whole.href;
+}
+
+/** @throws SqlError */
+async function ask(
+  client: pg.PoolClient,
+  text: string,
+  params: readonly SqlParam[] = [],
+  { name, timeoutMs = DEFAULT_TIMEOUT_MS }: QueryOptions = {},
+): Promise<pg.QueryResult> {
+  const warnings: string[] = [];
+  const onNotice = (notice: { severity?: string | undefined; message?: string | undefined }): void => {
+    if (notice.severity === "WARNING") warnings.push(notice.message ?? "");
+  };
+  client.on("notice", onNotice);
+  try {
+    const query = { text, values: [...params], ...(name === undefined ? {} : { name }) };
+    const result = await withTimeout(client.query(query), timeoutMs);
+    // A commit that stops waiting for its standby reports success and a warning: durable here, but not there.
+    if (warnings.length > 0) throw new SqlError(`Postgres warned: ${warnings.join("; ")}`, { outcome: "unknown" });
+    return result;
+  } catch (error) {
+    throw asSqlError(error);
+  } finally {
+    client.off("notice", onNotice);
   }
 }
 

@@ -3,18 +3,26 @@ import { hashNode, type NodeReader, type TreeNode } from "../audit/merkle.ts";
 import { originOf } from "../audit/checkpoint.ts";
 import type { PublishedCheckpoint } from "../audit/published.ts";
 import { type Stream, STREAM } from "../audit/leaf.ts";
-import { type Seal, type SealStore, STORED_LEVELS, type TreeState, type UnsealedRow } from "../audit/seal.ts";
-import type { Micros } from "../clock.ts";
+import {
+  type Checkpoint,
+  type SealedRows,
+  type SealStore,
+  type SealTransaction,
+  STORED_LEVELS,
+  type Stretch,
+  type TreeState,
+} from "../audit/seal.ts";
+import { type Micros, systemClock } from "../clock.ts";
 import type { HashedEvent } from "./agents.ts";
-import { arrayLiteral, type Database, microsOf, SqlError, type SqlParam, timestampOf } from "./database.ts";
+import { arrayLiteral, type Database, microsOf, type Session, timestampOf } from "./database.ts";
 import { eventParams, insertEvent } from "./events.ts";
 
 /** Two sealers wait for one another here; who comes second finds that the first was there. */
 const SEAL_LOCK = 0x6461_7461_63_02;
+const LOCK = `SELECT pg_advisory_xact_lock(${SEAL_LOCK})`;
 /** A seal of thousands of rows is a large statement, and nobody waits for it. */
-const TIMEOUT_MS = 60_000;
+const PATIENT = { timeoutMs: 60_000 };
 const HASH_BYTES = 32;
-const UNIQUE_VIOLATION = "23505";
 
 /** Seals, nodes and checkpoints. Nothing is ever changed in them. */
 export class SqlSealStore implements SealStore {
@@ -32,41 +40,26 @@ export class SqlSealStore implements SealStore {
   }
 
   async observe(): Promise<Observation> {
+    const asked = monotonicMicros();
     const [row] = await this.#database.query<{ at: string; writers: string }>(OBSERVE, [], { name: "observe_writers" });
     if (row === undefined) throw new Error("the database did not tell its time");
-    return { at: Number(row.at), writers: row.writers === "" ? [] : row.writers.split(",") };
+    const answered = monotonicMicros();
+    return { at: Number(row.at), asked, answered, writers: row.writers === "" ? [] : row.writers.split(",") };
   }
 
   async state(): Promise<TreeState> {
-    const [row] = await this.#database.query<StateRow>(STATE, [], { name: "tree_state" });
-    if (row === undefined) throw new Error("audit_epochs has no row");
-    const settledAt = Number(row.settled_at ?? 0);
-    if (row.size === null || row.peaks === null) return { epoch: row.epoch, size: 0, peaks: [], note: null, settledAt };
-    return { epoch: row.epoch, size: Number(row.size), peaks: hashesOf(row.peaks), note: row.signed_note, settledAt };
+    return await stateIn(this.#database);
   }
 
-  async unsealed(since: Micros, limit: number): Promise<UnsealedRow[]> {
-    const options = { name: "unsealed_rows", timeoutMs: TIMEOUT_MS };
-    const rows = await this.#database.query<Unsealed>(UNSEALED, [String(since), limit], options);
-    return rows.map(({ stream, id, recorded_at, inserted_at, hash }) => {
-      return {
-        stream: stream === STREAM.decisions ? "decisions" : "events",
-        id,
-        recordedAt: Number(recorded_at),
-        insertedAt: Number(inserted_at),
-        hash,
-      };
+  async seal<T>(work: (transaction: SealTransaction) => Promise<T>): Promise<T> {
+    return await this.#database.transaction(async (session) => {
+      await session.query(LOCK, [], { name: "lock_seals", ...PATIENT });
+      return await work({
+        state: () => stateIn(session),
+        sealRows: (stretch) => sealRows(session, stretch),
+        addCheckpoint: (checkpoint) => addCheckpoint(session, checkpoint),
+      });
     });
-  }
-
-  async commit(seal: Seal): Promise<boolean> {
-    try {
-      await this.#database.query(COMMIT, commitParams(seal), { name: "commit_seal", timeoutMs: TIMEOUT_MS });
-      return true;
-    } catch (error) {
-      if (error instanceof SqlError && error.sqlState === UNIQUE_VIOLATION) return false;
-      throw error;
-    }
   }
 
   /** Committed checkpoints, the oldest first: those after `after`. */
@@ -154,12 +147,10 @@ interface StateRow {
   readonly settled_at: string | null;
 }
 
-interface Unsealed {
-  readonly stream: 1 | 2;
-  readonly id: string;
-  readonly recorded_at: string;
-  readonly inserted_at: string;
-  readonly hash: Uint8Array;
+/** Null if there are none. */
+interface SealedRow {
+  readonly leaves: Uint8Array | null;
+  readonly last_inserted_at: string | null;
 }
 
 interface CheckpointRow {
@@ -191,26 +182,34 @@ const TABLE = {
   events: { table: "audit_events", id: "event_id" },
 } as const;
 
+/** SQL for the leaf hash of a row whose hash is the SQL `hash`, as `rowLeaf` makes it. */
+export function leafOf(stream: Stream, hash: string): string {
+  return `pg_catalog.sha256('\\x000${STREAM[stream]}'::bytea || ${hash})`;
+}
+
 /** A row is unsealed if it has no seal, and only then. (As a subquery, the seal is looked up by its key, row by row.) */
 function unsealedIn(stream: Stream): string {
   const { table, id } = TABLE[stream];
   const number = STREAM[stream];
   return `
-(SELECT ${number} AS stream, r.${id} AS id, ${microsOf("r.recorded_at")} AS recorded_at,
-  ${microsOf("r.inserted_at")} AS inserted_at, r.inserted_at AS place, r.hash
+(SELECT ${number} AS stream, r.${id} AS id, r.recorded_at, r.inserted_at, ${leafOf(stream, "r.hash")} AS leaf
 FROM ${table} r
 WHERE r.inserted_at >= ${timestampOf("$1::bigint")}
   AND (SELECT 1 FROM audit_seals s WHERE s.row_id = r.${id} AND s.recorded_at = r.recorded_at AND s.stream = ${number}) IS NULL
-ORDER BY r.inserted_at LIMIT $2)`;
+ORDER BY r.inserted_at LIMIT $2::int)`;
 }
 
-const UNSEALED_BOTH = `
-${unsealedIn("decisions")}
-UNION ALL
-${unsealedIn("events")}`;
-
-const UNSEALED = `
-SELECT stream, id, recorded_at, inserted_at, hash FROM (${UNSEALED_BOTH}) found ORDER BY place, stream, id LIMIT $2`;
+/** The rows never leave the database: that would cost both sides more than the rest of their seal. */
+const SEAL_ROWS = `
+WITH found AS MATERIALIZED (
+  SELECT row_number() OVER (ORDER BY inserted_at, stream, id) - 1 AS n, stream, id, recorded_at, inserted_at, leaf
+  FROM (${unsealedIn("decisions")} UNION ALL ${unsealedIn("events")}) unsealed
+  ORDER BY inserted_at, stream, id LIMIT $2::int
+), sealed AS (
+  INSERT INTO audit_seals (row_id, recorded_at, stream, epoch, seq, leaf_hash)
+  SELECT id, recorded_at, stream, $3::int, $4::bigint + n, leaf FROM found
+)
+SELECT string_agg(leaf, ''::bytea ORDER BY n) AS leaves, ${microsOf("max(inserted_at)")} AS last_inserted_at FROM found`;
 
 function countUnsealedIn(stream: Stream): string {
   const { table, id } = TABLE[stream];
@@ -233,22 +232,14 @@ WITH opened AS (
 ), told AS (${insertEvent(6, "FROM opened")})
 SELECT epoch FROM opened`;
 
-const COMMIT = `
-WITH lock AS MATERIALIZED (SELECT pg_advisory_xact_lock(${SEAL_LOCK})), made AS (
+const ADD_CHECKPOINT = `
+WITH made AS (
   INSERT INTO audit_checkpoints (epoch, previous_size, size, root, peaks, signed_note, key_id, settled_at)
-  SELECT $1::int, $2::bigint, $3::bigint, $4::bytea, $5::bytea, $6::text, $7::text, ${timestampOf("$8::bigint")} FROM lock
-  RETURNING epoch, previous_size
-), sealed AS (
-  INSERT INTO audit_seals (row_id, recorded_at, stream, epoch, seq, leaf_hash)
-  SELECT t.row_id, ${timestampOf("t.recorded_at")}, t.stream, made.epoch, made.previous_size + t.n - 1, t.leaf_hash
-  FROM made, unnest($9::text::uuid[], $10::text::bigint[], $11::text::smallint[], $12::text::bytea[])
-    WITH ORDINALITY AS t(row_id, recorded_at, stream, leaf_hash, n)
-), noded AS (
-  INSERT INTO audit_nodes (epoch, level, idx, hash)
-  SELECT made.epoch, t.level, t.idx, t.hash
-  FROM made, unnest($13::text::smallint[], $14::text::bigint[], $15::text::bytea[]) AS t(level, idx, hash)
+  VALUES ($1::int, $2::bigint, $3::bigint, $4::bytea, $5::bytea, $6::text, $7::text, ${timestampOf("$8::bigint")})
 )
-SELECT epoch FROM made`;
+INSERT INTO audit_nodes (epoch, level, idx, hash)
+SELECT $1::int, t.level, t.idx, t.hash
+FROM unnest($9::text::smallint[], $10::text::bigint[], $11::text::bytea[]) AS t(level, idx, hash)`;
 
 const CHECKPOINT = "SELECT c.epoch, c.size::text, c.root, c.signed_note FROM audit_checkpoints c";
 
@@ -264,24 +255,40 @@ LATERAL (
 ) found
 ORDER BY t.n, found.place`;
 
-function commitParams({ rows, nodes, ...seal }: Seal): SqlParam[] {
-  return [
-    seal.epoch,
-    seal.previousSize,
-    seal.size,
-    seal.root,
-    Buffer.concat(seal.peaks),
-    seal.note,
-    seal.keyId,
-    String(seal.settledAt),
-    arrayLiteral(rows.map(({ id }) => id)),
-    arrayLiteral(rows.map(({ recordedAt }) => recordedAt)),
-    arrayLiteral(rows.map(({ stream }) => STREAM[stream])),
-    arrayLiteral(rows.map(({ leafHash }) => leafHash)),
+function monotonicMicros(): Micros {
+  return Math.round(systemClock.monotonic() * 1000);
+}
+
+async function stateIn(session: Session): Promise<TreeState> {
+  const [row] = await session.query<StateRow>(STATE, [], { name: "tree_state" });
+  if (row === undefined) throw new Error("audit_epochs has no row");
+  const settledAt = Number(row.settled_at ?? 0);
+  if (row.size === null || row.peaks === null) return { epoch: row.epoch, size: 0, peaks: [], note: null, settledAt };
+  return { epoch: row.epoch, size: Number(row.size), peaks: hashesOf(row.peaks), note: row.signed_note, settledAt };
+}
+
+async function sealRows(session: Session, { epoch, from, since, limit }: Stretch): Promise<SealedRows> {
+  const params = [String(since), limit, epoch, String(from)];
+  const [sealed] = await session.query<SealedRow>(SEAL_ROWS, params, { name: "seal_rows", ...PATIENT });
+  if (sealed === undefined || sealed.leaves === null) return { leaves: [], lastInsertedAt: null };
+  return { leaves: hashesOf(sealed.leaves), lastInsertedAt: Number(sealed.last_inserted_at) };
+}
+
+async function addCheckpoint(session: Session, { nodes, ...checkpoint }: Checkpoint): Promise<void> {
+  const params = [
+    checkpoint.epoch,
+    checkpoint.previousSize,
+    checkpoint.size,
+    checkpoint.root,
+    Buffer.concat(checkpoint.peaks),
+    checkpoint.note,
+    checkpoint.keyId,
+    String(checkpoint.settledAt),
     arrayLiteral(nodes.map(({ node }) => node.level)),
     arrayLiteral(nodes.map(({ node }) => node.index)),
     arrayLiteral(nodes.map(({ hash }) => hash)),
   ];
+  await session.query(ADD_CHECKPOINT, params, { name: "add_checkpoint", ...PATIENT });
 }
 
 function checkpointOf({ epoch, size, root, signed_note }: CheckpointRow): PublishedCheckpoint {

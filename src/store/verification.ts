@@ -8,6 +8,7 @@ import type { PlanPorts } from "../audit/verify-plan.ts";
 import type { SealedDecision, StoredCheckpoint } from "../audit/verify-segment.ts";
 import type { Micros } from "../clock.ts";
 import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
+import { leafOf } from "./seals.ts";
 
 const HASH_BYTES = 32;
 /** Nobody waits for a verification's reads. */
@@ -113,7 +114,7 @@ SELECT ${microsOf("a.month::timestamp AT TIME ZONE 'UTC'")} AS lower,
 FROM audit_retired a
 WHERE EXISTS (
     SELECT FROM audit_seals s WHERE s.row_id = a.event_id AND s.recorded_at = a.recorded_at AND s.stream = ${STREAM.events}
-      AND s.leaf_hash = pg_catalog.sha256('\\x000${STREAM.events}'::bytea || a.event_hash))
+      AND s.leaf_hash = ${leafOf("events", "a.event_hash")})
   AND NOT EXISTS (
     SELECT FROM audit_events e WHERE e.event_id = a.event_id AND e.recorded_at = a.recorded_at
       AND (e.kind, e.subject) IS DISTINCT FROM ('audit.month_retired', to_char(a.month, 'YYYY-MM-DD')))`;

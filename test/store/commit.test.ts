@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { BinaryFields } from "../../src/audit/binary-row.ts";
 import { CommitUnknown } from "../../src/audit/writer.ts";
-import type { Database, QueryOptions, SqlParam } from "../../src/store/database.ts";
+import type { Database, QueryOptions, Session, SqlParam } from "../../src/store/database.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { entryFor } from "../support/entries.ts";
@@ -21,6 +21,10 @@ class Disturbed implements Database {
   query<Row>(text: string, params?: readonly SqlParam[], options: QueryOptions = {}): Promise<Row[]> {
     this.#before(text);
     return this.#database.query<Row>(text, params, { ...options, timeoutMs: 500 });
+  }
+
+  transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    return this.#database.transaction(work);
   }
 
   copy(query: string, each: (fields: BinaryFields) => void): Promise<void> {

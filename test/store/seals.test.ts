@@ -114,11 +114,16 @@ describe.each(storeKinds())("sealing on $name", ({ open }) => {
     const watched = {
       observe: () => trail.seals.observe(),
       state: () => trail.seals.state(),
-      commit: (seal) => trail.seals.commit(seal),
-      unsealed: (since, limit) => {
-        begun.push(since);
-        return trail.seals.unsealed(since, limit);
-      },
+      seal: (work) =>
+        trail.seals.seal((transaction) =>
+          work({
+            ...transaction,
+            sealRows: (stretch) => {
+              begun.push(stretch.since);
+              return transaction.sealRows(stretch);
+            },
+          }),
+        ),
     } satisfies SealStore;
     const sealer = new Sealer({ store: watched, origin: trail.origin, keys: trail.keys });
     expect(await sealer.sealAll()).toBe(SEAL_ROWS + 500);
@@ -163,8 +168,7 @@ describe.each(storeKinds())("sealing on $name", ({ open }) => {
     const broken: SealStore = {
       state: async () => forged,
       observe: () => seals.observe(),
-      unsealed: (since, limit) => seals.unsealed(since, limit),
-      commit: (seal) => seals.commit(seal),
+      seal: (work) => seals.seal((transaction) => work({ ...transaction, state: async () => forged })),
     };
     await recordDecisions(store.database, "forged", 1);
     const sealer = new Sealer({ store: broken, origin: trail.origin, keys: trail.keys });

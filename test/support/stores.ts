@@ -42,7 +42,7 @@ async function openEmbedded(): Promise<TestStore> {
   return { database, owner: database, serviceUrl: null, ownerUrl: null, superUrl: null, close };
 }
 
-async function openPostgres(serverUrl: string): Promise<TestStore> {
+export async function openPostgres(serverUrl: string): Promise<TestStore> {
   const { ownerUrl, serviceUrl, superUrl } = await makeDatabase(serverUrl);
   const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError: loud });
   await migrate(owner, decodeURIComponent(new URL(serviceUrl).username));
