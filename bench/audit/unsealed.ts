@@ -17,7 +17,8 @@ const FAR_AHEAD = 2 ** 40;
 
 /**
  * Keeps a service from sealing, as no setting can, from `run` until what it gives is disposed of: it finds a checkpoint published
- * that its database does not have, takes itself for rolled back, and decides on without sealing. Afterwards it seals what it has not.
+ * that its database does not have, takes itself for rolled back, and decides on without sealing. Afterwards it seals what it has not
+ * (it must have published a checkpoint before: a directory without any does not tell it that all is well).
  */
 export function unsealed(
   prepared: Prepared,
