@@ -77,7 +77,8 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, flags:
   // The same process with and without: two that do the same differ by more than what is measured here.
   const notSealed: Peer = { ...empty.peer, name: "empty, unsealed", beside: held.run };
   const verified: Peer = { ...long.peer, name: "long, verifying", beside: beside.run };
-  const peers = [notSealed, empty.peer, long.peer, verified];
+  // The first and the last have two turns in a row: not one that does something beside.
+  const peers = [empty.peer, notSealed, verified, long.peer];
   const scenario = { name: "decisions, by trail", connections: 4, streams: 32, keys: "fresh", peers } as const;
   const measurements = await measure(scenario, pace, progress);
   return {
