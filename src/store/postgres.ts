@@ -6,23 +6,24 @@ import { COMMIT, type Database, type QueryOptions, type Session, SqlError, type 
 
 const DEFAULT_TIMEOUT_MS = 2000;
 const COPY_TIMEOUT_MS = 120_000;
+/** What takes several statements may be large, and nobody waits for it. */
+const LARGE_COMMIT_TIMEOUT_MS = 60_000;
 /** `datac` in ASCII, and a number. Scripts of all replicas wait for one another on it. */
 const SCRIPT_LOCK = 0x6461_7461_63_01;
 
 /**
+ * The first statement of each connection; startup parameters would do as well, but PgBouncer refuses those that it does not know.
  * Compiling a plan takes a second, running any of ours a fraction of that. The planner judges by how large it takes the tables to
  * be, and so compiled what looks for unsealed rows anew for each seal.
  */
-const NO_JIT = "-c jit=off";
+const NO_JIT = "SET jit = off";
+/** Also on the server: a statement that nobody waits for any more must not go on. */
+const READ_ONLY = `SET default_transaction_read_only = on; SET statement_timeout = ${DEFAULT_TIMEOUT_MS}`;
 
 /** What a transaction has locked must not stay so because its process was paused. */
 const IDLE_TRANSACTION_MS = 10_000;
 /** Not the server's default: at any other level the statement after a lock may not see what its last holder committed. */
 const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = ${IDLE_TRANSACTION_MS}`;
-
-/** Also on the server: a statement that nobody waits for any more must not go on. */
-const READ_ONLY = { application_name: "datacrawl reads", statement_timeout: DEFAULT_TIMEOUT_MS };
-const NO_WRITES = "-c default_transaction_read_only=on";
 
 export interface PostgresOptions {
   readonly connections: number;
@@ -37,13 +38,16 @@ export class PostgresDatabase implements Database {
 
   /** @param url a `postgres://` URL. Poolers in transaction mode are not supported: statements are prepared. */
   constructor(url: string, options: PostgresOptions) {
+    const readOnly = options.readOnly === true;
+    const settings = readOnly ? `${NO_JIT}; ${READ_ONLY}` : NO_JIT;
     this.#pool = new pg.Pool({
-      connectionString: withOptions(url, options.readOnly === true ? `${NO_JIT} ${NO_WRITES}` : NO_JIT),
+      connectionString: url,
       max: options.connections,
       connectionTimeoutMillis: DEFAULT_TIMEOUT_MS,
       keepAlive: true,
-      application_name: "datacrawl",
-      ...(options.readOnly === true ? READ_ONLY : {}),
+      application_name: readOnly ? "datacrawl reads" : "datacrawl",
+      // The pool waits for it, without a limit of its own.
+      onConnect: (client) => withTimeout(client.query(settings), DEFAULT_TIMEOUT_MS),
     });
     this.#pool.on("error", options.onError);
     // The pool listens to idle connections alone: one that is lost in mid-statement would end the process.
@@ -71,7 +75,7 @@ export class PostgresDatabase implements Database {
         query: async <Row>(text: string, params?: readonly SqlParam[], options?: QueryOptions) =>
           (await ask(client, text, params, options)).rows as Row[],
       });
-      await ask(client, COMMIT);
+      await ask(client, COMMIT, [], { timeoutMs: LARGE_COMMIT_TIMEOUT_MS });
       client.release();
       return result;
     } catch (error) {
@@ -161,13 +165,6 @@ class CopyOut implements pg.Submittable {
   handleReadyForQuery(): void {
     this.#done(this.#error);
   }
-}
-
-/** Options of the URL itself come after ours, so that they win. (The driver would take them instead of ours.) */
-function withOptions(url: string, options: string): string {
-  const whole = new URL(url);
-  whole.searchParams.set("options", [options, ...whole.searchParams.getAll("options")].join(" "));
-  return whole.href;
 }
 
 /** @throws SqlError */

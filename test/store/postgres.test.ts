@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { makeDatabase } from "../support/postgres.ts";
@@ -21,10 +22,37 @@ describe.skipIf(inject("postgresUrl") === null)("a connection to Postgres", () =
     expect(await settingsOf("", true)).toMatchObject({ jit: "off", read_only: "on" });
   });
 
-  test("takes the options of its URL beside those", async () => {
-    const options = "?options=-c%20work_mem%3D7MB";
+  test("does so whatever the options of its URL are, and has those, too", async () => {
+    const options = "?options=-c%20work_mem%3D7MB%20-c%20jit%3Don";
     expect(await settingsOf(options)).toMatchObject({ jit: "off", work_mem: "7MB" });
     expect(await settingsOf(options, true)).toMatchObject({ jit: "off", read_only: "on", work_mem: "7MB" });
-    expect(await settingsOf("?options=-c%20jit%3Don")).toMatchObject({ jit: "on" });
+  });
+
+  test("is given up if the server falls silent before it is set up", { timeout: 10_000 }, async () => {
+    const silent = createServer((socket) => {
+      // It lets anybody in (AuthenticationOk, ReadyForQuery), and then answers nothing.
+      socket.once("data", () => socket.write(Buffer.from("5200000008000000005a0000000549", "hex")));
+      socket.on("error", () => undefined);
+    });
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    const { port } = silent.address() as AddressInfo;
+    const database = new PostgresDatabase(`postgres://x@127.0.0.1:${port}/x`, {
+      connections: 1,
+      onError: () => undefined,
+    });
+    onTestFinished(async () => {
+      await database.close();
+      silent.close();
+    });
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const failure = await database.query("SELECT").then(
+        () => null,
+        (error: unknown) => error,
+      );
+      expect(failure).toMatchObject({
+        outcome: "rolled_back",
+        message: expect.stringContaining("did not answer within"),
+      });
+    }
   });
 });
