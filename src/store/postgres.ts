@@ -40,14 +40,15 @@ export class PostgresDatabase implements Database {
   constructor(url: string, options: PostgresOptions) {
     const readOnly = options.readOnly === true;
     const settings = readOnly ? `${NO_JIT}; ${READ_ONLY}` : NO_JIT;
+    // The pool waits for what this returns (which its types do not say), without a limit of its own.
+    const setUp = (client: pg.ClientBase): unknown => withTimeout(client.query(settings), DEFAULT_TIMEOUT_MS);
     this.#pool = new pg.Pool({
       connectionString: url,
       max: options.connections,
       connectionTimeoutMillis: DEFAULT_TIMEOUT_MS,
       keepAlive: true,
       application_name: readOnly ? "datacrawl reads" : "datacrawl",
-      // The pool waits for it, without a limit of its own.
-      onConnect: (client) => withTimeout(client.query(settings), DEFAULT_TIMEOUT_MS),
+      onConnect: setUp,
     });
     this.#pool.on("error", options.onError);
     // The pool listens to idle connections alone: one that is lost in mid-statement would end the process.
