@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CircuitFilter, type CircuitListing, SqlGuardRecords } from "../../src/store/guard-records.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
@@ -73,7 +74,11 @@ describe.each(storeKinds())("guards' circuits on $name", ({ open }) => {
   });
 
   test("of one agent come by their newest reports, no more than wanted", async () => {
-    for (const n of [1, 3, 0]) await guards.report("a0", journalOf(n), CLOSED);
+    for (const n of [1, 3, 0]) {
+      // The embedded database's clock counts milliseconds.
+      await sleep(5);
+      await guards.report("a0", journalOf(n), CLOSED);
+    }
     const newest = await guards.newestCircuits("a0", 2);
     expect(newest.map(nameOf)).toEqual([`a0/${journalOf(0)}`, `a0/${journalOf(3)}`]);
     expect(await guards.newestCircuits("gone", 2)).toEqual([]);
