@@ -71,8 +71,9 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, flags:
   const proofs = await measureProofs(long.prepared, pace.proofs);
 
   const empty = await start("empty");
-  await untilSealed(stores.postgres.url("postgres", "empty"));
-  const held = unsealed(empty.prepared, stores.postgres.url("postgres", "empty"));
+  const emptyUrl = stores.postgres.url("postgres", "empty");
+  await untilSealed(emptyUrl);
+  const held = unsealed(empty.prepared, emptyUrl);
   const beside = verifying(long.prepared, stores.postgres.url("postgres", "long"));
   // The same process with and without: two that do the same differ by more than what is measured here.
   const notSealed: Peer = { ...empty.peer, name: "empty, unsealed", beside: held.run };

@@ -59,10 +59,8 @@ export class Horizon {
     for (const [name, { since }] of this.#writers) if (!present.has(name)) this.#from = Math.min(this.#from, since);
     const unknown = { since: earliest, seen: last?.at ?? observation.at };
     const restored = oldest([unknown, ...this.#all()]);
-    const writerOf = (name: string): Writer => {
-      const known = this.#writers.get(name);
-      return known === undefined ? (name.startsWith(RESTORED) ? restored : unknown) : oldest([known, unknown]);
-    };
+    const ofUnseen = (name: string): Writer => (name.startsWith(RESTORED) ? restored : unknown);
+    const writerOf = (name: string): Writer => oldest([unknown, this.#writers.get(name) ?? ofUnseen(name)]);
     this.#writers = new Map(observation.writers.map((name) => [name, writerOf(name)]));
     this.#last = observation;
     return Math.max(0, this.#from - SLACK);

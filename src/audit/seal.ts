@@ -21,7 +21,7 @@ export interface TreeState {
 }
 
 /** Which rows to seal, and where they come in the tree. */
-export interface Stretch {
+export interface SealStretch {
   readonly epoch: number;
   /** The first row's place. */
   readonly from: number;
@@ -38,7 +38,7 @@ export interface SealedRows {
 }
 
 /** A checkpoint over sealed rows, and the subtrees that they complete. */
-export interface Checkpoint {
+export interface NewCheckpoint {
   readonly epoch: number;
   readonly previousSize: number;
   readonly size: number;
@@ -55,8 +55,8 @@ export interface Checkpoint {
 export interface SealTransaction {
   state(): Promise<TreeState>;
   /** Gives the rows that have no seal theirs, the oldest by insertion first. */
-  sealRows(stretch: Stretch): Promise<SealedRows>;
-  addCheckpoint(checkpoint: Checkpoint): Promise<void>;
+  sealRows(stretch: SealStretch): Promise<SealedRows>;
+  addCheckpoint(checkpoint: NewCheckpoint): Promise<void>;
 }
 
 export interface SealStore {
@@ -185,7 +185,7 @@ function openTree({ epoch, size, peaks, note }: TreeState, origin: string, keys:
 }
 
 /** @returns the stored nodes that the leaves complete */
-async function append(tree: CompactRange, leaves: readonly Uint8Array[]): Promise<Checkpoint["nodes"]> {
+async function append(tree: CompactRange, leaves: readonly Uint8Array[]): Promise<NewCheckpoint["nodes"]> {
   const nodes: { node: TreeNode; hash: Uint8Array }[] = [];
   for (const [index, leaf] of leaves.entries()) {
     if (index % STEP === STEP - 1) await setImmediate();

@@ -63,8 +63,9 @@ export class PostgresDatabase implements Database {
       return rows as Row[];
     } catch (error) {
       // Destroyed unless the server itself rolled back: statement_timeout would not bound a commit that waits for a standby.
-      client.release(!(error instanceof SqlError) || error.outcome === "unknown");
-      throw error;
+      const failure = asSqlError(error);
+      client.release(failure.outcome === "unknown");
+      throw failure;
     }
   }
 

@@ -3,26 +3,12 @@ import { hashNode, type NodeReader, type TreeNode } from "../audit/merkle.ts";
 import { originOf } from "../audit/checkpoint.ts";
 import type { PublishedCheckpoint } from "../audit/published.ts";
 import { type Stream, STREAM } from "../audit/leaf.ts";
-import {
-  type Checkpoint,
-  type SealedRows,
-  type SealStore,
-  type SealTransaction,
-  STORED_LEVELS,
-  type Stretch,
-  type TreeState,
-} from "../audit/seal.ts";
+import { type SealStore, type SealTransaction, STORED_LEVELS, type TreeState } from "../audit/seal.ts";
 import { type Micros, systemClock } from "../clock.ts";
 import type { HashedEvent } from "./agents.ts";
-import { arrayLiteral, type Database, microsOf, type Session, timestampOf } from "./database.ts";
+import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
 import { eventParams, insertEvent } from "./events.ts";
-
-/** Two sealers wait for one another here; who comes second finds that the first was there. */
-const SEAL_LOCK = 0x6461_7461_63_02;
-const LOCK = `SELECT pg_advisory_xact_lock(${SEAL_LOCK})`;
-/** A seal of thousands of rows is a large statement, and nobody waits for it. */
-const PATIENT = { timeoutMs: 60_000 };
-const HASH_BYTES = 32;
+import { sealIn, stateIn, TRAIL_TABLE } from "./seal-transaction.ts";
 
 /** Seals, nodes and checkpoints. Nothing is ever changed in them. */
 export class SqlSealStore implements SealStore {
@@ -52,14 +38,7 @@ export class SqlSealStore implements SealStore {
   }
 
   async seal<T>(work: (transaction: SealTransaction) => Promise<T>): Promise<T> {
-    return await this.#database.transaction(async (session) => {
-      await session.query(LOCK, [], { name: "lock_seals", ...PATIENT });
-      return await work({
-        state: () => stateIn(session),
-        sealRows: (stretch) => sealRows(session, stretch),
-        addCheckpoint: (checkpoint) => addCheckpoint(session, checkpoint),
-      });
-    });
+    return await this.#database.transaction((session) => sealIn(session, work));
   }
 
   /** Committed checkpoints, the oldest first: those after `after`. */
@@ -139,20 +118,6 @@ export interface OpenedEpoch {
   readonly acknowledgement: string;
 }
 
-interface StateRow {
-  readonly epoch: number;
-  readonly size: string | null;
-  readonly peaks: Uint8Array | null;
-  readonly signed_note: string | null;
-  readonly settled_at: string | null;
-}
-
-/** Null if there are none. */
-interface SealedRow {
-  readonly leaves: Uint8Array | null;
-  readonly last_inserted_at: string | null;
-}
-
 interface CheckpointRow {
   readonly epoch: number;
   readonly size: string;
@@ -171,48 +136,8 @@ SELECT ${microsOf("statement_timestamp()")} AS at, coalesce((
       UNION ALL VALUES ('audit_decisions'::regclass::oid), ('audit_events'::regclass::oid)))
 ), '') AS writers`;
 
-const STATE = `
-SELECT e.epoch, c.size::text, c.peaks, c.signed_note,
-  (SELECT ${microsOf("settled_at")} FROM audit_checkpoints ORDER BY epoch DESC, size DESC LIMIT 1) AS settled_at
-FROM (SELECT max(epoch) AS epoch FROM audit_epochs) e
-LEFT JOIN LATERAL (SELECT * FROM audit_checkpoints WHERE epoch = e.epoch ORDER BY size DESC LIMIT 1) c ON true`;
-
-const TABLE = {
-  decisions: { table: "audit_decisions", id: "decision_id" },
-  events: { table: "audit_events", id: "event_id" },
-} as const;
-
-/** SQL for the leaf hash of a row whose hash is the SQL `hash`, as `rowLeaf` makes it. */
-export function leafOf(stream: Stream, hash: string): string {
-  return `pg_catalog.sha256('\\x000${STREAM[stream]}'::bytea || ${hash})`;
-}
-
-/** A row is unsealed if it has no seal, and only then. (As a subquery, the seal is looked up by its key, row by row.) */
-function unsealedIn(stream: Stream): string {
-  const { table, id } = TABLE[stream];
-  const number = STREAM[stream];
-  return `
-(SELECT ${number} AS stream, r.${id} AS id, r.recorded_at, r.inserted_at, ${leafOf(stream, "r.hash")} AS leaf
-FROM ${table} r
-WHERE r.inserted_at >= ${timestampOf("$1::bigint")}
-  AND (SELECT 1 FROM audit_seals s WHERE s.row_id = r.${id} AND s.recorded_at = r.recorded_at AND s.stream = ${number}) IS NULL
-ORDER BY r.inserted_at LIMIT $2::int)`;
-}
-
-/** The rows never leave the database: that would cost both sides more than the rest of their seal. */
-const SEAL_ROWS = `
-WITH found AS MATERIALIZED (
-  SELECT row_number() OVER (ORDER BY inserted_at, stream, id) - 1 AS n, stream, id, recorded_at, inserted_at, leaf
-  FROM (${unsealedIn("decisions")} UNION ALL ${unsealedIn("events")}) unsealed
-  ORDER BY inserted_at, stream, id LIMIT $2::int
-), sealed AS (
-  INSERT INTO audit_seals (row_id, recorded_at, stream, epoch, seq, leaf_hash)
-  SELECT id, recorded_at, stream, $3::int, $4::bigint + n, leaf FROM found
-)
-SELECT string_agg(leaf, ''::bytea ORDER BY n) AS leaves, ${microsOf("max(inserted_at)")} AS last_inserted_at FROM found`;
-
 function countUnsealedIn(stream: Stream): string {
-  const { table, id } = TABLE[stream];
+  const { table, id } = TRAIL_TABLE[stream];
   return `
 (SELECT count(*) FROM (
   SELECT ${id} AS id, recorded_at FROM ${table}
@@ -232,15 +157,6 @@ WITH opened AS (
 ), told AS (${insertEvent(6, "FROM opened")})
 SELECT epoch FROM opened`;
 
-const ADD_CHECKPOINT = `
-WITH made AS (
-  INSERT INTO audit_checkpoints (epoch, previous_size, size, root, peaks, signed_note, key_id, settled_at)
-  VALUES ($1::int, $2::bigint, $3::bigint, $4::bytea, $5::bytea, $6::text, $7::text, ${timestampOf("$8::bigint")})
-)
-INSERT INTO audit_nodes (epoch, level, idx, hash)
-SELECT $1::int, t.level, t.idx, t.hash
-FROM unnest($9::text::smallint[], $10::text::bigint[], $11::text::bytea[]) AS t(level, idx, hash)`;
-
 const CHECKPOINT = "SELECT c.epoch, c.size::text, c.root, c.signed_note FROM audit_checkpoints c";
 
 const NODES = `
@@ -259,46 +175,8 @@ function monotonicMicros(): Micros {
   return Math.round(systemClock.monotonic() * 1000);
 }
 
-async function stateIn(session: Session): Promise<TreeState> {
-  const [row] = await session.query<StateRow>(STATE, [], { name: "tree_state" });
-  if (row === undefined) throw new Error("audit_epochs has no row");
-  const settledAt = Number(row.settled_at ?? 0);
-  if (row.size === null || row.peaks === null) return { epoch: row.epoch, size: 0, peaks: [], note: null, settledAt };
-  return { epoch: row.epoch, size: Number(row.size), peaks: hashesOf(row.peaks), note: row.signed_note, settledAt };
-}
-
-async function sealRows(session: Session, { epoch, from, since, limit }: Stretch): Promise<SealedRows> {
-  const params = [String(since), limit, epoch, String(from)];
-  const [sealed] = await session.query<SealedRow>(SEAL_ROWS, params, { name: "seal_rows", ...PATIENT });
-  if (sealed === undefined || sealed.leaves === null) return { leaves: [], lastInsertedAt: null };
-  return { leaves: hashesOf(sealed.leaves), lastInsertedAt: Number(sealed.last_inserted_at) };
-}
-
-async function addCheckpoint(session: Session, { nodes, ...checkpoint }: Checkpoint): Promise<void> {
-  const params = [
-    checkpoint.epoch,
-    checkpoint.previousSize,
-    checkpoint.size,
-    checkpoint.root,
-    Buffer.concat(checkpoint.peaks),
-    checkpoint.note,
-    checkpoint.keyId,
-    String(checkpoint.settledAt),
-    arrayLiteral(nodes.map(({ node }) => node.level)),
-    arrayLiteral(nodes.map(({ node }) => node.index)),
-    arrayLiteral(nodes.map(({ hash }) => hash)),
-  ];
-  await session.query(ADD_CHECKPOINT, params, { name: "add_checkpoint", ...PATIENT });
-}
-
 function checkpointOf({ epoch, size, root, signed_note }: CheckpointRow): PublishedCheckpoint {
   return { epoch, size: Number(size), root, note: signed_note };
-}
-
-function hashesOf(bytes: Uint8Array): Uint8Array[] {
-  const hashes: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; at += HASH_BYTES) hashes.push(bytes.subarray(at, at + HASH_BYTES));
-  return hashes;
 }
 
 /** The stored nodes from which `node` is made: itself, or two, four or eight of the stored level below. */

@@ -8,9 +8,8 @@ import type { PlanPorts } from "../audit/verify-plan.ts";
 import type { SealedDecision, StoredCheckpoint } from "../audit/verify-segment.ts";
 import type { Micros } from "../clock.ts";
 import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
-import { leafOf } from "./seals.ts";
+import { hashesOf, leafOf } from "./seal-transaction.ts";
 
-const HASH_BYTES = 32;
 /** Nobody waits for a verification's reads. */
 const PATIENT = { timeoutMs: 120_000 };
 
@@ -208,8 +207,7 @@ function namesOf<Row>(columns: readonly Column<Row>[]): string {
 }
 
 function checkpointOf(row: CheckpointRow): StoredCheckpoint {
-  const peaks: Uint8Array[] = [];
-  for (let at = 0; at < row.peaks.length; at += HASH_BYTES) peaks.push(row.peaks.subarray(at, at + HASH_BYTES));
+  const peaks = hashesOf(row.peaks);
   const { epoch, root, signed_note: note } = row;
   return { epoch, previousSize: Number(row.previous_size), size: Number(row.size), root, peaks, note };
 }
