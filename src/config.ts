@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Cron } from "croner";
 import { UsageError, messageOf } from "./fault.ts";
+import { isLoopback } from "./loopback.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -216,11 +217,6 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
   read.unknownVariables();
   if (read.problems.length > 0) throw new UsageError(read.problems);
   return Object.freeze(config);
-}
-
-/** Whether only this machine can reach `host`. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 /** Collects problems instead of stopping at the first. Values of URLs are never repeated: they hold passwords. */

@@ -12,6 +12,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "ids.ts",
     "failpoint.ts",
     "config.ts",
+    "loopback.ts",
     "file-lock.ts",
     "key-chain.ts",
     "durable.ts",

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { isLoopback, loadConfig, loadDataConfig, VARIABLES } from "../src/config.ts";
+import { loadConfig, loadDataConfig, VARIABLES } from "../src/config.ts";
 import { UsageError } from "../src/fault.ts";
 
 type Env = Readonly<Record<string, string>>;
@@ -262,37 +262,4 @@ describe("a listener", () => {
       prefixes.map((prefix) => expect.stringContaining(prefix)),
     );
   });
-
-  test("is loopback by name or number alone", () => {
-    for (const host of ["localhost", "127.0.0.1", "127.255.255.254", "::1"]) expect(isLoopback(host)).toBe(true);
-    for (const host of ["0.0.0.0", "::", "128.0.0.1", "localhost.evil.test", "127.0.0.1.evil.test", ""]) {
-      expect(isLoopback(host)).toBe(false);
-    }
-  });
-});
-
-describe("limits", () => {
-  test("a burst is twice the rate unless it is set", () => {
-    expect(loadConfig({ DATACRAWL_AGENT_RATE: "7" }, cwd)).toMatchObject({ agentRate: 7, agentBurst: 14 });
-    expect(loadConfig({ DATACRAWL_AGENT_RATE: "7", DATACRAWL_AGENT_BURST: "70" }, cwd)).toMatchObject({
-      agentBurst: 70,
-    });
-    expect(loadConfig({ DATACRAWL_AGENT_RATE: "0" }, cwd)).toMatchObject({ agentRate: 0 });
-  });
-
-  test("a burst of nothing, which nobody could ever spend, is refused", () => {
-    expect(problemsOf({ DATACRAWL_AGENT_BURST: "0" })).toEqual([expect.stringContaining("DATACRAWL_AGENT_BURST")]);
-  });
-});
-
-test("several addresses of one Redis Cluster are separated by commas", () => {
-  const redisUrl = "redis://a:1, rediss://b:2";
-  expect(loadConfig({ REDIS_URL: redisUrl }, cwd)).toMatchObject({ redisUrl });
-  expect(problemsOf({ REDIS_URL: "redis://a:1,," })).toHaveLength(1);
-});
-
-test("an unknown variable of ours is refused, others are not looked at", () => {
-  expect(problemsOf({ DATACRAWL_POLICY_DIRECTORY: "x", PATH: "/bin", POSTGRES_URL: "x" })).toEqual([
-    expect.stringContaining("DATACRAWL_POLICY_DIRECTORY is not a variable of DataCrawl"),
-  ]);
 });

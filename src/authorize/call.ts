@@ -1,7 +1,7 @@
-import type { JsonObject } from "@bufbuild/protobuf";
 import type { Credentials } from "../authn/agents.ts";
 import type { Decision, Reason, Source } from "../decision.ts";
 import type { Micros } from "../clock.ts";
+import type { UnverifiedRequest } from "./request.ts";
 
 /** One attempt to call Authorize, as a road (gRPC, Connect) hands it over. Nothing in it has been verified. */
 export interface Call extends Credentials {
@@ -13,20 +13,6 @@ export interface Call extends Credentials {
   readonly signal?: AbortSignal;
   /** The `traceparent` header as received, or undefined. */
   readonly traceparent: string | undefined;
-}
-
-/**
- * A request's fields as decoded: well-formed UTF-8 and JSON values (finite numbers, no repeated names), and no more than
- * that. `authorize/request.ts` checks sizes and limits.
- */
-export interface UnverifiedRequest {
-  readonly tool: string;
-  readonly payload: JsonObject;
-  readonly idempotencyKey: string;
-  /** Empty if absent. */
-  readonly agentId: string;
-  /** Empty if absent. */
-  readonly nonce: Uint8Array;
 }
 
 /** What the caller gets. Its audit row is committed. */

@@ -1,10 +1,23 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { canonicalJson, NotCanonical } from "../canonical-json.ts";
 import { Fault, type Path, pathText } from "../fault.ts";
-import type { UnverifiedRequest } from "./call.ts";
 
 /** Limits of the contract. Bytes are of UTF-8. */
 export const LIMITS = { nameBytes: 256, payloadBytes: 256 * 1024, payloadDepth: 32, nonceBytes: 16 } as const;
+
+/**
+ * A request's fields as decoded: well-formed UTF-8 and JSON values (finite numbers, no repeated names), and no more than
+ * that. {@link parseRequest} checks sizes and limits.
+ */
+export interface UnverifiedRequest {
+  readonly tool: string;
+  readonly payload: JsonObject;
+  readonly idempotencyKey: string;
+  /** Empty if absent. */
+  readonly agentId: string;
+  /** Empty if absent. */
+  readonly nonce: Uint8Array;
+}
 
 /** A request within the contract's limits, asked by the authenticated agent. */
 export interface Question {

@@ -1,4 +1,4 @@
-import { isLoopback } from "../config.ts";
+import { isLoopback } from "../loopback.ts";
 import type { CertificateFiles, TokenSource } from "../guard/identity.ts";
 import type { Endpoint } from "../guard/transport.ts";
 import { readAgent } from "./agent.ts";

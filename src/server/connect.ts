@@ -1,6 +1,6 @@
 import { AuthorizeService, SyncGuardRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { WatchDecisionRequestSchema } from "../../gen/datacrawl/authz/v1/watch_pb.ts";
-import type { UnverifiedRequest } from "../authorize/call.ts";
+import type { UnverifiedRequest } from "../authorize/request.ts";
 import type { Address } from "../config.ts";
 import { type AnswerFields, answerFields } from "./answer.ts";
 import { IncompleteBodies } from "./bodies.ts";

@@ -1,7 +1,7 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { Path } from "../fault.ts";
-import type { UnverifiedRequest } from "../authorize/call.ts";
+import type { UnverifiedRequest } from "../authorize/request.ts";
 import { parseJsonText } from "./json-text.ts";
 import { nearest } from "./nearest.ts";
 import { Undecodable, undecodableFault } from "./undecodable.ts";

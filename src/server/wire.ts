@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Path } from "../fault.ts";
-import type { UnverifiedRequest } from "../authorize/call.ts";
+import type { UnverifiedRequest } from "../authorize/request.ts";
 import { decodeStruct } from "./struct.ts";
 import { undecodableFault } from "./undecodable.ts";
 import { WireReader, WireType } from "./wire-reader.ts";

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { checkOptions, type ClientSettings, type DataCrawlOptions } from "../client/options.ts";
-import { type Address, isLoopback, VARIABLES } from "../config.ts";
+import { type Address, VARIABLES } from "../config.ts";
+import { isLoopback } from "../loopback.ts";
 import { UsageError } from "../fault.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import type { UnverifiedRequest } from "../../src/authorize/call.ts";
+import type { UnverifiedRequest } from "../../src/authorize/request.ts";
 import { LIMITS, parseRequest } from "../../src/authorize/request.ts";
 import { Fault } from "../../src/fault.ts";
 

@@ -1,4 +1,5 @@
-import type { Answer, Call, UnverifiedRequest } from "../../src/authorize/call.ts";
+import type { Answer, Call } from "../../src/authorize/call.ts";
+import type { UnverifiedRequest } from "../../src/authorize/request.ts";
 import type { WatchCall } from "../../src/authorize/watch.ts";
 import { parseRequest } from "../../src/authorize/request.ts";
 import { Fault, type FaultCode } from "../../src/fault.ts";

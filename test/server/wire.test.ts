@@ -2,7 +2,7 @@ import { create, fromBinary, type JsonObject, toBinary } from "@bufbuild/protobu
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type AuthorizeRequest, AuthorizeRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import type { UnverifiedRequest } from "../../src/authorize/call.ts";
+import type { UnverifiedRequest } from "../../src/authorize/request.ts";
 import { Fault } from "../../src/fault.ts";
 import { decodeAuthorizeRequest } from "../../src/server/wire.ts";
 import { doubleValue, field, fixed64, list, struct, text, varint, varintField } from "./wire-bytes.ts";
