@@ -1,13 +1,16 @@
 import { CompactSign, compactVerify } from "jose";
 import { z } from "zod";
 import type { Micros } from "../clock.ts";
-import { publicKeyObject, type SigningKey } from "../key-chain.ts";
+import { type KeyUse, publicKeyObject, type SigningKey } from "../key-chain.ts";
 
 /**
  * Circuit-bypass orders as they travel: compact JWS that the service signs and a guard verifies offline. The layout and what
  * it protects against are in docs/grants.md. (One pinned algorithm and one pinned type, checked before anything else: after
  * RFC 8725, JSON Web Token Best Current Practices.)
  */
+
+/** The keys that sign circuit-bypass orders. Guards pin the first that they see, and follow the chain from there. */
+export const GRANT_KEY_USE: KeyUse = { label: "grant key", linkDomain: "datacrawl.grantkey.v1" };
 
 export interface GrantClaims {
   /** UUID; in the audit trail of everything that the grant allowed. */

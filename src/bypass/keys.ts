@@ -1,8 +1,5 @@
 import type { KeyFilesUse } from "../key-files.ts";
+import { GRANT_KEY_USE } from "./grant.ts";
 
-/** The keys that sign circuit-bypass orders. Guards pin the first that they see, and follow the chain from there. */
-export const GRANT_KEYS: KeyFilesUse = {
-  label: "grant key",
-  linkDomain: "datacrawl.grantkey.v1",
-  filePrefix: "grant-key",
-};
+/** The service's files of the keys that sign circuit-bypass orders. */
+export const GRANT_KEYS: KeyFilesUse = { ...GRANT_KEY_USE, filePrefix: "grant-key" };

@@ -1,5 +1,4 @@
-import type { GrantClaims, Order } from "../bypass/grant.ts";
-import { GRANT_KEYS } from "../bypass/keys.ts";
+import { GRANT_KEY_USE, type GrantClaims, type Order } from "../bypass/grant.ts";
 import { followChain, type KeyLink } from "../key-chain.ts";
 import { type Micros, isoMicros } from "../clock.ts";
 
@@ -43,7 +42,7 @@ export function withKeys(
   unverifiedChain: readonly KeyLink[],
 ): { readonly state: GrantState; readonly problem: string | null } {
   const pinned = pinnedKey(state);
-  const followed = followChain(GRANT_KEYS, pinned, unverifiedChain);
+  const followed = followChain(GRANT_KEY_USE, pinned, unverifiedChain);
   if ("problem" in followed) return { state, problem: followed.problem };
   if (pinned !== null && Buffer.compare(pinned, followed.newest) === 0) return { state, problem: null };
   // What the old key signed ends with it: a key is changed because it may be in other hands.

@@ -2,9 +2,9 @@ import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BypassOperations } from "../../src/admin/bypass.ts";
+import { GRANT_KEY_USE } from "../../src/bypass/grant.ts";
 import { PositionTokens } from "../../src/admin/position.ts";
 import { makeEvent } from "../../src/audit/event.ts";
-import { GRANT_KEYS } from "../../src/bypass/keys.ts";
 import { systemClock } from "../../src/clock.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../src/guard/grants.ts";
 import { RandomPool } from "../../src/ids.ts";
@@ -25,7 +25,7 @@ function firstKeys(): SigningKeys {
 
 function rotated({ signing, chain }: SigningKeys): SigningKeys {
   const next = makeSigningKey();
-  return { signing: next, chain: [...chain, nextLink(GRANT_KEYS, signing, next)] };
+  return { signing: next, chain: [...chain, nextLink(GRANT_KEY_USE, signing, next)] };
 }
 
 /** Of several replicas on one database. */

@@ -1,5 +1,4 @@
-import { type GrantClaims, type Order, signOrder } from "../../src/bypass/grant.ts";
-import { GRANT_KEYS } from "../../src/bypass/keys.ts";
+import { GRANT_KEY_USE, type GrantClaims, type Order, signOrder } from "../../src/bypass/grant.ts";
 import { firstLink, type KeyLink, type SigningKey, makeSigningKey, nextLink } from "../../src/key-chain.ts";
 import type { Clock, Micros } from "../../src/clock.ts";
 import type { GrantOffer } from "../../src/guard/grants.ts";
@@ -41,7 +40,7 @@ export class SigningService {
 
   rotate(): void {
     const next = makeSigningKey();
-    this.chain.push(nextLink(GRANT_KEYS, this.#key, next));
+    this.chain.push(nextLink(GRANT_KEY_USE, this.#key, next));
     this.#key = next;
   }
 
