@@ -9,6 +9,8 @@ const LAYERS: readonly (readonly string[])[] = [
     "fault.ts",
     "clock.ts",
     "canonical-json.ts",
+    "json-text.ts",
+    "undecodable.ts",
     "ids.ts",
     "failpoint.ts",
     "config.ts",

@@ -1,13 +1,8 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { Path } from "../fault.ts";
-import { Undecodable } from "./undecodable.ts";
+import { DECODED_DEPTH } from "../json-text.ts";
+import { Undecodable } from "../undecodable.ts";
 import { type WireReader, WireType } from "./wire-reader.ts";
-
-/**
- * How deep a payload is decoded on either road. More than the contract's 32, which `authorize/request.ts` holds, and so
- * little that no stack overflows.
- */
-export const DECODED_DEPTH = 64;
 
 const FIELDS = (1 << 3) | WireType.bytes;
 const NAME = (1 << 3) | WireType.bytes;

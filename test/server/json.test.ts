@@ -2,8 +2,8 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Path, Fault } from "../../src/fault.ts";
 import { decodeAuthorizeRequestJson } from "../../src/server/json.ts";
-import { parseJsonText } from "../../src/server/json-text.ts";
-import { Undecodable } from "../../src/server/undecodable.ts";
+import { parseJsonText } from "../../src/json-text.ts";
+import { Undecodable } from "../../src/undecodable.ts";
 
 describe("parseJsonText", () => {
   test("reads what JSON.stringify writes, indented or not", () => {

@@ -1,4 +1,4 @@
-import { Fault, type Path, pathText } from "../fault.ts";
+import { Fault, type Path, pathText } from "./fault.ts";
 
 /** What keeps bytes from being a request, as the end of a sentence whose subject is the field. */
 export class Undecodable extends Error {

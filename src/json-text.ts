@@ -1,7 +1,12 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
-import type { Path } from "../fault.ts";
-import { DECODED_DEPTH } from "./struct.ts";
+import type { Path } from "./fault.ts";
 import { Undecodable } from "./undecodable.ts";
+
+/**
+ * How deep a payload is decoded on either road. More than the contract's 32, which `authorize/request.ts` holds, and so
+ * little that no stack overflows.
+ */
+export const DECODED_DEPTH = 64;
 
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
