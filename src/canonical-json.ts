@@ -12,6 +12,22 @@ export class NotCanonical extends Error {
   }
 }
 
+/** Why an integer that is not {@link isExactInteger} is refused, as the end of a sentence. */
+export const INEXACT_INTEGER = `is beyond the integers that a double holds exactly (±${Number.MAX_SAFE_INTEGER})`;
+
+/**
+ * Whether `value` can be only this integer. Beyond ±(2⁵³ − 1) one double stands for several integers: what was written, what is
+ * judged and what is then done could be different numbers.
+ */
+export function isExactInteger(value: number): boolean {
+  return Number.isSafeInteger(value);
+}
+
+export interface CanonicalOptions {
+  /** Refuses integers that are not {@link isExactInteger}: for what callers send, not for what is stored already. */
+  readonly exactIntegers?: boolean;
+}
+
 /**
  * The canonical JSON text of `value` (RFC 8785: names sorted by UTF-16 code units, numbers as ECMAScript writes them), so
  * that equal values have equal text and one digest.
@@ -22,37 +38,51 @@ export class NotCanonical extends Error {
  * @param name how errors name `value`
  * @throws NotCanonical
  */
-export function canonicalJson(value: JsonValue, name: string, maxDepth: number): string {
-  return canonicalValue(value, [name], maxDepth);
+export function canonicalJson(
+  value: JsonValue,
+  name: string,
+  maxDepth: number,
+  { exactIntegers = false }: CanonicalOptions = {},
+): string {
+  return canonicalValue(value, [name], maxDepth, exactIntegers);
 }
 
 /** @param path leads to `value`; the same array for all parts, as a text for each would be made for nothing */
-function canonicalValue(value: JsonValue, path: Path, maxDepth: number): string {
+function canonicalValue(value: JsonValue, path: Path, maxDepth: number, exact: boolean): string {
   if (typeof value === "string") return canonicalString(value, path);
   if (typeof value === "boolean") return value ? "true" : "false";
   if (value === null) return "null";
   if (typeof value === "number") {
     if (!Number.isFinite(value)) throw new NotCanonical(path, `must be a finite number, is ${value}`);
+    if (exact && Number.isInteger(value) && !isExactInteger(value))
+      throw new NotCanonical(path, `is ${value}, which ${INEXACT_INTEGER}; send it as a string`);
     return JSON.stringify(value);
   }
   // A caller in JavaScript may pass what the types forbid.
   if (typeof value !== "object") throw new NotCanonical(path, `must be a JSON value, is a ${typeof value}`);
   if (maxDepth < 1) throw new NotCanonical(path, "is nested too deep");
-  return Array.isArray(value) ? canonicalArray(value, path, maxDepth) : canonicalObject(value, path, maxDepth);
+  return Array.isArray(value)
+    ? canonicalArray(value, path, maxDepth, exact)
+    : canonicalObject(value, path, maxDepth, exact);
 }
 
-function canonicalArray(items: readonly JsonValue[], path: Path, maxDepth: number): string {
+function canonicalArray(items: readonly JsonValue[], path: Path, maxDepth: number, exact: boolean): string {
   let text = "[";
   for (let index = 0; index < items.length; index++) {
     if (index > 0) text += ",";
     path.push(index);
-    text += canonicalValue(items[index] as JsonValue, path, maxDepth - 1);
+    text += canonicalValue(items[index] as JsonValue, path, maxDepth - 1, exact);
     path.pop();
   }
   return `${text}]`;
 }
 
-function canonicalObject(object: { readonly [name: string]: JsonValue }, path: Path, maxDepth: number): string {
+function canonicalObject(
+  object: { readonly [name: string]: JsonValue },
+  path: Path,
+  maxDepth: number,
+  exact: boolean,
+): string {
   const names = sorted(Object.keys(object));
   let text = "{";
   for (let index = 0; index < names.length; index++) {
@@ -61,7 +91,7 @@ function canonicalObject(object: { readonly [name: string]: JsonValue }, path: P
     text += canonicalString(name, path);
     text += ":";
     path.push(name);
-    text += canonicalValue(object[name] as JsonValue, path, maxDepth - 1);
+    text += canonicalValue(object[name] as JsonValue, path, maxDepth - 1, exact);
     path.pop();
   }
   return `${text}}`;

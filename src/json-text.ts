@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { Path } from "./fault.ts";
+import { INEXACT_INTEGER, isExactInteger } from "./canonical-json.ts";
 import { Undecodable } from "./undecodable.ts";
 
 /**
@@ -11,15 +12,22 @@ export const DECODED_DEPTH = 64;
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 
+export interface JsonTextOptions {
+  /** Lets integers be rounded to doubles, for documents that others write and whose large numbers nothing depends on. */
+  readonly roundsIntegers?: boolean;
+}
+
 /**
  * Parses JSON text (RFC 8259), refusing also what `JSON.parse` lets pass although parsers differ in it: a name that occurs
- * twice in an object, a number that no double can hold, nesting so deep that it could overflow a stack.
+ * twice in an object, nesting so deep that it could overflow a stack, and numbers that mean one value as they are written and
+ * another as a double. Those are numbers beyond a double's range, integers beyond ±(2⁵³ − 1), and fractions that a double
+ * rounds to an integer. Other fractions are rounded to the nearest double, as everywhere.
  *
  * @param path after an error leads to the offending part
  * @throws Undecodable
  */
-export function parseJsonText(text: string, path: Path): JsonValue {
-  const reader = new JsonReader(text, path);
+export function parseJsonText(text: string, path: Path, options: JsonTextOptions = {}): JsonValue {
+  const reader = new JsonReader(text, path, options);
   const value = reader.value(0);
   reader.end();
   return value;
@@ -28,11 +36,13 @@ export function parseJsonText(text: string, path: Path): JsonValue {
 class JsonReader {
   readonly #text: string;
   readonly #path: Path;
+  readonly #roundsIntegers: boolean;
   #at = 0;
 
-  constructor(text: string, path: Path) {
+  constructor(text: string, path: Path, { roundsIntegers = false }: JsonTextOptions) {
     this.#text = text;
     this.#path = path;
+    this.#roundsIntegers = roundsIntegers;
   }
 
   value(depth: number): JsonValue {
@@ -121,6 +131,10 @@ class JsonReader {
     if (text === "") throw this.#unexpected();
     const value = Number(text);
     if (!Number.isFinite(value)) throw new Undecodable("is a number beyond the range of a double", "FIELD_INVALID");
+    if (!this.#roundsIntegers && Number.isInteger(value) && !isExactly(text, value)) {
+      const problem = isExactInteger(value) ? "a double rounds to an integer" : INEXACT_INTEGER;
+      throw new Undecodable(`is the number ${excerpt(text)}, which ${problem}; send it as a string`, "FIELD_INVALID");
+    }
     return value;
   }
 
@@ -151,4 +165,31 @@ class JsonReader {
     const what = this.#at >= this.#text.length ? "it ends too early" : `unexpected text at character ${this.#at}`;
     return new Undecodable(`is not JSON: ${what}`);
   }
+}
+
+/** So many digits cannot exceed what a double holds exactly. */
+const SHORT_INTEGER = /^-?\d{1,15}$/;
+const PARTS = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
+
+/** Whether the JSON number `text` is the integer `value` and no other number. */
+function isExactly(text: string, value: number): boolean {
+  if (SHORT_INTEGER.test(text)) return true;
+  if (!isExactInteger(value)) return false;
+  const [, whole = "", fraction = "", exponent = "0"] = PARTS.exec(text) ?? [];
+  const digits = withoutOuterZeros(whole + fraction);
+  if (digits.text === "") return value === 0;
+  const zeros = Number(exponent) - fraction.length + digits.zerosAfter;
+  return zeros >= 0 && zeros <= 16 && digits.text + "0".repeat(zeros) === String(Math.abs(value));
+}
+
+/** Counted by hand: a pattern for zeros at the end takes quadratic time for many zeros that are not there. */
+function withoutOuterZeros(digits: string): { readonly text: string; readonly zerosAfter: number } {
+  let [start, end] = [0, digits.length];
+  while (digits.charAt(start) === "0") start++;
+  while (end > start && digits.charAt(end - 1) === "0") end--;
+  return { text: digits.slice(start, end), zerosAfter: digits.length - end };
+}
+
+function excerpt(text: string): string {
+  return text.length <= 40 ? text : `${text.slice(0, 40)}…`;
 }

@@ -59,6 +59,24 @@ describe("canonical JSON", () => {
       .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
   }
 
+  test.each([2 ** 53, -(2 ** 53), 1e21, -1e300, Number.MAX_VALUE])(
+    "refuses %d from callers, since it stands for several integers, and writes it where it is stored already",
+    (number) => {
+      const value = { a: [0.5, { n: number }] };
+      expect(() => canonicalJson(value, "payload", 32, { exactIntegers: true })).toThrow(
+        expect.objectContaining({ path: ["payload", "a", 1, "n"], message: expect.stringContaining("string") }),
+      );
+      expect(canonicalJson(value, "payload", 32)).toBe(canonicalize(value));
+    },
+  );
+
+  test.each([Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, 0.1, 4503599627370495.5, 5e-324, -0])(
+    "takes %d from callers",
+    (n) => {
+      expect(canonicalJson({ n }, "payload", 32, { exactIntegers: true })).toBe(canonicalize({ n }));
+    },
+  );
+
   test("the root counts as one level", () => {
     expect(canonicalJson({ a: [] }, "payload", 2)).toBe('{"a":[]}');
     expect(() => canonicalJson({ a: [] }, "payload", 1)).toThrow(NotCanonical);

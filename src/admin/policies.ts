@@ -1,7 +1,8 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { DecisionRow } from "../audit/record.ts";
 import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
+import { canonicalJson, NotCanonical } from "../canonical-json.ts";
+import { Fault, pathText } from "../fault.ts";
 import { type DigestKeys, digestRequest, sameDigest } from "../idempotency/key.ts";
 import { type Bundle, inspectFiles, type PolicyFile } from "../policy/bundle.ts";
 import { type FindingView, type RuleView, ruleView, type Trial, tryPolicy } from "../policy/rule-view.ts";
@@ -60,6 +61,8 @@ export interface Explanation {
   readonly unavailable: string;
 }
 
+/** As in a request to be decided. */
+const PAYLOAD_DEPTH = 32;
 const MAX_FILES = 100;
 const MAX_BYTES = 64 * 1024;
 const FILE_NAME = /^[\w.-]{1,128}\.yaml$/;
@@ -110,6 +113,7 @@ export class PolicyOperations {
     version,
     request,
   }: TrialRequest): Promise<{ readonly trial: Trial } | { readonly problems: readonly string[] }> {
+    checkPayload(request.payload);
     if (files.length === 0) return { trial: tryPolicy(await this.#bundle(version), request) };
     if (version !== "") throw invalid("version", "must be empty with files");
     checkFiles(files);
@@ -181,6 +185,16 @@ export class PolicyOperations {
 
 function nothing(unavailable: string): Explanation {
   return { rule: null, findings: [], unavailable };
+}
+
+/** What could not be asked cannot be tried either. @throws Fault FIELD_INVALID */
+function checkPayload(payload: JsonObject): void {
+  try {
+    canonicalJson(payload, "payload", PAYLOAD_DEPTH, { exactIntegers: true });
+  } catch (error) {
+    if (error instanceof NotCanonical) throw invalid(pathText(error.path).slice(0, 200), error.message);
+    throw error;
+  }
 }
 
 function checkFiles(files: readonly PolicyFile[]): void {

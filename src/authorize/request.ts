@@ -61,7 +61,7 @@ function checkName(field: string, name: string): void {
 function canonicalise(payload: JsonObject): string {
   let text: string;
   try {
-    text = canonicalJson(payload, "payload", LIMITS.payloadDepth);
+    text = canonicalJson(payload, "payload", LIMITS.payloadDepth, { exactIntegers: true });
   } catch (error) {
     if (error instanceof NotCanonical) throw invalid(pathText(error.path), error.message, error.path);
     throw error;

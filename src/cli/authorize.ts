@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { DataCrawl, type Decision, type Verdict } from "../client/index.ts";
 import { loadDataConfig } from "../config.ts";
 import { messageOf, UsageError } from "../fault.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable } from "./output.ts";
+import { parsePayload } from "./payload.ts";
 
 interface Flags {
   readonly tool: string;
@@ -77,17 +78,6 @@ function describe(io: Io, verdict: Verdict): void {
   const { decision, reason, message, decisionId, replayed } = verdict;
   io.out(`${decision}  ${reason}  ${printable(message)}\n`);
   io.out(`decision ${decisionId}${replayed ? " (replayed)" : ""}\n`);
-}
-
-function parsePayload(text: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new InvalidArgumentError(`It is not JSON: ${messageOf(error)}.`);
-  }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new InvalidArgumentError('It must be a JSON object, such as {"amount":50}.');
 }
 
 function demoKey(io: Io): string {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { Decision, DecisionSchema, ReasonSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
 import type { PolicyVersion, TestPolicyResponse } from "../../gen/datacrawl/authz/v1/policies_pb.ts";
@@ -11,6 +11,7 @@ import { findingJson, findingText, ruleJson } from "./findings.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
 import { allPages } from "./pages.ts";
+import { parsePayload } from "./payload.ts";
 
 interface TestFlags {
   readonly tool: string;
@@ -134,17 +135,6 @@ function trialJson({ decision, reason, message, ruleId, policyVersion, findings,
 
 function versionJson({ version, firstSeen, active }: PolicyVersion) {
   return { version, firstSeen: timeOf(firstSeen), active };
-}
-
-function parsePayload(text: string): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    value = null;
-  }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as JsonObject;
-  throw new InvalidArgumentError('Write a JSON object, such as {"amount":50}.');
 }
 
 function timeOf(time: Timestamp | undefined): string {

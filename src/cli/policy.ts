@@ -7,6 +7,7 @@ import { readRuleTests, type RuleTestResult, runRuleTest } from "../policy/rule-
 import { formatProblem } from "../policy/yaml.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable, printableLines } from "./output.ts";
+import { parsePayload } from "./payload.ts";
 import { addServiceCommands } from "./policy-service.ts";
 
 interface Format {
@@ -15,7 +16,7 @@ interface Format {
 
 interface ExplainOptions extends Format {
   readonly tool: string;
-  readonly payload: string;
+  readonly payload: JsonObject;
   readonly agent: string;
   readonly policyDir?: string;
 }
@@ -42,7 +43,7 @@ export function policyCommand(io: Io): Command {
     .command("explain")
     .description("Say what the rules make of one call, and why. Exits 0 for allow, 2 for deny, 3 for needs_review.")
     .requiredOption("--tool <name>", "the tool that is called")
-    .requiredOption("--payload <json>", "what it is called with, a JSON object")
+    .requiredOption("--payload <json>", "what it is called with, a JSON object", parsePayload)
     .option("--agent <id>", "the agent that calls", "any-agent")
     .option("--policy-dir <dir>", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
     .option("--json", "print one JSON value")
@@ -112,14 +113,8 @@ function testJson({ test: { name, file, line }, judgement, failures }: RuleTestR
 }
 
 async function explain(io: Io, options: ExplainOptions): Promise<void> {
-  const payload = parsePayload(options.payload);
-  if (payload === null) {
-    io.err(`datacrawl: --payload is no JSON object; write for instance '{"amount": 50}'\n`);
-    io.exit(ExitCode.usage);
-    return;
-  }
   const bundle = await loadBundle(directory(io, options.policyDir));
-  const explanation = bundle.explain({ agentId: options.agent, tool: options.tool, payload });
+  const explanation = bundle.explain({ agentId: options.agent, tool: options.tool, payload: options.payload });
   const redacted = bundle.redaction.pathsOf(options.tool);
   if (options.json) outJson(io, { ...explanationJson(explanation), redacted });
   else io.out(printableLines(explanationText(explanation, bundle.rules.length, redacted)));
@@ -131,19 +126,6 @@ const EXIT_OF = {
   deny: ExitCode.deny,
   needs_review: ExitCode.needsReview,
 } as const satisfies Record<Decision, ExitCode>;
-
-function parsePayload(text: string): JsonObject | null {
-  try {
-    const parsed: unknown = JSON.parse(text);
-    return isObject(parsed) ? parsed : null;
-  } catch {
-    return null;
-  }
-}
-
-function isObject(parsed: unknown): parsed is JsonObject {
-  return typeof parsed === "object" && parsed !== null && !Array.isArray(parsed);
-}
 
 function explanationJson({ judgement, version, findings }: Explanation): object {
   return {

@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { isMap, isScalar, isSeq, type Node, type YAMLMap } from "yaml";
+import { INEXACT_INTEGER, isExactInteger } from "../canonical-json.ts";
 import { type Decision, type Judgement, type Reason } from "../decision.ts";
 import { type Bundle, isTestFile, listPolicyFiles, readText } from "./bundle.ts";
 import { describe, type Entry, type Problem, YamlFile } from "./yaml.ts";
@@ -133,6 +134,10 @@ function readJson(file: YamlFile, node: Node | null): JsonValue {
   if (node === null) return null;
   const value = isScalar(node) ? node.value : undefined;
   if (value === null || typeof value === "string" || typeof value === "boolean") return value;
+  if (typeof value === "number" && Number.isInteger(value) && !isExactInteger(value)) {
+    file.refuse(node, `${describe(node)} ${INEXACT_INTEGER}, so no request has it; write a text`);
+    return null;
+  }
   if (typeof value === "number" && Number.isFinite(value)) return value;
   file.refuse(node, `${describe(node)} is no JSON; write a text, a number, true, false or null`);
   return null;

@@ -82,6 +82,8 @@ describe("a request is refused, and its field named", () => {
     ["a lone surrogate in the payload", { payload: at("\uD800") }, "payload.list[1].note"],
     ["NaN", { payload: at(Number.NaN) }, "payload.list[1].note"],
     ["infinity", { payload: at(Number.NEGATIVE_INFINITY) }, "payload.list[1].note"],
+    ["2⁵³", { payload: at(2 ** 53) }, "payload.list[1].note"],
+    ["-1e21", { payload: at(-1e21) }, "payload.list[1].note"],
     ["a nonce of 15 bytes", { nonce: new Uint8Array(15) }, "nonce"],
   ])("%s", (_, change, field) => {
     const fault = faultOf(change);

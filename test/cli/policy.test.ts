@@ -200,8 +200,15 @@ describe("datacrawl policy explain", () => {
     expect(await explain(payload)).toMatchObject({
       status: 64,
       out: "",
-      err: expect.stringContaining("--payload is no JSON object"),
+      err: expect.stringMatching(/--payload.*is invalid\. .*JSON/s),
     });
+  });
+
+  it.each([
+    ['{"account": 9007199254740993}', "payload.account is the number 9007199254740993"],
+    ['{"account": 1, "account": 2}', "payload.account occurs twice"],
+  ])("refuses the payload %s, of which JSON.parse would make another one", async (payload, problem) => {
+    expect(await explain(payload)).toMatchObject({ status: 64, out: "", err: expect.stringContaining(problem) });
   });
 
   it("refuses a call without tool or payload, and fails on a broken bundle", async () => {

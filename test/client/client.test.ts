@@ -123,6 +123,7 @@ describe("authorize never throws", () => {
     ["a timeout of zero", [{ tool: "t" }, { timeoutMs: 0 }]],
     ["a signal that is none", [{ tool: "t" }, { signal: {} }]],
     ["a bigint", [{ tool: "t", payload: { n: 1n } }]],
+    ["an integer beyond 2⁵³ − 1", [{ tool: "t", payload: { n: Number.MAX_SAFE_INTEGER + 1 } }]],
   ])("%s", async (_, args) => {
     const service = await serve(yes);
     const client = await clientOf(service);

@@ -62,6 +62,18 @@ describe("the Connect road", () => {
       "payload.n[0]",
     ],
     [
+      "an integer that a double rounds",
+      '{"tool":"t","payload":{"account":9007199254740993},"idempotencyKey":"k"}',
+      "FIELD_INVALID",
+      "payload.account is the number 9007199254740993",
+    ],
+    [
+      "a fraction that a double rounds to an integer",
+      '{"tool":"t","payload":{"share":0.99999999999999999999},"idempotencyKey":"k"}',
+      "FIELD_INVALID",
+      "payload.share is the number 0.99999999999999999999",
+    ],
+    [
       "a lone surrogate",
       '{"tool":"t","payload":{"a":"\\ud800"},"idempotencyKey":"k"}',
       "FIELD_INVALID",

@@ -31,7 +31,7 @@ describe("every road", () => {
       tool: "gmail.send",
       payload: {
         to: ["ann@example.com", "‮evil", "𝒳"],
-        n: [0, -1.5, 1e308, 5e-324],
+        n: [0, -1.5, 1e-308, 5e-324],
         deep: { a: { b: null } },
         ok: true,
       },
@@ -89,6 +89,7 @@ describe("every road", () => {
     ["a key of 257 bytes", { ...VALID, idempotencyKey: "x".repeat(257) }, "idempotency_key"],
     ["NUL in the payload", { ...VALID, payload: { to: ["\0"] } }, "payload.to[0]"],
     ["NUL in a name", { ...VALID, payload: { "a\0": 1 } }, "payload"],
+    ["an integer that a double rounds", { ...VALID, payload: { ids: [1, 2 ** 53] } }, "payload.ids[1]"],
     ["a payload of more than 256 KiB", { ...VALID, payload: { text: "x".repeat(256 * 1024) } }, "payload"],
     ["a payload nested 33 deep", nested(32), `payload${".a".repeat(32)}`],
     ["a payload nested 65 deep", nested(64), `payload${".a".repeat(64)}`],

@@ -10,7 +10,7 @@ describe("parseJsonText", () => {
     fc.assert(
       fc.property(fc.jsonValue({ depthSize: "medium", noUnicodeString: false }), fc.nat(3), (value, indent) => {
         const text = JSON.stringify(value, null, indent);
-        expect(parseJsonText(text, [])).toEqual(JSON.parse(text));
+        expect(parseJsonText(text, [], { roundsIntegers: true })).toEqual(JSON.parse(text));
       }),
     );
   });
@@ -43,6 +43,59 @@ describe("parseJsonText", () => {
     );
   });
 
+  /** The number of `text`, exactly: an integer over a power of ten. */
+  function exactly(text: string): { numerator: bigint; scale: bigint } {
+    const [, sign = "", whole = "", fraction = "", exponent = "0"] =
+      /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text) ?? [];
+    const shift = Number(exponent) - fraction.length;
+    const digits = BigInt(`${sign}${whole}${fraction}`);
+    return shift >= 0
+      ? { numerator: digits * 10n ** BigInt(shift), scale: 1n }
+      : { numerator: digits, scale: 10n ** BigInt(-shift) };
+  }
+
+  test("takes a number if its double is the very integer that is written, or no integer, and refuses it otherwise", () => {
+    const digits = fc.stringMatching(/^(0|[1-9]\d{0,20})$/);
+    const near = fc.bigInt({ min: 2n ** 53n - 3n, max: 2n ** 53n + 3n }).map(String);
+    const literal = fc
+      .tuple(
+        fc.constantFrom("", "-"),
+        fc.oneof(digits, near),
+        fc.option(fc.oneof(fc.stringMatching(/^\d{1,20}$/), fc.constantFrom("0", "000", "9".repeat(30))), {
+          nil: null,
+        }),
+        fc.option(fc.tuple(fc.constantFrom("e", "E"), fc.constantFrom("", "+", "-"), fc.nat(40)), { nil: null }),
+      )
+      .map(
+        ([sign, whole, fraction, exponent]) =>
+          `${sign}${whole}${fraction === null ? "" : `.${fraction}`}${(exponent ?? []).join("")}`,
+      );
+    fc.assert(
+      fc.property(literal, (text) => {
+        const value = Number(text);
+        const { numerator, scale } = exactly(text);
+        const same = Number.isInteger(value)
+          ? BigInt(value) * scale === numerator && Number.isSafeInteger(value)
+          : true;
+        if (same) expect(parseJsonText(text, [])).toBe(value);
+        else expect(() => parseJsonText(text, [])).toThrow(Undecodable);
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  test.each([
+    "9007199254740991",
+    "-9007199254740991.0",
+    "90071992547409910e-1",
+    "9.007199254740991E+15",
+    "1e15",
+    "-0",
+    "0e99999",
+    "0.000e-7",
+    "0.1",
+  ])("takes the number %s", (text) => expect(parseJsonText(text, [])).toBe(Number(text)));
+
   const stricter = [
     '{"a":1,"a":1}',
     '{"a":{"b":[{"c":1,"d":2,"c":1}]}}',
@@ -50,6 +103,14 @@ describe("parseJsonText", () => {
     '{"__proto__":1,"__proto__":2}',
     "1e400",
     "[-1e999]",
+    "9007199254740992",
+    "9007199254740993",
+    "-9007199254740993.0",
+    "1e21",
+    "12345678901234567e3",
+    "0.99999999999999999999",
+    "9007199254740990.9999",
+    "1e-400",
     `${"[".repeat(66)}${"]".repeat(66)}`,
   ];
   test.each(stricter)("refuses %s, which JSON.parse lets pass", (text) => {

@@ -34,6 +34,10 @@ export type AuthorizeRequest = Message<"datacrawl.authz.v1.AuthorizeRequest"> & 
    * The tool's arguments, as JSON. At most 256 KiB as canonical JSON (RFC 8785), nested at most 32 deep, the root
    * being 1. No NUL in strings or names, no repeated names, no NaN or infinity. Absent is the empty object.
    *
+   * Numbers are doubles. One without a fraction must lie within ±9007199254740991 (2^53 - 1): beyond that a double stands
+   * for several integers, so what was approved could differ from what runs. Send larger numbers as strings. In JSON the
+   * number as it is written must keep this rule, too: 9007199254740993, 1e21 and 0.99999999999999999999 are refused.
+   *
    * @generated from field: google.protobuf.Struct payload = 2;
    */
   payload?: JsonObject | undefined;
