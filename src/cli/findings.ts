@@ -3,8 +3,8 @@ import { RuleOutcomeSchema } from "../../gen/datacrawl/authz/v1/policies_pb.ts";
 import { printable, wordOf } from "./output.ts";
 
 export function ruleJson(rule: RuleText): Omit<RuleText, "$typeName" | "$unknown"> {
-  const { ruleId, effect, tools, agents, when, description, file, line, source } = rule;
-  return { ruleId, effect, tools, agents, when, description, file, line, source };
+  const { ruleId, effect, tools, agents, exceptAgents, when, description, file, line, source } = rule;
+  return { ruleId, effect, tools, agents, exceptAgents, when, description, file, line, source };
 }
 
 export function findingJson({ rule, outcome, error, values }: RuleFinding) {

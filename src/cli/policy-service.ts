@@ -77,7 +77,7 @@ async function showPolicies(io: Io, flags: { readonly policyVersion?: string; re
     rule.ruleId,
     rule.effect,
     rule.tools.join(" "),
-    rule.agents.join(" "),
+    [...rule.agents, ...rule.exceptAgents.map((agent) => `except ${agent}`)].join(" "),
     `${rule.file}:${rule.line}`,
   ]);
   outTable(io, ["RULE", "EFFECT", "TOOLS", "AGENTS", "AT"], cells);

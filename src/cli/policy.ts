@@ -121,6 +121,9 @@ async function explain(io: Io, options: ExplainOptions): Promise<void> {
   io.exit(EXIT_OF[explanation.judgement.decision]);
 }
 
+/** Of a constant's text, what is shown to people. */
+const MAX_CONSTANT = 500;
+
 const EXIT_OF = {
   allow: ExitCode.ok,
   deny: ExitCode.deny,
@@ -137,6 +140,7 @@ function explanationJson({ judgement, version, findings }: Explanation): object 
       file: rule.file,
       line: rule.line,
       when: rule.condition.source,
+      constants: Object.fromEntries(rule.condition.constants.map(({ name, value }) => [name, value])),
       agentMatches: outcome !== "skipped",
       outcome: typeof outcome === "object" ? "error" : outcome === "skipped" ? null : outcome,
       error: typeof outcome === "object" ? { message: outcome.message, offset: outcome.offset } : null,
@@ -152,6 +156,7 @@ function explanationText(
   const lines = findings.flatMap(({ rule, outcome }) => [
     `${rule.effect.padEnd(12)}  ${rule.id}  (${rule.file}:${rule.line})`,
     `  when ${rule.condition.source.trim().replaceAll("\n", "\n       ")}`,
+    ...rule.condition.constants.map(({ name, value }) => `  constants.${name} = ${shortened(JSON.stringify(value))}`),
     `  ${outcomeText(outcome)}`,
   ]);
   const others = ruleCount - findings.length;
@@ -164,6 +169,10 @@ function explanationText(
     `policy ${version}`,
     "",
   ].join("\n");
+}
+
+function shortened(text: string): string {
+  return text.length <= MAX_CONSTANT ? text : `${text.slice(0, MAX_CONSTANT)}…`.toWellFormed();
 }
 
 function outcomeText(outcome: Explanation["findings"][number]["outcome"]): string {

@@ -6,8 +6,9 @@ import type { Judgement } from "../decision.ts";
 import { UsageError, messageOf } from "../fault.ts";
 import type { Subject } from "./cel/evaluation.ts";
 import { Engine, type Finding } from "./engine.ts";
-import { type RedactRule, Redaction } from "./redaction.ts";
-import { type Rule, readRules } from "./rule.ts";
+import { lintRules } from "./lint/lint.ts";
+import { Redaction } from "./redaction.ts";
+import { readRuleFiles, type Rule, type RuleFiles } from "./rule.ts";
 import { formatProblem, type Problem } from "./yaml.ts";
 
 /** What a policy decides about. The payload is within the request's limits, and otherwise whatever the agent sent. */
@@ -92,18 +93,17 @@ function inspectTexts(
   dir: string,
   earlier: readonly Problem[],
 ): Inspection {
-  const read = files.map(({ path, text }) => readRules(path, text));
-  const rules = read.flatMap((file) => file.rules);
-  const redact = read.flatMap((file) => file.redact);
-  const warnings = read.flatMap((file) => file.warnings);
-  const problems = [...earlier, ...read.flatMap((file) => file.problems), ...repeatedIds(rules)];
+  const read = readRuleFiles(files);
+  const rules = read.rules.map(({ rule }) => rule);
+  const { warnings } = lintRules(read);
+  const problems = [...earlier, ...read.problems, ...repeatedIds(rules)];
   if (rules.length === 0 && problems.length === 0) {
     problems.push(
       problemOf(dir, "there are no rules here, so every call would be denied; write a file such as rules.yaml"),
     );
   }
   const named = files.map(({ path, text }) => ({ name: basename(path), text }));
-  return { bundle: problems.length === 0 ? new RuleBundle(rules, redact, named) : null, problems, warnings };
+  return { bundle: problems.length === 0 ? new RuleBundle(read, named) : null, problems, warnings };
 }
 
 class RuleBundle implements Bundle {
@@ -113,11 +113,12 @@ class RuleBundle implements Bundle {
   readonly redaction: Redaction;
   readonly #engine: Engine;
 
-  constructor(rules: readonly Rule[], redact: readonly RedactRule[], files: readonly PolicyFile[]) {
-    this.version = versionOf(rules, redact);
+  constructor(read: RuleFiles, files: readonly PolicyFile[]) {
+    const rules = read.rules.map(({ rule }) => rule);
+    this.version = versionOf(read);
     this.rules = rules;
     this.files = files;
-    this.redaction = new Redaction(redact);
+    this.redaction = new Redaction(read.redact);
     this.#engine = new Engine(rules);
   }
 
@@ -136,20 +137,23 @@ function subjectOf({ agentId, tool, payload }: PolicyInput): Subject {
   return { agentId, tool, payload };
 }
 
-function versionOf(rules: readonly Rule[], redact: readonly RedactRule[]): string {
-  const content = rules.map((rule) => [
+function versionOf({ rules, redact, constants }: RuleFiles): string {
+  const content = rules.map(({ rule }) => [
     rule.id,
     rule.effect,
     rule.tools,
     rule.agents,
     rule.condition.source,
     rule.description,
-    // Not where a rule says nothing, so that bundles of before there were terms keep their versions.
+    // Nothing where a rule says nothing, so that bundles from before there were terms and exceptions keep their versions.
     ...(rule.review === null ? [] : [rule.review]),
+    ...(rule.exceptAgents.length === 0 ? [] : [{ exceptAgents: rule.exceptAgents }]),
   ]);
   const redacted = redact.map(({ tools, paths }) => [tools, paths.map(({ source }) => source)]);
+  const values = [...constants.values()].map(({ name, value }) => [name, value]);
+  const more = [...(redact.length === 0 ? [] : [redacted]), ...(values.length === 0 ? [] : [{ constants: values }])];
   return `sha256:${createHash("sha256")
-    .update(JSON.stringify(["datacrawl.policy.v1", content, ...(redact.length === 0 ? [] : [redacted])]))
+    .update(JSON.stringify(["datacrawl.policy.v1", content, ...more]))
     .digest("hex")}`;
 }
 

@@ -2,7 +2,8 @@ import { parse } from "@bufbuild/cel";
 import { compileTruth } from "./cel/call.ts";
 import { compileExpression } from "./cel/compile.ts";
 import type { Run } from "./cel/evaluation.ts";
-import { type Complaint, Scope } from "./cel/scope.ts";
+import { type Complaint, type Expr, Scope } from "./cel/scope.ts";
+import { type Constants, type ConstantValue, NO_CONSTANTS } from "./constants.ts";
 
 /** A condition is checked when a bundle is loaded, by people who may be waiting for it. */
 const MAX_SOURCE_LENGTH = 8_192;
@@ -14,16 +15,25 @@ export interface Condition {
   readonly test: Run;
   /** Fields of the payload that it reads, such as `payload.to[0]`. */
   readonly reads: readonly string[];
+  /** Constants that it uses, by name. */
+  readonly constants: readonly { readonly name: string; readonly value: ConstantValue }[];
   /** Fields of the payload that it reads without asking `has()` first, each with its place in the source. */
   readonly unguarded: readonly Complaint[];
 }
 
+/** A condition as it was parsed, for those who look into it before it is used. */
+export interface Syntax {
+  readonly expr: Expr;
+  /** Where in the condition's source `expr` stands. */
+  offsetOf(expr: Expr): number;
+}
+
 export type CompiledCondition =
-  | { readonly kind: "condition"; readonly condition: Condition }
+  | { readonly kind: "condition"; readonly condition: Condition; readonly syntax: Syntax }
   | { readonly kind: "refused"; readonly complaints: readonly Complaint[] };
 
 /** Compiles `source`, or says everything that is wrong with it. */
-export function compileCondition(source: string): CompiledCondition {
+export function compileCondition(source: string, constants: Constants = NO_CONSTANTS): CompiledCondition {
   if (source.length > MAX_SOURCE_LENGTH) {
     return refuse(
       0,
@@ -36,17 +46,28 @@ export function compileCondition(source: string): CompiledCondition {
   } catch (error) {
     return refuseSyntax(source, error);
   }
-  const scope = new Scope(parsed.sourceInfo?.positions ?? {}, compileExpression);
+  const scope = new Scope(parsed.sourceInfo?.positions ?? {}, constants, compileExpression);
   const run = compileTruth(parsed.expr, scope);
   if (scope.complaints.length > 0) return { kind: "refused", complaints: scope.complaints };
   return {
     kind: "condition",
-    condition: { source, test: run, reads: readsOf(scope), unguarded: unguarded(scope) },
+    condition: {
+      source,
+      test: run,
+      reads: readsOf(scope),
+      constants: constantsOf(scope, constants),
+      unguarded: unguarded(scope),
+    },
+    syntax: { expr: parsed.expr, offsetOf: (expr) => scope.offsetOf(expr) },
   };
 }
 
 function readsOf(scope: Scope): string[] {
   return [...scope.reads.keys()].filter((path) => /^payload[.[]/.test(path));
+}
+
+function constantsOf(scope: Scope, constants: Constants): Condition["constants"] {
+  return [...scope.used].flatMap((name) => constants.get(name) ?? []).map(({ name, value }) => ({ name, value }));
 }
 
 function refuse(offset: number, message: string): CompiledCondition {

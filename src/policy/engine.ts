@@ -33,7 +33,7 @@ export class Engine {
 
   constructor(rules: readonly Rule[]) {
     for (const rule of rules) {
-      const armed: ArmedRule = { rule, appliesTo: agentMatcher(rule.agents) };
+      const armed: ArmedRule = { rule, appliesTo: agentMatcher(rule.agents, rule.exceptAgents) };
       for (const pattern of new Set(rule.tools)) {
         this.#index.at(pattern, () => ({ deny: [], needs_review: [], allow: [] }))[rule.effect].push(armed);
       }

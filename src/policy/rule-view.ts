@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import { canonicalJson } from "../canonical-json.ts";
 import type { Judgement } from "../decision.ts";
 import type { Bundle, PolicyFile } from "./bundle.ts";
+import type { ConstantValue } from "./constants.ts";
 import type { Finding } from "./engine.ts";
 import { isMark } from "./redaction.ts";
 import type { Effect, Rule } from "./rule.ts";
@@ -13,6 +14,7 @@ export interface RuleView {
   readonly effect: Effect;
   readonly tools: readonly string[];
   readonly agents: readonly string[];
+  readonly exceptAgents: readonly string[];
   readonly when: string;
   readonly description: string;
   /** Without directories. */
@@ -29,7 +31,7 @@ export interface FindingView {
   readonly values: readonly ReadValue[];
 }
 
-/** What a condition reads of a payload; null if the payload lacks it. */
+/** What a condition reads of a payload, and null if the payload lacks it; or what a constant stands for. */
 export interface ReadValue {
   readonly path: string;
   readonly value: string | null;
@@ -54,7 +56,7 @@ export function tryPolicy(
 }
 
 export function ruleView({ files, rules }: Bundle, rule: Rule): RuleView {
-  const { id, effect, tools, agents, condition, description, line } = rule;
+  const { id, effect, tools, agents, exceptAgents, condition, description, line } = rule;
   const file = basename(rule.file);
   const others = rules.filter((other) => basename(other.file) === file && other.line > line);
   const end = Math.min(...others.map((other) => other.line));
@@ -63,6 +65,7 @@ export function ruleView({ files, rules }: Bundle, rule: Rule): RuleView {
     effect,
     tools,
     agents,
+    exceptAgents,
     when: condition.source,
     description: description ?? "",
     file,
@@ -87,8 +90,15 @@ function findingView(bundle: Bundle, { rule, outcome }: Finding, payload: JsonVa
     rule: ruleView(bundle, rule),
     outcome: word ?? (outcome === true ? "matched" : "not_matched"),
     error,
-    values: outcome === "skipped" ? [] : rule.condition.reads.map((path) => ({ path, value: valueAt(payload, path) })),
+    values: outcome === "skipped" ? [] : valuesOf(rule, payload),
   };
+}
+
+function valuesOf({ condition }: Rule, payload: JsonValue): ReadValue[] {
+  return [
+    ...condition.reads.map((path) => ({ path, value: valueAt(payload, path) })),
+    ...condition.constants.map(({ name, value }) => ({ path: `constants.${name}`, value: shortened(value, name) })),
+  ];
 }
 
 /** One step of a path: `.name`, `[0]` or `["a name"]`. */
@@ -104,6 +114,10 @@ function valueAt(payload: JsonValue, path: string): string | null {
     value = (value as Readonly<Record<string, JsonValue>>)[key];
   }
   if (value === undefined) return null;
-  const text = canonicalJson(value, path, 64);
+  return shortened(value, path);
+}
+
+function shortened(value: JsonValue | ConstantValue, path: string): string {
+  const text = canonicalJson(value as JsonValue, path, 64);
   return text.length <= MAX_VALUE ? text : `${text.slice(0, MAX_VALUE)}…`.toWellFormed();
 }

@@ -1,6 +1,7 @@
 import type { Node } from "yaml";
 import type { ReviewTerms } from "../decision.ts";
-import { compileCondition, type Condition } from "./condition.ts";
+import { compileCondition, type CompiledCondition, type Condition, type Syntax } from "./condition.ts";
+import { type Constant, type Constants, joinConstants, readConstants } from "./constants.ts";
 import { agentPatternProblem, toolPatternProblem } from "./pattern.ts";
 import { readRedactRules } from "./redact-rule.ts";
 import type { RedactRule } from "./redaction.ts";
@@ -14,10 +15,12 @@ export interface Rule {
   /** Unique in its bundle; in audit rows and answers. */
   readonly id: string;
   readonly effect: Effect;
-  /** Exact names, `prefix.*`, or `*`. */
+  /** Exact names, `prefix.*`, `*.suffix`, `prefix.*.suffix` or `*`. */
   readonly tools: readonly string[];
   /** Exact ids, `prefix*`, or `*`, which stands where the file has no agents. */
   readonly agents: readonly string[];
+  /** Agents that the rule is not about, though `agents` names them; as there. */
+  readonly exceptAgents: readonly string[];
   readonly condition: Condition;
   /** Why the rule exists, for people; null if the file does not say. */
   readonly description: string | null;
@@ -27,41 +30,76 @@ export interface Rule {
   readonly line: number;
 }
 
-/** What a file of rules holds. What has problems is left out, so a caller that sees problems uses none of it. */
-export interface RuleFile {
-  readonly rules: readonly Rule[];
-  readonly redact: readonly RedactRule[];
-  readonly problems: readonly Problem[];
-  readonly warnings: readonly Problem[];
+/** A rule with its condition as it was parsed, for those who look into what it says. */
+export interface WrittenRule {
+  readonly rule: Rule;
+  readonly syntax: Syntax;
+  /** Line and column, from 1, of what stands at `offset` of the condition; without one, of the rule. */
+  placeOf(offset?: number): { readonly line: number; readonly column: number };
 }
 
-const FILE_KEYS: readonly string[] = ["rules", "redact"];
-const RULE_KEYS: readonly string[] = ["id", "tools", "agents", "effect", "when", "description", "review"];
+/** What files of rules hold. What has problems is left out, so a caller that sees problems uses none of it. */
+export interface RuleFiles {
+  readonly rules: readonly WrittenRule[];
+  readonly redact: readonly RedactRule[];
+  readonly constants: Constants;
+  readonly problems: readonly Problem[];
+}
+
+const FILE_KEYS: readonly string[] = ["rules", "constants", "redact"];
+const RULE_KEYS: readonly string[] = [
+  "id",
+  "tools",
+  "agents",
+  "except_agents",
+  "effect",
+  "when",
+  "description",
+  "review",
+];
 const EFFECTS: readonly Effect[] = ["allow", "deny", "needs_review"];
 const MAX_ID_LENGTH = 128;
 
-/** Reads the rules of one file, with every problem in it. */
-export function readRules(path: string, text: string): RuleFile {
-  const file = new YamlFile(path, text);
-  const rules: Rule[] = [];
-  const redact: RedactRule[] = [];
-  const warnings: Problem[] = [];
-  const entries = file.problems.length === 0 ? file.mapping(file.root, "a policy file", FILE_KEYS) : null;
-  const [ruleList, redactList] = [entries?.get("rules"), entries?.get("redact")];
-  if (ruleList !== undefined) {
-    for (const node of file.list(ruleList, "rules") ?? []) {
-      const rule = readRule(file, node, warnings);
-      if (rule !== null) rules.push(rule);
-    }
-  }
-  if (redactList !== undefined) redact.push(...readRedactRules(file, redactList));
-  if (ruleList === undefined && redactList === undefined && file.problems.length === 0) {
-    file.refuse(file.root, "the file has no rules; write rules: (or redact:) and a list of them");
-  }
-  return { rules, redact, problems: file.problems, warnings };
+/** Reads files of rules, with every problem in them. Each rule may use the constants of all. */
+export function readRuleFiles(texts: readonly { readonly path: string; readonly text: string }[]): RuleFiles {
+  const files = texts.map(({ path, text }) => openFile(path, text));
+  const { constants, problems } = joinConstants(files.flatMap(({ file, entries }) => constantsIn(file, entries)));
+  const rules = files.flatMap(({ file, entries }) => rulesIn(file, entries, constants));
+  const redact = files.flatMap(({ file, entries }) => redactIn(file, entries));
+  return { rules, redact, constants, problems: [...files.flatMap(({ file }) => file.problems), ...problems] };
 }
 
-function readRule(file: YamlFile, node: Node | null, warnings: Problem[]): Rule | null {
+interface OpenFile {
+  readonly file: YamlFile;
+  /** Null if the file is no mapping. */
+  readonly entries: ReadonlyMap<string, Entry> | null;
+}
+
+function openFile(path: string, text: string): OpenFile {
+  const file = new YamlFile(path, text);
+  const entries = file.problems.length === 0 ? file.mapping(file.root, "a policy file", FILE_KEYS) : null;
+  if (entries?.size === 0 && file.problems.length === 0)
+    file.refuse(file.root, "the file has no rules; write rules: (or constants: or redact:) with what belongs there");
+  return { file, entries };
+}
+
+function constantsIn(file: YamlFile, entries: OpenFile["entries"]): Constant[] {
+  const entry = entries?.get("constants");
+  return entry === undefined ? [] : readConstants(file, entry);
+}
+
+function rulesIn(file: YamlFile, entries: OpenFile["entries"], constants: Constants): WrittenRule[] {
+  const entry = entries?.get("rules");
+  const nodes = entry === undefined ? [] : (file.list(entry, "rules") ?? []);
+  return nodes.flatMap((node) => readRule(file, node, constants) ?? []);
+}
+
+function redactIn(file: YamlFile, entries: OpenFile["entries"]): RedactRule[] {
+  const entry = entries?.get("redact");
+  return entry === undefined ? [] : readRedactRules(file, entry);
+}
+
+function readRule(file: YamlFile, node: Node | null, constants: Constants): WrittenRule | null {
   const entries = file.mapping(node, "a rule", RULE_KEYS);
   if (entries === null || node === null) return null;
   const id = readId(file, file.required(node, entries, "id", "a name that no other rule has"));
@@ -69,25 +107,23 @@ function readRule(file: YamlFile, node: Node | null, warnings: Problem[]): Rule 
     file,
     file.required(node, entries, "tools", 'a list, such as [stripe.refund] or ["shell.*"]'),
   );
-  const agents = readAgents(file, entries.get("agents"));
+  const agents = readAgents(file, entries.get("agents"), "agents", ["*"]);
+  const exceptAgents = readAgents(file, entries.get("except_agents"), "except_agents", []);
   const effect = readEffect(file, file.required(node, entries, "effect", EFFECTS.join(", ")));
-  const condition = readCondition(file, entries.get("when"));
+  const when = entries.get("when");
+  const compiled = readCondition(file, when, constants);
   const description = readDescription(file, entries.get("description"));
   const review = readReview(file, entries.get("review"), effect);
-  if (id === null || tools === null || agents === null || effect === null || condition === null) return null;
-  const rule = {
-    id,
-    tools,
-    agents,
-    effect,
-    condition,
-    description,
-    review,
-    file: file.path,
-    line: file.placeWithin(node, 0).line,
+  if (id === null || tools === null || agents === null || exceptAgents === null) return null;
+  if (effect === null || compiled === null) return null;
+  const start = file.placeWithin(node, 0);
+  const { condition, syntax } = compiled;
+  const rule = { id, tools, agents, exceptAgents, effect, condition, description, review };
+  return {
+    rule: { ...rule, file: file.path, line: start.line },
+    syntax,
+    placeOf: (offset) => (offset === undefined || !when?.value ? start : file.placeWithin(when.value, offset)),
   };
-  warnings.push(...missingHas(file, rule, entries.get("when")?.value ?? null));
-  return rule;
 }
 
 function readId(file: YamlFile, entry: Entry | null): string | null {
@@ -104,8 +140,13 @@ function readTools(file: YamlFile, entry: Entry | null): readonly string[] | nul
   return entry === null ? null : file.texts(entry, "tools", toolPatternProblem);
 }
 
-function readAgents(file: YamlFile, entry: Entry | undefined): readonly string[] | null {
-  return entry === undefined ? ["*"] : file.texts(entry, "agents", agentPatternProblem);
+function readAgents(
+  file: YamlFile,
+  entry: Entry | undefined,
+  key: string,
+  otherwise: readonly string[],
+): readonly string[] | null {
+  return entry === undefined ? otherwise : file.texts(entry, key, agentPatternProblem);
 }
 
 function readEffect(file: YamlFile, entry: Entry | null): Effect | null {
@@ -113,12 +154,16 @@ function readEffect(file: YamlFile, entry: Entry | null): Effect | null {
 }
 
 /** A rule without `when` always applies. YAML reads a bare `when: true` as a bool, and it means the same. */
-function readCondition(file: YamlFile, entry: Entry | undefined): Condition | null {
+function readCondition(
+  file: YamlFile,
+  entry: Entry | undefined,
+  constants: Constants,
+): Extract<CompiledCondition, { kind: "condition" }> | null {
   const literal = entry === undefined ? "true" : literalBool(entry.value);
   const source = literal ?? (entry === undefined ? null : file.text(entry.value, "when", entry.key));
   if (source === null) return null;
-  const compiled = compileCondition(source);
-  if (compiled.kind === "condition") return compiled.condition;
+  const compiled = compileCondition(source, constants);
+  if (compiled.kind === "condition") return compiled;
   for (const { offset, message } of compiled.complaints) {
     if (entry?.value) file.refuseWithin(entry.value, offset, message);
   }
@@ -139,14 +184,4 @@ function readReview(file: YamlFile, entry: Entry | undefined, effect: Effect | n
   if (effect !== null && effect !== "needs_review")
     file.refuse(entry.key, `review stands in a rule with effect ${effect}; write it in needs_review rules alone`);
   return readReviewTerms(file, entry);
-}
-
-/** An allow rule that reads an absent field does not allow, as it should; the others deny what they cannot judge. */
-function missingHas(file: YamlFile, rule: Rule, when: Node | null): Problem[] {
-  if (rule.effect === "allow" || when === null) return [];
-  return rule.condition.unguarded.map(({ offset, message: path }) => ({
-    file: file.path,
-    ...file.placeWithin(when, offset),
-    message: `rule ${rule.id} (${rule.effect}) reads ${path} without has(): a call that lacks it is denied with RULE_ERROR; write !has(${path}) || … if it should match then, has(${path}) && … if not`,
-  }));
 }

@@ -95,6 +95,13 @@ export class YamlFile {
     return entries;
   }
 
+  /** The entries of a mapping whose keys are the author's, or null with a problem. */
+  members({ key, value }: Entry, what: string): readonly Entry[] | null {
+    if (isMap<Node, Node | null>(value) && value.items.length > 0 && value.anchor === undefined) return value.items;
+    this.refuse(value ?? key, `${what} is ${describe(value)}; write a mapping with at least one entry`);
+    return null;
+  }
+
   /** The elements of a list that is not empty, or null with a problem. */
   list(entry: Entry, what: string): readonly (Node | null)[] | null {
     const { value } = entry;

@@ -31,7 +31,13 @@ describe("a condition", () => {
     ["payload.nested.deep.flag", true],
     ["payload.nested.deep == payload.nested.deep", true],
     ['payload.currency.matches("^E.R$") && !payload.currency.matches("^U")', true],
+    ['payload.to.all(a, ["ann@", "bob@"].exists(p, a.startsWith(p)))', true],
+    ['payload.to.all(a, ["ann@", "eve@"].exists(p, a.startsWith(p)))', false],
+    ['payload.to.map(a, ["1"].map(p, p + a)) == [["1ann@example.com"], ["1bob@example.com"]]', true],
+    ["[1, 2].all(a, [3, 4].all(b, [5, 6].exists(c, a + b + c == 10)))", false],
+    ["[1, 2].all(a, [3, 4].all(b, [5, 6].exists(c, a + b + c >= 9)))", true],
     ['payload.currency.lowerAscii() == "eur"', true],
+    ['payload.currency.lowerAscii().upperAscii() == "EUR" && "ı".upperAscii() == "ı"', true],
     ['"\\u212a".lowerAscii() == "k"', false],
     ['int(payload.amount) % 2 == 0 && double("1.5") == 1.5', true],
     ['agent.id == "billing-1" && tool == "stripe.refund"', true],
@@ -98,15 +104,20 @@ describe("a condition", () => {
   });
 
   it.each([
-    ["paylod.x", "0: unknown variable paylod; a condition sees agent.id, tool and payload"],
-    ['agent.name == "x"', "5: unknown variable agent.name; a condition sees agent.id, tool and payload"],
+    ["paylod.x", "0: unknown variable paylod; a condition sees agent.id, tool, payload and constants"],
+    ['agent.name == "x"', "5: unknown variable agent.name; a condition sees agent.id, tool, payload and constants"],
     ["agent == agent", "0: agent is no value of its own; write agent.id"],
     ["foo(payload.x)", "unknown function foo; there are size,"],
     ["math.abs(payload.x) > 1", "unknown function math.abs;"],
     ["payload.amount * 2 > 1.0", "* does not mix ints and doubles, and a payload's numbers are doubles; write 2.0"],
     ["size(payload.to) * payload.x > 1.0", "write double(…) around the int"],
     ["payload.a % 2.0 == 0.0", "% does not take"],
-    ["payload.to.all(x, payload.to.all(y, x == y))", "macros do not nest"],
+    ['payload.to.all(x, ["a"].map(y, x + y).all(z, z == x))', "within a macro, another one runs over a written list"],
+    ['payload.to.all(x, ["a"].all(x, x == "a"))', "x is the name in the macro outside; choose another name"],
+    [
+      "payload.to.all(x, payload.to.all(y, x == y))",
+      "within a macro, another one runs over a written list or a constant alone",
+    ],
     ["payload.to.all(payload, true)", "payload has a meaning already; choose another name"],
     ["payload.to.all(x)", "all takes a name and an expression; write payload.to.all(x, …)"],
     ["size(payload.to)", "an int stands where true or false is needed"],
@@ -137,7 +148,7 @@ describe("a condition", () => {
 
   it("is refused with everything that is wrong with it, each at its place", () => {
     expect(complaints("paylod.x == 1 && foo(payload.y)\n  && payload.amount * 2 > 1.0")).toEqual([
-      "0: unknown variable paylod; a condition sees agent.id, tool and payload",
+      "0: unknown variable paylod; a condition sees agent.id, tool, payload and constants",
       expect.stringMatching(/^17: unknown function foo/),
       expect.stringMatching(/^52: \* does not mix/),
     ]);

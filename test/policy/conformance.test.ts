@@ -93,7 +93,7 @@ const number = fc.constantFrom("0", "1", "2", "1.0", "2.5", "-1.0");
 const scalar = fc.oneof(number, fc.constantFrom('"a"', '"b"', '""', "true", "false", "null"));
 const field = name.map((key) => `payload.${key}`);
 
-const { condition } = fc.letrec<{ condition: string; value: string; loop: string }>((tie) => ({
+const { condition } = fc.letrec<{ condition: string; value: string; loop: string; inner: string }>((tie) => ({
   value: fc.oneof(
     { depthSize: "small" },
     scalar,
@@ -113,9 +113,16 @@ const { condition } = fc.letrec<{ condition: string; value: string; loop: string
     .tuple(
       fc.constantFrom("all", "exists", "exists_one", "filter", "map"),
       field,
-      fc.constantFrom("x == 1", "x", 'x == "a"', "x > 1.0"),
+      fc.oneof(fc.constantFrom("x == 1", "x", 'x == "a"', "x > 1.0"), tie("inner")),
     )
     .map(([macro, range, body]) => `${range}.${macro}(x, ${body})`),
+  inner: fc
+    .tuple(
+      fc.constantFrom("all", "exists", "exists_one", "filter", "map"),
+      fc.array(scalar, { maxLength: 3 }),
+      fc.constantFrom("x == y", "y", "x > y", "x in [y, 2]"),
+    )
+    .map(([macro, items, body]) => `[${items.join(", ")}].${macro}(y, ${body})`),
   condition: fc.oneof(
     { depthSize: "small" },
     fc.constantFrom("true", "false"),

@@ -3,7 +3,8 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Judgement } from "../../src/decision.ts";
 import { Engine } from "../../src/policy/engine.ts";
-import { type Effect, readRules, type Rule } from "../../src/policy/rule.ts";
+import type { Effect, Rule } from "../../src/policy/rule.ts";
+import { readRules } from "./support.ts";
 
 function rulesOf(yaml: string): readonly Rule[] {
   const { rules, problems } = readRules("p.yaml", `rules:\n${yaml}`);

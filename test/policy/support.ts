@@ -6,6 +6,7 @@ import { onTestFinished } from "vitest";
 import { Evaluation } from "../../src/policy/cel/evaluation.ts";
 import { Failure } from "../../src/policy/cel/value.ts";
 import { compileCondition } from "../../src/policy/condition.ts";
+import { type Rule, type RuleFiles, readRuleFiles } from "../../src/policy/rule.ts";
 
 const AGENT = "billing-1";
 const TOOL = "stripe.refund";
@@ -31,4 +32,10 @@ export async function policyDir(files: Readonly<Record<string, string>>): Promis
   onTestFinished(() => rm(dir, { recursive: true, force: true }));
   for (const [name, text] of Object.entries(files)) await writeFile(join(dir, name), text);
   return dir;
+}
+
+/** What one file of rules holds, with the problems in it. */
+export function readRules(path: string, text: string): Omit<RuleFiles, "rules"> & { readonly rules: readonly Rule[] } {
+  const read = readRuleFiles([{ path, text }]);
+  return { ...read, rules: read.rules.map(({ rule }) => rule) };
 }

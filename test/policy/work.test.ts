@@ -45,6 +45,7 @@ const ATTACKS: readonly (readonly [string, JsonObject])[] = [
     "payload.list.exists(x, double(payload.text) == 1.0)",
     { text: "1".repeat(100_000), list: NUMBERS.slice(0, 50_000) },
   ],
+  ["payload.list.all(x, [1.0, 2.0, 3.0, 4.0].all(y, payload.list.size() > 0 && x + y >= 0.0))", { list: NUMBERS }],
   ["payload.list.filter(x, x > 1).map(x, x * 2.0).exists(x, x > 100.0)", { list: NUMBERS }],
 ];
 

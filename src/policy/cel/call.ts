@@ -138,11 +138,13 @@ function compileAppend(args: readonly Expr[], scope: Scope): Compiled {
   const [, addition] = pair(args);
   const element = scope.compile(addition);
   if (scope.loop !== null) scope.loop.appended |= element.items;
+  const depth = scope.loop?.depth ?? 0;
   return compiled((evaluation) => {
     const added = element.run(evaluation);
-    if (added instanceof Failure) evaluation.result = added;
-    else if (isList(added) && evaluation.result === evaluation.grown) evaluation.grown.push(...added);
-    return evaluation.result;
+    const frame = evaluation.frame(depth);
+    if (added instanceof Failure) frame.result = added;
+    else if (isList(added) && frame.result === frame.grown) frame.grown.push(...added);
+    return frame.result;
   }, LIST);
 }
 

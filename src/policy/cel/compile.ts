@@ -1,12 +1,22 @@
 import { compileCall } from "./call.ts";
 import type { Run } from "./evaluation.ts";
 import { compileMacro } from "./macro.ts";
-import { type Compiled, compiled, constant, type Expr, literalOf, pair, pathOf, type Scope } from "./scope.ts";
+import {
+  type Compiled,
+  compiled,
+  constant,
+  constantOf,
+  type Expr,
+  literalOf,
+  pair,
+  pathOf,
+  type Scope,
+} from "./scope.ts";
 import { ANY, BOOL, DOUBLE, Failure, INT, isList, isMap, JSON_KINDS, kindOf, type Kinds, LIST } from "./value.ts";
 import { MAP, NULL, nameKinds, type Outcome, STRING, type Value } from "./value.ts";
 
 /** The variables that a condition sees, for messages. */
-const VARIABLES = "agent.id, tool and payload";
+const VARIABLES = "agent.id, tool, payload and constants";
 
 /**
  * Compiles a parsed condition to a closure that reads the payload in place, and checks it on the way: what can be known to
@@ -64,9 +74,11 @@ function compileConstant(expr: Expr, value: Constant, scope: Scope): Compiled {
 }
 
 function compileName(expr: Expr, name: string, scope: Scope): Compiled {
-  const { loop } = scope;
-  if (name === loop?.variable) return compiled((evaluation) => evaluation.item, loop.items, loop.nested);
-  if (name === loop?.resultName) return compiled((evaluation) => evaluation.result, loop.resultKinds);
+  for (let loop = scope.loop; loop !== null; loop = loop.outer) {
+    const { depth } = loop;
+    if (name === loop.variable) return compiled((evaluation) => evaluation.frame(depth).item, loop.items, loop.nested);
+    if (name === loop.resultName) return compiled((evaluation) => evaluation.frame(depth).result, loop.resultKinds);
+  }
   switch (name) {
     case "payload":
       return compiled((evaluation) => evaluation.subject.payload, MAP);
@@ -74,6 +86,8 @@ function compileName(expr: Expr, name: string, scope: Scope): Compiled {
       return compiled((evaluation) => evaluation.subject.tool, STRING);
     case "agent":
       return scope.refuse(expr, "agent is no value of its own; write agent.id");
+    case "constants":
+      return scope.refuse(expr, "constants is no value of its own; write constants.name");
     default:
       return scope.refuse(expr, `unknown variable ${name}; a condition sees ${VARIABLES}`);
   }
@@ -86,7 +100,21 @@ function compileSelect(expr: Expr, select: Select, scope: Scope): Compiled {
     if (field !== "id") return scope.refuse(expr, `unknown variable agent.${field}; a condition sees ${VARIABLES}`);
     return compiled((evaluation) => evaluation.subject.agentId, STRING);
   }
+  if (operand.exprKind.case === "identExpr" && operand.exprKind.value.name === "constants" && !testOnly) {
+    return compileConstantName(expr, field, scope);
+  }
   return testOnly ? compilePresence(expr, operand, field, scope) : compileAccess(expr, operand, field, scope);
+}
+
+function compileConstantName(expr: Expr, name: string, scope: Scope): Compiled {
+  const known = scope.constants.get(name);
+  if (known !== undefined) {
+    scope.used.add(name);
+    return constantOf(known.value);
+  }
+  const names = [...scope.constants.keys()].join(", ");
+  const instead = names === "" ? "write constants: in a policy file, with its name and value" : `there are ${names}`;
+  return scope.refuse(expr, `unknown constant ${name}; ${instead}`);
 }
 
 /** Reading a field: its value, or that it is absent, or that its parent is no map. */

@@ -14,20 +14,31 @@ export interface Subject {
  */
 const WORK_PER_DECISION = 2_000_000;
 
+/** A running macro. */
+export interface Frame {
+  /** The element that it looks at. */
+  item: Value;
+  /** What it has found so far. */
+  result: Outcome;
+  /** The same, where it is a list: the macro's own, to append to. */
+  grown: Value[];
+}
+
 /** One decision's evaluation of conditions: what they see, what they may still spend, and the macro's variables. */
 export class Evaluation {
   readonly subject: Subject;
-  /** The element that the running macro looks at. Macros do not nest, so there is one. */
-  item: Value = null;
-  /** What the running macro has found so far. */
-  result: Outcome = null;
-  /** The same, where it is a list: the macro's own, to append to. */
-  grown: Value[] = [];
+  /** The running macros, each within the body of the one before. Used again by the next macro of the same depth. */
+  readonly #frames: Frame[] = [];
   #left: number;
 
   constructor(subject: Subject, work: number = WORK_PER_DECISION) {
     this.subject = subject;
     this.#left = work;
+  }
+
+  /** The macro at `depth`, of which there is one at a time. */
+  frame(depth: number): Frame {
+    return (this.#frames[depth] ??= { item: null, result: null, grown: [] });
   }
 
   /**

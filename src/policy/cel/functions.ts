@@ -159,7 +159,8 @@ export const FUNCTIONS: ReadonlyMap<string, FunctionEntry> = new Map<string, Fun
       (a, b) => a.endsWith(b),
     ),
   ],
-  ["lowerAscii", { style: "method", overloads: [unary(string, STRING, lowerAsciiCost, lowerAscii)] }],
+  ["lowerAscii", { style: "method", overloads: [unary(string, STRING, asciiCaseCost, lowerAscii)] }],
+  ["upperAscii", { style: "method", overloads: [unary(string, STRING, asciiCaseCost, upperAscii)] }],
   [
     "int",
     {
@@ -207,7 +208,11 @@ function lowerAscii(value: string): string {
   return isAscii(value) ? value.toLowerCase() : value.replace(/[A-Z]+/g, (capitals) => capitals.toLowerCase());
 }
 
-function lowerAsciiCost(value: string): number {
+function upperAscii(value: string): string {
+  return isAscii(value) ? value.toUpperCase() : value.replace(/[a-z]+/g, (small) => small.toUpperCase());
+}
+
+function asciiCaseCost(value: string): number {
   return 1 + value.length * (isAscii(value) ? 1 : 8);
 }
 

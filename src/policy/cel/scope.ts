@@ -1,6 +1,6 @@
 import type { parse } from "@bufbuild/cel";
 import type { Run } from "./evaluation.ts";
-import { ANY, Failure, type Kinds, type Value } from "./value.ts";
+import { ANY, Failure, isList, type Kinds, kindOf, type Value } from "./value.ts";
 
 /** CEL's syntax tree, as cel-spec's `cel.expr.Expr` has it. */
 export type Expr = ReturnType<typeof parse>["expr"];
@@ -23,6 +23,15 @@ export function constant(value: Value, kinds: Kinds, items: Kinds = ANY): Compil
   return { run: () => value, kinds, items, constant: { value } };
 }
 
+/** A value as a literal of it would be. */
+export function constantOf(value: Value): Compiled {
+  return constant(
+    value,
+    kindOf(value),
+    isList(value) ? value.reduce<Kinds>((kinds, item) => kinds | kindOf(item), 0) : ANY,
+  );
+}
+
 /** Something that the rule's author has to change. */
 export interface Complaint {
   /** Where in the condition's source. */
@@ -30,8 +39,11 @@ export interface Complaint {
   readonly message: string;
 }
 
-/** The macro whose body is being compiled. */
+/** The macro whose body is being compiled, within that of `outer`. */
 export interface Loop {
+  readonly outer: Loop | null;
+  /** How many macros it stands in; the place of its variables in an evaluation. */
+  readonly depth: number;
   readonly variable: string;
   /** The kinds of the elements, and of theirs where they are lists. */
   readonly items: Kinds;
@@ -50,15 +62,24 @@ export class Scope {
   readonly reads = new Map<string, number>();
   /** Paths that it asks about with `has()`. */
   readonly guards = new Set<string>();
-  /** Non-null inside a macro's body. */
+  /** Names of the constants that it uses. */
+  readonly used = new Set<string>();
+  /** The innermost macro; non-null inside a macro's body. */
   loop: Loop | null = null;
   /** How many nodes have been compiled: what one turn of a loop costs. */
   nodes = 0;
   readonly compile: (expr: Expr) => Compiled;
+  /** What `constants.name` stands for. */
+  readonly constants: ReadonlyMap<string, { readonly value: Value }>;
   readonly #positions: Readonly<Record<string, number>>;
 
-  constructor(positions: Readonly<Record<string, number>>, compile: (expr: Expr, scope: Scope) => Compiled) {
+  constructor(
+    positions: Readonly<Record<string, number>>,
+    constants: ReadonlyMap<string, { readonly value: Value }>,
+    compile: (expr: Expr, scope: Scope) => Compiled,
+  ) {
     this.#positions = positions;
+    this.constants = constants;
     this.compile = (expr) => {
       this.nodes++;
       return compile(expr, this);

@@ -78,5 +78,5 @@ function findingMessage({ rule, outcome, error, values }: FindingView): MessageI
 }
 
 function ruleMessage(rule: RuleView): MessageInitShape<typeof RuleTextSchema> {
-  return { ...rule, tools: [...rule.tools], agents: [...rule.agents] };
+  return { ...rule, tools: [...rule.tools], agents: [...rule.agents], exceptAgents: [...rule.exceptAgents] };
 }
