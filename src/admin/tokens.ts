@@ -5,6 +5,8 @@ import { ROLES, type Role } from "./caller.ts";
 import type { Named } from "./sessions.ts";
 
 const MAX_NAME_CHARACTERS = 200;
+/** Of a sign-in (`amr`). */
+const MAX_METHODS = 16;
 
 /** Which claims say who an operator is. */
 export interface OperatorClaims {
@@ -52,6 +54,11 @@ function roleIn(payload: JWTPayload, claim: string): Role {
 /** When and how a human signed in at the issuer; absent, or of another form, means that none did. */
 function signInOf({ auth_time: at, amr }: JWTPayload): Pick<Named, "signedInAt" | "methods"> {
   const signedInAt = typeof at === "number" && Number.isFinite(at) ? Math.round(at * 1_000_000) : null;
-  const methods = Array.isArray(amr) && amr.every((method) => typeof method === "string") ? amr : [];
+  const methods = Array.isArray(amr) && amr.length <= MAX_METHODS && amr.every(isMethod) ? amr : [];
   return { signedInAt, methods };
+}
+
+/** RFC 8176 registers short words. An empty one says nothing of how somebody signed in. */
+function isMethod(method: unknown): method is string {
+  return typeof method === "string" && /^[\x21-\x7e]{1,64}$/.test(method);
 }

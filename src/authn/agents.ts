@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import type { Micros } from "../clock.ts";
-import { agentNamed, certificateId } from "./certificate.ts";
+import { certificateId, namedBy } from "./certificate.ts";
 import { type AgentDirectory, type AgentState, type AuthenticatedAgent, unknownCredential } from "./directory.ts";
 import { AGENT_ID, bearerOf } from "./credential.ts";
 import { Fault } from "../fault.ts";
@@ -79,19 +79,21 @@ export class Agents {
     template: string,
     authorization: string | undefined,
   ): Promise<AuthenticatedAgent> {
-    const agentId = agentNamed(certificate, template);
+    const named = namedBy(certificate, template);
+    if (named.kind === "unfit") {
+      throw new Fault("CREDENTIAL_UNKNOWN", `The client's certificate ${named.problem}.`);
+    }
     if (authorization) {
       const agent = await this.#byHeader(authorization);
-      if (agentId === null || agentId === agent.agentId) return agent;
+      if (named.kind === "nobody" || named.agentId === agent.agentId) return agent;
       throw new Fault("AGENT_MISMATCH", "The client's certificate names another agent than the authorization.");
     }
-    if (agentId === null) {
-      throw new Fault("CREDENTIAL_UNKNOWN", "The client's certificate names no agent, or more than one.");
-    }
-    // Connections last; what they began with may not.
-    if (Date.parse(certificate.validTo) <= this.#other.now() / 1000) {
+    if (named.kind === "nobody") throw new Fault("CREDENTIAL_UNKNOWN", "The client's certificate names no agent.");
+    // Connections last; what they began with may not. A date that cannot be read is over.
+    if (!(Date.parse(certificate.validTo) > this.#other.now() / 1000)) {
       throw new Fault("CREDENTIAL_UNKNOWN", "The client's certificate has expired.");
     }
+    const { agentId } = named;
     if (!(await this.#directory.isInUse(agentId))) throw unknownCredential();
     return { agentId, keyId: certificateId(certificate) };
   }

@@ -19,6 +19,9 @@ export interface JwksOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/** The least that RFC 7518 allows for signatures. */
+const RSA_BITS = 2048;
+
 interface Known {
   readonly find: JWTVerifyGetKey;
   readonly askedAt: number;
@@ -31,6 +34,7 @@ interface Known {
 export class Jwks {
   readonly #options: JwksOptions;
   #known: Known | null = null;
+  #weak = "";
   #triedAt = Number.NEGATIVE_INFINITY;
   #refreshing: Promise<void> | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -96,7 +100,18 @@ export class Jwks {
     const askedAt = monotonic();
     this.#triedAt = askedAt;
     const keys = await fetchJson(this.#options.url ?? (await this.#discover()));
+    this.#reportWeakKeys(keys);
     this.#known = { find: createLocalJWKSet(keys as Parameters<typeof createLocalJWKSet>[0]), askedAt };
+  }
+
+  /** Tokens signed with such a key are refused, and only the issuer can mend that; told once for each set of keys. */
+  #reportWeakKeys(keys: unknown): void {
+    const weak = weakKeysOf(keys).join(", ");
+    if (weak === this.#weak) return;
+    this.#weak = weak;
+    if (weak === "") return;
+    const { issuer, onError } = this.#options;
+    onError(new Error(`${issuer} has RSA keys of fewer than ${RSA_BITS} bits, whose tokens are refused: ${weak}.`));
   }
 
   /** OpenID Connect Discovery 1.0. The document must be the issuer's own. */
@@ -109,4 +124,16 @@ export class Jwks {
     }
     return document.jwks_uri;
   }
+}
+
+/** The ids of the RSA keys for signatures that are too short. */
+function weakKeysOf(document: unknown): string[] {
+  const { keys } = (document ?? {}) as { keys?: unknown };
+  if (!Array.isArray(keys)) return [];
+  return (keys as readonly unknown[]).flatMap((key) => {
+    const { kty, use, n, kid } = (key ?? {}) as Record<string, unknown>;
+    if (kty !== "RSA" || use === "enc" || typeof n !== "string") return [];
+    const modulus = Buffer.from(n, "base64url");
+    return modulus.length * 8 < RSA_BITS ? [typeof kid === "string" ? kid : "(without an id)"] : [];
+  });
 }

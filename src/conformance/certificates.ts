@@ -23,6 +23,8 @@ export interface CertificateOptions {
   /** Host names, addresses and URIs that it is good for. */
   readonly hosts?: readonly string[];
   readonly usage?: "server" | "client";
+  /** The first byte of keyUsage. Absent: keyCertSign and cRLSign for an authority, digitalSignature for the others. */
+  readonly keyUsage?: number;
   /** From the present to a day ahead if absent. Milliseconds since 1970. */
   readonly from?: number;
   readonly until?: number;
@@ -60,12 +62,12 @@ function wrapped(bytes: Uint8Array): string {
 }
 
 function extensions(options: CertificateOptions, keyId: Uint8Array, issuerKeyId: Uint8Array): Uint8Array[] {
-  const { authority = false, hosts = [], usage = "server" } = options;
+  const { authority = false, hosts = [], usage = "server", keyUsage = authority ? 0x06 : 0x80 } = options;
   const purpose = usage === "server" ? 1 : 2;
   const all = [
     extension("551d13", true, authority ? sequence(TRUE) : sequence()),
-    // keyCertSign and cRLSign for an authority, digitalSignature for the others.
-    extension("551d0f", true, authority ? der(0x03, Uint8Array.of(1, 0x06)) : der(0x03, Uint8Array.of(7, 0x80))),
+    // In DER the bits end with the last one that is set.
+    extension("551d0f", true, der(0x03, Uint8Array.of(31 - Math.clz32(keyUsage & -keyUsage), keyUsage))),
     extension("551d0e", false, der(0x04, keyId)),
     extension("551d23", false, sequence(der(0x80, issuerKeyId))),
   ];

@@ -57,6 +57,10 @@ describe("a token of the issuer", () => {
     ["no method", { auth_time: AT, amr: [] }],
     ["a method that is no text", { auth_time: AT, amr: [1] }],
     ["methods as one text", { auth_time: AT, amr: "pwd" }],
+    ["an empty method", { auth_time: AT, amr: [""] }],
+    ["an empty method among others", { auth_time: AT, amr: ["pwd", ""] }],
+    ["a method with spaces", { auth_time: AT, amr: [" "] }],
+    ["a hundred methods", { auth_time: AT, amr: Array.from({ length: 100 }, () => "pwd") }],
   ])("tells of no human's sign-in with %s", async (_, claims) => {
     const { signedInAt, methods } = await tokens.verify(await issuer.sign({ ...valid(), ...claims }));
     expect(signedInAt === null || methods.length === 0).toBe(true);

@@ -163,6 +163,18 @@ describe("agents with certificates", () => {
       expect(await ask(issue(hosts), null)).toEqual({ status: "UNAUTHENTICATED" });
     });
 
+    test.each<[string, readonly string[], Partial<CertificateOptions>]>([
+      ["has a foreign URI beside the agent's", [`${URI}bot`, "spiffe://example.com/other"], {}],
+      ["has a foreign URI before the agent's", ["https://example.com/x", `${URI}bot`], {}],
+      ["is an authority's", [`${URI}bot`], { authority: true, keyUsage: 0x86 }],
+      ["is an authority's that may sign connections alone", [`${URI}bot`], { authority: true, keyUsage: 0x80 }],
+      ["may sign certificates", [`${URI}bot`], { keyUsage: 0x84 }],
+      ["may sign lists of revoked ones", [`${URI}bot`], { keyUsage: 0x82 }],
+    ])("are nobody with one that %s, whatever their key", async (_name, hosts, more) => {
+      expect(await ask(issue(hosts, more), null)).toEqual({ status: "UNAUTHENTICATED" });
+      expect(await ask(issue(hosts, more), demoKey(directory))).toEqual({ status: "UNAUTHENTICATED" });
+    });
+
     test("may show a key as well, if it is the same agent's", async () => {
       const key = demoKey(directory);
       expect(await ask(issue([`${URI}demo`]), key)).toMatchObject({ reason: "RULE_ALLOWED" });

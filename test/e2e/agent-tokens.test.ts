@@ -1,5 +1,5 @@
-import { createHmac } from "node:crypto";
-import { type CryptoKey, exportSPKI, importJWK, type JWTPayload, UnsecuredJWT } from "jose";
+import { createHmac, generateKeyPairSync, sign as signBytes } from "node:crypto";
+import { type CryptoKey, exportSPKI, type JWK, importJWK, type JWTPayload, UnsecuredJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { reasonOf, call } from "../server/admin/house.ts";
 import { AGENT_ROADS } from "../support/agent-roads.ts";
@@ -12,11 +12,13 @@ const OPERATORS = "datacrawl-operators";
 
 /** Agents that an issuer vouches for, at a real service that takes operators' tokens of the same issuer. */
 describe("agents with tokens", () => {
+  const weak = generateKeyPairSync("rsa", { modulusLength: 1024 });
   let issuer: Issuer;
   let other: Issuer;
   let service: ServiceProcess;
   beforeAll(async () => {
     [issuer, other] = await Promise.all([startIssuer(), startIssuer()]);
+    issuer.publish({ ...(weak.publicKey.export({ format: "jwk" }) as JWK), kid: "weak" });
     service = await startService({
       DATACRAWL_LOG_LEVEL: "debug",
       DATACRAWL_AGENT_JWT_ISSUER: issuer.url,
@@ -96,6 +98,18 @@ describe("agents with tokens", () => {
         "eyJ",
       ];
       for (const token of forged) expect(await ask(service, token, newKey())).toEqual({ status: "UNAUTHENTICATED" });
+    });
+
+    test("are refused a token that the issuer signed with a weak key, as a bad credential and no outage", async () => {
+      const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+      const signed = `${part({ alg: "RS256", kid: "weak" })}.${part(claims())}`;
+      const token = `${signed}.${signBytes("sha256", Buffer.from(signed), weak.privateKey).toString("base64url")}`;
+      expect(await ask(service, token, newKey())).toEqual({ status: "UNAUTHENTICATED" });
+      await waitUntil(
+        () => service.output().err.includes("fewer than 2048 bits"),
+        5000,
+        "the weak key is not reported",
+      );
     });
 
     test("are frozen and revoked as others are", async () => {

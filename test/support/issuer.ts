@@ -15,6 +15,8 @@ export interface Issuer {
   readonly lie: (document: object) => void;
   /** Makes a new key under a new id; with `forget` the older ones are gone. */
   readonly rotate: (forget: boolean) => Promise<void>;
+  /** Adds a key as it is to those that are told. */
+  readonly publish: (jwk: JWK) => void;
   readonly sign: (claims: JWTPayload, header?: { readonly kid?: string; readonly typ?: string }) => Promise<string>;
   readonly close: () => Promise<void>;
 }
@@ -23,10 +25,11 @@ export async function startIssuer(): Promise<Issuer> {
   const keys: { kid: string; privateKey: CryptoKey; jwk: JWK }[] = [];
   let [asked, failing] = [0, false];
   let lies: object = {};
+  const published: JWK[] = [];
   const server = createServer((request, response) => {
     if (request.url === "/keys") asked++;
     const document = { issuer: url, jwks_uri: `${url}/keys`, ...lies };
-    const body = request.url === "/keys" ? { keys: keys.map(({ jwk }) => jwk) } : document;
+    const body = request.url === "/keys" ? { keys: [...keys.map(({ jwk }) => jwk), ...published] } : document;
     response.writeHead(failing ? 503 : 200, { "content-type": "application/json" }).end(JSON.stringify(body));
   });
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
@@ -53,6 +56,7 @@ export async function startIssuer(): Promise<Issuer> {
       lies = document;
     },
     rotate,
+    publish: (jwk) => void published.push(jwk),
     sign: (claims, header = {}) => {
       const key = keys.at(-1) as (typeof keys)[number];
       const signing = new SignJWT(claims).setProtectedHeader({ alg: "ES256", kid: key.kid, ...header });
