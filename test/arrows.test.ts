@@ -20,6 +20,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "durable.ts",
     "key-files.ts",
     "sha256.ts",
+    "shape.ts",
   ],
   ["policy", "idempotency", "audit", "breaker", "bypass", "review", "authn", "webhook"],
   ["authorize", "guard", "admin"],

@@ -83,7 +83,7 @@ export class BypassOperations {
         expiresAt: issuedAt + lifetime,
         epoch,
       };
-      return { ...claims, token: await signOrder({ kind: "grant", claims }, this.#ports.grantKeys().signing) };
+      return { ...claims, token: signOrder({ kind: "grant", claims }, this.#ports.grantKeys().signing) };
     });
     return { order, endedAt: null, endedBy: null, endedBecause: null };
   }
@@ -102,7 +102,7 @@ export class BypassOperations {
     const revocation = await this.#issue("bypass.cleared", agentId, operator, checked, async (epoch, issuedAt) => {
       const expiresAt = issuedAt + MAX_ORDER_MICROS;
       const order = { agentId, epoch, issuedAt, expiresAt };
-      const token = await signOrder({ kind: "revocation", ...order }, this.#ports.grantKeys().signing);
+      const token = signOrder({ kind: "revocation", ...order }, this.#ports.grantKeys().signing);
       return { ...order, grantId: null, tools: [], operator, reason: checked, token };
     });
     if (newest === null || newest.grantId === null || newest.expiresAt <= revocation.issuedAt) return null;
@@ -158,9 +158,9 @@ export class BypassOperations {
     const { signing, chain } = this.#ports.grantKeys();
     if (chain.length === 1 || expiresAt <= this.#ports.now()) return false;
     // Nearly always it is the newest key's, and then the older ones need not be tried.
-    if (!("problem" in (await verifyOrder(token, [signing.publicKey])))) return false;
+    if (!("problem" in verifyOrder(token, [signing.publicKey]))) return false;
     const older = chain.slice(0, -1).map(({ publicKey }) => publicKey);
-    return !("problem" in (await verifyOrder(token, older)));
+    return !("problem" in verifyOrder(token, older));
   }
 
   /** @returns false if the order is not the newest any more, or has expired */
@@ -173,7 +173,7 @@ export class BypassOperations {
     const grantId = order.grantId === null ? null : uuidV7(issuedAt, this.#ports.random);
     const again: Order =
       grantId === null ? { kind: "revocation", ...claims } : { kind: "grant", claims: { ...claims, grantId } };
-    const signed: StoredOrder = { ...claims, grantId, token: await signOrder(again, signing) };
+    const signed: StoredOrder = { ...claims, grantId, token: signOrder(again, signing) };
     const { agentId, epoch } = signed;
     const detail = { reason: "the grant key was rotated", epoch, grantId, replaces: order.grantId };
     const told = { kind: "bypass.signed_again", actor: "service", subject: agentId, detail };

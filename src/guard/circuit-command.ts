@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import type { Breaker } from "../breaker/breaker.ts";
 import type { Clock, Micros } from "../clock.ts";
 import { makeDirectory, replaceFile } from "../durable.ts";
+import { type Checked, either, isBoolean, isCount, isInteger, isNull, object } from "../shape.ts";
 
 /** What an operator ordered about the circuit. It can deny, and allows nothing. */
 export interface CircuitCommand {
@@ -37,11 +37,7 @@ export async function openCircuitOrders(options: Options): Promise<CircuitOrders
 }
 
 const FILE = "circuit.json";
-const shape = z.strictObject({
-  epoch: z.int().nonnegative(),
-  open: z.boolean(),
-  expires_at_us: z.int().nullable(),
-});
+const isKept = object({ epoch: isCount, open: isBoolean, expires_at_us: either(isInteger, isNull) });
 /** Node's timers hold no more than 24 days. */
 const LONGEST_TIMER_MS = 86_400_000;
 
@@ -63,7 +59,8 @@ class Orders implements CircuitOrders {
   async recall(): Promise<void> {
     if (this.#dir === null) return;
     try {
-      const kept = shape.parse(JSON.parse(await readFile(join(this.#dir, FILE), "utf8")));
+      const kept: unknown = JSON.parse(await readFile(join(this.#dir, FILE), "utf8"));
+      if (!isKept(kept)) throw new SyntaxError("not a circuit command");
       this.#last = { epoch: kept.epoch, open: kept.open, expiresAt: kept.expires_at_us };
       this.#hold();
     } catch (error) {
@@ -99,7 +96,7 @@ class Orders implements CircuitOrders {
     if (this.#dir === null) return;
     try {
       await makeDirectory(this.#dir);
-      const kept: z.input<typeof shape> = { epoch, open, expires_at_us: expiresAt };
+      const kept: Checked<typeof isKept> = { epoch, open, expires_at_us: expiresAt };
       await replaceFile(this.#dir, FILE, `${JSON.stringify(kept)}\n`);
       this.problem = null;
     } catch (error) {

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import type { KeyLink } from "../key-chain.ts";
 import type { Micros } from "../clock.ts";
 import { replaceFile } from "../durable.ts";
+import { arrayOf, type Checked, isBase64url, isBoolean, isCount, object } from "../shape.ts";
 
 /** What a guard keeps of grants between its processes. Of what was read, nothing has been verified. */
 export interface GrantFiles {
@@ -16,20 +16,23 @@ export interface GrantFiles {
   readonly token: string | null;
 }
 
-const base64url = z.string().regex(/^[A-Za-z0-9_-]*$/);
-const stateShape = z.strictObject({
-  keys: z.array(z.strictObject({ public_key: base64url, signature_by_previous: base64url })),
-  contested: z.boolean(),
-  epoch: z.int().nonnegative(),
-  clock_floor_us: z.int().nonnegative(),
+const isState = object({
+  keys: arrayOf(object({ public_key: isBase64url, signature_by_previous: isBase64url })),
+  contested: isBoolean,
+  epoch: isCount,
+  clock_floor_us: isCount,
 });
+
+const MALFORMED = "cannot read the grant files: grants.json is malformed";
 
 /** @returns null if there is nothing yet, or a problem if it cannot be read */
 export async function readGrantFiles(dir: string): Promise<GrantFiles | { readonly problem: string } | null> {
   try {
-    const state = await readIfAny(join(dir, "grants.json"));
-    if (state === null) return null;
-    const { keys, contested, epoch, clock_floor_us: clockFloor } = stateShape.parse(JSON.parse(state));
+    const text = await readIfAny(join(dir, "grants.json"));
+    if (text === null) return null;
+    const state: unknown = JSON.parse(text);
+    if (!isState(state)) return { problem: MALFORMED };
+    const { keys, contested, epoch, clock_floor_us: clockFloor } = state;
     const links = keys.map((key) => ({
       publicKey: Buffer.from(key.public_key, "base64url"),
       signatureByPrevious: Buffer.from(key.signature_by_previous, "base64url"),
@@ -37,7 +40,7 @@ export async function readGrantFiles(dir: string): Promise<GrantFiles | { readon
     return { keys: links, isContested: contested, epoch, clockFloor, token: await readIfAny(join(dir, "grant.jws")) };
   } catch (error) {
     const isIo = error instanceof Error && "code" in error;
-    return { problem: `cannot read the grant files: ${isIo ? String(error) : "grants.json is malformed"}` };
+    return { problem: isIo ? `cannot read the grant files: ${String(error)}` : MALFORMED };
   }
 }
 
@@ -46,7 +49,7 @@ export async function readGrantFiles(dir: string): Promise<GrantFiles | { readon
  * `grants.json`, and an older `grants.json` is raised by the order.
  */
 export async function writeGrantFiles(dir: string, files: GrantFiles): Promise<void> {
-  const state: z.input<typeof stateShape> = {
+  const state: Checked<typeof isState> = {
     keys: files.keys.map(({ publicKey, signatureByPrevious }) => ({
       public_key: Buffer.from(publicKey).toString("base64url"),
       signature_by_previous: Buffer.from(signatureByPrevious).toString("base64url"),

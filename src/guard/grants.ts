@@ -118,7 +118,7 @@ class Keeper implements GrantKeeper {
     try {
       const fromService = "fromService" in offer;
       if (fromService) this.#hearService(offer.grantKeys, offer.serviceTime, problems);
-      await this.#hearOrders(offer.unverifiedGrants, problems);
+      this.#hearOrders(offer.unverifiedGrants, problems);
       // In force already: a revocation does not wait for a disk.
       if (this.#dir !== null) await this.#exchangeWithDisk(this.#dir, fromService, problems);
     } catch (error) {
@@ -134,11 +134,11 @@ class Keeper implements GrantKeeper {
     this.#state = { ...state, isContested: problem !== null };
   }
 
-  async #hearOrders(unverifiedGrants: readonly string[], problems: string[]): Promise<void> {
+  #hearOrders(unverifiedGrants: readonly string[], problems: string[]): void {
     const pinned = pinnedKey(this.#state);
     if (pinned === null) return;
     for (const token of unverifiedGrants.slice(0, MAX_TOKENS)) {
-      const order = await verifyOrder(token, [pinned]);
+      const order = verifyOrder(token, [pinned]);
       if ("problem" in order) problems.push(order.problem);
       else if ((order.kind === "grant" ? order.claims : order).agentId !== this.#agentId) {
         problems.push("the token is for another agent");
@@ -153,7 +153,7 @@ class Keeper implements GrantKeeper {
       const files = await readGrantFiles(dir);
       const onDisk = files !== null && "problem" in files ? null : files;
       if (files !== null && "problem" in files) problems.push(files.problem);
-      if (onDisk !== null) await this.#hearDisk(onDisk, fromService, problems);
+      if (onDisk !== null) this.#hearDisk(onDisk, fromService, problems);
       const known = this.#known();
       if (needsWriting(known, onDisk)) await writeGrantFiles(dir, known);
     } finally {
@@ -161,7 +161,7 @@ class Keeper implements GrantKeeper {
     }
   }
 
-  async #hearDisk(files: GrantFiles, fromService: boolean, problems: string[]): Promise<void> {
+  #hearDisk(files: GrantFiles, fromService: boolean, problems: string[]): void {
     this.#raiseFloor(files.clockFloor);
     if (files.keys.length > 0) {
       const { state, problem } = withKeys(this.#state, files.keys);
@@ -171,7 +171,7 @@ class Keeper implements GrantKeeper {
     const isContested = fromService ? this.#state.isContested : this.#state.isContested || files.isContested;
     const newest = this.#state.epoch < files.epoch ? null : this.#state.newest;
     this.#state = { ...this.#state, isContested, newest, epoch: Math.max(this.#state.epoch, files.epoch) };
-    if (files.token) await this.#hearOrders([files.token], problems);
+    if (files.token) this.#hearOrders([files.token], problems);
   }
 
   #known(): GrantFiles {

@@ -1,9 +1,20 @@
-import { z } from "zod";
 import { AGENT_ID } from "../authn/credential.ts";
 import { canonicalJson } from "../canonical-json.ts";
 import type { Micros } from "../clock.ts";
 import { DECISION_OF, type Reason } from "../decision.ts";
 import { sha256 } from "../sha256.ts";
+import {
+  arrayOf,
+  type Check,
+  type Checked,
+  either,
+  isCount,
+  isPositive,
+  isString,
+  isUuid,
+  literal,
+  object,
+} from "../shape.ts";
 
 /**
  * The journal's records and lines, as docs/journal-format.md has them. Pure: the service reads uploads with
@@ -131,7 +142,8 @@ function encodeBody(record: JournalRecord, position: Position): Uint8Array {
     sequence: position.sequence,
     tool: exact.tool,
   };
-  bodyShape.parse(fields);
+  const wrong = (record.kind === "deny" ? isDeny : isBypass).wrongMember(fields);
+  if (wrong !== null) throw new RangeError(`${wrong} has no place in a journal record`);
   return Buffer.from(JSON.stringify(fields));
 }
 
@@ -151,53 +163,56 @@ function spaced(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, " ");
 }
 
-const text = (maxBytes: number) => z.string().refine((value) => Buffer.byteLength(value) <= maxBytes);
-const count = z.int().nonnegative();
-const everyBody = {
-  decision_id: z.uuid(),
-  agent_id: z.string().regex(AGENT_ID),
-  tool: text(256),
-  idempotency_key: text(256),
-  message: text(512),
-  decided_at_us: count,
-  request_digest: z.string().regex(/^[0-9a-f]{64}$/),
-  journal_id: z.uuid(),
-  sequence: z.int().positive(),
-  coalesced: count.exactOptional(),
-  attempts: count.exactOptional(),
-  errors: z.array(text(200)).max(5).exactOptional(),
-};
+const text =
+  (maxBytes: number): Check<string> =>
+  (value): value is string =>
+    isString(value) && Buffer.byteLength(value) <= maxBytes;
+const matching =
+  (pattern: RegExp): Check<string> =>
+  (value): value is string =>
+    isString(value) && pattern.test(value);
 const DENY_REASONS: ReadonlySet<unknown> = new Set(
   Object.entries(DECISION_OF).flatMap(([reason, decision]) => (decision === "deny" ? [reason] : [])),
 );
-const bodyShape = z.discriminatedUnion("kind", [
-  z.strictObject({
-    kind: z.literal("deny"),
-    reason: z.custom<Reason>((name) => DENY_REASONS.has(name)),
-    ...everyBody,
-  }),
-  z.strictObject({
-    kind: z.literal("bypass_allow"),
-    reason: z.literal("CIRCUIT_BYPASS"),
-    grant_id: z.uuid(),
-    ...everyBody,
-  }),
-]);
+const everyBody = {
+  decision_id: isUuid,
+  agent_id: matching(AGENT_ID),
+  tool: text(256),
+  idempotency_key: text(256),
+  message: text(512),
+  decided_at_us: isCount,
+  request_digest: matching(/^[0-9a-f]{64}$/),
+  journal_id: isUuid,
+  sequence: isPositive,
+};
+const sometimes = { coalesced: isCount, attempts: isCount, errors: arrayOf(text(200), { max: 5 }) };
+const isDeny = object(
+  { kind: literal("deny"), reason: (name: unknown): name is Reason => DENY_REASONS.has(name), ...everyBody },
+  sometimes,
+);
+const isBypass = object(
+  { kind: literal("bypass_allow"), reason: literal("CIRCUIT_BYPASS"), grant_id: isUuid, ...everyBody },
+  sometimes,
+);
+const isBody = either(isDeny, isBypass);
+
+const MALFORMED: RecordProblem = { problem: "the record is malformed" };
 
 /** The record in a body, if it is one in every respect: canonical, within its bounds, with a reason that agrees. */
 export function readBody(unverifiedBody: Uint8Array): StoredRecord | RecordProblem {
   if (unverifiedBody.length > MAX_BODY_BYTES) return { problem: `the record is over ${MAX_BODY_BYTES} bytes` };
   try {
     const written = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(unverifiedBody);
-    const fields = bodyShape.parse(JSON.parse(written));
+    const fields: unknown = JSON.parse(written);
+    if (!isBody(fields)) return MALFORMED;
     if (canonicalJson(fields, "record", 3) !== written) return { problem: "the record is not canonical JSON" };
     return recordOf(fields);
   } catch {
-    return { problem: "the record is malformed" };
+    return MALFORMED;
   }
 }
 
-function recordOf(fields: z.output<typeof bodyShape>): StoredRecord {
+function recordOf(fields: Checked<typeof isBody>): StoredRecord {
   const common = {
     decisionId: fields.decision_id,
     agentId: fields.agent_id,

@@ -44,7 +44,7 @@ export class SigningService {
     this.#key = next;
   }
 
-  grant(epoch: number, changes: Partial<GrantClaims> = {}): Promise<string> {
+  grant(epoch: number, changes: Partial<GrantClaims> = {}): string {
     const claims: GrantClaims = {
       grantId: "0b7d1f0e-6c1f-4a55-9c3e-2f5a9d1c7e11",
       agentId,
@@ -59,7 +59,7 @@ export class SigningService {
     return signOrder({ kind: "grant", claims }, this.#key);
   }
 
-  revocation(epoch: number, changes: Partial<Extract<Order, { kind: "revocation" }>> = {}): Promise<string> {
+  revocation(epoch: number, changes: Partial<Extract<Order, { kind: "revocation" }>> = {}): string {
     const { wall } = this.#clock;
     const order: Order = { kind: "revocation", agentId, epoch, issuedAt: wall, expiresAt: wall + hour, ...changes };
     return signOrder(order, this.#key);

@@ -29,7 +29,7 @@ function open(own: HandClock = clock): Promise<GrantKeeper> {
 /** A keeper that has heard from the service and holds a grant of epoch 5 for an hour. */
 async function withGrant(): Promise<GrantKeeper> {
   const keeper = await open();
-  await keeper.offer(service.answer(await service.grant(5)));
+  await keeper.offer(service.answer(service.grant(5)));
   expect(keeper.lookup(tool)).toHaveProperty("grant");
   return keeper;
 }
@@ -67,9 +67,9 @@ describe("a grant", () => {
 
   test("for all tools covers each; one for a tool called * does not", async () => {
     const keeper = await open();
-    await keeper.offer(service.answer(await service.grant(1, { tools: ["*"] })));
+    await keeper.offer(service.answer(service.grant(1, { tools: ["*"] })));
     expect(problemOf(keeper)).toContain("does not cover");
-    await keeper.offer(service.answer(await service.grant(2, { tools: "*" })));
+    await keeper.offer(service.answer(service.grant(2, { tools: "*" })));
     expect(problemOf(keeper)).toBeNull();
   });
 
@@ -87,7 +87,7 @@ describe("a grant", () => {
 
   test("without a directory ends with the process", async () => {
     const keeper = await openGrantKeeper({ dir: null, agentId, clock });
-    await keeper.offer(service.answer(await service.grant(1)));
+    await keeper.offer(service.answer(service.grant(1)));
     expect(problemOf(keeper)).toBeNull();
     expect(problemOf(await openGrantKeeper({ dir: null, agentId, clock }))).not.toBeNull();
     expect(await readdir(dir)).toEqual([]);
@@ -95,7 +95,7 @@ describe("a grant", () => {
 
   test("is replaced by a newer one", async () => {
     const keeper = await withGrant();
-    await keeper.offer(service.answer(await service.grant(6, { tools: ["gmail.send"] })));
+    await keeper.offer(service.answer(service.grant(6, { tools: ["gmail.send"] })));
     expect(problemOf(keeper)).toContain("does not cover");
     expect(keeper.lookup("gmail.send")).toHaveProperty("grant");
   });
@@ -104,7 +104,7 @@ describe("a grant", () => {
 describe("a grant is of no use", () => {
   test("to another agent", async () => {
     const keeper = await open();
-    await keeper.offer(service.answer(await service.grant(1, { agentId: "billing-2" })));
+    await keeper.offer(service.answer(service.grant(1, { agentId: "billing-2" })));
     expect(problemOf(keeper)).toBe("there is no grant for this agent");
     expect(keeper.status.problems).toEqual(["the token is for another agent"]);
     expect(keeper.status.epoch).toBe(0);
@@ -113,7 +113,7 @@ describe("a grant is of no use", () => {
   test("before its issue", async () => {
     const keeper = await open();
     await keeper.offer(
-      service.answer(await service.grant(1, { issuedAt: clock.wall + minute, expiresAt: clock.wall + hour })),
+      service.answer(service.grant(1, { issuedAt: clock.wall + minute, expiresAt: clock.wall + hour })),
     );
     expect(problemOf(keeper)).toContain("not valid before");
     clock.pass(minute);
@@ -123,21 +123,21 @@ describe("a grant is of no use", () => {
   test("when it was signed by another key", async () => {
     const keeper = await withGrant();
     const stranger = new SigningService(clock);
-    await keeper.offer({ unverifiedGrants: [await stranger.grant(9, { tools: "*" })] });
+    await keeper.offer({ unverifiedGrants: [stranger.grant(9, { tools: "*" })] });
     expect(keeper.lookup("gmail.send")).toHaveProperty("problem");
     expect(keeper.status.epoch).toBe(5);
   });
 
   test("when nothing is pinned, wherever it comes from", async () => {
     const keeper = await open();
-    await keeper.offer({ unverifiedGrants: [await service.grant(1)] });
+    await keeper.offer({ unverifiedGrants: [service.grant(1)] });
     expect(problemOf(keeper)).toBe("there is no grant for this agent");
     expect(keeper.status.pinnedKey).toBeNull();
   });
 
   test("when it is altered, oversized or no token", async () => {
     const keeper = await open();
-    const token = await service.grant(1);
+    const token = service.grant(1);
     const altered = [`${token}A`, token.replace(".", ".A"), "x".repeat(1_000_000), "", "a.b.c", "\0"];
     for (const bad of altered) {
       await keeper.offer(service.answer(bad));
@@ -151,7 +151,7 @@ describe("a grant is of no use", () => {
       service = new SigningService(clock);
       dir = await mkdtemp(join(root, "again-"));
       const keeper = await withGrant();
-      const [old, revocation] = [await service.grant(5), await service.revocation(6)];
+      const [old, revocation] = [service.grant(5), service.revocation(6)];
       await keeper.offer(
         road === "service" ? service.answer(old, revocation) : { unverifiedGrants: [revocation, old] },
       );
@@ -164,11 +164,11 @@ describe("a grant is of no use", () => {
 
   test("once a higher epoch is known; and within one epoch a revocation wins", async () => {
     const keeper = await withGrant();
-    await keeper.offer({ unverifiedGrants: [await service.grant(4, { tools: "*" })] });
+    await keeper.offer({ unverifiedGrants: [service.grant(4, { tools: "*" })] });
     expect(keeper.lookup("gmail.send")).toHaveProperty("problem");
-    await keeper.offer({ unverifiedGrants: [await service.revocation(5)] });
+    await keeper.offer({ unverifiedGrants: [service.revocation(5)] });
     expect(problemOf(keeper)).toBe("the agent's grant was revoked");
-    await keeper.offer(service.answer(await service.grant(5)));
+    await keeper.offer(service.answer(service.grant(5)));
     expect(problemOf(keeper)).toBe("the agent's grant was revoked");
   });
 
@@ -186,7 +186,7 @@ describe("a grant is of no use", () => {
         for (const { epoch, isGrant, restarts } of sequence) {
           if (restarts) keeper = await open();
           await keeper.offer({
-            unverifiedGrants: [isGrant ? await service.grant(epoch) : await service.revocation(epoch)],
+            unverifiedGrants: [isGrant ? service.grant(epoch) : service.revocation(epoch)],
           });
         }
         const highest = Math.max(...sequence.map(({ epoch }) => epoch));
@@ -273,12 +273,12 @@ describe("the service's grant keys", () => {
 
   test("are followed along the old key's signature; what the old key signed is then void", async () => {
     const keeper = await withGrant();
-    const old = await service.grant(5);
+    const old = service.grant(5);
     service.rotate();
     await keeper.offer(service.answer(old));
     expect(problemOf(keeper)).toBe("there is no grant for this agent");
     expect(keeper.status.pinnedKey).toBe(fingerprint(service.chain[1]?.publicKey ?? new Uint8Array()));
-    await keeper.offer(service.answer(await service.grant(5)));
+    await keeper.offer(service.answer(service.grant(5)));
     expect(problemOf(keeper)).toBeNull();
     expect(problemOf(await restart())).toBeNull();
   });
@@ -287,7 +287,7 @@ describe("the service's grant keys", () => {
     const [keeper, beside] = [await withGrant(), await open()];
     service.rotate();
     service.rotate();
-    await keeper.offer(service.answer(await service.grant(6)));
+    await keeper.offer(service.answer(service.grant(6)));
     expect(problemOf(keeper)).toBeNull();
     await beside.offer({ unverifiedGrants: [] });
     expect(problemOf(beside)).toBeNull();
@@ -297,15 +297,15 @@ describe("the service's grant keys", () => {
   test("that come without the old key's signature are not followed, and nothing is allowed until it is cleared up", async () => {
     const keeper = await withGrant();
     const stranger = new SigningService(clock);
-    await keeper.offer(stranger.answer(await stranger.grant(9)));
+    await keeper.offer(stranger.answer(stranger.grant(9)));
     expect(problemOf(keeper)).toContain("do not continue the pinned one");
     expect(keeper.status.pinnedKey).toBe(fingerprint(service.chain[0]?.publicKey ?? new Uint8Array()));
     const next = await restart();
     expect(problemOf(next)).toContain("do not continue the pinned one");
     // An offer that is not the service's clears up nothing.
-    await next.offer({ unverifiedGrants: [await service.grant(10)] });
+    await next.offer({ unverifiedGrants: [service.grant(10)] });
     expect(problemOf(next)).toContain("do not continue the pinned one");
-    await next.offer(service.answer(await service.grant(10)));
+    await next.offer(service.answer(service.grant(10)));
     expect(problemOf(next)).toBeNull();
     expect(problemOf(await restart())).toBeNull();
   });
@@ -329,7 +329,7 @@ describe("the service's grant keys", () => {
 
   test("are never taken from anyone but the service", async () => {
     const keeper = await open();
-    const elsewhere = { unverifiedGrants: [await service.grant(1)], grantKeys: service.chain };
+    const elsewhere = { unverifiedGrants: [service.grant(1)], grantKeys: service.chain };
     await keeper.offer(elsewhere);
     expect(keeper.status.pinnedKey).toBeNull();
   });
@@ -344,7 +344,7 @@ describe("files", () => {
   test.each(names)("an older %s, put back, revives nothing", async (name) => {
     const keeper = await withGrant();
     await save(".old");
-    await keeper.offer(service.answer(await service.revocation(6)));
+    await keeper.offer(service.answer(service.revocation(6)));
     await save(".new");
     // While the process runs, and for the next one.
     await copyFile(path(`${name}.old`), path(name));
@@ -357,7 +357,7 @@ describe("files", () => {
   test("all put back together revive nothing in a process that runs; in a new one what the docs say", async () => {
     const keeper = await withGrant();
     await save(".old");
-    await keeper.offer(service.answer(await service.revocation(6)));
+    await keeper.offer(service.answer(service.revocation(6)));
     for (const name of names) await copyFile(path(`${name}.old`), path(name));
     await keeper.offer({ unverifiedGrants: [] });
     expect(problemOf(keeper)).toBe("the agent's grant was revoked");
@@ -365,14 +365,14 @@ describe("files", () => {
     const next = await restart();
     expect(problemOf(next)).toBeNull();
     // Until the revocation comes along any road, and at the latest until expiry.
-    await next.offer({ unverifiedGrants: [await service.revocation(6)] });
+    await next.offer({ unverifiedGrants: [service.revocation(6)] });
     expect(problemOf(next)).toBe("the agent's grant was revoked");
   });
 
   test("a grant altered on disk, or from another agent's directory, is none", async () => {
     await withGrant();
     const token = await readFile(path("grant.jws"), "utf8");
-    for (const other of [`${token.slice(0, -4)}AAAA`, await service.grant(9, { agentId: "billing-2" }), "", "x"]) {
+    for (const other of [`${token.slice(0, -4)}AAAA`, service.grant(9, { agentId: "billing-2" }), "", "x"]) {
       await writeFile(path("grant.jws"), other);
       expect(problemOf(await restart())).not.toBeNull();
     }
@@ -393,7 +393,7 @@ describe("files", () => {
       const keeper = await restart();
       expect(problemOf(keeper)).not.toBeNull();
       expect(keeper.status.problems.join()).toContain("malformed");
-      await keeper.offer(service.answer(await service.grant(5)));
+      await keeper.offer(service.answer(service.grant(5)));
       expect(problemOf(await restart())).toBeNull();
     }
   });
@@ -403,10 +403,10 @@ describe("files", () => {
     const stranger = new SigningService(clock);
     const forgedDir = await mkdtemp(join(root, "forged-"));
     const forger = await openGrantKeeper({ dir: forgedDir, agentId, clock });
-    await forger.offer(stranger.answer(await stranger.grant(99)));
+    await forger.offer(stranger.answer(stranger.grant(99)));
     for (const name of names) await copyFile(join(forgedDir, agentId, name), path(name));
     const keeper = await restart();
-    await keeper.offer(service.answer(await service.grant(6)));
+    await keeper.offer(service.answer(service.grant(6)));
     expect(problemOf(keeper)).toContain("do not continue the pinned one");
     expect(problemOf(await restart())).toContain("do not continue the pinned one");
   });
@@ -415,7 +415,7 @@ describe("files", () => {
     const keeper = await withGrant();
     const lock = tryLock(path("grants.lock"));
     clock.ticks -= 1_000_000;
-    const offering = keeper.offer(service.answer(await service.revocation(6)));
+    const offering = keeper.offer(service.answer(service.revocation(6)));
     await expect.poll(() => problemOf(keeper)).toBe("the agent's grant was revoked");
     clock.ticks += 1_000_000 + 2000;
     await offering;

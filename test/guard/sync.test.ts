@@ -116,7 +116,7 @@ function problem(keeper: GrantKeeper = grants): string | null {
 describe("one round", () => {
   test("fetches grants, reports the circuit and uploads the journal", async () => {
     const service = new Service();
-    service.grants = [await signing.grant(1)];
+    service.grants = [signing.grant(1)];
     const record = bypass();
     journal.recordDeny(() => deny());
     await journal.recordBypass(record);
@@ -141,7 +141,7 @@ describe("one round", () => {
     });
     expect(service.requests[1]?.records.map(({ sequence }) => sequence)).toEqual([1n, 2n]);
 
-    service.grants = [await signing.revocation(2)];
+    service.grants = [signing.revocation(2)];
     await started.now();
     expect(problem()).toBe("the agent's grant was revoked");
     expect(service.requests).toHaveLength(3);
@@ -207,11 +207,11 @@ describe("one round", () => {
     const service = new Service();
     await journal.recordBypass(bypass());
     service.answer = (request, response) => (request.records.length > 0 ? new Error("poison") : response);
-    service.grants = [await signing.grant(1)];
+    service.grants = [signing.grant(1)];
     const started = sync(service);
     await started.now();
     expect(problem()).toBeNull();
-    service.grants = [await signing.revocation(2)];
+    service.grants = [signing.revocation(2)];
     await started.now();
     expect(problem()).toBe("the agent's grant was revoked");
     expect(started.status.failures).toBe(2);
@@ -270,7 +270,7 @@ describe("one round", () => {
 
   test("with an answer that is nonsense changes nothing", async () => {
     const service = new Service();
-    service.grants = [await signing.grant(1)];
+    service.grants = [signing.grant(1)];
     const started = sync(service);
     await started.now();
     service.answer = (_, response) => {
@@ -292,7 +292,7 @@ describe("by itself", () => {
     sync(service, { intervalMs: 50 });
     await expect.poll(() => journal.counts.unsynced, { timeout: 20_000 }).toBe(0);
     expect(service.recorded.size).toBe(3001);
-    service.grants = [await signing.grant(1)];
+    service.grants = [signing.grant(1)];
     await expect.poll(() => problem(), { timeout: 10_000 }).toBeNull();
   });
 
@@ -378,14 +378,14 @@ describe.skipIf(redisUrl === null)("through Redis", () => {
   test("a grant and its revocation reach a guard that cannot reach the service", async () => {
     const [healthy, cutOff] = [new Service(), new Service()];
     cutOff.answer = () => new Error("unreachable");
-    healthy.grants = [await signing.grant(1)];
+    healthy.grants = [signing.grant(1)];
     const keeper = await elsewhere();
     const here = sync(healthy, { redis: await shared() });
     const there = sync(cutOff, { redis: await shared(), grants: keeper });
     await here.now();
     await there.now();
     expect(problem(keeper)).toBeNull();
-    healthy.grants = [await signing.revocation(2)];
+    healthy.grants = [signing.revocation(2)];
     await here.now();
     await there.now();
     expect(problem(keeper)).toBe("the agent's grant was revoked");
@@ -401,8 +401,8 @@ describe.skipIf(redisUrl === null)("through Redis", () => {
   test("what Redis makes up is believed by nobody", async () => {
     const lying = await shared();
     await lying.write({ token: "x", epoch: 99 });
-    await lying.write({ token: await new SigningService(clock).grant(50), epoch: 50 });
-    await lying.write({ token: await signing.grant(1, { agentId: "billing-2" }), epoch: 40 });
+    await lying.write({ token: new SigningService(clock).grant(50), epoch: 50 });
+    await lying.write({ token: signing.grant(1, { agentId: "billing-2" }), epoch: 40 });
     const service = new Service();
     service.answer = () => new Error("unreachable");
     const keeper = await elsewhere();
@@ -416,7 +416,7 @@ describe.skipIf(redisUrl === null)("through Redis", () => {
     open.push(link);
     const gone = redisGrants(link, "http://service", agentId);
     const service = new Service();
-    service.grants = [await signing.grant(1)];
+    service.grants = [signing.grant(1)];
     const started = sync(service, { redis: gone });
     await started.now();
     expect(problem()).toBeNull();
@@ -426,7 +426,7 @@ describe.skipIf(redisUrl === null)("through Redis", () => {
   test("a pinned key and a sound grant let a process that starts in an outage act, until the grant expires", async () => {
     await grants.offer(signing.answer());
     const redis = await shared();
-    await redis.write({ token: await signing.grant(3), epoch: 3 });
+    await redis.write({ token: signing.grant(3), epoch: 3 });
     const service = new Service();
     service.answer = () => new Error("unreachable");
     const late = await openGrantKeeper({ dir, agentId, clock });

@@ -132,6 +132,6 @@ function grantClaims(clock: Clock) {
 }
 
 async function offer(grants: GrantKeeper, key: SigningKey, clock: Clock, order: Order): Promise<void> {
-  const unverifiedGrants = [await signOrder(order, key)];
+  const unverifiedGrants = [signOrder(order, key)];
   await grants.offer({ fromService: true, unverifiedGrants, grantKeys: [firstLink(key)], serviceTime: clock.now() });
 }
