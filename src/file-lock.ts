@@ -1,4 +1,4 @@
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { messageOf } from "./fault.ts";
 
 /** A lock held by this process. It ends with {@link FileLock.release} or with the process, however that ends. */
@@ -22,6 +22,7 @@ const BUSY = 5;
 export function tryLock(path: string): FileLock | null {
   let database: DatabaseSync | undefined;
   try {
+    const { DatabaseSync } = sqlite();
     const opened = (database = new DatabaseSync(path));
     opened.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
     return { release: () => opened.close() };
@@ -31,4 +32,11 @@ export function tryLock(path: string): FileLock | null {
     // SQLite's own words name no file.
     throw new Error(`${path} cannot be locked: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** Loaded when a lock is taken first: a client without a journal needs none, some runtimes have none, and Node 22 warns of it. */
+function sqlite(): typeof import("node:sqlite") {
+  const module: typeof import("node:sqlite") | undefined = process.getBuiltinModule("node:sqlite");
+  if (module === undefined) throw new Error("this runtime has no node:sqlite, which locks need");
+  return module;
 }

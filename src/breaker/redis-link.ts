@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { Redis } from "ioredis";
+import { createRequire } from "node:module";
+import type { Redis } from "ioredis";
 import { messageOf } from "../fault.ts";
 
 /** How long a connection may take to be of use, and then each exchange; then it is dropped, with all that waits on it. */
@@ -38,7 +39,7 @@ export class RedisLink {
     this.#channel = channel;
     this.#random = random;
     this.#onNews = onNews;
-    this.#connect();
+    void this.#connect();
   }
 
   get ready(): boolean {
@@ -72,12 +73,14 @@ export class RedisLink {
     if (this.#client !== null) this.#drop(this.#client, "closed");
   }
 
-  #connect(): void {
+  async #connect(): Promise<void> {
     if (this.#closed) return;
     this.#url = this.#moved ?? this.#urls[this.#tries % this.#urls.length] ?? "";
     this.#moved = null;
     try {
-      this.#use(new Redis(this.#url, OPTIONS));
+      // Here and not above: who has no Redis need not have its client.
+      const { Redis } = await import("ioredis");
+      if (!this.#closed) this.#use(new Redis(this.#url, OPTIONS));
     } catch (error) {
       this.#problem = messageOf(error);
       this.#reconnect();
@@ -125,7 +128,7 @@ export class RedisLink {
     if (this.#closed) return;
     const delay = Math.min(RECONNECT_MS.last, RECONNECT_MS.first * 2 ** this.#tries);
     this.#tries += 1;
-    after(delay * (0.5 + this.#random()), () => this.#connect());
+    after(delay * (0.5 + this.#random()), () => void this.#connect());
   }
 
   /** An error that says that another server is the right one leads there. */
@@ -134,6 +137,16 @@ export class RedisLink {
     const moved = /^MOVED \d+ (.*):(\d+)$/.exec(message);
     if (moved !== null) this.#moved = elsewhere(this.#url, moved[1] ?? "", moved[2] ?? "");
     if (moved !== null || message.startsWith("READONLY")) this.#drop(client, message);
+  }
+}
+
+/** Whether the Redis client, an optional dependency, is installed. */
+export function hasRedisClient(): boolean {
+  try {
+    createRequire(import.meta.url).resolve("ioredis");
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,3 +1,4 @@
+import { hasRedisClient } from "../breaker/redis-link.ts";
 import { isLoopback } from "../loopback.ts";
 import type { CertificateFiles, TokenSource } from "../guard/identity.ts";
 import type { Endpoint } from "../guard/transport.ts";
@@ -117,6 +118,8 @@ export function checkOptions(
   check(isTimeout(timeoutMs), "timeoutMs", `must be a number of milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
   check(ca === undefined || isText(ca), "ca", "must be certificates in PEM, as a string");
   check(redisUrl === undefined || isRedisUrl(redisUrl), "redisUrl", "must begin with redis:// or rediss://");
+  const lacksRedis = redisUrl !== undefined && !hasRedisClient();
+  check(!lacksRedis, "redisUrl", "needs the package ioredis, which is not installed: npm install ioredis");
   check(journalDir === undefined || isText(journalDir), "journalDir", "must be the path of a directory");
   check(Number.isSafeInteger(failures) && failures >= 1, "circuit.failures", "must be a whole number from 1");
   const isGoodDelay = Number.isSafeInteger(probeAfterMs) && probeAfterMs >= 1 && probeAfterMs <= HOUR_MS;
