@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
 import { Cron } from "croner";
 import { UsageError, messageOf } from "./fault.ts";
 import { isLoopback } from "./loopback.ts";
+import { PACKAGE_ROOT } from "./package-root.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -327,7 +327,8 @@ class Reader {
     const policyDir = this.path("DATACRAWL_POLICY_DIR", "policies");
     if (!needed || existsSync(policyDir)) return { policyDir, samplePolicies: false };
     // A package that was just installed has something to try; a deployment is never decided by samples unasked.
-    if (embedded && !this.#env["DATACRAWL_POLICY_DIR"]) return { policyDir: packagedPolicies(), samplePolicies: true };
+    if (embedded && !this.#env["DATACRAWL_POLICY_DIR"])
+      return { policyDir: join(PACKAGE_ROOT, "policies"), samplePolicies: true };
     this.problems.push(
       `DATACRAWL_POLICY_DIR is ${policyDir}, which does not exist: make it, with at least one rule file`,
     );
@@ -441,10 +442,4 @@ function parseTcp(text: string, variable: string): TcpAddress | null {
   const port = Number(match?.[3]);
   if (match === null || port > 65535) return null;
   return { kind: "tcp", host: (match[1] ?? match[2]) as string, port, variable };
-}
-
-/** `policies/` of the package, found from src/ as well as from dist/src/. */
-function packagedPolicies(): string {
-  const candidates = ["../policies", "../../policies"].map((path) => fileURLToPath(new URL(path, import.meta.url)));
-  return candidates.find((path) => existsSync(path)) ?? (candidates[0] as string);
 }

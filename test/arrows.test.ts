@@ -15,6 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "failpoint.ts",
     "config.ts",
     "loopback.ts",
+    "package-root.ts",
     "file-lock.ts",
     "key-chain.ts",
     "durable.ts",

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { PACKAGE_ROOT } from "../package-root.ts";
 import type { Pages } from "./admin/listener.ts";
 import { type NodeRequest, type NodeResponse, pathOf, respond } from "./node-http.ts";
 
@@ -46,7 +46,7 @@ const SECURITY_HEADERS = {
  * Answers with the pages and files of the dashboard as it was built, read once. Whatever is none of its files is a page, which the
  * browser routes. Where it was not built, each page says how to build it.
  */
-export async function openSite(dir: string = builtDashboard()): Promise<Pages> {
+export async function openSite(dir: string = join(PACKAGE_ROOT, "dist/dashboard")): Promise<Pages> {
   const files = await readFiles(dir);
   const index = files.get("/index.html");
   return (request, response) => {
@@ -59,12 +59,6 @@ export async function openSite(dir: string = builtDashboard()): Promise<Pages> {
     else send(file, request, response);
     return true;
   };
-}
-
-/** `dist/dashboard`, found from src/server as well as from dist/src/server. */
-function builtDashboard(): string {
-  const here = fileURLToPath(new URL(".", import.meta.url));
-  return here.includes(join("dist", "src")) ? join(here, "../../dashboard") : join(here, "../../dist/dashboard");
 }
 
 async function readFiles(dir: string): Promise<ReadonlyMap<string, File>> {
