@@ -46,6 +46,18 @@ const ATTACKS: readonly (readonly [string, JsonObject])[] = [
     { text: "1".repeat(100_000), list: NUMBERS.slice(0, 50_000) },
   ],
   ["payload.list.all(x, [1.0, 2.0, 3.0, 4.0].all(y, payload.list.size() > 0 && x + y >= 0.0))", { list: NUMBERS }],
+  [
+    "payload.list.all(x, isURL(payload.url))",
+    { list: NUMBERS.slice(0, 60_000), url: `https://h/${"%61/".repeat(2_000)}` },
+  ],
+  [
+    "payload.list.all(x, path(url(payload.url)).isWithin(payload.within))",
+    { list: NUMBERS.slice(0, 60_000), url: `https://h/${"a/".repeat(4_000)}`, within: "/a".repeat(4_000) },
+  ],
+  [
+    "payload.list.all(x, !isIP(payload.text) && !isCIDR(payload.text))",
+    { list: NUMBERS.slice(0, 60_000), text: LONG.slice(0, 9_000) },
+  ],
   ["payload.list.filter(x, x > 1).map(x, x * 2.0).exists(x, x > 100.0)", { list: NUMBERS }],
 ];
 

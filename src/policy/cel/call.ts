@@ -1,6 +1,8 @@
 import { compileComparison } from "./comparison.ts";
 import { EXHAUSTED, type Run } from "./evaluation.ts";
-import { FUNCTIONS, OPERATORS, type Overload } from "./functions.ts";
+import { FUNCTIONS, OPERATORS } from "./functions.ts";
+import type { Overload } from "./overload.ts";
+import { INSTEAD, literalProblem } from "./parsers.ts";
 import { LinearRegex } from "./regex.ts";
 import { type Compiled, compiled, type Expr, literalOf, pair, pathOf, type Scope } from "./scope.ts";
 import { ANY, BOOL, DOUBLE, Failure, INT, isList, kindOf, type Kinds, LIST, nameKinds, STRING } from "./value.ts";
@@ -164,6 +166,8 @@ function compileFunction(expr: Expr, call: Call, scope: Scope): Compiled {
 
 function unknownFunction(name: string, target: Expr | undefined): string {
   if (MACROS.includes(name)) return `${name} takes a name and an expression; write payload.to.${name}(x, …)`;
+  const instead = INSTEAD.get(name);
+  if (instead !== undefined) return `there is no function ${name}: ${instead}`;
   const called = target?.exprKind.case === "identExpr" ? `${target.exprKind.value.name}.${name}` : name;
   return `unknown function ${called}; there are ${[...FUNCTIONS.keys(), "matches", "has", ...MACROS].join(", ")}`;
 }
@@ -179,6 +183,9 @@ function applyOverload(
   const known = args.map((arg) => arg.kinds);
   const possible = overloads.filter((overload) => accepts(overload, known));
   if (possible.length === 0) return scope.refuse(expr, mismatch(name, overloads, argExprs, args));
+  const literal = args.at(-1)?.constant?.value;
+  const problem = typeof literal === "string" ? literalProblem(name, literal) : null;
+  if (problem !== null) return scope.refuse(expr, problem);
   const offset = scope.offsetOf(expr);
   const names = argExprs.map((arg) => pathOf(arg) ?? "a value");
   return compiled(

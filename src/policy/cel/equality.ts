@@ -1,5 +1,6 @@
 import { EXHAUSTED, type Evaluation } from "./evaluation.ts";
-import { Failure, isList, isMap, type JsonMap, kindOf, nameKinds, type Value } from "./value.ts";
+import { Ip } from "./ip.ts";
+import { Failure, isList, isMap, isParsed, type JsonMap, kindOf, nameKinds, type Value } from "./value.ts";
 
 /**
  * `==`, stricter than CEL's: values of different kinds are not unequal, they are an error.
@@ -17,6 +18,8 @@ export function equalValues(a: Value, b: Value, evaluation: Evaluation, offset: 
   if (isNumber(a) && isNumber(b)) return numbersEqual(a, b);
   if (isList(a) && isList(b)) return equalLists(a, b, evaluation, offset);
   if (isMap(a) && isMap(b)) return equalMaps(a, b, evaluation, offset);
+  if (a instanceof Ip && b instanceof Ip) return a.text === b.text;
+  if (isParsed(a)) return new Failure(`${nameKinds(kindOf(a))} is compared`, offset);
   if (kindOf(a) === kindOf(b)) return a === b;
   return new Failure(`${nameKinds(kindOf(a))} is compared with ${nameKinds(kindOf(b))}`, offset);
 }

@@ -1,89 +1,38 @@
-import { EXHAUSTED, type Evaluation } from "./evaluation.ts";
-import { BOOL, DOUBLE, Failure, INT, isList, isMap, type JsonMap, type Kinds, LIST } from "./value.ts";
-import { MAP, type Outcome, STRING, type Value } from "./value.ts";
-
-/** A kind of value as a type. */
-interface Type<T extends Value> {
-  readonly kind: Kinds;
-  readonly is: (value: Value) => value is T;
-}
-
-const bool: Type<boolean> = { kind: BOOL, is: (value) => typeof value === "boolean" };
-const int: Type<bigint> = { kind: INT, is: (value) => typeof value === "bigint" };
-const double: Type<number> = { kind: DOUBLE, is: (value) => typeof value === "number" };
-const string: Type<string> = { kind: STRING, is: (value) => typeof value === "string" };
-const list: Type<readonly Value[]> = { kind: LIST, is: isList };
-const map: Type<JsonMap> = { kind: MAP, is: isMap };
-
-/** One way to call a function or operator: the kinds that it takes, and what it gives. */
-export interface Overload {
-  readonly takes: readonly Kinds[];
-  readonly gives: Kinds;
-  /** Undefined if `args` are not of the kinds that it takes. Spends what it costs before it works. */
-  readonly apply: (args: readonly Value[], evaluation: Evaluation, offset: number) => Outcome | undefined;
-}
-
-/** How a function is written: `size(x)`, `x.contains(y)` or either. */
-export interface FunctionEntry {
-  readonly style: "function" | "method" | "either";
-  readonly overloads: readonly Overload[];
-}
+import {
+  binary,
+  bool,
+  type Cost,
+  double,
+  free,
+  type FunctionEntry,
+  int,
+  list,
+  map,
+  type Overload,
+  string,
+  unary,
+} from "./overload.ts";
+import { PARSERS } from "./parsers.ts";
+import { BOOL, DOUBLE, Failure, INT, type JsonMap, LIST, type Outcome, STRING } from "./value.ts";
 
 const MIN_INT = -(2n ** 63n);
 const MAX_INT = 2n ** 63n - 1n;
 /** No text longer than this is a number. */
 const MAX_NUMERAL = 64;
 
-/** What a call costs, in an evaluation's units. */
-type Cost<Args extends Value[]> = (...args: Args) => number;
-
-function unary<A extends Value>(
-  takes: Type<A>,
-  gives: Kinds,
-  cost: Cost<[A]>,
-  apply: (a: A, offset: number) => Outcome,
-): Overload {
-  return {
-    takes: [takes.kind],
-    gives,
-    apply: ([a], evaluation, offset) => {
-      if (a === undefined || !takes.is(a)) return undefined;
-      return evaluation.spend(cost(a)) ? apply(a, offset) : new Failure(EXHAUSTED, offset);
-    },
-  };
-}
-
-function binary<A extends Value>(
-  takes: Type<A>,
-  gives: Kinds,
-  cost: Cost<[A, A]>,
-  apply: (a: A, b: A, offset: number) => Outcome,
-): Overload {
-  return {
-    takes: [takes.kind, takes.kind],
-    gives,
-    apply: ([a, b], evaluation, offset) => {
-      if (a === undefined || b === undefined || !takes.is(a) || !takes.is(b)) return undefined;
-      return evaluation.spend(cost(a, b)) ? apply(a, b, offset) : new Failure(EXHAUSTED, offset);
-    },
-  };
-}
-
-const free = (): number => 0;
-
 /** An int operation, with the bounds of 64 bits. */
 function ints(operate: (a: bigint, b: bigint) => bigint): Overload {
-  return binary(int, INT, free, (a, b, offset) => inRange(operate(a, b), offset));
+  return binary([int, int], INT, free, (a, b, offset) => inRange(operate(a, b), offset));
 }
 
 function dividing(operate: (a: bigint, b: bigint) => bigint): Overload {
-  return binary(int, INT, free, (a, b, offset) =>
+  return binary([int, int], INT, free, (a, b, offset) =>
     b === 0n ? new Failure("division by zero", offset) : inRange(operate(a, b), offset),
   );
 }
 
 function doubles(operate: (a: number, b: number) => number): Overload {
-  return binary(double, DOUBLE, free, operate);
+  return binary([double, double], DOUBLE, free, operate);
 }
 
 function inRange(value: bigint, offset: number): Outcome {
@@ -98,13 +47,13 @@ export const OPERATORS: ReadonlyMap<string, readonly Overload[]> = new Map<strin
       ints((a, b) => a + b),
       doubles((a, b) => a + b),
       binary(
-        string,
+        [string, string],
         STRING,
         (a, b) => 1 + (a.length + b.length) / 16,
         (a, b) => a + b,
       ),
       binary(
-        list,
+        [list, list],
         LIST,
         (a, b) => 1 + a.length + b.length,
         (a, b) => [...a, ...b],
@@ -183,10 +132,11 @@ export const FUNCTIONS: ReadonlyMap<string, FunctionEntry> = new Map<string, Fun
       ],
     },
   ],
+  ...PARSERS,
 ]);
 
 function text(cost: Cost<[string, string]>, apply: (a: string, b: string) => boolean): FunctionEntry {
-  return { style: "method", overloads: [binary(string, BOOL, cost, apply)] };
+  return { style: "method", overloads: [binary([string, string], BOOL, cost, apply)] };
 }
 
 function keyCount(value: JsonMap): number {

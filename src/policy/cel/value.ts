@@ -1,3 +1,7 @@
+import { Cidr, Ip } from "./ip.ts";
+import { StrictPath } from "./path.ts";
+import { Url } from "./url.ts";
+
 /**
  * The values that a condition works with. They are the payload's own JSON values, never copies: a decision must not pay for
  * the part of a payload that no rule reads.
@@ -8,8 +12,11 @@ export interface JsonMap {
   readonly [key: string]: Value;
 }
 
+/** What `url()`, `ip()`, `cidr()` and `path()` make of a text. No payload holds one. */
+export type Parsed = Url | Ip | Cidr | StrictPath;
+
 /** Numbers of the payload are CEL doubles (`number`); CEL ints, which only literals, `size()` and `int()` yield, are `bigint`. */
-export type Value = null | boolean | number | bigint | string | readonly Value[] | JsonMap;
+export type Value = null | boolean | number | bigint | string | readonly Value[] | JsonMap | Parsed;
 
 /**
  * Why a condition has no value. A result like any other, not an exception: `&&` and `||` may absorb it, and an attacker who
@@ -41,9 +48,13 @@ export const DOUBLE: Kinds = 8;
 export const STRING: Kinds = 16;
 export const LIST: Kinds = 32;
 export const MAP: Kinds = 64;
-export const ANY: Kinds = 127;
+export const URL: Kinds = 128;
+export const IP: Kinds = 256;
+export const CIDR: Kinds = 512;
+export const PATH: Kinds = 1024;
+export const ANY: Kinds = 2047;
 /** What a payload may hold: there is no int among it, for JSON's numbers are doubles. */
-export const JSON_KINDS: Kinds = ANY & ~INT;
+export const JSON_KINDS: Kinds = NULL | BOOL | DOUBLE | STRING | LIST | MAP;
 
 export function kindOf(value: Value): Kinds {
   if (typeof value === "string") return STRING;
@@ -51,7 +62,18 @@ export function kindOf(value: Value): Kinds {
   if (typeof value === "boolean") return BOOL;
   if (typeof value === "bigint") return INT;
   if (value === null) return NULL;
-  return isList(value) ? LIST : MAP;
+  if (isList(value)) return LIST;
+  return isParsed(value) ? kindOfParsed(value) : MAP;
+}
+
+function kindOfParsed(value: Parsed): Kinds {
+  if (value instanceof Url) return URL;
+  if (value instanceof Ip) return IP;
+  return value instanceof Cidr ? CIDR : PATH;
+}
+
+export function isParsed(value: Outcome): value is Parsed {
+  return value instanceof Url || value instanceof Ip || value instanceof Cidr || value instanceof StrictPath;
 }
 
 export function isList<T extends Outcome>(value: T): value is Extract<T, readonly Value[]> {
@@ -59,7 +81,13 @@ export function isList<T extends Outcome>(value: T): value is Extract<T, readonl
 }
 
 export function isMap(value: Outcome): value is JsonMap {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Failure);
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Failure) &&
+    !isParsed(value)
+  );
 }
 
 const NAMES: readonly (readonly [Kinds, string])[] = [
@@ -70,6 +98,10 @@ const NAMES: readonly (readonly [Kinds, string])[] = [
   [STRING, "a string"],
   [LIST, "a list"],
   [MAP, "a map"],
+  [URL, "a URL"],
+  [IP, "an IP address"],
+  [CIDR, "an IP range"],
+  [PATH, "a path"],
 ];
 
 /** A set of kinds in words: `a double or a string`. */
@@ -79,9 +111,9 @@ export function nameKinds(kinds: Kinds): string {
   return names.length === 0 ? "nothing" : names.join(" or ");
 }
 
-/** Numbers of both kinds compare with each other, as CEL has it. */
+/** Numbers of both kinds compare with each other, as CEL has it. Of what functions parse, IP addresses alone compare. */
 export function comparable(a: Kinds, b: Kinds): Kinds {
-  return numbersAlike(a) & numbersAlike(b);
+  return numbersAlike(a) & numbersAlike(b) & ~(URL | CIDR | PATH);
 }
 
 function numbersAlike(kinds: Kinds): Kinds {
