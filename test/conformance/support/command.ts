@@ -33,7 +33,7 @@ export async function report(client: string, ...args: readonly string[]): Promis
   return { ...read, exit };
 }
 
-/** A command that runs a file of test/ on this very Node. */
+/** A command that runs `file`, a path from the root of the repository, on this very Node. */
 export function adapter(file: string, ...args: readonly string[]): string {
-  return [process.execPath, `test/${file}`, ...args].map((part) => `'${part}'`).join(" ");
+  return [process.execPath, file, ...args].map((part) => `'${part}'`).join(" ");
 }
