@@ -29,8 +29,12 @@ const LAYERS: readonly (readonly string[])[] = [
   ["server", "sidecar", "client", "conformance", "cli"],
   ["main.ts"],
 ];
-/** Siblings of one layer that may see each other: the guard holds a request to what the walk would refuse; commands run what they start. */
+/**
+ * Siblings of one layer that may see each other: the guard holds a request to what Authorize would refuse, and SyncGuard reads
+ * journals as guards write them; commands run what they start.
+ */
 const SIBLINGS_MAY = new Set([
+  "authorize → guard",
   "guard → authorize",
   "sidecar → server",
   "sidecar → client",

@@ -13,7 +13,7 @@ import { OperatorTokens } from "../admin/tokens.ts";
 import { Reviews } from "../authorize/reviews.ts";
 import { createWatch } from "../authorize/watch.ts";
 import { Watchers } from "../authorize/watchers.ts";
-import { createSyncGuard } from "../guard/receive.ts";
+import { createSyncGuard } from "../authorize/sync-guard.ts";
 import { systemClock } from "../clock.ts";
 import type { Config, IssuerConfig, OidcConfig } from "../config.ts";
 import type { Answer } from "../authorize/call.ts";

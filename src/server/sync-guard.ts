@@ -7,11 +7,11 @@ import {
 } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { Admission, type AdmissionLimits } from "../authorize/admission.ts";
 import { Fault, messageOf } from "../fault.ts";
-import type { SyncCall, SyncResult } from "../guard/receive.ts";
+import type { SyncCall, SyncResult } from "../authorize/sync-guard.ts";
 import { credentialsOf, type Roads } from "./roads.ts";
 import { timestampOf } from "./timestamp.ts";
 
-/** SyncGuard as the roads call it, over the walk in `guard/receive.ts`. */
+/** SyncGuard as the roads call it, over the walk in `authorize/sync-guard.ts`. */
 export function syncGuardRoad(syncGuard: (call: SyncCall) => Promise<SyncResult>): Roads["syncGuard"] {
   return async (call) => {
     const { request } = call;

@@ -1,4 +1,4 @@
-import type { GuardEntry, Known } from "../guard/receive.ts";
+import type { GuardEntry, Known } from "../authorize/sync-guard.ts";
 import { DECISION_COLUMNS } from "../audit/record.ts";
 import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
 import { COLUMN_VALUES, decisionInput, decisionJson } from "./decision-input.ts";

@@ -9,7 +9,7 @@ import type { Micros } from "../clock.ts";
 import { judge } from "../decision.ts";
 import { failpoint } from "../failpoint.ts";
 import { Fault } from "../fault.ts";
-import { readEntry, type StoredRecord } from "./journal-format.ts";
+import { readEntry, type StoredRecord } from "../guard/journal-format.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
 
 /** At most this many records come in one upload. */

@@ -10,9 +10,9 @@ import {
   MAX_UPLOAD,
   type SyncCall,
   type SyncPorts,
-} from "../../src/guard/receive.ts";
-import { AGENT, CREDENTIAL, FakeAgents, random, STORE_TIME } from "../authorize/fakes.ts";
-import { bypass, deny } from "./journal-samples.ts";
+} from "../../src/authorize/sync-guard.ts";
+import { AGENT, CREDENTIAL, FakeAgents, random, STORE_TIME } from "./fakes.ts";
+import { bypass, deny } from "../guard/journal-samples.ts";
 
 const JOURNAL = "0195e0b2-7a3b-7c1d-8a2b-00000000000f";
 const KEYS = [{ publicKey: Buffer.alloc(32, 1), signatureByPrevious: Buffer.alloc(0) }];
