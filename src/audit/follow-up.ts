@@ -2,7 +2,7 @@ import type { Micros } from "../clock.ts";
 import type { Judgement } from "../decision.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
 import { hashDecision } from "./hash.ts";
-import type { DecisionRow } from "./record.ts";
+import { type DecisionRow, decisionRow } from "./record.ts";
 
 /** A decision, as far as those that follow on it repeat it. */
 export interface EarlierDecision {
@@ -30,12 +30,12 @@ export function makeFollowUp(
   at: Micros,
   random: RandomPool,
 ): { row: DecisionRow; hash: Buffer } {
-  const row: DecisionRow = {
+  const row = decisionRow({
     decisionId: uuidV7(at, random),
     recordedAt: at,
+    decidedAt: at,
     source: "service",
     agentId: first.agentId,
-    credentialId: null,
     tool: first.tool,
     idempotencyKey: first.idempotencyKey,
     decision,
@@ -45,15 +45,9 @@ export function makeFollowUp(
     policyVersion: first.policyVersion,
     requestDigest: first.requestDigest,
     payloadDigest: first.payloadDigest,
-    decidedAt: at,
     linkedDecisionId: first.decisionId,
     reviewId: first.reviewId,
-    grantId: null,
-    guardJournalId: null,
-    guardSequence: null,
-    guardRecordHash: null,
-    traceId: null,
     detail,
-  };
+  });
   return { row, hash: hashDecision(row) };
 }

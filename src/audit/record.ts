@@ -42,6 +42,49 @@ export interface DecisionRow {
   readonly detail: string | null;
 }
 
+/** The columns that every decision fills. The others are null unless they are given. */
+type AlwaysGiven =
+  | "decisionId"
+  | "recordedAt"
+  | "source"
+  | "agentId"
+  | "tool"
+  | "idempotencyKey"
+  | "decision"
+  | "reason"
+  | "message"
+  | "ruleId"
+  | "decidedAt";
+
+/** A row with every column, and no other field of `given`. (Written out: spreading costs the hot path several times as much.) */
+export function decisionRow(given: Pick<DecisionRow, AlwaysGiven> & Partial<DecisionRow>): DecisionRow {
+  return {
+    decisionId: given.decisionId,
+    recordedAt: given.recordedAt,
+    source: given.source,
+    agentId: given.agentId,
+    credentialId: given.credentialId ?? null,
+    tool: given.tool,
+    idempotencyKey: given.idempotencyKey,
+    decision: given.decision,
+    reason: given.reason,
+    message: given.message,
+    ruleId: given.ruleId,
+    policyVersion: given.policyVersion ?? null,
+    requestDigest: given.requestDigest ?? null,
+    payloadDigest: given.payloadDigest ?? null,
+    decidedAt: given.decidedAt,
+    linkedDecisionId: given.linkedDecisionId ?? null,
+    reviewId: given.reviewId ?? null,
+    grantId: given.grantId ?? null,
+    guardJournalId: given.guardJournalId ?? null,
+    guardSequence: given.guardSequence ?? null,
+    guardRecordHash: given.guardRecordHash ?? null,
+    traceId: given.traceId ?? null,
+    detail: given.detail ?? null,
+  };
+}
+
 /** Anything else worth a record: administration, bypasses, reviews, verification runs, refused credentials. */
 export interface EventRow {
   readonly eventId: string;

@@ -1,5 +1,5 @@
 import { digestPayload, hashDecision } from "../audit/hash.ts";
-import type { DecisionRow } from "../audit/record.ts";
+import { decisionRow } from "../audit/record.ts";
 import type { Entry, Written } from "../audit/writer.ts";
 import type { Micros } from "../clock.ts";
 import type { Judgement } from "../decision.ts";
@@ -44,9 +44,10 @@ export function makeEntry(
     digestRedacted(keys, asked.agentId, value),
   );
   const at = now();
-  const row: DecisionRow = {
+  const row = decisionRow({
     decisionId: uuidV7(at, random),
     recordedAt: at,
+    decidedAt: at,
     source: "service",
     agentId: asked.agentId,
     credentialId: asked.credentialId,
@@ -59,16 +60,10 @@ export function makeEntry(
     policyVersion: terms.policyVersion,
     requestDigest: asked.requestDigest,
     payloadDigest: digestPayload(salt, stored),
-    decidedAt: at,
     linkedDecisionId: terms.linkedTo ?? null,
     reviewId: judgement.review === undefined ? null : uuidV7(at, random),
-    grantId: null,
-    guardJournalId: null,
-    guardSequence: null,
-    guardRecordHash: null,
     traceId: asked.traceId,
-    detail: null,
-  };
+  });
   return {
     row,
     hash: hashDecision(row),

@@ -1,5 +1,5 @@
 import { hashDecision } from "../audit/hash.ts";
-import type { DecisionRow } from "../audit/record.ts";
+import { type DecisionRow, decisionRow } from "../audit/record.ts";
 import type { Credentials } from "../authn/agents.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { KeyLink } from "../key-chain.ts";
@@ -179,26 +179,19 @@ function entryOf(
   const forked =
     known.sequences.has(record.sequence) || others.some((other) => other.record.sequence === record.sequence);
   const flags = [...(forked ? ["sequence_used_twice"] : []), ...(taken ? ["decision_id_used_twice"] : [])];
-  const row: DecisionRow = {
+  const row = decisionRow({
     ...judge(record.reason, record.message),
     decisionId: taken ? uuidV7(at, ports.random) : record.decisionId,
     recordedAt: at,
+    decidedAt: record.decidedAt,
     source: "guard",
     agentId: record.agentId,
-    credentialId: null,
     tool: record.tool,
     idempotencyKey: record.idempotencyKey,
-    policyVersion: null,
-    requestDigest: null,
-    payloadDigest: null,
-    decidedAt: record.decidedAt,
-    linkedDecisionId: null,
-    reviewId: null,
     grantId: record.kind === "bypass_allow" ? record.grantId : null,
     guardJournalId: record.journalId,
     guardSequence: record.sequence,
     guardRecordHash: hash,
-    traceId: null,
     detail: canonicalJson(
       {
         requestDigest: record.requestDigest,
@@ -211,7 +204,7 @@ function entryOf(
       "detail",
       32,
     ),
-  };
+  });
   return { row, hash: hashDecision(row) };
 }
 

@@ -1,5 +1,5 @@
 import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
-import type { DecisionRow } from "../../src/audit/record.ts";
+import { type DecisionRow, decisionRow } from "../../src/audit/record.ts";
 import type { Entry } from "../../src/audit/writer.ts";
 import { systemClock } from "../../src/clock.ts";
 import { RandomPool, uuidV7 } from "../../src/ids.ts";
@@ -14,9 +14,10 @@ export function entryFor(
 ): Entry {
   const at = systemClock.now();
   const payload = { salt: random.take(16), canonical: '{"amount":50}' };
-  const row: DecisionRow = {
+  const row = decisionRow({
     decisionId: uuidV7(at, random),
     recordedAt: at,
+    decidedAt: at,
     source: "service",
     agentId: "demo",
     credentialId: "0a1b2c3d4e5f",
@@ -29,17 +30,8 @@ export function entryFor(
     policyVersion: "sha256:test",
     requestDigest: Buffer.alloc(32, 1),
     payloadDigest: digestPayload(payload.salt, payload.canonical),
-    decidedAt: at,
-    linkedDecisionId: null,
-    reviewId: null,
-    grantId: null,
-    guardJournalId: null,
-    guardSequence: null,
-    guardRecordHash: null,
-    traceId: null,
-    detail: null,
     ...change,
-  };
+  });
   return {
     row,
     hash: hashDecision(row),
