@@ -111,11 +111,27 @@ export class Fault extends Error {
     return STATUS_OF[this.code];
   }
 
-  /** `error` as a fault: unknown errors become INTERNAL with a bland message, and keep their cause for the log. */
+  /**
+   * `error` as a fault: STORE_UNAVAILABLE for a store's outage, and otherwise INTERNAL. Both have bland messages, and keep
+   * their cause for the log.
+   */
   static from(error: unknown): Fault {
     if (error instanceof Fault) return error;
+    if (error instanceof StoreError && error.isOutage) {
+      const message = "The database did not do its part, so the request is not answered.";
+      return new Fault("STORE_UNAVAILABLE", message, { cause: error, retryAfterMs: 1000 });
+    }
     return new Fault("INTERNAL", "The service failed; the request was not decided.", { cause: error });
   }
+}
+
+/** A store failed to do what it was asked. */
+export abstract class StoreError extends Error {
+  /**
+   * Whether it could not: it was out of reach, had no room, or others were in the way. False if it refused what it was asked,
+   * which is a mistake of ours.
+   */
+  abstract readonly isOutage: boolean;
 }
 
 /** What went wrong, for a log or in a sentence of ours. */

@@ -1,6 +1,9 @@
 import { randomBytes, randomFillSync } from "node:crypto";
 import type { Micros } from "./clock.ts";
 
+/** A UUID of any version, in lower case. */
+export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** Random bytes, drawn from the system in blocks: one system call for many ids. */
 export class RandomPool {
   readonly #block: Buffer;

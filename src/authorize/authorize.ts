@@ -1,5 +1,4 @@
 import type { Entry, Written } from "../audit/writer.ts";
-import type { Credentials } from "../authn/agents.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../clock.ts";
 import { DECISION_OF, type Judgement, judge } from "../decision.ts";
@@ -18,16 +17,17 @@ import {
 import type { RandomPool } from "../ids.ts";
 import type { PolicyInput } from "../policy/bundle.ts";
 import type { Redaction } from "../policy/redaction.ts";
-import type { Answer, AuthorizeHandler, Call } from "./call.ts";
+import { type Answer, answerTo, type AuthorizeHandler, type Call } from "./call.ts";
 import { type Asked, claimOf, makeEntry, type Terms } from "./entry.ts";
+import { type FramePorts, frameUnary } from "./frame.ts";
+import { recordFrozen } from "./frozen.ts";
 import { PayloadBudget } from "./payload-budget.ts";
-import { parseRequest, type Question } from "./request.ts";
+import { parseRequest, type UnverifiedRequest } from "./request.ts";
 import { type StepObserver, Stopwatch } from "./stopwatch.ts";
 
-/** Everything that a decision needs from the rest of the house. */
-export interface AuthorizePorts {
-  readonly directory: {
-    authenticate(credentials: Credentials): Promise<AuthenticatedAgent>;
+/** Everything that a decision needs from the rest of the service. */
+export interface AuthorizePorts extends FramePorts {
+  readonly agents: FramePorts["agents"] & {
     stateOf(agentId: string): AgentState;
     /** @throws Fault STORE_UNAVAILABLE */
     confirmedStateOf(agentId: string): Promise<AgentState>;
@@ -48,14 +48,9 @@ export interface AuthorizePorts {
   readonly random: RandomPool;
   /** The store's time, as good as this process knows it. */
   readonly now: () => Micros;
-  readonly monotonic: () => number;
-  readonly observe: AuthorizeObserver;
-}
-
-/** Told about each request; called synchronously, so it must be cheap. */
-export interface AuthorizeObserver extends StepObserver {
-  answered(answer: Answer): void;
-  refused(fault: Fault, agentId: string | null, call: Call): void;
+  /** Called synchronously for each request, so it must be cheap. */
+  readonly observe: StepObserver;
+  readonly answered: (answer: Answer) => void;
 }
 
 /** What a flight yields: all that an answer says except what is the caller's own. */
@@ -84,46 +79,43 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
   const flights = new Flights<Settled>();
   const payloads = new PayloadBudget();
 
-  return async function authorize(call: Call): Promise<Answer> {
-    let agent: AuthenticatedAgent | null = null;
-    try {
-      const watch = new Stopwatch(ports.monotonic, ports.observe);
-      agent = await ports.directory.authenticate(call);
-      ports.admit(agent.agentId);
-      watch.lap("authenticate");
-      failpoint("authenticated");
-      if (call.deadlineAt <= ports.monotonic())
-        throw new Fault("DEADLINE_EXCEEDED", "The deadline had passed already.");
+  return frameUnary(ports, { method: "Authorize", admit: ports.admit, handle: authorize });
 
-      const untrusted = call.readBody();
-      const question = parseRequest(untrusted, agent.agentId);
-      const requestDigest = digestRequest(ports.keys, question.agentId, question.tool, question.canonicalPayload);
-      watch.lap("parse");
-      failpoint("parsed");
+  async function authorize(
+    call: Call<UnverifiedRequest>,
+    agent: AuthenticatedAgent,
+    startedAt: number,
+  ): Promise<Answer> {
+    const watch = new Stopwatch(startedAt, ports.monotonic, ports.observe);
+    watch.lap("authenticate");
+    failpoint("authenticated");
 
-      const flight = flightName(question.agentId, question.idempotencyKey, requestDigest);
-      const asked = { ...question, credentialId: agent.keyId, requestDigest, traceId: traceIdOf(call) };
-      const held = question.canonicalPayload.length;
-      payloads.hold(question.agentId, held);
-      const { joined, result } = flights.share(flight, call.deadlineAt, (deadline) => {
-        const slot = ports.cache.at(question.agentId, question.idempotencyKey);
-        return settle(ports, { ...asked, slot, deadline }, watch);
-      });
-      // Not when the caller is answered: what it asked may wait longer than the caller.
-      const release = (): void => payloads.release(question.agentId, held);
-      result.then(release, release);
-      const settled = await beforeDeadline(result, call, ports.monotonic);
+    const untrusted = call.readBody();
+    const question = parseRequest(untrusted, agent.agentId);
+    const requestDigest = digestRequest(ports.keys, question.agentId, question.tool, question.canonicalPayload);
+    watch.lap("parse");
+    failpoint("parsed");
 
-      const answer = answerTo(question, settled, joined, untrusted.nonce);
-      ports.observe.answered(answer);
-      failpoint("before-answer");
-      return answer;
-    } catch (error) {
-      const fault = ports.policy().redaction.discreet(Fault.from(error));
-      ports.observe.refused(fault, agent?.agentId ?? null, call);
-      throw fault;
-    }
-  };
+    const flight = flightName(question.agentId, question.idempotencyKey, requestDigest);
+    const asked = { ...question, credentialId: agent.keyId, requestDigest, traceId: traceIdOf(call) };
+    const held = question.canonicalPayload.length;
+    payloads.hold(question.agentId, held);
+    const { joined, result } = flights.share(flight, call.deadlineAt, (deadline) => {
+      const slot = ports.cache.at(question.agentId, question.idempotencyKey);
+      return settle(ports, { ...asked, slot, deadline }, watch);
+    });
+    // Not when the caller is answered: what it asked may wait longer than the caller.
+    const release = (): void => payloads.release(question.agentId, held);
+    result.then(release, release);
+    const settled = await beforeDeadline(result, call, ports.monotonic);
+
+    const { agentId, tool, idempotencyKey } = question;
+    const echoed = { agentId, tool, idempotencyKey, nonce: untrusted.nonce };
+    const answer = answerTo(echoed, settled.claim, settled.replayed || joined);
+    ports.answered(answer);
+    failpoint("before-answer");
+    return answer;
+  }
 }
 
 /** `replay? → evaluate → record → remember`, once for all who ask the same at the same time. */
@@ -134,7 +126,7 @@ async function settle(ports: AuthorizePorts, request: Request, watch: Stopwatch)
 
   if (remembered !== null) return await replay(ports, request, remembered);
   // No claim is made for a frozen agent, so that the key is still free when it is not frozen any more.
-  if ((await ports.directory.confirmedStateOf(request.agentId)) !== "active")
+  if ((await ports.agents.confirmedStateOf(request.agentId)) !== "active")
     return await denyFrozen(ports, request, null);
 
   const policy = ports.policy();
@@ -161,11 +153,11 @@ async function replay(ports: AuthorizePorts, request: Request, first: Claim): Pr
   if (!sameDigest(first.requestDigest, request.requestDigest)) return await denyReuse(ports, request, first);
   // A remembered deny needs nobody's confirmation; anything else needs to know that the agent was not frozen since.
   if (DECISION_OF[first.reason] === "deny") {
-    if (ports.directory.stateOf(request.agentId) !== "frozen") return { claim: first, replayed: true };
+    if (ports.agents.stateOf(request.agentId) !== "frozen") return { claim: first, replayed: true };
     return await denyFrozen(ports, request, first);
   }
   // Whatever was approved: a frozen agent is denied.
-  const state = await ports.directory.confirmedStateOf(request.agentId);
+  const state = await ports.agents.confirmedStateOf(request.agentId);
   if (state !== "active") return await denyFrozen(ports, request, first);
   const claim = first.reason === "REVIEW_PENDING" ? ports.reviews.current(first, ports.policy().version) : first;
   return { claim: await claim, replayed: true };
@@ -185,20 +177,15 @@ async function denyReuse(ports: AuthorizePorts, request: Request, first: Claim):
   });
 }
 
+/** The deny claims nothing, so that the key is what it was when the agent is not frozen any more. */
 async function denyFrozen(ports: AuthorizePorts, request: Request, first: Claim | null): Promise<Settled> {
   const known = first ?? (await ports.ledger.findClaim(request.agentId, request.idempotencyKey, FIRST));
   const linked = known === null ? {} : { linkedTo: known.decisionId };
-  const judgement = judge("AGENT_FROZEN", `The agent ${request.agentId} is frozen.`);
-  const policy = ports.policy();
-  const recorded = await record(ports, request, judgement, {
-    policyVersion: policy.version,
-    redaction: policy.redaction,
-    variant: null,
-    ...linked,
-  });
-  // A row without a claim has nothing to lose a race for.
-  if (recorded === null) throw new Fault("INTERNAL", "The decision could not be recorded.");
-  return { claim: recorded, replayed: false };
+  const { version: policyVersion, redaction } = ports.policy();
+  const terms = { policyVersion, redaction, variant: null, ...linked };
+  const entryOf = (judgement: Judgement): Entry => makeEntry(request, judgement, terms, ports);
+  const entry = await recordFrozen(ports.writer, request.agentId, entryOf, request.deadline);
+  return { claim: claimOf(entry, { claimExpiresAt: null }), replayed: false };
 }
 
 /** Records a judgement that claims a variant of the key, or finds the claim of the decision that did so before. */
@@ -239,32 +226,17 @@ function remember(slot: ClaimSlot, claim: Claim): void {
   if (DECISION_OF[claim.reason] !== "needs_review") slot.set(claim);
 }
 
-function answerTo(question: Question, { claim, replayed }: Settled, joined: boolean, nonce: Uint8Array): Answer {
-  return {
-    decision: DECISION_OF[claim.reason],
-    reason: claim.reason,
-    message: claim.message,
-    decisionId: claim.decisionId,
-    policyVersion: claim.policyVersion,
-    ruleId: claim.ruleId,
-    replayed: replayed || joined,
-    decidedAt: claim.decidedAt,
-    agentId: question.agentId,
-    tool: question.tool,
-    idempotencyKey: question.idempotencyKey,
-    nonce,
-  };
-}
-
 /** The service answers a little before the caller gives up, so that the caller learns why. */
 const ANSWER_MARGIN_MS = 50;
 
-function beforeDeadline<T>(work: Promise<T>, call: Call, monotonic: () => number): Promise<T> {
+function beforeDeadline<T>(work: Promise<T>, call: Call<unknown>, monotonic: () => number): Promise<T> {
   const left = call.deadlineAt - monotonic();
   const wait = left - Math.min(ANSWER_MARGIN_MS, left / 10);
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      reject(new Fault("STORE_UNAVAILABLE", "The decision could not be recorded in time, so it is not answered."));
+      reject(
+        new Fault("DEADLINE_EXCEEDED", "The decision was not recorded before the deadline, so it is not answered."),
+      );
     }, wait);
     const settle = <Outcome>(done: (outcome: Outcome) => void) => {
       return (outcome: Outcome): void => {
@@ -277,6 +249,6 @@ function beforeDeadline<T>(work: Promise<T>, call: Call, monotonic: () => number
 }
 
 /** The trace id of a W3C `traceparent`, or null if there is none that is well-formed. */
-function traceIdOf(call: Call): string | null {
+function traceIdOf(call: Call<unknown>): string | null {
   return /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(call.traceparent ?? "")?.[1] ?? null;
 }

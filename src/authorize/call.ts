@@ -1,18 +1,25 @@
 import type { Credentials } from "../authn/agents.ts";
-import type { Decision, Reason, Source } from "../decision.ts";
 import type { Micros } from "../clock.ts";
+import { type Decision, DECISION_OF, type Reason, type Source } from "../decision.ts";
 import type { UnverifiedRequest } from "./request.ts";
 
-/** One attempt to call Authorize, as a road (gRPC, Connect) hands it over. Nothing in it has been verified. */
-export interface Call extends Credentials {
+/** One attempt to call an agent's RPC, as a transport (gRPC, Connect) hands it over. Nothing in it has been verified. */
+export interface Call<Body> extends Credentials {
   /** Decodes the body. Throws a Fault naming the field. Called once, after the credential has been verified. */
-  readonly readBody: () => UnverifiedRequest;
+  readonly readBody: () => Body;
   /** When the caller stops waiting, on the monotonic clock, in milliseconds. */
   readonly deadlineAt: number;
-  /** Aborted when the caller goes away. */
-  readonly signal?: AbortSignal;
+  /** Aborted when the caller goes away, and for streams also when the service stops. */
+  readonly signal: AbortSignal;
   /** The `traceparent` header as received, or undefined. */
   readonly traceparent: string | undefined;
+}
+
+/** A WatchDecisionRequest as decoded. */
+export interface UnverifiedWatch {
+  readonly decisionId: string;
+  /** Empty if absent. */
+  readonly nonce: Uint8Array;
 }
 
 /** What the caller gets. Its audit row is committed. */
@@ -29,9 +36,35 @@ export interface Answer {
   readonly tool: string;
   readonly idempotencyKey: string;
   readonly nonce: Uint8Array;
-  /** Who decided, if not what the roads say: a sidecar also passes on what the service has decided. */
+  /** Who decided, if not what the transport's service says: a sidecar also passes on what the service has decided. */
   readonly source?: Source;
 }
 
-/** The handler behind every road. Rejects with a {@link Fault} alone. */
-export type AuthorizeHandler = (call: Call) => Promise<Answer>;
+/** What an answer repeats of a decision. */
+type Decided = Pick<Answer, "reason" | "message" | "decisionId" | "policyVersion" | "ruleId" | "decidedAt">;
+/** What an answer repeats of its request. */
+type Echoed = Pick<Answer, "agentId" | "tool" | "idempotencyKey" | "nonce">;
+
+/** The answer to `request` that `decided`, which is recorded, gives. */
+export function answerTo(request: Echoed, decided: Decided, replayed: boolean): Answer {
+  return {
+    decision: DECISION_OF[decided.reason],
+    reason: decided.reason,
+    message: decided.message,
+    decisionId: decided.decisionId,
+    policyVersion: decided.policyVersion,
+    ruleId: decided.ruleId,
+    replayed,
+    decidedAt: decided.decidedAt,
+    agentId: request.agentId,
+    tool: request.tool,
+    idempotencyKey: request.idempotencyKey,
+    nonce: request.nonce,
+  };
+}
+
+/** Authorize behind every transport. Rejects with a Fault alone. */
+export type AuthorizeHandler = (call: Call<UnverifiedRequest>) => Promise<Answer>;
+
+/** WatchDecision: yields the current answer, and the one that ends the watching. Rejects with a Fault alone. */
+export type WatchHandler = (call: Call<UnverifiedWatch>) => AsyncGenerator<Answer, void, undefined>;

@@ -40,12 +40,17 @@ export function parseRequest(request: UnverifiedRequest, agentId: string): Quest
   }
   checkName("tool", request.tool);
   checkName("idempotency_key", request.idempotencyKey);
-  if (request.nonce.length > 0 && request.nonce.length !== LIMITS.nonceBytes) {
-    throw invalid("nonce", `must be ${LIMITS.nonceBytes} bytes or absent, is ${request.nonce.length} bytes`);
-  }
+  checkNonce(request.nonce);
   const canonicalPayload = canonicalise(request.payload);
   const { tool, payload, idempotencyKey } = request;
   return { agentId, tool, payload, canonicalPayload, idempotencyKey };
+}
+
+/** @throws Fault FIELD_INVALID */
+export function checkNonce(nonce: Uint8Array): void {
+  if (nonce.length > 0 && nonce.length !== LIMITS.nonceBytes) {
+    throw invalid("nonce", `must be ${LIMITS.nonceBytes} bytes or absent, is ${nonce.length} bytes`);
+  }
 }
 
 function checkName(field: string, name: string): void {

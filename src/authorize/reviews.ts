@@ -48,23 +48,19 @@ export class Reviews {
    * The claim of a decision that needs a review, as its review stands now: under the same id, and recorded.
    *
    * @param policyVersion the one in force
-   * @throws Fault STORE_UNAVAILABLE
+   * @throws StoreError, or Fault STORE_UNAVAILABLE if it kept changing
    */
   async current(first: Claim, policyVersion: string): Promise<Claim> {
-    try {
-      const read = await this.#ports.store.findByDecision(first.decisionId);
-      // A decision of before reviews could be answered.
-      if (read === null) return first;
-      const review = await this.settle(read, policyVersion);
-      if (review.state === "open") return first;
-      // INVARIANT: an approval is of this agent, tool and payload alone.
-      if (!sameDigest(review.requestDigest, first.requestDigest))
-        throw new Fault("INTERNAL", "The review is of another request.");
-      const { reason, message } = judgementOf(review.state, review);
-      return { ...first, reason, message, decidedAt: review.resolvedAt ?? first.decidedAt };
-    } catch (cause) {
-      throw unavailable(cause);
-    }
+    const read = await this.#ports.store.findByDecision(first.decisionId);
+    // A decision of before reviews could be answered.
+    if (read === null) return first;
+    const review = await this.settle(read, policyVersion);
+    if (review.state === "open") return first;
+    // INVARIANT: an approval is of this agent, tool and payload alone.
+    if (!sameDigest(review.requestDigest, first.requestDigest))
+      throw new Fault("INTERNAL", "The review is of another request.");
+    const { reason, message } = judgementOf(review.state, review);
+    return { ...first, reason, message, decidedAt: review.resolvedAt ?? first.decidedAt };
   }
 
   /** Records what has become due of a review, once, whoever sees it first. @returns the review as it then is */
@@ -89,12 +85,4 @@ export class Reviews {
     const detail = canonicalJson({ review: to }, "detail", 32);
     return makeFollowUp(review, judgementOf(to, review), detail, this.#ports.now(), this.#ports.random);
   }
-}
-
-function unavailable(cause: unknown): Fault {
-  if (cause instanceof Fault) return cause;
-  return new Fault("STORE_UNAVAILABLE", "The review could not be read, so it is not answered.", {
-    cause,
-    retryAfterMs: 1000,
-  });
 }

@@ -10,10 +10,10 @@ export class Stopwatch {
   readonly #observer: StepObserver;
   #last: number;
 
-  constructor(monotonic: () => number, observer: StepObserver) {
+  constructor(startedAt: number, monotonic: () => number, observer: StepObserver) {
     this.#monotonic = monotonic;
     this.#observer = observer;
-    this.#last = monotonic();
+    this.#last = startedAt;
   }
 
   /** The step that began at the lap before has ended. */

@@ -1,6 +1,5 @@
 import { hashDecision } from "../audit/hash.ts";
 import { type DecisionRow, decisionRow } from "../audit/record.ts";
-import type { Credentials } from "../authn/agents.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { KeyLink } from "../key-chain.ts";
 import type { StoredOrder } from "../bypass/orders.ts";
@@ -10,7 +9,9 @@ import { judge } from "../decision.ts";
 import { failpoint } from "../failpoint.ts";
 import { Fault } from "../fault.ts";
 import { readEntry, type StoredRecord } from "../guard/journal-format.ts";
-import { type RandomPool, uuidV7 } from "../ids.ts";
+import { type RandomPool, UUID, uuidV7 } from "../ids.ts";
+import type { Call } from "./call.ts";
+import { type FramePorts, frameUnary } from "./frame.ts";
 
 /** At most this many records come in one upload. */
 export const MAX_UPLOAD = 500;
@@ -23,7 +24,8 @@ export interface UnverifiedRecord {
   readonly body: Uint8Array;
 }
 
-export interface SyncCall extends Credentials {
+/** A SyncGuardRequest as decoded. */
+export interface UnverifiedSync {
   readonly journalId: string;
   readonly records: readonly UnverifiedRecord[];
   /** The guard's circuit as it reports it, as JSON; null if it reports none. */
@@ -41,6 +43,9 @@ export interface SyncResult {
   readonly serviceTime: Micros;
 }
 
+/** Rejects with a Fault alone. */
+export type SyncGuardHandler = (call: Call<UnverifiedSync>) => Promise<SyncResult>;
+
 /** A guard's decision on its way into the trail. */
 export interface GuardEntry {
   readonly row: DecisionRow;
@@ -57,11 +62,10 @@ export interface Known {
   readonly decisionIds: ReadonlySet<string>;
 }
 
-export interface SyncPorts {
+export interface SyncPorts extends FramePorts {
   /** @throws Fault RATE_LIMITED */
   readonly admit: (agentId: string, records: number) => void;
-  readonly directory: {
-    authenticate(credentials: Credentials): Promise<AuthenticatedAgent>;
+  readonly agents: FramePorts["agents"] & {
     confirmedStateOf(agentId: string): Promise<AgentState>;
   };
   readonly trail: {
@@ -90,31 +94,30 @@ export interface SyncPorts {
 }
 
 /**
- * What a guard and the service tell each other: `authenticate → admit → verify records → record → report → orders`. A frozen agent may
- * still sync: what it did belongs in the trail.
+ * SyncGuard: `authenticate → read → admit → verify records → record → report → orders`. A frozen agent may still sync: what it did
+ * belongs in the audit log.
  */
-export function createSyncGuard(ports: SyncPorts): (call: SyncCall) => Promise<SyncResult> {
-  return async function syncGuard(call: SyncCall): Promise<SyncResult> {
-    try {
-      const { agentId } = await ports.directory.authenticate(call);
-      ports.admit(agentId, call.records.length);
-      checkCall(call);
-      const { claims, refused } = verifyRecords(call, agentId);
-      await recordClaims(ports, call, agentId, claims);
-      if (call.circuit !== null) await ports.circuits.report(agentId, call.journalId, call.circuit);
-      const command = await ports.commands.newest(agentId);
-      return {
-        recordedHashes: claims.map(({ hash }) => hash),
-        refused,
-        orders: await ordersFor(ports, agentId),
-        grantKeys: ports.grantKeys(),
-        circuitCommand: command && { ...command, open: command.kind === "force_open" },
-        serviceTime: ports.now(),
-      };
-    } catch (error) {
-      throw error instanceof Fault ? error : storeFault(error);
-    }
-  };
+export function createSyncGuard(ports: SyncPorts): SyncGuardHandler {
+  // What a call costs is known only after its body is read.
+  return frameUnary(ports, { method: "SyncGuard", admit: () => {}, handle: syncGuard });
+
+  async function syncGuard(call: Call<UnverifiedSync>, { agentId }: AuthenticatedAgent): Promise<SyncResult> {
+    const sync = call.readBody();
+    ports.admit(agentId, sync.records.length);
+    checkSync(sync);
+    const { claims, refused } = verifyRecords(sync, agentId);
+    await recordClaims(ports, sync, agentId, claims);
+    if (sync.circuit !== null) await ports.circuits.report(agentId, sync.journalId, sync.circuit);
+    const command = await ports.commands.newest(agentId);
+    return {
+      recordedHashes: claims.map(({ hash }) => hash),
+      refused,
+      orders: await ordersFor(ports, agentId),
+      grantKeys: ports.grantKeys(),
+      circuitCommand: command && { ...command, open: command.kind === "force_open" },
+      serviceTime: ports.now(),
+    };
+  }
 }
 
 interface VerifiedClaim {
@@ -122,9 +125,8 @@ interface VerifiedClaim {
   readonly hash: Uint8Array;
 }
 
-function checkCall({ journalId, records }: SyncCall): void {
-  const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-  if (!uuid.test(journalId)) throw new Fault("FIELD_INVALID", "journal_id must be a UUID.", { field: "journal_id" });
+function checkSync({ journalId, records }: UnverifiedSync): void {
+  if (!UUID.test(journalId)) throw new Fault("FIELD_INVALID", "journal_id must be a UUID.", { field: "journal_id" });
   if (records.length > MAX_UPLOAD) {
     throw new Fault("FIELD_INVALID", `records must be at most ${MAX_UPLOAD}, are ${records.length}.`, {
       field: "records",
@@ -134,13 +136,13 @@ function checkCall({ journalId, records }: SyncCall): void {
 
 /** Each record stands alone: one that is broken is refused for good, and keeps nobody else out. */
 function verifyRecords(
-  call: SyncCall,
+  sync: UnverifiedSync,
   agentId: string,
 ): { claims: VerifiedClaim[]; refused: { hash: Uint8Array; problem: string }[] } {
   const claims = new Map<string, VerifiedClaim>();
   const refused: { hash: Uint8Array; problem: string }[] = [];
-  for (const unverified of call.records) {
-    const record = readEntry({ ...unverified, journalId: call.journalId }, agentId);
+  for (const unverified of sync.records) {
+    const record = readEntry({ ...unverified, journalId: sync.journalId }, agentId);
     if ("problem" in record) refused.push({ hash: unverified.hash, problem: record.problem });
     else claims.set(hex(unverified.hash), { record, hash: unverified.hash });
   }
@@ -149,13 +151,13 @@ function verifyRecords(
 
 async function recordClaims(
   ports: SyncPorts,
-  call: SyncCall,
+  sync: UnverifiedSync,
   agentId: string,
   claims: readonly VerifiedClaim[],
 ): Promise<void> {
   if (claims.length === 0) return;
   const wanted = claims.map(({ record, hash }) => ({ hash, sequence: record.sequence, decisionId: record.decisionId }));
-  const known = await ports.trail.known(agentId, call.journalId, wanted);
+  const known = await ports.trail.known(agentId, sync.journalId, wanted);
   const fresh = claims.filter(({ hash }) => !known.hashes.has(hex(hash)));
   if (fresh.length === 0) return;
   // INVARIANT: a record is acknowledged only after its row is committed. A crash here means that it is sent again, and is
@@ -211,16 +213,12 @@ function entryOf(
 /** The agent's newest order. A grant that outlived its agent's freeze (a crash in between) is revoked first. */
 async function ordersFor(ports: SyncPorts, agentId: string): Promise<string[]> {
   let newest = await ports.orders.newest(agentId);
-  const state = await ports.directory.confirmedStateOf(agentId);
+  const state = await ports.agents.confirmedStateOf(agentId);
   if (state !== "active" && newest !== null && newest.grantId !== null && newest.expiresAt > ports.now()) {
     await ports.revoke(agentId, `the agent is ${state}`);
     newest = await ports.orders.newest(agentId);
   }
   return newest !== null && newest.expiresAt > ports.now() ? [newest.token] : [];
-}
-
-function storeFault(cause: unknown): Fault {
-  return new Fault("STORE_UNAVAILABLE", "The guard's records could not be recorded.", { cause, retryAfterMs: 1000 });
 }
 
 function hex(bytes: Uint8Array): string {

@@ -59,8 +59,11 @@ function methodsOf(roads: Roads): RpcMethod[] {
     },
     {
       method: syncGuard,
-      handle: async (call) =>
-        roads.syncGuard({ ...call, request: decodeMessage(SyncGuardRequestSchema, call.message()) }),
+      handle: async (call) => {
+        const message = call.message();
+        const readBody = () => decodeMessage(SyncGuardRequestSchema, message);
+        return await roads.syncGuard({ ...call, readBody });
+      },
     },
   ];
 }

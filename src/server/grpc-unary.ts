@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { Metadata, type ServerInterceptor, status as GrpcStatusCode } from "@grpc/grpc-js";
 import type { Call } from "../authorize/call.ts";
+import type { UnverifiedRequest } from "../authorize/request.ts";
 import type { Clock } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import { canceled, expired, type IncompleteBodies, tooLarge, unsupportedEncoding } from "./bodies.ts";
@@ -14,9 +15,8 @@ type BaseCall = Parameters<ServerInterceptor>[1];
 type Status = Parameters<BaseCall["sendStatus"]>[0];
 
 /** A call whose request has arrived whole, as bytes. */
-export interface UnaryCall extends Call {
+export interface UnaryCall extends Call<UnverifiedRequest> {
   readonly request: Buffer;
-  readonly signal: AbortSignal;
 }
 
 /** Answers with an encoded response, or rejects with a Fault. */

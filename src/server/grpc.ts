@@ -8,6 +8,7 @@ import {
   SyncGuardResponseSchema,
 } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { WatchDecisionRequestSchema } from "../../gen/datacrawl/authz/v1/watch_pb.ts";
+import type { Call } from "../authorize/call.ts";
 import type { Address } from "../config.ts";
 import { Fault } from "../fault.ts";
 import { encodeAnswer } from "./answer.ts";
@@ -106,9 +107,8 @@ function methodsOf(roads: Roads): ReadonlyMap<string, GrpcMethod> {
     [
       pathOf(syncGuard),
       async (call) => {
-        const { deadlineAt, signal, request: bytes } = call;
-        const request = decodeBinary(SyncGuardRequestSchema, bytes);
-        const response = await roads.syncGuard({ ...credentialsOf(call), request, deadlineAt, signal });
+        const readBody = () => decodeBinary(SyncGuardRequestSchema, call.request);
+        const response = await roads.syncGuard(withBody(call, readBody));
         return Buffer.from(toBinary(SyncGuardResponseSchema, response));
       },
     ],
@@ -116,10 +116,14 @@ function methodsOf(roads: Roads): ReadonlyMap<string, GrpcMethod> {
 }
 
 async function* watch(call: UnaryCall, roads: Roads): AsyncGenerator<Buffer, void, undefined> {
-  const { deadlineAt, signal, request } = call;
-  const readBody = () => decodeBinary(WatchDecisionRequestSchema, request);
-  for await (const answer of roads.watchDecision({ ...credentialsOf(call), readBody, deadlineAt, signal }))
-    yield encodeAnswer(answer, roads.source);
+  const readBody = () => decodeBinary(WatchDecisionRequestSchema, call.request);
+  for await (const answer of roads.watchDecision(withBody(call, readBody))) yield encodeAnswer(answer, roads.source);
+}
+
+/** `call`, whose body is not an AuthorizeRequest. */
+function withBody<Body>(call: UnaryCall, readBody: () => Body): Call<Body> {
+  const { deadlineAt, signal, traceparent } = call;
+  return { ...credentialsOf(call), readBody, deadlineAt, signal, traceparent };
 }
 
 function pathOf(method: DescMethod): string {

@@ -1,25 +1,15 @@
 import type { SyncGuardRequest, SyncGuardResponse } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import type { Credentials } from "../authn/agents.ts";
-import type { AuthorizeHandler } from "../authorize/call.ts";
-import type { WatchHandler } from "../authorize/watch.ts";
+import type { AuthorizeHandler, Call, WatchHandler } from "../authorize/call.ts";
 import type { Clock } from "../clock.ts";
 import type { Source } from "../decision.ts";
 import type { Fault } from "../fault.ts";
-
-/** One attempt to call SyncGuard. The request is well-formed, and nothing in it has been verified. */
-export interface SyncGuardCall extends Credentials {
-  readonly request: SyncGuardRequest;
-  /** When the caller stops waiting, on the monotonic clock, in milliseconds. */
-  readonly deadlineAt: number;
-  /** Aborted when the caller goes away. */
-  readonly signal?: AbortSignal;
-}
 
 /** What stands behind AuthorizeService, whichever way a call comes. All reject with a Fault alone. */
 export interface Roads {
   readonly authorize: AuthorizeHandler;
   readonly watchDecision: WatchHandler;
-  readonly syncGuard: (call: SyncGuardCall) => Promise<SyncGuardResponse>;
+  readonly syncGuard: (call: Call<SyncGuardRequest>) => Promise<SyncGuardResponse>;
   /** Who decides: the service, or a sidecar's guard. */
   readonly source: Source;
 }

@@ -11,6 +11,7 @@ import { createAuthorize } from "../authorize/authorize.ts";
 import { SESSION_LIFETIME } from "../admin/sessions.ts";
 import { OperatorTokens } from "../admin/tokens.ts";
 import { Reviews } from "../authorize/reviews.ts";
+import type { RefusedCall } from "../authorize/frame.ts";
 import { createWatch } from "../authorize/watch.ts";
 import { Watchers } from "../authorize/watchers.ts";
 import { createSyncGuard } from "../authorize/sync-guard.ts";
@@ -152,53 +153,44 @@ export async function openService(config: Config, store: Store, log: Log, metric
   });
 
   const shared = {
-    directory: agents,
-    admit: (agentId: string) => admission.admit(agentId),
-    reviews,
+    agents,
     policy: () => policies.current,
-    writer,
     random,
     now,
     monotonic,
-  };
-  const answered = (answer: Answer): void => {
-    metrics.answered(answer);
-    logAnswer(log, answer);
-  };
-  const authorize = createAuthorize({
-    ...shared,
-    cache,
-    ledger: records,
-    keys: digestKeys,
-    observe: {
-      step: (step, milliseconds) => metrics.step(step, milliseconds),
-      answered,
-      refused: (fault: Fault, agentId, call) => {
-        if (fault.status === "unauthenticated") {
-          refusals.note(fault.code, call.authorization);
-          metrics.authenticationFailed(fault.code);
-        }
-        logFault(log, fault, { method: "Authorize", agentId });
-      },
+    refused: (fault: Fault, { method, agentId, call }: RefusedCall): void => {
+      if (fault.status === "unauthenticated") {
+        refusals.note(fault.code, call.authorization);
+        metrics.authenticationFailed(fault.code);
+      }
+      logFault(log, fault, { method, agentId });
     },
-  });
-  const watchDecision = createWatch({
+  };
+  const deciding = {
     ...shared,
+    admit: (agentId: string) => admission.admit(agentId),
+    reviews,
+    writer,
+    answered: (answer: Answer): void => {
+      metrics.answered(answer);
+      logAnswer(log, answer);
+    },
+  };
+  const authorize = createAuthorize({ ...deciding, cache, ledger: records, keys: digestKeys, observe: metrics });
+  const watchDecision = createWatch({
+    ...deciding,
     findClaimOf: (agentId, decisionId) => records.findClaimOf(agentId, decisionId),
     watchers,
-    observe: { answered },
   });
   const syncGuard = createSyncGuard({
+    ...shared,
     admit: admitSyncs(rate, monotonic),
-    directory: agents,
     trail: guards,
     circuits: guards,
     orders: admin.bypass,
     commands: new SqlCircuitCommands(database),
     revoke: (agentId, reason) => admin.bypass.clear(agentId, reason, "service"),
     grantKeys: () => keys.grants.chain,
-    random,
-    now,
   });
   const recordRefusals = async (): Promise<void> => {
     const report = refusals.take();

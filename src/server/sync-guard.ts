@@ -2,23 +2,30 @@ import { create, toJsonString } from "@bufbuild/protobuf";
 import {
   type CircuitReport,
   CircuitReportSchema,
+  type SyncGuardRequest,
   type SyncGuardResponse,
   SyncGuardResponseSchema,
 } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { Admission, type AdmissionLimits } from "../authorize/admission.ts";
 import { Fault, messageOf } from "../fault.ts";
-import type { SyncCall, SyncResult } from "../authorize/sync-guard.ts";
+import type { SyncGuardHandler, SyncResult, UnverifiedSync } from "../authorize/sync-guard.ts";
 import { credentialsOf, type Roads } from "./roads.ts";
 import { timestampOf } from "./timestamp.ts";
 
-/** SyncGuard as the roads call it, over the walk in `authorize/sync-guard.ts`. */
-export function syncGuardRoad(syncGuard: (call: SyncCall) => Promise<SyncResult>): Roads["syncGuard"] {
+/** SyncGuard as transports call it, over `authorize/sync-guard.ts`. */
+export function syncGuardRoad(syncGuard: SyncGuardHandler): Roads["syncGuard"] {
   return async (call) => {
-    const { request } = call;
-    const { journalId, circuit } = request;
-    const records = request.records.map((record) => ({ ...record, sequence: Number(record.sequence) }));
-    const report = circuit === undefined ? null : reportOf(circuit);
-    return responseOf(await syncGuard({ ...credentialsOf(call), journalId, records, circuit: report }));
+    const readBody = (): UnverifiedSync => syncOf(call.readBody());
+    const { deadlineAt, signal, traceparent } = call;
+    return responseOf(await syncGuard({ ...credentialsOf(call), readBody, deadlineAt, signal, traceparent }));
+  };
+}
+
+function syncOf({ journalId, records, circuit }: SyncGuardRequest): UnverifiedSync {
+  return {
+    journalId,
+    records: records.map((record) => ({ ...record, sequence: Number(record.sequence) })),
+    circuit: circuit === undefined ? null : reportOf(circuit),
   };
 }
 

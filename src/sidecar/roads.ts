@@ -1,6 +1,5 @@
-import type { Answer, AuthorizeHandler } from "../authorize/call.ts";
+import type { Answer, AuthorizeHandler, WatchHandler } from "../authorize/call.ts";
 import { parseRequest } from "../authorize/request.ts";
-import type { WatchHandler } from "../authorize/watch.ts";
 import type { Clock } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import type { OpenGuard } from "../guard/open.ts";

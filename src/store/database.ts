@@ -1,3 +1,4 @@
+import { StoreError } from "../fault.ts";
 import type { BinaryFields } from "../audit/binary-row.ts";
 
 /** Where statements run. */
@@ -50,7 +51,7 @@ export interface SqlErrorOptions {
 }
 
 /** A statement that failed. */
-export class SqlError extends Error {
+export class SqlError extends StoreError {
   override readonly name = "SqlError";
   /** The five characters of Postgres' error code; absent if the database did not answer. */
   readonly sqlState: string | undefined;
@@ -62,7 +63,17 @@ export class SqlError extends Error {
     this.sqlState = options.sqlState;
     this.outcome = options.outcome;
   }
+
+  override get isOutage(): boolean {
+    return this.sqlState === undefined || OUTAGE.test(this.sqlState);
+  }
 }
+
+/**
+ * Classes of error codes that say nothing against the statement: connections, transactions that others rolled back, resources,
+ * operators' interventions, system errors; a database that is read-only, and locks that others hold.
+ */
+const OUTAGE = /^(?:08|40|53|57|58)|^(?:25006|55P03)$/;
 
 /**
  * A Postgres array literal. Arrays travel as text and are cast by the server, so that both drivers send the same bytes and

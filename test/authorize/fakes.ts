@@ -1,10 +1,11 @@
 import { createAuthorize } from "../../src/authorize/authorize.ts";
 import type { Answer, Call } from "../../src/authorize/call.ts";
+import type { RefusedCall } from "../../src/authorize/frame.ts";
 import type { UnverifiedRequest } from "../../src/authorize/request.ts";
 import type { Entry, Written } from "../../src/audit/writer.ts";
 import type { AgentState, AuthenticatedAgent } from "../../src/authn/directory.ts";
 import { type Judgement, judge, type Reason } from "../../src/decision.ts";
-import { Fault } from "../../src/fault.ts";
+import { Fault, StoreError } from "../../src/fault.ts";
 import { deriveDigestKeys, digestRequest } from "../../src/idempotency/key.ts";
 import { type Claim, FIRST } from "../../src/idempotency/ledger.ts";
 import { RandomPool, uuidV7 } from "../../src/ids.ts";
@@ -22,6 +23,11 @@ export const STORE_TIME = 1_770_000_000_000_000;
 
 export const keys = deriveDigestKeys(Buffer.alloc(32, 3));
 export const random = new RandomPool();
+
+/** What a database that cannot be reached rejects with. */
+export class Outage extends StoreError {
+  readonly isOutage = true;
+}
 
 /** Which agent calls, and what is known of it. */
 export class FakeAgents {
@@ -168,6 +174,18 @@ export const REVIEW_NEEDED: Judgement = {
   review: { approvers: 1, approvalMicros: 3600e6, expiryMicros: DAY },
 };
 
+/** A call of {@link AGENT}, which waits for five seconds. */
+export function callWith<Body>(readBody: () => Body, change: Partial<Call<Body>> = {}): Call<Body> {
+  return {
+    authorization: CREDENTIAL,
+    deadlineAt: Date.now() + 5000,
+    signal: new AbortController().signal,
+    traceparent: undefined,
+    readBody,
+    ...change,
+  };
+}
+
 /** What came of a call. */
 export type Outcome = { readonly answer: Answer } | { readonly fault: Fault };
 
@@ -189,14 +207,13 @@ export function authorizeWorld() {
     /** What admission throws. */
     turnedAway: null as Fault | null,
     answers: [] as Answer[],
-    refusals: [] as { fault: Fault; agentId: string | null }[],
+    refusals: [] as (RefusedCall & { readonly fault: Fault })[],
     steps: [] as string[],
     bodiesRead: 0,
-    call,
     ask,
   };
   const authorize = createAuthorize({
-    directory: agents,
+    agents,
     admit: () => {
       if (world.turnedAway !== null) throw world.turnedAway;
     },
@@ -223,29 +240,20 @@ export function authorizeWorld() {
     random,
     now: () => STORE_TIME,
     monotonic: () => Date.now(),
-    observe: {
-      step: (step) => void world.steps.push(step),
-      answered: (answer) => void world.answers.push(answer),
-      refused: (fault, agentId) => void world.refusals.push({ fault, agentId }),
-    },
+    observe: { step: (step) => void world.steps.push(step) },
+    answered: (answer) => void world.answers.push(answer),
+    refused: (fault, refused) => void world.refusals.push({ fault, ...refused }),
   });
 
-  function call(change: Partial<Call> = {}, request: Partial<UnverifiedRequest> = {}): Call {
+  async function ask(
+    change: Partial<Call<UnverifiedRequest>> = {},
+    request: Partial<UnverifiedRequest> = {},
+  ): Promise<Outcome> {
     const readBody = (): UnverifiedRequest => {
       world.bodiesRead++;
       return { ...REQUEST, ...request };
     };
-    return {
-      authorization: CREDENTIAL,
-      deadlineAt: Date.now() + 5000,
-      traceparent: undefined,
-      readBody,
-      ...change,
-    };
-  }
-
-  async function ask(change: Partial<Call> = {}, request: Partial<UnverifiedRequest> = {}): Promise<Outcome> {
-    return await authorize(call(change, request)).then(
+    return await authorize(callWith(readBody, change)).then(
       (answer) => ({ answer }),
       (fault: unknown) => {
         if (!(fault instanceof Fault)) throw fault;

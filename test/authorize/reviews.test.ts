@@ -2,10 +2,9 @@ import { describe, expect, test } from "vitest";
 import { hashDecision } from "../../src/audit/hash.ts";
 import { type ReadReview, Reviews } from "../../src/authorize/reviews.ts";
 import type { Reason } from "../../src/decision.ts";
-import { Fault } from "../../src/fault.ts";
 import { RandomPool } from "../../src/ids.ts";
 import { judgementOf, type Review, type ReviewState } from "../../src/review/review.ts";
-import { AGENT, claim, KEY, OTHER, POLICY_VERSION, SAME, STORE_TIME } from "./fakes.ts";
+import { AGENT, claim, KEY, OTHER, Outage, POLICY_VERSION, SAME, STORE_TIME } from "./fakes.ts";
 
 const HOUR = 3600e6;
 const FIRST = claim({ reason: "REVIEW_PENDING", policyVersion: POLICY_VERSION });
@@ -174,9 +173,9 @@ describe("A claim under review is answered", () => {
     await expect(reviews.current(FIRST, POLICY_VERSION)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
   });
 
-  test("with the store's own fault", async () => {
+  test("with the store's own error", async () => {
     const { world, reviews } = reviewsWorld(review());
-    world.unreadable = new Fault("COMMIT_UNKNOWN", "Lost.");
+    world.unreadable = new Outage("down");
     await expect(reviews.current(FIRST, POLICY_VERSION)).rejects.toBe(world.unreadable);
   });
 });

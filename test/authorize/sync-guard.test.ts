@@ -4,14 +4,16 @@ import { hashDecision } from "../../src/audit/hash.ts";
 import type { StoredOrder } from "../../src/bypass/orders.ts";
 import { Fault } from "../../src/fault.ts";
 import { encodeEntry, type JournalRecord, NO_HASH } from "../../src/guard/journal-format.ts";
+import type { Call } from "../../src/authorize/call.ts";
+import type { RefusedCall } from "../../src/authorize/frame.ts";
 import {
   createSyncGuard,
   type GuardEntry,
   MAX_UPLOAD,
-  type SyncCall,
   type SyncPorts,
+  type UnverifiedSync,
 } from "../../src/authorize/sync-guard.ts";
-import { AGENT, CREDENTIAL, FakeAgents, random, STORE_TIME } from "./fakes.ts";
+import { AGENT, callWith, FakeAgents, FakePolicy, Outage, random, STORE_TIME } from "./fakes.ts";
 import { bypass, deny } from "../guard/journal-samples.ts";
 
 const JOURNAL = "0195e0b2-7a3b-7c1d-8a2b-00000000000f";
@@ -51,6 +53,8 @@ function syncWorld() {
     revoked: [] as [string, string][],
     /** What recording rejects with. */
     unwritable: null as Error | null,
+    refusals: [] as (RefusedCall & { readonly fault: Fault })[],
+    bodiesRead: 0,
     sync,
   };
   const syncGuard = createSyncGuard({
@@ -58,7 +62,7 @@ function syncWorld() {
       if (world.turnedAway !== null) throw world.turnedAway;
       world.admitted.push([agentId, records]);
     },
-    directory: agents,
+    agents,
     trail: {
       known: async () => ({
         hashes: new Set(world.rows.map(({ row }) => Buffer.from(row.guardRecordHash as Uint8Array).toString("hex"))),
@@ -78,12 +82,19 @@ function syncWorld() {
       world.order = order({ epoch: 2, grantId: null, token: "revocation" });
     },
     grantKeys: () => KEYS,
+    policy: () => new FakePolicy(),
+    monotonic: () => Date.now(),
+    refused: (fault, refused) => void world.refusals.push({ fault, ...refused }),
     random,
     now: () => STORE_TIME,
   });
 
-  async function sync(change: Partial<SyncCall> = {}) {
-    return await syncGuard({ authorization: CREDENTIAL, journalId: JOURNAL, records: [], circuit: null, ...change });
+  async function sync(body: Partial<UnverifiedSync> = {}, change: Partial<Call<UnverifiedSync>> = {}) {
+    const readBody = (): UnverifiedSync => {
+      world.bodiesRead++;
+      return { journalId: JOURNAL, records: [], circuit: null, ...body };
+    };
+    return await syncGuard(callWith(readBody, change));
   }
 
   return world;
@@ -293,8 +304,11 @@ describe("SyncGuard fails, and acknowledges nothing,", () => {
     ["CREDENTIAL_UNKNOWN", "Bearer dc_agent_other"],
   ])("if the credential is refused: %s", async (code, authorization) => {
     const world = syncWorld();
-    await expect(world.sync({ authorization, records: [record()] })).rejects.toMatchObject({ code });
-    expect([world.rows, world.admitted]).toEqual([[], []]);
+    await expect(world.sync({ records: [record()] }, { authorization })).rejects.toMatchObject({ code });
+    expect([world.rows, world.admitted, world.bodiesRead]).toEqual([[], [], 0]);
+    expect(world.refusals).toMatchObject([
+      { fault: { code }, method: "SyncGuard", agentId: null, call: { authorization } },
+    ]);
   });
 
   test("if the agent uploads too much", async () => {
@@ -304,7 +318,7 @@ describe("SyncGuard fails, and acknowledges nothing,", () => {
     expect(world.rows).toEqual([]);
   });
 
-  test.each<[string, Partial<SyncCall>, string]>([
+  test.each<[string, Partial<UnverifiedSync>, string]>([
     ["no journal id", { journalId: "" }, "journal_id"],
     ["a journal id in capitals", { journalId: JOURNAL.toUpperCase() }, "journal_id"],
     ["501 records", { records: Array.from({ length: MAX_UPLOAD + 1 }, () => record()) }, "records"],
@@ -312,13 +326,22 @@ describe("SyncGuard fails, and acknowledges nothing,", () => {
     await expect(syncWorld().sync(change)).rejects.toMatchObject({ code: "FIELD_INVALID", field });
   });
 
-  test("if the records cannot be written", async () => {
+  test("if the deadline has passed, before it reads the body", async () => {
     const world = syncWorld();
-    world.unwritable = new Fault("STORE_UNAVAILABLE", "Down.");
-    await expect(world.sync({ records: [record()], circuit: "{}" })).rejects.toMatchObject({
-      code: "STORE_UNAVAILABLE",
-    });
+    const late = world.sync({ records: [record()] }, { deadlineAt: Date.now() });
+    await expect(late).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(world.bodiesRead).toBe(0);
+  });
+
+  test.each<[string, Error, string]>([
+    ["the database is down", new Outage("down"), "STORE_UNAVAILABLE"],
+    ["a bug is met", new TypeError("undefined is not a function"), "INTERNAL"],
+  ])("if %s while the records are written", async (_, cause, code) => {
+    const world = syncWorld();
+    world.unwritable = cause;
+    await expect(world.sync({ records: [record()], circuit: "{}" })).rejects.toMatchObject({ code, cause });
     expect(world.reports).toEqual([]);
+    expect(world.refusals).toMatchObject([{ fault: { code }, method: "SyncGuard", agentId: AGENT }]);
   });
 
   test("if the agent's state cannot be confirmed: no order goes out", async () => {

@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Answer } from "../../src/authorize/call.ts";
-import { createWatch, type WatchCall, type WatchedClaim } from "../../src/authorize/watch.ts";
+import type { Answer, Call, UnverifiedWatch } from "../../src/authorize/call.ts";
+import type { RefusedCall } from "../../src/authorize/frame.ts";
+import { createWatch, type WatchedClaim } from "../../src/authorize/watch.ts";
 import { Watchers } from "../../src/authorize/watchers.ts";
 import { hashDecision } from "../../src/audit/hash.ts";
 import type { Reason } from "../../src/decision.ts";
 import { Fault } from "../../src/fault.ts";
 import {
   AGENT,
+  callWith,
   claim,
   CREDENTIAL,
   FakeAgents,
@@ -14,6 +16,7 @@ import {
   FakeStore,
   KEY,
   NONCE,
+  Outage,
   random,
   SAME,
   STORE_TIME,
@@ -49,12 +52,13 @@ function watchWorld(reason: Reason = "REVIEW_PENDING") {
     onLook: (): void => {},
     turnedAway: null as Fault | null,
     answers: [] as Answer[],
+    refusals: [] as (RefusedCall & { readonly fault: Fault })[],
     bodiesRead: 0,
     abort,
     watch,
   };
   const handler = createWatch({
-    directory: agents,
+    agents,
     admit: () => {
       if (world.turnedAway !== null) throw world.turnedAway;
     },
@@ -77,20 +81,16 @@ function watchWorld(reason: Reason = "REVIEW_PENDING") {
     random,
     now: () => STORE_TIME,
     monotonic: () => Date.now(),
-    observe: { answered: (answer) => void world.answers.push(answer) },
+    answered: (answer) => void world.answers.push(answer),
+    refused: (fault, refused) => void world.refusals.push({ fault, ...refused }),
   });
 
-  function watch(change: Partial<WatchCall> = {}, body: Partial<ReturnType<WatchCall["readBody"]>> = {}) {
-    return handler({
-      authorization: CREDENTIAL,
-      deadlineAt: Date.now() + MINUTE,
-      signal: abort.signal,
-      readBody: () => {
-        world.bodiesRead++;
-        return { decisionId: DECISION, nonce: NONCE, ...body };
-      },
-      ...change,
-    });
+  function watch(change: Partial<Call<UnverifiedWatch>> = {}, body: Partial<UnverifiedWatch> = {}) {
+    const readBody = (): UnverifiedWatch => {
+      world.bodiesRead++;
+      return { decisionId: DECISION, nonce: NONCE, ...body };
+    };
+    return handler(callWith(readBody, { deadlineAt: Date.now() + MINUTE, signal: abort.signal, ...change }));
   }
 
   return world;
@@ -111,7 +111,7 @@ async function faultOf(answers: AsyncIterable<Answer>): Promise<Fault> {
 }
 
 /** The first answer of a stream that then waits for a change, and what comes after it. */
-async function waiting(world: World, change: Partial<WatchCall> = {}) {
+async function waiting(world: World, change: Partial<Call<UnverifiedWatch>> = {}) {
   const stream = world.watch(change);
   const { value } = await stream.next();
   const next = stream.next();
@@ -249,7 +249,9 @@ describe("WatchDecision fails", () => {
     ["CREDENTIAL_UNKNOWN", "Bearer dc_agent_other"],
   ])("before it reads the body if the credential is refused: %s", async (code, authorization) => {
     const world = watchWorld();
-    expect(await faultOf(world.watch({ authorization }))).toMatchObject({ code });
+    const fault = await faultOf(world.watch({ authorization }));
+    expect(fault).toMatchObject({ code });
+    expect(world.refusals).toMatchObject([{ fault, method: "WatchDecision", agentId: null, call: { authorization } }]);
     expect(world.bodiesRead).toBe(0);
   });
 
@@ -258,6 +260,23 @@ describe("WatchDecision fails", () => {
     world.turnedAway = new Fault(code, "Not now.");
     expect(await faultOf(world.watch())).toMatchObject({ code });
     expect(world.bodiesRead).toBe(0);
+  });
+
+  test("before it reads the body if the deadline has passed", async () => {
+    const world = watchWorld();
+    expect(await faultOf(world.watch({ deadlineAt: Date.now() }))).toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(world.bodiesRead).toBe(0);
+  });
+
+  test.each<[string, Error, string]>([
+    ["the database is down", new Outage("down"), "STORE_UNAVAILABLE"],
+    ["a bug is met", new TypeError("undefined is not a function"), "INTERNAL"],
+  ])("if %s: as %s", async (_, cause, code) => {
+    const world = watchWorld();
+    world.found = cause;
+    const fault = await faultOf(world.watch());
+    expect(fault).toMatchObject({ code, cause });
+    expect(world.refusals).toMatchObject([{ fault, method: "WatchDecision", agentId: AGENT }]);
   });
 
   test.each<[string, object, string]>([
@@ -302,6 +321,7 @@ describe("WatchDecision fails", () => {
     world.review = "REVIEW_APPROVED";
     world.watchers.wake(DECISION);
     await expect(next).rejects.toMatchObject({ code: "CREDENTIAL_UNKNOWN" });
+    expect(world.refusals).toMatchObject([{ fault: { code: "CREDENTIAL_UNKNOWN" }, agentId: AGENT }]);
     expect(world.answers).toHaveLength(1);
     expect(world.watchers.size).toBe(0);
   });

@@ -1,9 +1,9 @@
-import type { Answer, Call } from "../../src/authorize/call.ts";
+import type { SyncGuardRequest } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import type { Answer, Call, UnverifiedWatch } from "../../src/authorize/call.ts";
 import type { UnverifiedRequest } from "../../src/authorize/request.ts";
-import type { WatchCall } from "../../src/authorize/watch.ts";
 import { parseRequest } from "../../src/authorize/request.ts";
 import { Fault, type FaultCode } from "../../src/fault.ts";
-import type { Roads, SyncGuardCall } from "../../src/server/roads.ts";
+import type { Roads } from "../../src/server/roads.ts";
 
 export const CREDENTIAL = "Bearer dc_agent_agent-a_k1_secret";
 
@@ -11,10 +11,9 @@ export const CREDENTIAL = "Bearer dc_agent_agent-a_k1_secret";
 export interface StandIn {
   readonly roads: Roads;
   /** The calls that it was given, oldest first. */
-  readonly calls: Call[];
+  readonly calls: Call<UnverifiedRequest>[];
   /** What they held, as far as it could be read. */
   readonly requests: UnverifiedRequest[];
-  readonly syncs: SyncGuardCall[];
   /** How many calls of the tool "wait" were told that their caller is gone. */
   aborted: number;
   /** Lets the calls of the tool "hold" go on. */
@@ -27,7 +26,6 @@ export function standIn(): StandIn {
     roads: { authorize, watchDecision, syncGuard, source: "service" },
     calls: [],
     requests: [],
-    syncs: [],
     aborted: 0,
     release: () => {
       held.resolve();
@@ -35,7 +33,7 @@ export function standIn(): StandIn {
     },
   };
 
-  async function authorize(call: Call): Promise<Answer> {
+  async function authorize(call: Call<UnverifiedRequest>): Promise<Answer> {
     self.calls.push(call);
     if (call.authorization === undefined) throw new Fault("CREDENTIAL_MISSING", "No credential.");
     if (call.authorization !== CREDENTIAL) throw new Fault("CREDENTIAL_UNKNOWN", "An unknown credential.");
@@ -47,7 +45,7 @@ export function standIn(): StandIn {
       throw new Fault(code as FaultCode, "As you wish.", { retryAfterMs: 1500, cause: new Error("secret") });
     if (act === "throw") throw new Error("secret");
     if (act === "hold") await held.promise;
-    if (act === "wait") await aborted(call.signal as AbortSignal);
+    if (act === "wait") await aborted(call.signal);
     return answerTo(question.tool, question.idempotencyKey, request.nonce);
   }
 
@@ -59,15 +57,15 @@ export function standIn(): StandIn {
     self.aborted++;
   }
 
-  async function* watchDecision({ authorization, readBody, signal }: WatchCall): AsyncGenerator<Answer> {
+  async function* watchDecision({ authorization, readBody, signal }: Call<UnverifiedWatch>): AsyncGenerator<Answer> {
     if (authorization !== CREDENTIAL) throw new Fault("CREDENTIAL_UNKNOWN", "An unknown credential.");
     const { nonce } = readBody();
     yield answerTo("wait", "watched", nonce);
     await aborted(signal);
   }
 
-  async function syncGuard(call: SyncGuardCall) {
-    self.syncs.push(call);
+  async function syncGuard(call: Call<SyncGuardRequest>) {
+    call.readBody();
     if (call.authorization === "Bearer broken") throw new Error("secret");
     return {
       $typeName: "datacrawl.authz.v1.SyncGuardResponse" as const,
