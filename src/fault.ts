@@ -87,6 +87,8 @@ export interface FaultOptions {
   readonly path?: Readonly<Path>;
   /** How long to wait before a retry, in milliseconds, where waiting helps. */
   readonly retryAfterMs?: number;
+  /** The decision whose row was to be recorded, where it may be there all the same. */
+  readonly decisionId?: string;
   /** The underlying error: goes to the log, never on the wire. */
   readonly cause?: unknown;
 }
@@ -98,6 +100,9 @@ export class Fault extends Error {
   readonly field: string | undefined;
   readonly path: Readonly<Path> | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly decisionId: string | undefined;
+  /** A UUID of each INTERNAL fault, for the caller to name and for the log to be searched for. */
+  readonly requestId: string | undefined;
 
   constructor(code: FaultCode, message: string, options: FaultOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -105,6 +110,8 @@ export class Fault extends Error {
     this.field = options.field;
     this.path = options.path;
     this.retryAfterMs = options.retryAfterMs;
+    this.decisionId = options.decisionId;
+    this.requestId = code === "INTERNAL" ? crypto.randomUUID() : undefined;
   }
 
   get status(): FaultStatus {
@@ -132,6 +139,8 @@ export abstract class StoreError extends Error {
    * which is a mistake of ours.
    */
   abstract readonly isOutage: boolean;
+  /** Whether its message may repeat values that the store was given. */
+  abstract readonly quotesValues: boolean;
 }
 
 /** What went wrong, for a log or in a sentence of ours. */

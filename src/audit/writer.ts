@@ -189,7 +189,7 @@ export class RecordWriter {
       await this.#write(batch.slice(middle));
       return;
     }
-    for (const waiting of batch) waiting.reject(storeFault(error));
+    for (const { entry, reject } of batch) reject(storeFault(error, entry.row.decisionId));
   }
 }
 
@@ -198,8 +198,10 @@ function claimKey({ row, claim }: Entry): string | null {
   return `${row.agentId} ${Buffer.from(claim.variant).toString("latin1")} ${row.idempotencyKey}`;
 }
 
-function storeFault(cause: unknown): Fault {
-  if (cause instanceof PoisonedBatch) return new Fault("INTERNAL", "The decision could not be recorded.", { cause });
+function storeFault(cause: unknown, decisionId: string): Fault {
+  if (cause instanceof PoisonedBatch)
+    return new Fault("INTERNAL", "The decision could not be recorded.", { cause, decisionId });
   const code = cause instanceof CommitUnknown ? "COMMIT_UNKNOWN" : "STORE_UNAVAILABLE";
-  return new Fault(code, "The decision could not be recorded, so it is not answered.", { cause, retryAfterMs: 1000 });
+  const message = "The decision could not be recorded, so it is not answered.";
+  return new Fault(code, message, { cause, decisionId, retryAfterMs: 1000 });
 }

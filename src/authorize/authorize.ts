@@ -17,7 +17,7 @@ import {
 import type { RandomPool } from "../ids.ts";
 import type { PolicyInput } from "../policy/bundle.ts";
 import type { Redaction } from "../policy/redaction.ts";
-import { type Answer, answerTo, type AuthorizeHandler, type Call } from "./call.ts";
+import { type Answer, answerTo, type AuthorizeHandler, type Call, traceIdOf } from "./call.ts";
 import { type Asked, claimOf, makeEntry, type Terms } from "./entry.ts";
 import { type FramePorts, frameUnary } from "./frame.ts";
 import { recordFrozen } from "./frozen.ts";
@@ -97,7 +97,7 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
     failpoint("parsed");
 
     const flight = flightName(question.agentId, question.idempotencyKey, requestDigest);
-    const asked = { ...question, credentialId: agent.keyId, requestDigest, traceId: traceIdOf(call) };
+    const asked = { ...question, credentialId: agent.keyId, requestDigest, traceId: traceIdOf(call.traceparent) };
     const held = question.canonicalPayload.length;
     payloads.hold(question.agentId, held);
     const { joined, result } = flights.share(flight, call.deadlineAt, (deadline) => {
@@ -246,9 +246,4 @@ function beforeDeadline<T>(work: Promise<T>, call: Call<unknown>, monotonic: () 
     };
     work.then(settle(resolve), settle(reject));
   });
-}
-
-/** The trace id of a W3C `traceparent`, or null if there is none that is well-formed. */
-function traceIdOf(call: Call<unknown>): string | null {
-  return /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(call.traceparent ?? "")?.[1] ?? null;
 }

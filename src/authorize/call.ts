@@ -15,6 +15,12 @@ export interface Call<Body> extends Credentials {
   readonly traceparent: string | undefined;
 }
 
+/** The trace id of a W3C `traceparent`, or null if there is none that is well-formed. */
+export function traceIdOf(traceparent: string | undefined): string | null {
+  if (traceparent === undefined) return null;
+  return /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(traceparent)?.[1] ?? null;
+}
+
 /** A WatchDecisionRequest as decoded. */
 export interface UnverifiedWatch {
   readonly decisionId: string;

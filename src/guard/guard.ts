@@ -24,6 +24,8 @@ export interface GuardParts {
   readonly grants: GrantKeeper;
   readonly clock: Clock;
   readonly random: RandomPool;
+  /** Told of each error that should not exist. Its call is denied. */
+  readonly onBug?: ((error: unknown) => void) | undefined;
 }
 
 export interface GuardCall {
@@ -45,17 +47,22 @@ const FAIR_MS = 1000;
 
 export function createGuard(parts: GuardParts): Guard {
   const denials = new Denials();
-  const decide = async (read: () => Question, call: GuardCall): Promise<Verdict> => {
+  const decide = async (question: Question, call: GuardCall): Promise<Verdict> => {
     try {
-      return await new Case(parts, denials, read()).decide(call);
+      return await new Case(parts, denials, question).decide(call);
+    } catch (error) {
+      parts.onBug?.(error);
+      return invalid(parts, error);
+    }
+  };
+  const authorize = async (request: GuardRequest, call: GuardCall): Promise<Verdict> => {
+    try {
+      return await decide(readQuestion(request, parts.agentId), call);
     } catch (error) {
       return invalid(parts, error);
     }
   };
-  return {
-    authorize: (request, call) => decide(() => readQuestion(request, parts.agentId), call),
-    decide: (question, call) => decide(() => question, call),
-  };
+  return { authorize, decide };
 }
 
 /** One question on its way to a verdict. */

@@ -11,7 +11,7 @@ import { unframeConnect, unframeConnectStream } from "./framing-connect.ts";
 import { unframeGrpc, unframeGrpcStream } from "./framing-grpc.ts";
 import { type GrantKeeper, type GrantStatus, openGrantKeeper } from "./grants.ts";
 import { redisGrants, type SharedGrants } from "./grants-redis.ts";
-import { createGuard, type Guard, type GuardCall, guardVerdict } from "./guard.ts";
+import { createGuard, type Guard, type GuardCall, type GuardParts, guardVerdict } from "./guard.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import { Limit } from "./limit.ts";
 import type { GuardRequest } from "./question.ts";
@@ -35,6 +35,7 @@ export interface GuardSettings {
   readonly journalDir: string | null;
   readonly clock: Clock;
   readonly random: RandomPool;
+  readonly onBug?: GuardParts["onBug"];
 }
 
 /** A guard with all that belongs to it. */
@@ -205,7 +206,7 @@ class AssembledGuard implements OpenGuard {
       ...(this.#fleet && { redis: this.#fleet.grants }),
     });
     return {
-      guard: createGuard({ agentId, road, breaker, journal, grants, clock, random }),
+      guard: createGuard({ ...this.#settings, road, breaker, journal, grants }),
       journal,
       grants,
       sync,

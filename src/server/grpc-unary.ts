@@ -207,9 +207,10 @@ class GrpcCall implements UnaryCall {
 
   #refuse(fault: Fault): void {
     if (this.#state === "receiving") this.#received();
-    if (this.#state !== "working") return;
+    const method = this.#path.slice(this.#path.lastIndexOf("/") + 1);
+    if (this.#state !== "working") return this.#ports.observer.onLateFault(fault, method);
     this.#state = "answered";
-    this.#ports.observer.onFault(fault, this.#path.slice(this.#path.lastIndexOf("/") + 1));
+    this.#ports.observer.onFault(fault, method);
     this.#base.sendStatus(grpcStatus(fault));
   }
 

@@ -1,7 +1,8 @@
 import { pino, type Logger } from "pino";
-import type { Answer } from "../authorize/call.ts";
+import { type Answer, traceIdOf } from "../authorize/call.ts";
 import type { LogLevel } from "../config.ts";
 import type { Fault } from "../fault.ts";
+import { failureOf } from "./failure.ts";
 
 export type Log = Logger;
 
@@ -35,23 +36,30 @@ const FIELD = /^(?:tool|payload|idempotency_key|agent_id|nonce)\b/;
 interface Faulted {
   readonly method: string;
   readonly agentId?: string | null;
+  /** The `traceparent` header as received. */
+  readonly traceparent?: string | undefined;
 }
 
-const told = new WeakSet<Fault>();
+const logged = new WeakSet<Fault>();
 
 /**
- * Faults that are the service's own come with their cause; the callers' are worth no more than a line when debugging. Each is
- * told once: by whoever knows its agent, or else by the road, which sees them all.
+ * Faults that are the service's own come with their cause, bugs with their stack; the callers' are worth no more than a line
+ * when debugging. Each is logged once: where its agent is known, or else by the transport, which sees them all.
  */
-export function logFault(log: Log, fault: Fault, { method, agentId = null }: Faulted): void {
-  if (told.has(fault)) return;
-  told.add(fault);
-  const { code } = fault;
+export function logFault(log: Log, fault: Fault, { method, agentId = null, traceparent }: Faulted): void {
+  if (logged.has(fault)) return;
+  logged.add(fault);
+  const { code, requestId, decisionId } = fault;
   if (fault.status === "internal" || fault.status === "unavailable") {
-    const cause = fault.cause instanceof Error ? { cause: fault.cause.message } : {};
-    log.error({ code, method, agentId, ...cause }, fault.message);
+    const ids = { requestId, decisionId, traceId: traceIdOf(traceparent) ?? undefined };
+    log.error({ code, method, agentId, ...ids, ...failureOf(fault) }, fault.message);
     return;
   }
   // Their messages name members of payloads.
   log.debug({ code, method, agentId, field: FIELD.exec(fault.field ?? "")?.[0] }, "refused");
+}
+
+/** The same for a fault that no caller is answered with: only a bug is worth a line. */
+export function logLateFault(log: Log, fault: Fault, faulted: Faulted): void {
+  if (fault.status === "internal") logFault(log, fault, faulted);
 }

@@ -58,6 +58,7 @@ export class Metrics {
     onStart: () => void this.#inFlight++,
     onEnd: () => void this.#inFlight--,
     onFault: ({ code }) => this.#refusals.get(code)?.inc(),
+    onLateFault: () => {},
   };
 
   step(step: Step, milliseconds: number): void {

@@ -25,6 +25,8 @@ export interface Observer {
    * `method` is the RPC's name, such as `SyncGuard`.
    */
   readonly onFault: (fault: Fault, method: string) => void;
+  /** A handler failed after its caller was answered, or was gone: nobody else hears of the fault. */
+  readonly onLateFault: (fault: Fault, method: string) => void;
 }
 
 /** What a listener needs besides its address. */

@@ -198,7 +198,7 @@ async function answer<M extends DescMethodUnary>(
   try {
     exchangeOf(context).isCall = true;
     const call = { context, signal: limit.signal, deadlineAt: ports.clock.monotonic() + limit.leftMs };
-    return await settledUntil(receiveAndHandle(handle, call, ports), limit.signal);
+    return await settledUntil(receiveAndHandle({ method, handle }, call, ports), limit.signal);
   } catch (error) {
     throw refusal(error, method.name, ports.observer);
   }
@@ -275,15 +275,18 @@ function isLate(reason: unknown): boolean {
   return reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
 }
 
-async function receiveAndHandle<Result>(
-  handle: (call: RpcCall) => Promise<Result>,
+async function receiveAndHandle<M extends DescMethodUnary>(
+  { method, handle }: RpcUnary<M>,
   call: Pick<RpcCall, "context" | "signal" | "deadlineAt">,
   ports: RpcPorts,
-): Promise<Result> {
+): Promise<MessageInitShape<M["output"]>> {
   const message = await receive(call, ports.bodies);
   ports.observer.onStart();
   try {
     return await handle({ ...call, message, ...headersOf(call.context) });
+  } catch (error) {
+    if (call.signal.aborted) ports.observer.onLateFault(faultOf(error), method.name);
+    throw error;
   } finally {
     ports.observer.onEnd();
   }
@@ -330,6 +333,10 @@ function exchangeOf({ values }: HandlerContext): Exchange {
   const exchange = values.get(exchangeKey);
   if (exchange === undefined) throw new Error("The call has no request.");
   return exchange;
+}
+
+function faultOf(error: unknown): Fault {
+  return Fault.from(error instanceof ConnectError ? error.cause : error);
 }
 
 function refusal(error: unknown, method: string, observer: Observer): ConnectError {

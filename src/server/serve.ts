@@ -9,7 +9,7 @@ import { ensureDemoAgent } from "./demo.ts";
 import { openGrpc } from "./grpc.ts";
 import { Readiness } from "./health.ts";
 import type { Listener } from "./listen.ts";
-import { logFault, openLog } from "./log.ts";
+import { logFault, logLateFault, openLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import type { Observer } from "./roads.ts";
 import { openService } from "./service.ts";
@@ -72,6 +72,7 @@ export async function serve(config: Config): Promise<Running> {
         metrics.observer.onFault(fault, method);
         logFault(log, fault, { method });
       },
+      onLateFault: (fault, method) => logLateFault(log, fault, { method }),
     };
     const shared = { roads: service.roads, clock: systemClock, observer };
     const listeners: Listener[] = [];

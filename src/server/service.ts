@@ -40,6 +40,7 @@ import { SqlSessionStore } from "../store/sessions.ts";
 import { openAdmin } from "./admin/operations.ts";
 import type { Admin } from "./admin/service.ts";
 import { Chores } from "./chores.ts";
+import { failureOf } from "./failure.ts";
 import type { Check } from "./health.ts";
 import { type Log, logAnswer, logFault } from "./log.ts";
 import { LatencyWindow, timed } from "./latency.ts";
@@ -84,9 +85,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     onChange: (event) => {
       if (event.kind === "activated") {
         log.info({ policyVersion: event.version }, "policies activated");
-        keepPolicies().catch((error: unknown) =>
-          log.warn({ cause: String(error) }, "the policies' text was not kept yet"),
-        );
+        keepPolicies().catch((error: unknown) => log.warn(failureOf(error), "the policies' text was not kept yet"));
       } else log.error({ problems: event.problems }, "policies refused; the last good ones stay active");
     },
   });
@@ -103,7 +102,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     },
     onError: (error) => {
       metrics.storeError();
-      log.warn({ cause: String(error) }, "the agents' states could not be read");
+      log.warn(failureOf(error), "the agents' states could not be read");
     },
   });
   await directory.start();
@@ -141,14 +140,14 @@ export async function openService(config: Config, store: Store, log: Log, metric
       queueDepth: () => writer.depth,
       latency: () => latencies.quantiles,
       policies: () => policies,
-      onFeedError: (error) => log.warn({ cause: String(error) }, "the trail could not be followed for operators"),
+      onFeedError: (error) => log.warn(failureOf(error), "the trail could not be followed for operators"),
       reviewResolved: resolved,
       verificationShare: VERIFICATION_SHARE,
       onVerified: ({ state, progress: { rows, problems, findings } }) => {
         if (state === "passed") log.info({ rows }, "the audit trail is verified");
         else log.error({ rows, problems, findings: findings.slice(0, 5) }, "THE AUDIT TRAIL IS NOT WHAT WAS RECORDED");
       },
-      onVerificationError: (error) => log.error({ cause: String(error) }, "the audit trail could not be verified"),
+      onVerificationError: (error) => log.error(failureOf(error), "the audit trail could not be verified"),
     },
   });
 
@@ -163,7 +162,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
         refusals.note(fault.code, call.authorization);
         metrics.authenticationFailed(fault.code);
       }
-      logFault(log, fault, { method, agentId });
+      logFault(log, fault, { method, agentId, traceparent: call.traceparent });
     },
   };
   const deciding = {
@@ -210,7 +209,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     if (orders > 0) log.info({ orders }, "orders of an older grant key were signed again");
   };
   await signAgain();
-  const chores = new Chores((name, error) => log.error({ chore: name, cause: String(error) }, "a chore failed"));
+  const chores = new Chores((name, error) => log.error({ chore: name, ...failureOf(error) }, "a chore failed"));
   chores.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());
   chores.every(60_000, "record refused credentials", recordRefusals);
   chores.every(60_000, "keep the policies' text", keepPolicies);
@@ -218,7 +217,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   chores.every(3_600_000, "purge ended sessions", () => sessions.purge(SESSION_LIFETIME));
   chores.every(60_000, "go on with a verification", () => admin.verification.resume());
   const nightly = scheduleVerification(config.verifyAt, admin.verification, (error) =>
-    log.error({ cause: String(error) }, "the audit trail could not be verified"),
+    log.error(failureOf(error), "the audit trail could not be verified"),
   );
   const verified = new VerificationMetrics(metrics, admin.verification);
   chores.every(10_000, "know of the last verification", () => verified.refresh());
@@ -300,9 +299,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
       nightly.stop();
       await admin.verification.stop();
       for (const record of [recordRefusals, () => admin.trail.report()]) {
-        await record().catch((error: unknown) =>
-          log.error({ cause: String(error) }, "refused credentials were not recorded"),
-        );
+        await record().catch((error: unknown) => log.error(failureOf(error), "refused credentials were not recorded"));
       }
       directory.stop();
       operatorIssuer?.keys.stop();
@@ -326,7 +323,7 @@ function issuerOpener(now: () => number, monotonic: () => number, log: Log) {
     if (config === null) return null;
     const { issuer, jwksUrl: url } = config;
     const onError = (error: unknown): void => {
-      log.error({ issuer, cause: String(error) }, "the issuer's keys could not be read");
+      log.error({ issuer, ...failureOf(error) }, "the issuer's keys could not be read");
     };
     const keys = new Jwks({ issuer, url, fetchJson, monotonic, onError });
     return { config, keys, verifier: new JwtVerifier(config, keys.find, now) };

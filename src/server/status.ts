@@ -5,6 +5,7 @@ import { Metadata, type status } from "@grpc/grpc-js";
 import {
   BadRequestSchema,
   ErrorInfoSchema,
+  RequestInfoSchema,
   RetryInfoSchema,
   StatusSchema,
 } from "../../gen/google/rpc/error_details_pb.ts";
@@ -70,6 +71,7 @@ function detailsOf(fault: Fault): Detail[] {
   if (fault.retryAfterMs !== undefined) {
     details.push({ desc: RetryInfoSchema, value: { retryDelay: durationOf(fault.retryAfterMs) } });
   }
+  if (fault.requestId !== undefined) details.push({ desc: RequestInfoSchema, value: { requestId: fault.requestId } });
   return details;
 }
 

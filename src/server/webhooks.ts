@@ -1,13 +1,13 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { Config } from "../config.ts";
 import type { Micros } from "../clock.ts";
-import { messageOf } from "../fault.ts";
 import type { Database } from "../store/database.ts";
 import { type OutboxFigures, SqlOutbox } from "../store/webhooks.ts";
 import { Deliverer, type DeliveryObserver, type Leased, messageId } from "../webhook/deliverer.ts";
 import { post } from "../webhook/send.ts";
 import { readWebhookSecrets } from "../webhook/signature.ts";
 import type { Chores } from "./chores.ts";
+import { failureOf } from "./failure.ts";
 import type { Log } from "./log.ts";
 
 export interface Webhooks {
@@ -73,7 +73,7 @@ function observer(metrics: WebhookMetrics, log: Log): DeliveryObserver {
       metrics.attempts.inc({ outcome: "given_up" });
       log.error({ ...about(message), problem }, "webhook: given up (datacrawl webhook list --dead)");
     },
-    broken: (error) => log.error({ cause: messageOf(error) }, "webhook: the outbox or the secrets could not be read"),
+    broken: (error) => log.error(failureOf(error), "webhook: the outbox or the secrets could not be read"),
   };
 }
 

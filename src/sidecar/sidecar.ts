@@ -5,9 +5,10 @@ import { openGuard } from "../guard/open.ts";
 import { RandomPool } from "../ids.ts";
 import { openConnect } from "../server/connect.ts";
 import { openGrpc } from "../server/grpc.ts";
+import { failureOf } from "../server/failure.ts";
 import { Readiness } from "../server/health.ts";
 import type { Listener } from "../server/listen.ts";
-import { logAnswer, logFault, openLog } from "../server/log.ts";
+import { logAnswer, logFault, logLateFault, openLog } from "../server/log.ts";
 import type { Observer } from "../server/roads.ts";
 import type { SidecarConfig } from "./config.ts";
 import { sidecarMetrics } from "./metrics.ts";
@@ -34,7 +35,12 @@ export async function runSidecar(config: SidecarConfig): Promise<Sidecar> {
   const log = openLog(config.logLevel);
   const { agentId, timeoutMs } = config;
   const clock = systemClock;
-  const guard = openGuard({ ...config, clock, random: new RandomPool() });
+  const guard = openGuard({
+    ...config,
+    clock,
+    random: new RandomPool(),
+    onBug: (error) => log.error({ agentId, ...failureOf(error) }, "the guard failed, so the call was denied"),
+  });
   const opened: (() => Promise<unknown>)[] = [() => guard.close()];
   const closeAll = async (): Promise<void> => {
     for (const close of opened.toReversed()) await close();
@@ -57,6 +63,7 @@ export async function runSidecar(config: SidecarConfig): Promise<Sidecar> {
         metrics.refused(fault.code);
         logFault(log, fault, { method, agentId });
       },
+      onLateFault: (fault, method) => logLateFault(log, fault, { method, agentId }),
     };
     const roads = sidecarRoads({
       guard,

@@ -67,6 +67,11 @@ export class SqlError extends StoreError {
   override get isOutage(): boolean {
     return this.sqlState === undefined || OUTAGE.test(this.sqlState);
   }
+
+  /** Postgres keeps values out of messages (into a detail, which is not read), except where a value itself is wrong. */
+  override get quotesValues(): boolean {
+    return this.sqlState?.startsWith("22") === true;
+  }
 }
 
 /**

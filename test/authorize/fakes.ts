@@ -27,6 +27,7 @@ export const random = new RandomPool();
 /** What a database that cannot be reached rejects with. */
 export class Outage extends StoreError {
   readonly isOutage = true;
+  readonly quotesValues = false;
 }
 
 /** Which agent calls, and what is known of it. */

@@ -182,6 +182,18 @@ describe("every road", () => {
     );
   });
 
+  test("reports what a handler fails with after its caller was answered", async () => {
+    for (const { name, ask } of roads) {
+      open.lateFaults.length = 0;
+      open.faults.length = 0;
+      const outcome = await ask({ ...VALID, tool: "late" }, { timeoutMs: 300 });
+      expect(outcome, name).toMatchObject({ code: "DeadlineExceeded" });
+      open.handler.release();
+      const bugs = (): string[] => [...open.faults, ...open.lateFaults].map(({ code }) => code);
+      await expect.poll(bugs, { message: name }).toContain("INTERNAL");
+    }
+  });
+
   test("tells the handler when its caller goes away", async () => {
     open.handler.aborted = 0;
     for (const { ask } of roads) {

@@ -190,7 +190,12 @@ describe("the admin socket", () => {
     const listener = await openAdminSocket(path, standIn, {
       clock: systemClock,
       turnedAway: async () => {},
-      observer: { onStart() {}, onEnd() {}, onFault: (fault, method) => void faults.push(`${method} ${fault.code}`) },
+      observer: {
+        onStart() {},
+        onEnd() {},
+        onLateFault() {},
+        onFault: (fault, method) => void faults.push(`${method} ${fault.code}`),
+      },
     });
     const transport = { baseUrl: "http://admin", httpVersion: "1.1", nodeOptions: { socketPath: path } } as const;
     for (const useBinaryFormat of [true, false]) {

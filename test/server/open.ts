@@ -23,6 +23,8 @@ export interface Open {
   readonly faults: Fault[];
   /** Of each of the faults, in their order. */
   readonly faultedMethods: string[];
+  /** Those that no caller was answered with. */
+  readonly lateFaults: Fault[];
   readonly grpc: Listener;
   readonly connect: Listener;
   readonly grpcTls: Listener;
@@ -52,8 +54,10 @@ export async function openRoads(): Promise<Open> {
   const metrics = new Metrics();
   const faults: Fault[] = [];
   const faultedMethods: string[] = [];
+  const lateFaults: Fault[] = [];
   const observer = {
     ...metrics.observer,
+    onLateFault: (fault: Fault) => void lateFaults.push(fault),
     onFault: (fault: Fault, method: string) => {
       faults.push(fault);
       faultedMethods.push(method);
@@ -79,6 +83,7 @@ export async function openRoads(): Promise<Open> {
     metrics,
     faults,
     faultedMethods,
+    lateFaults,
     grpc,
     connect,
     grpcTls,

@@ -16,7 +16,7 @@ export interface StandIn {
   readonly requests: UnverifiedRequest[];
   /** How many calls of the tool "wait" were told that their caller is gone. */
   aborted: number;
-  /** Lets the calls of the tool "hold" go on. */
+  /** Lets the calls of the tools "hold" and "late" go on; those of "late" then throw. */
   release(): void;
 }
 
@@ -44,7 +44,8 @@ export function standIn(): StandIn {
     if (act === "fault")
       throw new Fault(code as FaultCode, "As you wish.", { retryAfterMs: 1500, cause: new Error("secret") });
     if (act === "throw") throw new Error("secret");
-    if (act === "hold") await held.promise;
+    if (act === "hold" || act === "late") await held.promise;
+    if (act === "late") throw new Error("secret");
     if (act === "wait") await aborted(call.signal);
     return answerTo(question.tool, question.idempotencyKey, request.nonce);
   }

@@ -57,7 +57,12 @@ let begun: number;
 beforeEach(async () => {
   [ended, begun, faults] = [0, 0, []];
   streams = new OpenStreams();
-  const observer = { onStart: nothing, onEnd: nothing, onFault: (fault: Fault) => void faults.push(fault) };
+  const observer = {
+    onStart: nothing,
+    onEnd: nothing,
+    onFault: (fault: Fault) => void faults.push(fault),
+    onLateFault: nothing,
+  };
   const ports = { clock: systemClock, observer, bodies: new IncompleteBodies(), streams };
   const rpc = createRpcHandler(
     [{ method: WATCH, stream: ({ message, signal }) => notes(textOf(decodeMessage(WATCH.input, message())), signal) }],

@@ -11,6 +11,8 @@ export interface SidecarProcess {
   readonly connectUrl: string;
   readonly grpcPort: number;
   readonly journalDir: string;
+  /** Its log so far. */
+  readonly output: () => string;
   readonly kill: (signal: NodeJS.Signals) => Promise<{ code: number | null; signal: string | null }>;
 }
 
@@ -26,8 +28,10 @@ export async function startSidecar(serviceGrpcPort: number, apiKey: string, env:
       DATACRAWL_SIDECAR_JOURNAL_DIR: journalDir,
       ...env,
     }),
-    stdio: ["ignore", "ignore", "inherit"],
+    stdio: ["ignore", "ignore", "pipe"],
   });
+  let printed = "";
+  child.stderr.on("data", (chunk: Buffer) => (printed += chunk.toString()));
   const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
     child.once("exit", (code, signal) => resolve({ code, signal }));
   });
@@ -40,6 +44,7 @@ export async function startSidecar(serviceGrpcPort: number, apiKey: string, env:
     connectUrl,
     grpcPort,
     journalDir,
+    output: () => printed,
     kill: (signal) => {
       child.kill(signal);
       return exited;

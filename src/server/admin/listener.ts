@@ -21,7 +21,7 @@ interface AdminListenerPorts extends Pick<ListenerPorts, "clock" | "observer"> {
 
 const UNOBSERVED: AdminListenerPorts = {
   clock: systemClock,
-  observer: { onStart: nothing, onEnd: nothing, onFault: nothing },
+  observer: { onStart: nothing, onEnd: nothing, onFault: nothing, onLateFault: nothing },
   turnedAway: async () => {},
 };
 

@@ -33,7 +33,7 @@ export interface House {
   readonly close: () => Promise<void>;
 }
 
-const SILENT = { onStart() {}, onEnd() {}, onFault() {} };
+const SILENT = { onStart() {}, onEnd() {}, onFault() {}, onLateFault() {} };
 
 export interface HouseOptions {
   readonly tls?: boolean;

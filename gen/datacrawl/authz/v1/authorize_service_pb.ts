@@ -521,6 +521,7 @@ export const CircuitStateSchema: GenEnum<CircuitState> = /*@__PURE__*/
  * - RESOURCE_EXHAUSTED: the agent's rate, the service's queue or the size of a message (1 MiB) is exceeded.
  * - UNAVAILABLE: the decision could not be recorded, so it is not answered.
  * - DEADLINE_EXCEEDED: the caller's deadline (5 s if it set none) had passed before there was an answer.
+ * - INTERNAL: the service has a bug. google.rpc.RequestInfo has the id under which the service's log has its stack.
  *
  * @generated from service datacrawl.authz.v1.AuthorizeService
  */

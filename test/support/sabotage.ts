@@ -1,0 +1,43 @@
+/**
+ * Loaded into a process before the program (`node --import`): its mistakes are ours. Each throws what V8 would, with a value of the
+ * caller's in the message.
+ */
+import { AdminOperations } from "../../src/admin/operations.ts";
+import { RandomPool } from "../../src/ids.ts";
+import type { Subject } from "../../src/policy/cel/evaluation.ts";
+import { Engine } from "../../src/policy/engine.ts";
+import { SqlCircuitCommands } from "../../src/store/circuit-commands.ts";
+import { SqlRecordStore } from "../../src/store/records.ts";
+import { SqlReviewStore } from "../../src/store/reviews.ts";
+
+/** Stands in the message of each mistake. */
+export const SECRET = "4111-1111-1111-1111";
+/** The tool whose evaluation fails. */
+export const SABOTAGED_TOOL = "sabotage.me";
+
+function fail(): never {
+  // The second line looks like a frame.
+  throw new TypeError(
+    `Cannot use 'in' operator to search for 'card' in ${SECRET}\n    at ${SECRET} (/etc/${SECRET}:1:1)`,
+  );
+}
+
+/** Lets `method` fail where `when` says so. */
+function sabotage<Name extends string>(
+  prototype: { [name in Name]: (...args: never[]) => unknown },
+  method: Name,
+  when: (...args: readonly unknown[]) => boolean = () => true,
+): void {
+  const original = prototype[method];
+  prototype[method] = function (this: unknown, ...args: never[]) {
+    return when(...args) ? fail() : original.apply(this, args);
+  };
+}
+
+sabotage(Engine.prototype, "judge", (subject) => (subject as Subject).tool === SABOTAGED_TOOL);
+sabotage(SqlRecordStore.prototype, "findClaimOf");
+sabotage(SqlCircuitCommands.prototype, "newest");
+sabotage(AdminOperations.prototype, "getDecision");
+sabotage(SqlReviewStore.prototype, "listExpired");
+// Where a guard makes a nonce.
+sabotage(RandomPool.prototype, "take", () => /guard\/ask\.ts/.test(new Error().stack ?? ""));
