@@ -31,23 +31,30 @@ export const GUARD_FAILPOINTS = [
 /** Where a service can be killed while a guard uploads. */
 export const SYNC_FAILPOINTS = ["before-sync-commit", "after-sync-commit"] as const;
 
+/** Where the process that reads a service's policies can be killed, or stopped as by a file system that hangs. */
+export const POLICY_FAILPOINTS = ["policy-reading"] as const;
+
 export type Failpoint =
   | (typeof FAILPOINTS)[number]
   | (typeof SEAL_FAILPOINTS)[number]
   | (typeof GUARD_FAILPOINTS)[number]
-  | (typeof SYNC_FAILPOINTS)[number];
+  | (typeof SYNC_FAILPOINTS)[number]
+  | (typeof POLICY_FAILPOINTS)[number];
 
 const armed = parse(process.env["DATACRAWL_TEST_FAILPOINT"]);
 
-/** Kills the process with SIGKILL if `DATACRAWL_TEST_FAILPOINT=<name>:<n>` names this place and it is reached the nth time. */
+/**
+ * Kills the process with SIGKILL if `DATACRAWL_TEST_FAILPOINT=<name>:<n>` names this place and it is reached the nth time;
+ * with `<name>:<n>:stop` it is stopped instead.
+ */
 export function failpoint(name: Failpoint): void {
   if (armed === null || armed.name !== name) return;
   armed.hits--;
-  if (armed.hits === 0) process.kill(process.pid, "SIGKILL");
+  if (armed.hits === 0) process.kill(process.pid, armed.stops ? "SIGSTOP" : "SIGKILL");
 }
 
-function parse(text: string | undefined): { readonly name: string; hits: number } | null {
+function parse(text: string | undefined): { readonly name: string; readonly stops: boolean; hits: number } | null {
   if (text === undefined) return null;
-  const [name = "", hits = "1"] = text.split(":");
-  return { name, hits: Number(hits) };
+  const [name = "", hits = "1", how = "kill"] = text.split(":");
+  return { name, hits: Number(hits), stops: how === "stop" };
 }

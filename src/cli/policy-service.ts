@@ -1,17 +1,18 @@
-import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { Decision, DecisionSchema, ReasonSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
 import type { PolicyVersion, TestPolicyResponse } from "../../gen/datacrawl/authz/v1/policies_pb.ts";
-import { isTestFile, listPolicyFiles } from "../policy/bundle.ts";
+import { formatProblem } from "../policy/yaml.ts";
+import { UsageError } from "../fault.ts";
 import { withAdmin } from "./admin-client.ts";
 import { findingJson, findingText, ruleJson } from "./findings.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
 import { allPages } from "./pages.ts";
 import { parsePayload } from "./payload.ts";
+import { readPolicies } from "./policy-files.ts";
 
 interface TestFlags {
   readonly tool: string;
@@ -72,7 +73,7 @@ async function showPolicies(io: Io, flags: { readonly policyVersion?: string; re
     return;
   }
   io.out(`${printable(version)}  ${active ? "in force" : "not in force"}, first seen ${timeOf(firstSeen)}\n`);
-  if (problem !== "") io.err(`Newer files are refused: ${problem.split("\n").map(printable).join("\n")}\n`);
+  if (problem !== "") io.err(`Newer files are not in force: ${problem.split("\n").map(printable).join("\n")}\n`);
   const cells = rules.map((rule) => [
     rule.ruleId,
     rule.effect,
@@ -109,10 +110,9 @@ const EXIT: ReadonlyMap<Decision, ExitCode> = new Map([
 ]);
 
 async function filesOf(io: Io, dir: string): Promise<{ name: string; text: string }[]> {
-  const { files } = await listPolicyFiles(resolve(io.cwd, dir));
-  return files
-    .filter((path) => !isTestFile(path))
-    .map((path) => ({ name: basename(path), text: readFileSync(path, "utf8") }));
+  const { rules, problems } = await readPolicies(resolve(io.cwd, dir), "rules");
+  if (problems.length > 0) throw new UsageError(problems.map(formatProblem));
+  return rules.map(({ path, text }) => ({ name: basename(path), text }));
 }
 
 function describe(io: Io, tried: TestPolicyResponse): void {

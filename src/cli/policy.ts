@@ -2,12 +2,13 @@ import { resolve } from "node:path";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { Command } from "commander";
 import type { Decision } from "../decision.ts";
-import { type Explanation, inspectPolicies, loadBundle } from "../policy/bundle.ts";
+import { type Explanation, inspectDirectory, requireBundle } from "../policy/bundle.ts";
 import { readRuleTests, type RuleTestResult, runRuleTest } from "../policy/rule-test.ts";
 import { formatProblem } from "../policy/yaml.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable, printableLines } from "./output.ts";
 import { parsePayload } from "./payload.ts";
+import { readPolicies } from "./policy-files.ts";
 import { addServiceCommands } from "./policy-service.ts";
 
 interface Format {
@@ -59,8 +60,9 @@ function directory(io: Io, given: string | undefined): string {
 }
 
 async function check(io: Io, dir: string, format: Format): Promise<void> {
-  const { bundle, problems: ruleProblems, warnings } = await inspectPolicies(dir);
-  const { tests, problems: testProblems } = await readRuleTests(dir);
+  const directory = await readPolicies(dir, "rules and tests");
+  const { bundle, problems: ruleProblems, warnings } = inspectDirectory(dir, directory);
+  const { tests, problems: testProblems } = readRuleTests(directory);
   const problems = [...ruleProblems, ...testProblems];
   const rules = bundle?.rules.length ?? 0;
   if (format.json) {
@@ -83,8 +85,9 @@ async function check(io: Io, dir: string, format: Format): Promise<void> {
 }
 
 async function test(io: Io, dir: string, format: Format): Promise<void> {
-  const { bundle, problems: ruleProblems } = await inspectPolicies(dir);
-  const { tests, problems: testProblems } = await readRuleTests(dir);
+  const directory = await readPolicies(dir, "rules and tests");
+  const { bundle, problems: ruleProblems } = inspectDirectory(dir, directory);
+  const { tests, problems: testProblems } = readRuleTests(directory);
   const problems = [...ruleProblems, ...testProblems];
   const results = bundle === null ? [] : tests.map((ruleTest) => runRuleTest(bundle, ruleTest));
   const failed = results.filter(({ failures }) => failures.length > 0).length;
@@ -113,7 +116,8 @@ function testJson({ test: { name, file, line }, judgement, failures }: RuleTestR
 }
 
 async function explain(io: Io, options: ExplainOptions): Promise<void> {
-  const bundle = await loadBundle(directory(io, options.policyDir));
+  const dir = directory(io, options.policyDir);
+  const bundle = requireBundle(inspectDirectory(dir, await readPolicies(dir, "rules")));
   const explanation = bundle.explain({ agentId: options.agent, tool: options.tool, payload: options.payload });
   const redacted = bundle.redaction.pathsOf(options.tool);
   if (options.json) outJson(io, { ...explanationJson(explanation), redacted });

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Judgement } from "../decision.ts";
-import { UsageError, messageOf } from "../fault.ts";
+import { UsageError } from "../fault.ts";
 import type { Subject } from "./cel/evaluation.ts";
+import { type PolicyDirectory, readPolicyDirectory } from "./directory.ts";
 import { Engine, type Finding } from "./engine.ts";
 import { lintRules } from "./lint/lint.ts";
 import { Redaction } from "./redaction.ts";
@@ -59,23 +59,24 @@ export interface Inspection {
  * @throws UsageError with every problem of every file, as `file:line:column: what was wrong; what to write instead`.
  */
 export async function loadBundle(dir: string): Promise<Bundle> {
-  const { bundle, problems } = await inspectPolicies(dir);
+  return requireBundle(await inspectPolicies(dir));
+}
+
+/** @throws UsageError as {@link loadBundle} does */
+export function requireBundle({ bundle, problems }: Inspection): Bundle {
   if (bundle === null) throw new UsageError(problems.map(formatProblem));
   return bundle;
 }
 
 /** Reads `dir` as {@link loadBundle} does, and hands over the problems and warnings. */
 export async function inspectPolicies(dir: string): Promise<Inspection> {
-  const { files, problems: listing, warnings: ignored } = await listPolicyFiles(dir);
-  const problems = [...listing];
-  const texts: { path: string; text: string }[] = [];
-  for (const path of files.filter((file) => !isTestFile(file))) {
-    const text = await readText(path);
-    if (typeof text === "string") texts.push({ path, text });
-    else problems.push(text);
-  }
-  const read = inspectTexts(texts, dir, problems);
-  return { ...read, warnings: [...ignored, ...read.warnings] };
+  return inspectDirectory(dir, readPolicyDirectory(dir));
+}
+
+/** The same for what was read of `dir`. */
+export function inspectDirectory(dir: string, { rules, problems, warnings }: PolicyDirectory): Inspection {
+  const inspection = inspectTexts(rules, dir, problems);
+  return { ...inspection, warnings: [...warnings, ...inspection.warnings] };
 }
 
 /** The same for files that are at hand. */
@@ -168,53 +169,6 @@ function repeatedIds(rules: readonly Rule[]): Problem[] {
     const message = `rule id "${rule.id}" stands at ${other.file}:${other.line} already; write another`;
     return [{ file: rule.file, line: rule.line, column: 1, message }];
   });
-}
-
-/** The policy files of a directory, in the order of their names. */
-export async function listPolicyFiles(
-  dir: string,
-): Promise<{ files: readonly string[]; problems: readonly Problem[]; warnings: readonly Problem[] }> {
-  const files: string[] = [];
-  const problems: Problem[] = [];
-  const warnings: Problem[] = [];
-  let names: string[];
-  try {
-    names = await readdir(dir);
-  } catch (error) {
-    return {
-      files,
-      problems: [problemOf(dir, `the directory of policies is not readable: ${messageOf(error)}`)],
-      warnings,
-    };
-  }
-  for (const name of names.filter((entry) => !entry.startsWith(".")).toSorted()) {
-    const path = join(dir, name);
-    // A rule that is overlooked may be one that denies, so a file with the wrong ending is no warning but a problem.
-    if (name.endsWith(".yml")) problems.push(problemOf(path, "files end in .yaml here; rename it"));
-    else if (name.endsWith(".yaml")) files.push(path);
-    else if (await isDirectory(path)) warnings.push(problemOf(path, "directories below the policies are not read"));
-  }
-  return { files, problems, warnings };
-}
-
-export function isTestFile(path: string): boolean {
-  return path.endsWith("_test.yaml");
-}
-
-async function isDirectory(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-}
-
-/** The text of a file, or why it has none. */
-export async function readText(path: string): Promise<string | Problem> {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
-  } catch (error) {
-    return problemOf(path, `the file is not readable as UTF-8: ${messageOf(error)}`);
-  }
 }
 
 function problemOf(file: string, message: string): Problem {

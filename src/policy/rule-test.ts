@@ -2,7 +2,8 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { isMap, isScalar, isSeq, type Node, type YAMLMap } from "yaml";
 import { INEXACT_INTEGER, isExactInteger } from "../canonical-json.ts";
 import { type Decision, type Judgement, type Reason } from "../decision.ts";
-import { type Bundle, isTestFile, listPolicyFiles, readText } from "./bundle.ts";
+import type { Bundle } from "./bundle.ts";
+import type { PolicyDirectory } from "./directory.ts";
 import { describe, type Entry, type Problem, YamlFile } from "./yaml.ts";
 
 /** One case of a `*_test.yaml`: a call, and what the rules are to say of it. */
@@ -38,18 +39,13 @@ const REASONS: readonly Reason[] = ["RULE_ALLOWED", "RULE_DENIED", "REVIEW_PENDI
 /** Stands where a test is about any agent. */
 const ANY_AGENT = "any-agent";
 
-/** Reads the tests of every `*_test.yaml` of `dir`, with every problem in them. */
-export async function readRuleTests(dir: string): Promise<RuleTests> {
-  const { files } = await listPolicyFiles(dir);
-  const tests: RuleTest[] = [];
-  const problems: Problem[] = [];
-  for (const path of files.filter(isTestFile)) {
-    const text = await readText(path);
-    const read = typeof text === "string" ? readTestFile(path, text) : { tests: [], problems: [text] };
-    tests.push(...read.tests);
-    problems.push(...read.problems);
-  }
-  return { tests, problems };
+/** The tests of every `*_test.yaml` that was read, with every problem in them. */
+export function readRuleTests({ tests, testProblems }: PolicyDirectory): RuleTests {
+  const read = tests.map(({ path, text }) => readTestFile(path, text));
+  return {
+    tests: read.flatMap((file) => file.tests),
+    problems: [...testProblems, ...read.flatMap((file) => file.problems)],
+  };
 }
 
 /** Judges a test's call and compares. */

@@ -1,164 +1,249 @@
-import { type FSWatcher, watch } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Clock, systemClock } from "../clock.ts";
 import { UsageError, messageOf } from "../fault.ts";
-import { type Bundle, loadBundle } from "./bundle.ts";
+import { type Bundle, type Inspection, inspectDirectory, requireBundle } from "./bundle.ts";
+import type { PolicyDirectory } from "./directory.ts";
+import { PolicyReader, ReadFailure } from "./reader.ts";
+import { formatProblem } from "./yaml.ts";
 
 /** The policy that is in force, and its replacement when the files change. */
 export interface PolicySource {
   /** The last bundle that was whole. Read it once for a decision: it is replaced, never changed. */
   readonly current: Bundle;
-  /** Why the newest files are not in force, as one text, else null. */
+  /** What is doubtful about `current`, and what of the directory is not read. */
+  readonly warnings: readonly string[];
+  /** Why what the directory holds now is not in force, as one text, else null. */
   readonly problem: string | null;
-  /** Reads the files again. Resolves when they are in force or refused; never rejects. */
+  /** Milliseconds since the directory was last read, or found to be as it was. Grows while reads hang. */
+  readonly age: number;
+  /** Reads the files again. Resolves when they are in force or refused, or could not be read in time; never rejects. */
   reload(): Promise<void>;
-  /** Ends the watching, after a load that is under way. */
+  /** Ends the watching, and a read that is under way. */
   close(): Promise<void>;
 }
 
 export type PolicyEvent =
   | { readonly kind: "activated"; readonly version: string }
-  | { readonly kind: "refused"; readonly problems: readonly string[] };
+  | { readonly kind: "refused"; readonly problems: readonly string[] }
+  /** The directory could not be read, so what it holds is not known. */
+  | { readonly kind: "unread"; readonly problem: string };
 
 export interface PolicySourceOptions {
-  /** Told of each bundle that comes into force after the first, and of each that is refused. */
+  /** Told of each bundle that comes into force after the first, of each that is refused, and when reads begin to fail. */
   readonly onChange?: (event: PolicyEvent) => void;
   /** Whether to follow changes of the directory. Default true. */
   readonly watch?: boolean;
+  readonly clock?: Clock;
+  /** For tests. */
+  readonly reader?: { readonly timeoutMs?: number; readonly program?: string };
 }
 
-/** How long the directory has to be quiet before it is read: an editor or a copy may write in several steps. */
+/** How long the directory has to be unchanged before it is believed: an editor or a copy may write in several steps. */
 const QUIET_MS = 150;
+/** Files that last changed longer ago are believed at once. More than the clocks of a file server and this machine may differ by. */
+const OLD_MICROS = 60_000_000;
 /** How often to look for changes that no event told of, as on network file systems and for links swapped elsewhere. */
 const POLL_MS = 2_000;
+/** How often files that keep changing are read before that is a problem. */
+const MAX_READS = 20;
+/** How many problems are kept for readiness and operators; a file of a megabyte may have thousands. */
+const MAX_PROBLEMS = 20;
 
 /**
- * Loads the policy of `dir`, and keeps to its files from then on.
+ * Loads the policy of `dir`, and keeps to its files from then on. This process never touches the directory itself (reader.ts).
  *
  * @throws UsageError with every problem, if the first load fails.
  */
 export async function openPolicySource(dir: string, options: PolicySourceOptions): Promise<PolicySource> {
-  const seen = await fingerprint(dir);
-  const source = new DirectorySource(dir, await loadBundle(dir), seen, options.onChange ?? (() => {}));
-  if (options.watch !== false) source.follow();
+  const { clock = systemClock, watch = true } = options;
+  let source: DirectorySource | null = null;
+  const reader = new PolicyReader(dir, { ...options.reader, ...(watch && { onChange: () => source?.changed() }) });
+  try {
+    const directory = await readUnchanged(reader, clock);
+    const inspection = inspectDirectory(dir, directory);
+    const [bundle, { warnings }] = [requireBundle(inspection), inspection];
+    source = new DirectorySource({ dir, reader, clock, directory, bundle, warnings, tell: options.onChange });
+  } catch (error) {
+    reader.close();
+    throw error instanceof ReadFailure ? new UsageError([error.message]) : error;
+  }
+  if (watch) source.follow();
   return source;
+}
+
+/**
+ * INVARIANT: a bundle comes into force only if nothing changed while all of it was read, nor in the time before. Half of a copy
+ * could be a valid bundle that lacks a rule which denies.
+ *
+ * @throws ReadFailure; UsageError if the files keep changing
+ */
+async function readUnchanged(reader: PolicyReader, clock: Clock): Promise<PolicyDirectory> {
+  let before: string | null = null;
+  for (let reads = 0; reads < MAX_READS; reads++) {
+    const directory = await reader.read("rules");
+    const isOld = clock.now() - directory.changedAt > OLD_MICROS;
+    if (directory.unchanged && (directory.fingerprint === before || isOld)) return directory;
+    before = directory.fingerprint;
+    await sleep(QUIET_MS);
+  }
+  throw new UsageError(["the files of the policy keep changing while they are read"]);
+}
+
+interface Loaded {
+  readonly bundle: Bundle | null;
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+interface Opened {
+  readonly dir: string;
+  readonly reader: PolicyReader;
+  readonly clock: Clock;
+  readonly directory: PolicyDirectory;
+  readonly bundle: Bundle;
+  readonly warnings: Inspection["warnings"];
+  readonly tell: PolicySourceOptions["onChange"];
 }
 
 class DirectorySource implements PolicySource {
   current: Bundle;
+  warnings: readonly string[];
   problem: string | null = null;
   readonly #dir: string;
+  readonly #reader: PolicyReader;
+  readonly #clock: Clock;
   readonly #tell: (event: PolicyEvent) => void;
-  /** The files as they were when they were last read. */
-  #seen: string;
-  /** The load under way, behind which the next one waits: two at once could put the older files in force last. */
-  #loading: Promise<void> = Promise.resolve();
-  #watcher: FSWatcher | null = null;
+  /** The fingerprint of what was last read; null if that is to be read again whatever it is. */
+  #seen: string | null;
+  /** By the monotonic clock. */
+  #readAt: number;
+  /** The work under way, behind which the next waits: two loads at once could put the older files in force last. */
+  #working: Promise<void> = Promise.resolve();
+  #isWorking = false;
+  /** A reload that has not begun yet, so that it serves all who ask meanwhile. */
+  #reload: Promise<void> | null = null;
   #quiet: NodeJS.Timeout | undefined;
   #poll: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(dir: string, bundle: Bundle, seen: string, tell: (event: PolicyEvent) => void) {
+  constructor({ dir, reader, clock, directory, bundle, warnings, tell }: Opened) {
     this.#dir = dir;
+    this.#reader = reader;
+    this.#clock = clock;
     this.current = bundle;
-    this.#seen = seen;
-    this.#tell = tell;
+    this.warnings = warnings.map(formatProblem);
+    this.#seen = directory.fingerprint;
+    this.#readAt = clock.monotonic();
+    this.#tell = tell ?? (() => undefined);
+  }
+
+  get age(): number {
+    return this.#clock.monotonic() - this.#readAt;
   }
 
   follow(): void {
-    this.#watcher = openWatcher(this.#dir, () => this.#afterQuiet());
-    this.#poll = setInterval(() => void this.#enqueue(() => this.#loadIfChanged()), POLL_MS).unref();
+    this.#poll = setInterval(() => this.#look(), POLL_MS).unref();
+  }
+
+  /** The system says that something changed. */
+  changed(): void {
+    if (this.#closed) return;
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => this.#look(), QUIET_MS).unref();
   }
 
   reload(): Promise<void> {
-    return this.#enqueue(() => this.#load());
+    this.#reload ??= this.#enqueue(() => {
+      this.#reload = null;
+      return this.#load();
+    });
+    return this.#reload;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#watcher?.close();
     clearTimeout(this.#quiet);
     clearInterval(this.#poll);
-    await this.#loading;
+    this.#reader.close();
+    await this.#working;
   }
 
-  #afterQuiet(): void {
-    clearTimeout(this.#quiet);
-    this.#quiet = setTimeout(() => void this.#enqueue(() => this.#loadIfChanged()), QUIET_MS).unref();
+  /** Not behind other work, which may hang: the next poll looks again. */
+  #look(): void {
+    if (!this.#isWorking) void this.#enqueue(() => this.#loadIfChanged());
   }
 
   #enqueue(work: () => Promise<void>): Promise<void> {
-    // A listener that throws must not end the following of the files.
-    this.#loading = this.#loading.then(() => (this.#closed ? undefined : work())).catch(() => {});
-    return this.#loading;
+    this.#isWorking = true;
+    const done = this.#working
+      .then(() => (this.#closed ? undefined : work()))
+      // A listener that throws must not end the following of the files.
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#working === done) this.#isWorking = false;
+      });
+    this.#working = done;
+    return done;
   }
 
   async #loadIfChanged(): Promise<void> {
-    if ((await fingerprint(this.#dir)) !== this.#seen) await this.#load();
+    const fingerprint = await this.#reading(() => this.#reader.fingerprint());
+    if (fingerprint !== null && fingerprint !== this.#seen) await this.#load();
   }
 
-  /**
-   * INVARIANT: a bundle comes into force only if all of it was read while nothing changed. Half of a copy could be a valid
-   * bundle that lacks a rule which denies.
-   */
   async #load(): Promise<void> {
-    let before = await fingerprint(this.#dir);
-    for (let tries = 0; tries < 20; tries++) {
-      const loaded = await loadOrProblems(this.#dir);
-      await sleep(QUIET_MS);
-      const after = await fingerprint(this.#dir);
-      if (after === before) {
-        this.#seen = after;
-        return this.#settle(loaded);
-      }
-      before = after;
-    }
-    this.#settle(["the files of the policy keep changing while they are read"]);
+    const loaded = await this.#reading(() => this.#inspect());
+    if (loaded === null) return;
+    if (loaded.bundle === null) this.#refuse(loaded.problems);
+    else this.#activate(loaded.bundle, loaded.warnings);
   }
 
-  #settle(loaded: Bundle | readonly string[]): void {
-    if ("version" in loaded) {
-      const changed = loaded.version !== this.current.version || this.problem !== null;
-      this.current = loaded;
-      this.problem = null;
-      if (changed) this.#tell({ kind: "activated", version: loaded.version });
-    } else {
-      this.problem = loaded.join("\n");
-      this.#tell({ kind: "refused", problems: loaded });
+  async #inspect(): Promise<Loaded> {
+    this.#seen = null;
+    try {
+      const directory = await readUnchanged(this.#reader, this.#clock);
+      this.#seen = directory.fingerprint;
+      const { bundle, problems, warnings } = inspectDirectory(this.#dir, directory);
+      return { bundle, problems: problems.map(formatProblem), warnings: warnings.map(formatProblem) };
+    } catch (error) {
+      if (error instanceof ReadFailure) throw error;
+      return {
+        bundle: null,
+        problems: error instanceof UsageError ? error.problems : [messageOf(error)],
+        warnings: [],
+      };
     }
   }
-}
 
-async function loadOrProblems(dir: string): Promise<Bundle | readonly string[]> {
-  try {
-    return await loadBundle(dir);
-  } catch (error) {
-    return error instanceof UsageError ? error.problems : [messageOf(error)];
+  /** Null, and a problem, if the directory cannot be read. */
+  async #reading<Read>(read: () => Promise<Read>): Promise<Read | null> {
+    try {
+      const found = await read();
+      this.#readAt = this.#clock.monotonic();
+      return found;
+    } catch (error) {
+      if (!(error instanceof ReadFailure)) throw error;
+      const isNew = this.problem !== error.message;
+      this.#seen = null;
+      this.problem = error.message;
+      if (isNew && !this.#closed) this.#tell({ kind: "unread", problem: error.message });
+      return null;
+    }
   }
-}
 
-/** Where the system has no watch to give (too many, or a file system without them), the poll does alone. */
-function openWatcher(dir: string, onEvent: () => void): FSWatcher | null {
-  try {
-    return watch(dir, { persistent: false }, onEvent).on("error", onEvent);
-  } catch {
-    return null;
+  #activate(bundle: Bundle, warnings: readonly string[]): void {
+    const isNew =
+      bundle.version !== this.current.version || this.problem !== null || warnings.join() !== this.warnings.join();
+    this.current = bundle;
+    this.warnings = warnings;
+    this.problem = null;
+    if (isNew) this.#tell({ kind: "activated", version: bundle.version });
   }
-}
 
-/** The names, sizes and times of the directory's YAML files, as a text that differs when they do. Links are followed. */
-async function fingerprint(dir: string): Promise<string> {
-  const names = (await readdir(dir).catch(() => [])).filter((name) => /\.ya?ml$/.test(name)).toSorted();
-  const lines = names.map(async (name) => {
-    const found = await stat(join(dir, name), { bigint: true }).catch(() => null);
-    return JSON.stringify([
-      name,
-      String(found?.ino),
-      String(found?.size),
-      String(found?.mtimeNs),
-      String(found?.ctimeNs),
-    ]);
-  });
-  return (await Promise.all(lines)).join("\n");
+  #refuse(problems: readonly string[]): void {
+    const more = problems.length - MAX_PROBLEMS;
+    const shown = more > 0 ? [...problems.slice(0, MAX_PROBLEMS), `and ${more} more problems`] : problems;
+    this.problem = shown.join("\n");
+    this.#tell({ kind: "refused", problems: shown });
+  }
 }

@@ -83,12 +83,19 @@ export async function openService(config: Config, store: Store, log: Log, metric
 
   const policies = await openPolicySource(config.policyDir, {
     onChange: (event) => {
-      if (event.kind === "activated") {
+      if (event.kind === "unread") {
+        log.error({ problem: event.problem }, "policies could not be read; the last good ones stay active");
+      } else if (event.kind === "activated") {
         log.info({ policyVersion: event.version }, "policies activated");
+        logWarnings();
         keepPolicies().catch((error: unknown) => log.warn(failureOf(error), "the policies' text was not kept yet"));
       } else log.error({ problems: event.problems }, "policies refused; the last good ones stay active");
     },
   });
+  const logWarnings = (): void => {
+    if (policies.warnings.length > 0) log.warn({ warnings: policies.warnings }, "policies have warnings");
+  };
+  logWarnings();
   const bundles = new SqlPolicyBundles(database);
   // Again and again: while the database is down nothing is decided that these policies would have to explain.
   const keepPolicies = (): Promise<void> => bundles.keep(policies.current.version, policies.current.files);
@@ -238,8 +245,13 @@ export async function openService(config: Config, store: Store, log: Log, metric
   chores.every(3_600_000, "make partitions", () => store.makePartitions());
   chores.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
 
-  metrics.watch("datacrawl_policies_refused", "1 if the newest policies are broken, so that older ones decide.", () =>
-    policies.problem === null ? 0 : 1,
+  metrics.watch(
+    "datacrawl_policies_refused",
+    "1 if the newest policies are broken or cannot be read, so that older ones decide.",
+    () => (policies.problem === null ? 0 : 1),
+  );
+  metrics.watch("datacrawl_policies_read_age_seconds", "Since the directory of the policies was last read.", () =>
+    Math.max(0, policies.age / 1000),
   );
   metrics.watch("datacrawl_audit_rolled_back", "1 if the database lacks what is published.", () =>
     trail.keeper.rollback === null ? 0 : 1,
@@ -280,7 +292,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
       clock: () => clock.problem,
       // The last good bundle decides meanwhile: a broken file must not take every replica out of service.
       policy: () =>
-        policies.problem === null ? null : { warning: `the newest policies were refused: ${policies.problem}` },
+        policies.problem === null ? null : { warning: `the newest policies are not in force: ${policies.problem}` },
       // Decisions are recorded meanwhile, and can be sealed later.
       audit: () => (trail.keeper.problems.length === 0 ? null : { warning: trail.keeper.problems.join("; ") }),
     },

@@ -103,11 +103,11 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
     writeFileSync(broken, "rules: [{ id: broken, effect: perhaps }]\n");
     await go(page, "/");
     const needed = page.getByRole("region", { name: "What needs a person" });
-    await needed.getByRole("link", { name: /the newest policies were refused: .*broken\.yaml:1/ }).click();
+    await needed.getByRole("link", { name: /the newest policies are not in force: .*broken\.yaml:1/ }).click();
     await page.getByText("Newer files are not in force:").waitFor();
     rmSync(broken);
     await go(page, "/");
-    await needed.getByText("were refused").waitFor({ state: "detached" });
+    await needed.getByText("are not in force").waitFor({ state: "detached" });
   });
 
   test("many bypasses are one banner, which names their agents", async () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
@@ -15,6 +16,19 @@ async function open(dir: string, watch = false): Promise<{ source: PolicySource;
   const source = await openPolicySource(dir, { watch, onChange: (event) => events.push(event) });
   onTestFinished(() => source.close());
   return { source, events };
+}
+
+/** A source whose reads hang while there is a file `pipe` in its directory. */
+async function openStoppable(dir: string, watch: boolean): Promise<{ source: PolicySource; events: PolicyEvent[] }> {
+  const events: PolicyEvent[] = [];
+  const reader = { program: join(import.meta.dirname, "stuck-child.ts"), timeoutMs: 2_000 };
+  const source = await openPolicySource(dir, { watch, reader, onChange: (event) => events.push(event) });
+  onTestFinished(() => source.close());
+  return { source, events };
+}
+
+function hang(dir: string): void {
+  expect(spawnSync("mkfifo", [join(dir, "pipe")]).status).toBe(0);
 }
 
 function decisionOf(source: PolicySource): string {
@@ -134,5 +148,117 @@ describe("a policy source", () => {
     await writeFile(join(dir, "a.yaml"), DENY);
     await source.reload();
     expect(decisionOf(source)).toBe("allow");
+  });
+
+  it("opens on a whole copy, not on the half that was there when it began", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW });
+    const reader = { program: join(import.meta.dirname, "copying-child.ts") };
+    const source = await openPolicySource(dir, { watch: false, reader });
+    onTestFinished(() => source.close());
+    expect(decisionOf(source)).toBe("deny");
+  });
+
+  it("refuses files that never stop changing, and takes them when they do", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW });
+    const { source, events } = await open(dir);
+    let n = 0;
+    const changing = setInterval(() => void writeFile(join(dir, "a.yaml"), `${ALLOW} # ${n++}`), 10);
+    await source.reload();
+    clearInterval(changing);
+    expect([decisionOf(source), source.problem]).toEqual(["allow", expect.stringContaining("keep changing")]);
+    await source.reload();
+    expect(source.problem).toBe(null);
+    expect(events.map(({ kind }) => kind)).toEqual(["refused", "activated"]);
+  });
+
+  it("keeps few of the problems of a file that has thousands", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW });
+    const { source } = await open(dir);
+    await writeFile(join(dir, "a.yaml"), `rules:\n${"  - {}\n".repeat(2_000)}`);
+    await source.reload();
+    expect(source.problem?.split("\n")).toHaveLength(21);
+    expect(source.problem).toMatch(/\nand \d+ more problems$/);
+  });
+
+  it("warns of what it does not read, and looks again when it is reloaded", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW, "b.yaml.bak": DENY });
+    const { source, events } = await open(dir);
+    expect(source.warnings).toEqual([expect.stringContaining("b.yaml.bak:1:1: this is not read")]);
+    await rm(join(dir, "b.yaml.bak"));
+    await source.reload();
+    expect([source.warnings, events.length]).toEqual([[], 1]);
+  });
+
+  it("refuses a bundle with a pipe in the place of a file, and recovers when it is gone", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW });
+    const { source } = await open(dir, true);
+    expect(spawnSync("mkfifo", [join(dir, "z.yaml")]).status).toBe(0);
+    await writeFile(join(dir, "b.yaml"), DENY);
+    await vi.waitFor(() => expect(source.problem).toContain("z.yaml:1:1: this is a named pipe"), PATIENCE);
+    expect(decisionOf(source)).toBe("allow");
+    await rm(join(dir, "z.yaml"));
+    await vi.waitFor(() => expect([decisionOf(source), source.problem]).toEqual(["deny", null]), PATIENCE);
+  });
+
+  it("does not open on a directory that hangs", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW });
+    hang(dir);
+    await expect(openStoppable(dir, false)).rejects.toThrow(UsageError);
+    await expect(openStoppable(dir, false)).rejects.toThrow("reading took longer than 2 s");
+  });
+
+  it("keeps the last good bundle in force while reads hang, says so once, and recovers by itself", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW });
+    const { source, events } = await openStoppable(dir, true);
+    const { version } = source.current;
+    hang(dir);
+    await writeFile(join(dir, "a.yaml"), DENY);
+    await vi.waitFor(() => expect(source.problem).toContain("reading took longer than 2 s"), PATIENCE);
+    const { age } = source;
+    expect(age).toBeGreaterThan(2_000);
+    // One more read that hangs tells nothing new.
+    await source.reload();
+    expect(events.filter(({ kind }) => kind === "unread")).toHaveLength(1);
+    expect(source.age).toBeGreaterThan(age);
+    expect([decisionOf(source), source.current.version]).toEqual(["allow", version]);
+    await rm(join(dir, "pipe"));
+    await vi.waitFor(() => expect([decisionOf(source), source.problem]).toEqual(["deny", null]), PATIENCE);
+    expect(events.at(-1)).toEqual({ kind: "activated", version: source.current.version });
+    expect(source.age).toBeLessThan(age);
+  });
+
+  it("tells that the policies are in force again though they did not change while reads hung", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW });
+    const { source, events } = await openStoppable(dir, false);
+    hang(dir);
+    await source.reload();
+    await rm(join(dir, "pipe"));
+    await source.reload();
+    expect(events.map(({ kind }) => kind)).toEqual(["unread", "activated"]);
+    expect(source.problem).toBe(null);
+  });
+
+  it("reads once for all reloads that are asked for while a read hangs", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW });
+    const { source } = await openStoppable(dir, false);
+    hang(dir);
+    const first = source.reload();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const others = Array.from({ length: 100 }, () => source.reload());
+    expect(new Set(others).size).toBe(1);
+    await rm(join(dir, "pipe"));
+    await writeFile(join(dir, "a.yaml"), DENY);
+    await Promise.all([first, ...others]);
+    expect(decisionOf(source)).toBe("deny");
+  });
+
+  it("closes at once in the middle of a read that hangs", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW });
+    const { source, events } = await openStoppable(dir, false);
+    hang(dir);
+    const reloaded = source.reload();
+    await source.close();
+    await reloaded;
+    expect(events).toEqual([]);
   });
 });

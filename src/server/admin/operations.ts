@@ -91,7 +91,7 @@ export interface AdminOptions {
 /** What /readyz warns of, too: decisions go on, but somebody has to look. */
 function warningsOf(policies: ActivePolicies | null, trail: readonly string[]): string[] {
   const refused = policies?.problem ?? null;
-  return [...(refused === null ? [] : [`the newest policies were refused: ${refused}`]), ...trail];
+  return [...(refused === null ? [] : [`the newest policies are not in force: ${refused}`]), ...trail];
 }
 
 /** The operators' operations on `store`. */
