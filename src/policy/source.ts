@@ -179,7 +179,7 @@ class DirectorySource implements PolicySource {
       .then(() => (this.#closed ? undefined : work()))
       // A listener that throws must not end the following of the files.
       .catch(() => undefined)
-      .then(() => {
+      .finally(() => {
         if (this.#working === done) this.#isWorking = false;
       });
     this.#working = done;

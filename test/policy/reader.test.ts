@@ -128,7 +128,7 @@ describe("a reader of policies", () => {
     vi.stubEnv("DATABASE_URL", "postgres://user:secret@host/db");
     vi.stubEnv("NODE_OPTIONS", "--title=loaded");
     onTestFinished(() => void vi.unstubAllEnvs());
-    const changes = vi.fn();
+    const changes = vi.fn<() => void>();
     const reader = open(dir, { onChange: changes });
     await reader.read("rules");
     const environment = readFileSync(`/proc/${readersOf(dir)[0]}/environ`, "utf8");
