@@ -1,10 +1,10 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Command } from "commander";
 import { type Agent, AgentStateSchema } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
 import { allPages } from "./pages.ts";
+import { timeText } from "./timestamp-text.ts";
 
 interface JsonFlag {
   readonly json?: true;
@@ -12,7 +12,7 @@ interface JsonFlag {
 
 /** `datacrawl agent create|list|key|revoke|freeze|unfreeze`. */
 export function agentCommand(io: Io): Command {
-  const command = new Command("agent").description("Create, list, freeze and revoke agents.");
+  const command = new Command("agent");
 
   command
     .command("create")
@@ -40,7 +40,12 @@ export function agentCommand(io: Io): Command {
         ),
       );
       if (flags.json) return outJson(io, agents.map(jsonOf));
-      const rows = agents.map((agent) => [agent.agentId, stateOf(agent), createdOf(agent), agent.keyIds.join(" ")]);
+      const rows = agents.map((agent) => [
+        agent.agentId,
+        stateOf(agent),
+        timeText(agent.createdAt),
+        agent.keyIds.join(" "),
+      ]);
       outTable(io, ["AGENT", "STATE", "CREATED", "KEYS"], rows);
     });
 
@@ -115,13 +120,9 @@ function tell(io: Io, agent: Agent | undefined, flags: JsonFlag): void {
 }
 
 function jsonOf(agent: Agent): Record<string, unknown> {
-  return { agentId: agent.agentId, state: stateOf(agent), createdAt: createdOf(agent), keyIds: agent.keyIds };
+  return { agentId: agent.agentId, state: stateOf(agent), createdAt: timeText(agent.createdAt), keyIds: agent.keyIds };
 }
 
 function stateOf(agent: Agent): string {
   return wordOf(AgentStateSchema, agent.state).toLowerCase();
-}
-
-function createdOf(agent: Agent): string {
-  return agent.createdAt === undefined ? "" : timestampDate(agent.createdAt).toISOString();
 }

@@ -6,16 +6,19 @@ import { NoteError, type NoteKey, parseVkey } from "../audit/note.ts";
 import { checkProof, ProofError, type Proven } from "../audit/proof.ts";
 import { isoMicros } from "../clock.ts";
 import { UsageError, messageOf } from "../fault.ts";
+import { withoutService } from "./admin-options.ts";
 import { linesOf } from "./compressed-file.ts";
+import { formerly } from "./former-flag.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable } from "./output.ts";
+import { collect } from "./parse.ts";
 
 /** `datacrawl audit check-proof` and `check-export`: without a service, a database or a network. */
 export function checkCommands(io: Io): Command[] {
   const proof = new Command("check-proof")
     .description("Check a proof that `audit prove` or `prove-consistency` wrote. Exit status 1 if it does not hold.")
     .argument("<file>", "the proof")
-    .requiredOption("--key <key...>", KEY_HELP)
+    .requiredOption("--public-key <key>", KEY_HELP, collect)
     .option("--json", "print one JSON value")
     .action((path: string, flags: Flags) => checkProofFile(io, path, flags));
   const exported = new Command("check-export")
@@ -23,22 +26,23 @@ export function checkCommands(io: Io): Command[] {
       "Check a file that `audit export` wrote, packed or not. Exit status 1 if anything in it does not hold.",
     )
     .argument("<file>", "the export")
-    .requiredOption("--key <key...>", KEY_HELP)
+    .requiredOption("--public-key <key>", KEY_HELP, collect)
     .option("--json", "print one JSON value")
     .action((path: string, flags: Flags) => checkExportFile(io, path, flags));
-  return [proof, exported];
+  for (const command of [proof, exported]) formerly(command, "--key <key...>", "--public-key");
+  return [proof, exported].map(withoutService);
 }
 
 interface Flags {
-  readonly key: readonly string[];
+  readonly publicKey: readonly string[];
   readonly json?: true;
 }
 
-const KEY_HELP = "a public key of the log, or a file of them, had from where you trust it";
+const KEY_HELP = "a public key of the log, or a file of them, had from where you trust it; may be repeated";
 const MAX_PROOF_BYTES = 4 << 20;
 
 async function checkProofFile(io: Io, path: string, flags: Flags): Promise<void> {
-  const trusted = readKeys(flags.key);
+  const trusted = readKeys(flags.publicKey);
   try {
     const proven = checkProof(await readProof(path), trusted);
     if (flags.json) outJson(io, { ok: true, ...proofView(proven) });
@@ -52,7 +56,7 @@ async function checkProofFile(io: Io, path: string, flags: Flags): Promise<void>
 }
 
 async function checkExportFile(io: Io, path: string, flags: Flags): Promise<void> {
-  const check = new ExportCheck(readKeys(flags.key));
+  const check = new ExportCheck(readKeys(flags.publicKey));
   const unreadable = await takeAll(path, check);
   const summary = unreadable === null ? check.end() : null;
   const problems = unreadable === null ? check.problems : [...check.problems, unreadable];
@@ -90,11 +94,11 @@ function readKeys(given: readonly string[]): NoteKey[] {
     existsSync(argument) ? readFileSync(argument, "utf8").split("\n") : [argument],
   );
   const texts = lines.map((line) => line.trim()).filter((line) => line !== "" && !line.startsWith("#"));
-  if (texts.length === 0) throw new UsageError(["--key names no public key"]);
+  if (texts.length === 0) throw new UsageError(["--public-key names no public key"]);
   try {
     return texts.map(parseVkey);
   } catch (error) {
-    if (error instanceof NoteError) throw new UsageError([`--key: ${error.message}`]);
+    if (error instanceof NoteError) throw new UsageError([`--public-key: ${error.message}`]);
     throw error;
   }
 }
@@ -119,10 +123,10 @@ function proofView(proven: Proven): object {
   const { proof, checkpoint } = proven;
   return {
     kind: "decision",
-    decision_id: proof.row.decisionId,
+    decisionId: proof.row.decisionId,
     log: checkpoint.origin,
     epoch: proof.epoch,
-    leaf_index: proof.leafIndex,
+    leafIndex: proof.leafIndex,
     size: checkpoint.size,
     payload: proof.payload !== null,
   };
@@ -146,7 +150,7 @@ function exportView({ epochs, ...rest }: ExportSummary): object {
     epoch,
     size: checkpoint.size,
     rows,
-    leaves_left_out: leavesLeftOut,
+    leavesLeftOut,
   }));
   return { ...rest, epochs: views };
 }

@@ -13,31 +13,36 @@ import { type Micros, systemClock } from "../clock.ts";
 import { syncDirectory } from "../durable.ts";
 import { UsageError } from "../fault.ts";
 import { withAdmin } from "./admin-client.ts";
+import { formerly } from "./former-flag.ts";
 import type { Io } from "./io.ts";
+import { parseMonth, parseTime } from "./parse.ts";
 import { Progress } from "./progress.ts";
-import { timeOf } from "./time.ts";
 
 /** `datacrawl audit export`. */
 export function exportCommand(io: Io): Command {
-  return new Command("export")
+  const command = new Command("export")
     .description(
       "Write the sealed rows of a time, with the checkpoints and hashes that make the file verifiable alone.",
     )
-    .option("--from <time>", "recorded from when, such as 2026-11-01 or 2026-11-01T12:00:00Z; default: the beginning")
-    .option("--to <time>", "and before when; default: now")
-    .option("--month <month>", "a whole month of UTC, such as 2026-11, as `audit retire` needs it")
-    .option("--payloads", "with payloads, as they are stored")
+    .option("--since <time>", "recorded since: a date, a time, or how long ago; default: the beginning", parseTime)
+    .option("--until <time>", "recorded before; default: now", parseTime)
+    .option("--month <month>", "a whole month of UTC, such as 2026-11, as `audit retire` needs it", parseMonth)
+    .option("--with-payloads", "with payloads, as they are stored")
     .option("--gzip", "packed with gzip")
     .option("--zstd", "packed with zstd")
     .option("--out <file>", "where to; default: standard output, unpacked and not recorded")
     .action((flags: Flags) => exportTrail(io, flags));
+  formerly(command, "--from <time>", "--since");
+  formerly(command, "--to <time>", "--until");
+  formerly(command, "--payloads", "--with-payloads");
+  return command;
 }
 
 interface Flags {
-  readonly from?: string;
-  readonly to?: string;
-  readonly month?: string;
-  readonly payloads?: true;
+  readonly since?: Micros;
+  readonly until?: Micros;
+  readonly month?: Range;
+  readonly withPayloads?: true;
   readonly gzip?: true;
   readonly zstd?: true;
   readonly out?: string;
@@ -64,7 +69,7 @@ async function exportTrail(io: Io, flags: Flags): Promise<void> {
   const totals: Totals = { decisions: 0, events: 0, payloads: 0, missing: 0 };
   await withAdmin(io, async (admin) => {
     const { unsealedRows } = await admin.getAuditStatus({});
-    const lines = exportLines(admin, range, flags.payloads ?? false, totals);
+    const lines = exportLines(admin, range, flags.withPayloads ?? false, totals);
     if (flags.out === undefined) for await (const part of lines) io.out(part.toString());
     else await writeAndRecord(admin, lines, range, totals, resolve(io.cwd, flags.out), flags);
     tell(io, totals, range.to > systemClock.now() - DAY ? unsealedRows : 0n);
@@ -160,19 +165,13 @@ function tell(io: Io, { decisions, events, payloads, missing }: Totals, unsealed
 }
 
 const DAY: Micros = 86_400_000_000;
-const MONTH = /^(\d{4})-(0[1-9]|1[0-2])$/;
 
-function rangeOf({ from, to, month }: Flags): Range {
-  if (month === undefined) {
-    const range = {
-      from: from === undefined ? null : timeOf("--from", from),
-      to: to === undefined ? systemClock.now() : timeOf("--to", to),
-    };
-    if (range.from !== null && range.from >= range.to) throw new UsageError(["--from must be before --to"]);
-    return range;
+function rangeOf({ since, until, month }: Flags): Range {
+  if (month !== undefined) {
+    if (since === undefined && until === undefined) return month;
+    throw new UsageError(["--month excludes --since and --until"]);
   }
-  if (from !== undefined || to !== undefined) throw new UsageError(["--month excludes --from and --to"]);
-  const [, year, number] = MONTH.exec(month) ?? [];
-  if (year === undefined) throw new UsageError([`--month is "${month}": it must be a month such as 2026-11`]);
-  return { from: Date.UTC(Number(year), Number(number) - 1) * 1000, to: Date.UTC(Number(year), Number(number)) * 1000 };
+  const range = { from: since ?? null, to: until ?? systemClock.now() };
+  if (range.from === null || range.from < range.to) return range;
+  throw new UsageError(["--since must be before --until"]);
 }

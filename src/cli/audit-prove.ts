@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { parseVkey } from "../audit/note.ts";
 import { checkProof, ProofError } from "../audit/proof.ts";
 import { withAdmin } from "./admin-client.ts";
+import { formerly } from "./former-flag.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { printable } from "./output.ts";
 
@@ -11,10 +12,11 @@ export function proveCommands(io: Io): Command[] {
   const decision = new Command("prove")
     .description("Print a proof that a decision is in the trail, for someone who has the log's public key alone.")
     .argument("<decision-id>", "a UUID")
-    .option("--payload", "with the payload, if it was kept")
-    .action((decisionId: string, flags: { readonly payload?: true }) =>
-      prove(io, async (admin) => admin.proveDecision({ decisionId, includePayload: flags.payload ?? false })),
+    .option("--with-payloads", "with the payload, if it was kept")
+    .action((decisionId: string, flags: { readonly withPayloads?: true }) =>
+      prove(io, async (admin) => admin.proveDecision({ decisionId, includePayload: flags.withPayloads ?? false })),
     );
+  formerly(decision, "--payload", "--with-payloads");
   const consistency = new Command("prove-consistency")
     .description("Print a proof that nothing under an earlier checkpoint changed until a later one.")
     .argument("<first>", "a file with a signed checkpoint that you kept, or a number of leaves")

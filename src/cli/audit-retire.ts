@@ -1,27 +1,32 @@
 import { Command } from "commander";
 import { retireMonths } from "../admin/retire.ts";
+import type { Micros } from "../clock.ts";
 import { loadDataConfig } from "../config.ts";
 import { RandomPool } from "../ids.ts";
 import { withOwner } from "../store/open.ts";
 import { SqlRetirement } from "../store/retirement.ts";
+import { withoutService } from "./admin-options.ts";
 import type { Io } from "./io.ts";
 import { outJson } from "./output.ts";
-import { timeOf } from "./time.ts";
+import { parseTime } from "./parse.ts";
 
 /** `datacrawl audit retire`. */
 export function retireCommand(io: Io): Command {
-  return new Command("retire")
+  return withoutService(new Command("retire"))
     .description("Take whole, sealed, exported months out of the trail, with DATABASE_OWNER_URL. Their hashes stay.")
-    .requiredOption("--before <date>", "months that end before, such as 2026-09-01; this month and the last stay")
+    .requiredOption(
+      "--before <date>",
+      "months that end before, such as 2026-09-01; this month and the last stay",
+      parseTime,
+    )
     .option("--json", "print the months and their tables")
-    .action(async (flags: { readonly before: string; readonly json?: true }) => {
-      const before = timeOf("--before", flags.before);
+    .action(async ({ before, json }: { readonly before: Micros; readonly json?: true }) => {
       const config = loadDataConfig(io.env, io.cwd);
       const onError = (error: Error): void => io.err(`datacrawl: ${error.message}\n`);
       const retired = await withOwner(config, onError, (owner) =>
         retireMonths(new SqlRetirement(owner), new RandomPool(), before),
       );
-      if (flags.json) return outJson(io, retired);
+      if (json) return outJson(io, retired);
       for (const { month, tables } of retired)
         io.out(`${month.slice(0, 7)} is retired. Its tables go on existing, for you to drop: ${tables.join(", ")}\n`);
       if (retired.length === 0) io.out("There is no month to retire.\n");

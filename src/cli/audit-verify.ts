@@ -1,6 +1,6 @@
 import type { Client } from "@connectrpc/connect";
-import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { Command, InvalidArgumentError } from "commander";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Command } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import {
@@ -10,14 +10,16 @@ import {
   AuditRunStateSchema,
   AuditScope,
 } from "../../gen/datacrawl/authz/v1/audit_pb.ts";
-import { isoMicros } from "../clock.ts";
+import { isoMicros, type Micros } from "../clock.ts";
 import { withAdmin } from "./admin-client.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
 import { allPages } from "./pages.ts";
+import { parseTime } from "./parse.ts";
+import { timeText } from "./timestamp-text.ts";
 
 interface VerifyFlags {
-  readonly since?: Date;
+  readonly since?: Micros;
   readonly full?: true;
   readonly json?: true;
 }
@@ -33,7 +35,7 @@ export function verifyCommands(io: Io): Command[] {
       "Verify the audit trail: rows, seals, checkpoints, inside and outside the database. Exit status 1 if anything is wrong.",
     )
     .option("--full", "everything; without it what is new, and a part of the rest that goes round")
-    .option("--since <time>", "what was sealed from then on, such as 2026-11-22 or 2026-11-22T03:00:00Z", parseTime)
+    .option("--since <time>", "what was sealed since: a date, a time, or how long ago, such as 7d", parseTime)
     .option("--json", "print the run and everything that it found")
     .action(async (flags: VerifyFlags) => {
       const run = await withAdmin(io, (admin) => verifyTrail(io, admin, flags));
@@ -55,7 +57,7 @@ export function verifyCommands(io: Io): Command[] {
       if (flags.json) return outJson(io, all.map(jsonOf));
       const rows = all.map((run) => [
         run.runId,
-        timeOf(run.startedAt),
+        timeText(run.startedAt),
         run.scope,
         stateOf(run),
         String(run.rows),
@@ -69,7 +71,7 @@ export function verifyCommands(io: Io): Command[] {
 /** Starts a run and follows it to its end; first any other that is under way, for there is one at a time. */
 async function verifyTrail(io: Io, admin: Client<typeof AdminService>, flags: VerifyFlags): Promise<AuditRun> {
   const scope = flags.full ? AuditScope.FULL : flags.since === undefined ? AuditScope.INCREMENTAL : AuditScope.SINCE;
-  const since = flags.since === undefined ? {} : { since: timestampFromDate(flags.since) };
+  const since = flags.since === undefined ? {} : { since: timestampFromMs(flags.since / 1000) };
   const progress = new ProgressLine(io);
   let lost = "";
   for (;;) {
@@ -91,7 +93,7 @@ async function follow(admin: Client<typeof AdminService>, begun: AuditRun, progr
   let alive = { at: performance.now(), said: "" };
   for (let run = begun; ; run = sent((await admin.getAuditRun({ runId: run.runId })).run)) {
     progress.show(run);
-    const said = timeOf(run.updatedAt);
+    const said = timeText(run.updatedAt);
     if (said !== alive.said) alive = { at: performance.now(), said };
     if (run.state !== AuditRunState.RUNNING || performance.now() - alive.at > LOST_MS) {
       progress.end();
@@ -109,7 +111,7 @@ function sent(run: AuditRun | undefined): AuditRun {
 /** As runs are named. */
 function scopeOf({ full, since }: VerifyFlags): string {
   if (full) return "full";
-  return since === undefined ? "incremental" : `since ${isoMicros(since.getTime() * 1000)}`;
+  return since === undefined ? "incremental" : `since ${isoMicros(Math.floor(since / 1000) * 1000)}`;
 }
 
 /** On a terminal, one line that is written over and over. */
@@ -157,8 +159,8 @@ function jsonOf(run: AuditRun): Record<string, unknown> {
     scope: run.scope,
     startedBy: run.startedBy,
     state: stateOf(run),
-    startedAt: timeOf(run.startedAt),
-    finishedAt: timeOf(run.finishedAt) || null,
+    startedAt: timeText(run.startedAt),
+    finishedAt: timeText(run.finishedAt) || null,
     rows: Number(run.rows),
     totalRows: Number(run.totalRows),
     problems: Number(run.problems),
@@ -180,15 +182,4 @@ function jsonOf(run: AuditRun): Record<string, unknown> {
 
 function stateOf({ state }: AuditRun): string {
   return wordOf(AuditRunStateSchema, state).toLowerCase();
-}
-
-function timeOf(time: AuditRun["startedAt"]): string {
-  return time === undefined ? "" : timestampDate(time).toISOString();
-}
-
-function parseTime(text: string): Date {
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime()))
-    throw new InvalidArgumentError("Write a date or a time, such as 2026-11-22T03:00:00Z.");
-  return time;
 }

@@ -17,12 +17,12 @@ import { outJson, printable, wordOf } from "./output.ts";
 
 /** `datacrawl audit …`. */
 export function auditCommand(io: Io): Command {
-  const command = new Command("audit").description("Look into the audit trail, seal it and prove it.");
+  const command = new Command("audit");
   command
-    .command("show")
-    .description("Show a decision as it is stored, and whether its hash still holds. Exit status 1 if it does not.")
+    .command("show", { hidden: true })
+    .description("The former name of `datacrawl decision show`.")
     .argument("<decision-id>", "a UUID")
-    .option("--json", "print the row by column, its stored hash and the hash as recomputed")
+    .option("--json", "print one JSON value")
     .action((decisionId: string, flags: { readonly json?: true }) => showDecision(io, decisionId, flags));
   for (const one of [
     ...verifyCommands(io),
@@ -50,7 +50,7 @@ export async function showDecision(io: Io, decisionId: string, flags: { readonly
 }
 
 interface Shown {
-  /** The columns in the order of docs/audit-format.md; times in microseconds, bytes in hex. */
+  /** The columns in the order of docs/audit-format.md, named as in JSON; times in microseconds, bytes in hex. */
   readonly row: Record<string, string | number | null>;
   readonly hash: string;
   readonly recomputedHash: string;
@@ -100,16 +100,16 @@ function rowOf(decision: AuditDecision): Shown["row"] {
     guardSequence: decision.guardSequence === undefined ? undefined : Number(decision.guardSequence),
   };
   return Object.fromEntries(
-    DECISION_COLUMNS.map(({ name, field }) => {
+    DECISION_COLUMNS.map(({ field }) => {
       const value = values[field];
-      return [name, value instanceof Uint8Array ? hex(value) : ((value ?? null) as string | number | null)];
+      return [field, value instanceof Uint8Array ? hex(value) : ((value ?? null) as string | number | null)];
     }),
   );
 }
 
 function describe(io: Io, shown: Shown): void {
-  for (const { name, kind } of DECISION_COLUMNS) {
-    const value = shown.row[name];
+  for (const { name, field, kind } of DECISION_COLUMNS) {
+    const value = shown.row[field];
     if (value === null || value === undefined) continue;
     io.out(`${name.padEnd(20)}${printable(kind === "micros" ? isoMicros(Number(value)) : String(value))}\n`);
   }

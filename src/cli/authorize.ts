@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { DataCrawl, type Decision, type Verdict } from "../client/index.ts";
 import { loadDataConfig } from "../config.ts";
 import { messageOf, UsageError } from "../fault.ts";
+import { withoutService } from "./admin-options.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable } from "./output.ts";
 import { parsePayload } from "./payload.ts";
@@ -23,8 +24,7 @@ const EXIT: Readonly<Record<Decision, ExitCode>> = {
 
 /** `datacrawl authorize`: one question, asked as a guard asks it, so that whatever goes wrong is a deny. */
 export function authorizeCommand(io: Io): Command {
-  return new Command("authorize")
-    .description("Ask for one decision. Exit status: 0 allow, 2 deny, 3 needs_review.")
+  return withoutService(new Command("authorize"))
     .requiredOption("--tool <name>", "the tool that the agent is about to call")
     .requiredOption("--payload <json>", "its arguments, a JSON object", parsePayload)
     .option("--key <text>", "the idempotency key; derived from the request without it")

@@ -1,11 +1,11 @@
-import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { Command } from "commander";
 import type { CircuitBypass } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { withAdmin } from "./admin-client.ts";
-import { parseSeconds } from "./duration.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable } from "./output.ts";
 import { allPages } from "./pages.ts";
+import { collect, parseSeconds } from "./parse.ts";
+import { timeText } from "./timestamp-text.ts";
 
 interface SetFlags {
   readonly reason: string;
@@ -17,9 +17,7 @@ interface SetFlags {
 
 /** `datacrawl bypass set|clear|list`. */
 export function bypassCommand(io: Io): Command {
-  const command = new Command("bypass").description(
-    "Let an agent act while its circuit is open: a signed grant that must be set before the outage reaches the service.",
-  );
+  const command = new Command("bypass");
 
   command
     .command("set")
@@ -30,10 +28,6 @@ export function bypassCommand(io: Io): Command {
     .option("--tool <name>", "an exact tool name; may be repeated", collect, [])
     .option("--all-tools", "every tool of the agent")
     .option("--json", "print the grant")
-    .addHelpText(
-      "after",
-      '\nExample:\n  datacrawl bypass set billing-1 --as alice --reason "INC-42" --for 30m --tool stripe.refund\n',
-    )
     .action(async (agentId: string, flags: SetFlags) => {
       const duration = { seconds: BigInt(flags.for), nanos: 0 };
       const change = {
@@ -47,7 +41,7 @@ export function bypassCommand(io: Io): Command {
       if (bypass === undefined) return;
       if (flags.json) return outJson(io, jsonOf(bypass));
       io.out(
-        `Granted: ${toolsOf(bypass)} for ${printable(agentId)} until ${timeOf(bypass.expiresAt)}, as ${bypass.grantId}.\n`,
+        `Granted: ${toolsOf(bypass)} for ${printable(agentId)} until ${timeText(bypass.expiresAt)}, as ${bypass.grantId}.\n`,
       );
       io.err("It acts only while the agent's own circuit is open. Guards that are in touch have it within 10 s.\n");
     });
@@ -63,7 +57,7 @@ export function bypassCommand(io: Io): Command {
       if (flags.json) return outJson(io, bypass === undefined ? null : jsonOf(bypass));
       io.out(bypass === undefined ? "No grant was in force.\n" : `Revoked ${bypass.grantId}.\n`);
       if (bypass !== undefined)
-        io.err(`A guard that nothing can reach honours it until ${timeOf(bypass.expiresAt)}.\n`);
+        io.err(`A guard that nothing can reach honours it until ${timeText(bypass.expiresAt)}.\n`);
     });
 
   command
@@ -83,9 +77,9 @@ export function bypassCommand(io: Io): Command {
       const rows = grants.map((grant) => [
         grant.agentId,
         toolsOf(grant),
-        timeOf(grant.issuedAt),
-        timeOf(grant.expiresAt),
-        grant.revokedAt === undefined ? "" : timeOf(grant.revokedAt),
+        timeText(grant.issuedAt),
+        timeText(grant.expiresAt),
+        grant.revokedAt === undefined ? "" : timeText(grant.revokedAt),
         grant.operator,
         grant.reason,
       ]);
@@ -94,16 +88,8 @@ export function bypassCommand(io: Io): Command {
   return command;
 }
 
-function collect(value: string, previous: readonly string[]): string[] {
-  return [...previous, value];
-}
-
 function toolsOf(grant: CircuitBypass): string {
   return grant.allTools ? "all tools" : grant.tools.map(printable).join(", ");
-}
-
-function timeOf(time: Timestamp | undefined): string {
-  return time === undefined ? "" : timestampDate(time).toISOString();
 }
 
 function jsonOf(grant: CircuitBypass): Record<string, unknown> {
@@ -115,8 +101,8 @@ function jsonOf(grant: CircuitBypass): Record<string, unknown> {
     reason,
     operator,
     epoch: Number(grant.epoch),
-    issuedAt: timeOf(grant.issuedAt),
-    expiresAt: timeOf(grant.expiresAt),
-    ...(grant.revokedAt === undefined ? {} : { revokedAt: timeOf(grant.revokedAt), revokedBy, revokedReason }),
+    issuedAt: timeText(grant.issuedAt),
+    expiresAt: timeText(grant.expiresAt),
+    ...(grant.revokedAt === undefined ? {} : { revokedAt: timeText(grant.revokedAt), revokedBy, revokedReason }),
   };
 }

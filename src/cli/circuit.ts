@@ -1,13 +1,13 @@
-import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { Command } from "commander";
 import type { GetCircuitResponse, GuardCircuit } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { CircuitStateSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { type CircuitOrder, CircuitOrderKindSchema } from "../../gen/datacrawl/authz/v1/circuits_pb.ts";
 import { withAdmin } from "./admin-client.ts";
-import { parseSeconds } from "./duration.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
 import { allPages } from "./pages.ts";
+import { parseSeconds } from "./parse.ts";
+import { timeOrNull } from "./timestamp-text.ts";
 
 interface ChangeFlags {
   readonly reason: string;
@@ -20,7 +20,7 @@ const MOST = 100;
 
 /** `datacrawl circuit list|show|force-open|reset`. */
 export function circuitCommand(io: Io): Command {
-  const command = new Command("circuit").description("Look at the guards' circuits, hold them open, reset them.");
+  const command = new Command("circuit");
   command
     .command("list")
     .description("List circuits as guards last reported them.")
@@ -43,7 +43,6 @@ export function circuitCommand(io: Io): Command {
     .description("Show an agent's circuits, the last failures, and what operators have ordered.")
     .argument("<agent>")
     .option("--json", "print one JSON value")
-    .addHelpText("after", "\nExample:\n  datacrawl circuit show billing-1\n")
     .action(async (agentId: string, flags: { readonly json?: true }) => {
       const found = await withAdmin(io, (admin) => admin.getCircuit({ agentId }));
       if (flags.json) outJson(io, detailJson(found));
@@ -60,13 +59,12 @@ export function circuitCommand(io: Io): Command {
     .requiredOption("--reason <text>", "why, for the audit trail")
     .option("--for <duration>", "such as 30m, 4h; at most 720h (default: until it is reset)", parseSeconds)
     .option("--json", "print the order")
-    .addHelpText("after", '\nExample:\n  datacrawl circuit force-open billing-1 --reason "INC-42" --for 30m\n')
     .action(async (agentId: string, flags: ChangeFlags) => {
       const duration = flags.for === undefined ? {} : { duration: { seconds: BigInt(flags.for), nanos: 0 } };
       const change = { agentId, reason: flags.reason, ...duration };
       const { order } = await withAdmin(io, (admin) => admin.forceOpenCircuit(change));
       if (flags.json) return outJson(io, orderJson(order));
-      const until = order?.expiresAt === undefined ? "it is reset" : timeOf(order.expiresAt);
+      const until = order?.expiresAt === undefined ? "it is reset" : timeOrNull(order.expiresAt);
       io.out(`The circuits of ${printable(agentId)} are held open until ${until}.\n`);
       io.err("Guards that are in touch have the order within 10 s.\n");
     });
@@ -76,7 +74,6 @@ export function circuitCommand(io: Io): Command {
     .argument("<agent>")
     .requiredOption("--reason <text>", "why, for the audit trail")
     .option("--json", "print the order")
-    .addHelpText("after", '\nExample:\n  datacrawl circuit reset billing-1 --reason "INC-42 is over"\n')
     .action(async (agentId: string, flags: ChangeFlags) => {
       const { order } = await withAdmin(io, (admin) => admin.resetCircuit({ agentId, reason: flags.reason }));
       if (flags.json) return outJson(io, orderJson(order));
@@ -131,7 +128,7 @@ function detailJson({ circuits, forced, orders, bypass }: GetCircuitResponse) {
             grantId: bypass.grantId,
             operator: bypass.operator,
             reason: bypass.reason,
-            expiresAt: timeOf(bypass.expiresAt),
+            expiresAt: timeOrNull(bypass.expiresAt),
           },
   };
 }
@@ -143,8 +140,8 @@ function orderJson(order: CircuitOrder | undefined) {
     reason: order?.reason ?? "",
     operator: order?.operator ?? "",
     epoch: Number(order?.epoch ?? 0),
-    issuedAt: timeOf(order?.issuedAt),
-    expiresAt: timeOf(order?.expiresAt),
+    issuedAt: timeOrNull(order?.issuedAt),
+    expiresAt: timeOrNull(order?.expiresAt),
   };
 }
 
@@ -155,15 +152,11 @@ function jsonOf({ agentId, journalId, report, reportedAt }: GuardCircuit) {
     state: wordOf(CircuitStateSchema, report?.state ?? 0).toLowerCase(),
     cause: report?.cause ?? "",
     consecutiveFailures: report?.consecutiveFailures ?? 0,
-    openedAt: timeOf(report?.openedAt),
-    nextProbeAt: timeOf(report?.nextProbeAt),
+    openedAt: timeOrNull(report?.openedAt),
+    nextProbeAt: timeOrNull(report?.nextProbeAt),
     lastErrors: report?.lastErrors ?? [],
     unsyncedRecords: Number(report?.unsyncedRecords ?? 0),
     coalescedDenies: Number(report?.coalescedDenies ?? 0),
-    reportedAt: timeOf(reportedAt),
+    reportedAt: timeOrNull(reportedAt),
   };
-}
-
-function timeOf(time: Timestamp | undefined): string | null {
-  return time === undefined ? null : timestampDate(time).toISOString();
 }

@@ -2,21 +2,23 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { z } from "zod";
 import { systemClock } from "../clock.ts";
 import { type Case, LEVELS, TRANSPORTS, type Transport } from "../conformance/case.ts";
 import type { Report } from "../conformance/report.ts";
 import type { Directory, HostileServer } from "../conformance/serve.ts";
 import { UsageError } from "../fault.ts";
+import { withoutService } from "./admin-options.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { untilStopped } from "./process.ts";
+import { formerly } from "./former-flag.ts";
 import { outJson, outTable, printable } from "./output.ts";
+import { parseDuration } from "./parse.ts";
 
 /** `datacrawl conformance serve|list|run`. The kit is loaded by the command that needs it: no other pays for it. */
 export function conformanceCommand(io: Io): Command {
-  return new Command("conformance")
-    .description("Test a client of any language against a server that answers wrongly in every way.")
+  return withoutService(new Command("conformance"))
     .addCommand(serveCommand(io))
     .addCommand(listCommand(io))
     .addCommand(runCommand(io));
@@ -67,18 +69,18 @@ interface RunFlags extends Selection {
   readonly client: string;
   readonly url?: string;
   readonly transport: Transport;
-  readonly deadlineMs: number;
-  readonly slackMs: number;
+  readonly deadline: number;
+  readonly slack: number;
   readonly json?: true;
 }
 
 function runCommand(io: Io): Command {
-  return selecting(new Command("run"), "grpc")
+  const command = selecting(new Command("run"), "grpc")
     .description("Put the cases to a client. Exit status 1 if it got any of them wrong.")
     .requiredOption("--client <command>", "the client's adapter: JSON lines on stdin and stdout (docs/conformance.md)")
     .option("--url <url>", "the main Connect address of a running server (default: one of its own)")
-    .option("--deadline-ms <n>", "the deadline of each call", milliseconds, 1000)
-    .option("--slack-ms <n>", "how much later than its deadline a call may end", milliseconds, 100)
+    .addOption(duration("--deadline <duration>", "the deadline of each call", "1s"))
+    .addOption(duration("--slack <duration>", "how much later than its deadline a call may end", "100ms"))
     .option("--json", "print counts by family and every failure as JSON")
     .action(async (flags: RunFlags) => {
       const report = await runCases(flags, io);
@@ -86,6 +88,9 @@ function runCommand(io: Io): Command {
       else tell(io, report);
       if (report.failed > 0) io.exit(ExitCode.failed);
     });
+  formerly(command, "--deadline-ms <n>", "--deadline", (value) => `${value}ms`);
+  formerly(command, "--slack-ms <n>", "--slack", (value) => `${value}ms`);
+  return command;
 }
 
 function selecting(command: Command, defaultTransport?: Transport): Command {
@@ -112,9 +117,10 @@ async function select({ transport, family, case: names, level }: Selection): Pro
   return selected;
 }
 
-function milliseconds(text: string): number {
-  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError("Not a whole number of milliseconds.");
-  return Number(text);
+function duration(flags: string, description: string, fallback: string): Option {
+  return new Option(flags, description)
+    .argParser((text) => parseDuration(text))
+    .default(parseDuration(fallback), fallback);
 }
 
 async function runCases(flags: RunFlags, io: Io): Promise<Report> {
@@ -129,7 +135,7 @@ async function runCases(flags: RunFlags, io: Io): Promise<Report> {
   await writeFile(caFile, directory.authority);
   const adapter = startAdapter(flags.client, { ...io.env, ...trusting(caFile) }, io.cwd);
   try {
-    const { transport, deadlineMs, slackMs } = flags;
+    const { transport, deadline: deadlineMs, slack: slackMs } = flags;
     const runId = randomBytes(4).toString("hex").slice(0, 7);
     const options = { adapter, transport, cases, directory, caFile, runId, deadlineMs, slackMs, clock: systemClock };
     return summarize(await run(options));

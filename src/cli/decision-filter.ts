@@ -1,9 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate, type Timestamp } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Command, InvalidArgumentError } from "commander";
 import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
 import type { DecisionFilterSchema } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
-import { systemClock } from "../clock.ts";
+import type { Micros } from "../clock.ts";
+import { parseTime } from "./parse.ts";
 
 /** The flags of {@link withFilter}. */
 export interface FilterFlags {
@@ -12,8 +13,8 @@ export interface FilterFlags {
   readonly decision: readonly Decision[];
   readonly reason: readonly Reason[];
   readonly source?: Source;
-  readonly since?: Timestamp;
-  readonly until?: Timestamp;
+  readonly since?: Micros;
+  readonly until?: Micros;
   readonly text?: string;
   readonly grant?: string;
 }
@@ -26,7 +27,7 @@ export function withFilter(command: Command): Command {
     .option("--decision <word>", `${words(Decision)}; may be repeated`, oneOf(Decision), [])
     .option("--reason <word>", "such as RULE_DENIED or CIRCUIT_OPEN; may be repeated", oneOf(Reason), [])
     .option("--source <word>", "service, or guard for what guards decided alone", (word) => numberOf(Source, word))
-    .option("--since <time>", "recorded since: an ISO time, or such as 30m, 4h, 7d ago", parseTime)
+    .option("--since <time>", "recorded since: a date, a time, or how long ago, such as 4h or 7d", parseTime)
     .option("--until <time>", "recorded before", parseTime)
     .option("--text <text>", "occurs in the message, the idempotency key or the rule's id")
     .option("--grant <id>", "allowed by this circuit-bypass grant");
@@ -39,8 +40,8 @@ export function filterOf(flags: FilterFlags): MessageInitShape<typeof DecisionFi
     decisions: [...flags.decision],
     reasons: [...flags.reason],
     source: flags.source ?? Source.UNSPECIFIED,
-    ...(flags.since === undefined ? {} : { recordedFrom: flags.since }),
-    ...(flags.until === undefined ? {} : { recordedTo: flags.until }),
+    ...(flags.since === undefined ? {} : { recordedFrom: timestampFromMs(flags.since / 1000) }),
+    ...(flags.until === undefined ? {} : { recordedTo: timestampFromMs(flags.until / 1000) }),
     text: flags.text ?? "",
     grantId: flags.grant ?? "",
   };
@@ -61,14 +62,4 @@ function numberOf(numbers: Numbers, word: string): number {
 function words(numbers: Numbers): string {
   const names = Object.entries(numbers).filter(([, value]) => typeof value === "number" && value !== 0);
   return names.map(([name]) => name.toLowerCase()).join(", ");
-}
-
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-function parseTime(text: string): Timestamp {
-  const ago = /^(\d{1,6})([smhd])$/.exec(text);
-  const time =
-    ago === null ? Date.parse(text) : systemClock.now() / 1000 - Number(ago[1]) * (UNIT_MS[ago[2] as string] ?? 0);
-  if (Number.isFinite(time)) return timestampFromDate(new Date(time));
-  throw new InvalidArgumentError("Write a time such as 2026-11-22T20:00:00Z, or such as 30m, 4h, 7d ago.");
 }

@@ -1,6 +1,6 @@
 import { type Client } from "@connectrpc/connect";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { DecisionSchema, ReasonSchema, SourceSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
 import type { DecisionSummary } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
@@ -10,6 +10,7 @@ import { showDecision } from "./audit.ts";
 import { type FilterFlags, filterOf, withFilter } from "./decision-filter.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, wordOf } from "./output.ts";
+import { parseLimit } from "./parse.ts";
 
 interface ListFlags extends FilterFlags {
   readonly limit: number;
@@ -19,28 +20,18 @@ interface ListFlags extends FilterFlags {
 
 /** `datacrawl decision list|show`. */
 export function decisionCommand(io: Io): Command {
-  const command = new Command("decision").description("Look at what was decided, and why.");
+  const command = new Command("decision");
   withFilter(command.command("list"))
     .description("List decisions, newest first.")
     .option("--limit <n>", "how many at most", parseLimit, 100)
     .option("--all", "all of them")
     .option("--json", "print a list of decisions")
-    .addHelpText(
-      "after",
-      `
-Examples:
-  datacrawl decision list --agent billing-1 --decision deny --since 4h
-  datacrawl decision list --reason CIRCUIT_OPEN --reason SERVICE_UNAVAILABLE --all --json
-  datacrawl decision list --tool "gmail.*" --text refund-17
-`,
-    )
     .action((flags: ListFlags) => list(io, flags));
   command
     .command("show")
     .description("Show a decision with all that is known of it. Exit status 1 if its hash does not hold any more.")
     .argument("<decision-id>", "a UUID")
     .option("--json", "print one JSON value")
-    .addHelpText("after", "\nExample:\n  datacrawl decision show 0195e0b2-7a3b-7c1d-8a2b-1234567890ab\n")
     .action((decisionId: string, flags: { readonly json?: true }) => showDecision(io, decisionId, flags));
   return command;
 }
@@ -100,10 +91,4 @@ export function decisionJson(decision: DecisionSummary) {
     decision: wordOf(DecisionSchema, outcome).toLowerCase(),
     reason: wordOf(ReasonSchema, reason),
   };
-}
-
-function parseLimit(text: string): number {
-  const limit = Number(text);
-  if (Number.isInteger(limit) && limit >= 1) return limit;
-  throw new InvalidArgumentError("Write a number from 1 on, or --all.");
 }

@@ -10,6 +10,8 @@ export interface ProcessIo {
   out(text: string): void;
   /** Everything else: progress, warnings, errors. */
   err(text: string): void;
+  /** Aborted when nothing more can be written to standard output. A command without an end of its own ends then. */
+  readonly outClosed: AbortSignal;
   /** Sets the exit status; the command still returns normally. */
   exit(code: ExitCode): void;
 }
@@ -26,6 +28,8 @@ export interface AdminFlags {
   readonly as?: string;
   readonly passwordStdin?: true;
   readonly totp?: string;
+  /** How long each answer may take, in milliseconds. */
+  readonly timeout?: number;
 }
 
 /** Exit statuses, the same for every command. */

@@ -4,12 +4,13 @@ import { GRANT_KEYS } from "../bypass/keys.ts";
 import { fingerprint } from "../key-chain.ts";
 import { rotateSigningKeys } from "../key-files.ts";
 import { initKeys } from "../store/keys.ts";
+import { withoutService } from "./admin-options.ts";
 import type { Io } from "./io.ts";
 import { outJson } from "./output.ts";
 
 /** `datacrawl keys init|rotate-grant`. */
 export function keysCommand(io: Io): Command {
-  const command = new Command("keys").description("Make and rotate the secret keys that all replicas share.");
+  const command = withoutService(new Command("keys"));
   command
     .command("init")
     .description("Make the keys that are missing in DATACRAWL_KEYS_DIR. Existing keys are never changed.")

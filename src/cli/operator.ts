@@ -1,4 +1,3 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Command, Option } from "commander";
 import { type Operator, OperatorRole, OperatorRoleSchema } from "../../gen/datacrawl/authz/v1/operators_pb.ts";
 import { UsageError } from "../fault.ts";
@@ -6,6 +5,7 @@ import { lineOf, withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
 import { allPages } from "./pages.ts";
+import { timeText } from "./timestamp-text.ts";
 
 const ROLES = {
   viewer: OperatorRole.VIEWER,
@@ -20,15 +20,12 @@ interface JsonFlag {
 
 /** `datacrawl operator add|list|remove|set-role|set-password|totp`. */
 export function operatorCommand(io: Io): Command {
-  const command = new Command("operator").description(
-    "Local accounts of operators. Changed on the service's host alone, over its socket.",
-  );
+  const command = new Command("operator");
   const leaf = (name: string, description: string): Command =>
     command.command(name).description(description).argument("<name>").option("--json", "print the account");
 
   leaf("add", "Add an account; the password is asked for at the terminal.")
     .addOption(roleOption())
-    .addHelpText("after", "\nExample:\n  datacrawl operator add alice --role operator\n")
     .action(async (name: string, flags: JsonFlag & { readonly role: RoleName }) => {
       const password = await newPassword(io, name);
       const { operator } = await withAdmin(io, (admin) =>
@@ -127,6 +124,6 @@ function jsonOf({ name, role, totp, createdAt }: Operator) {
     name,
     role: wordOf(OperatorRoleSchema, role).toLowerCase(),
     totp,
-    createdAt: createdAt === undefined ? "" : timestampDate(createdAt).toISOString(),
+    createdAt: timeText(createdAt),
   };
 }

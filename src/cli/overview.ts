@@ -1,16 +1,14 @@
-import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { Command } from "commander";
 import type { OutcomeCounts, Overview } from "../../gen/datacrawl/authz/v1/overview_pb.ts";
 import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable } from "./output.ts";
+import { timeText } from "./timestamp-text.ts";
 
 /** `datacrawl overview`. */
 export function overviewCommand(io: Io): Command {
   return new Command("overview")
-    .description("How things are: decisions by minute, circuits, bypasses, reviews, the last verification.")
     .option("--json", "print one JSON value")
-    .addHelpText("after", "\nExample:\n  datacrawl overview --json | jq .circuits.open\n")
     .action(async (flags: { readonly json?: true }) => {
       const { overview } = await withAdmin(io, (admin) => admin.getOverview({}));
       if (overview === undefined) return;
@@ -58,7 +56,7 @@ interface Row {
 
 function minutesOf({ minutes }: Overview): Row[] {
   return minutes.map(({ minute, counts }) => ({
-    minute: timeOf(minute),
+    minute: timeText(minute),
     counts: counts === undefined ? null : numbers(counts),
   }));
 }
@@ -70,7 +68,7 @@ function numbers(counts: OutcomeCounts): NonNullable<Row["counts"]> {
 function overviewJson(overview: Overview) {
   const { latency, circuits, lastVerification: verification } = overview;
   return {
-    at: timeOf(overview.at),
+    at: timeText(overview.at),
     minutes: minutesOf(overview),
     countsIncomplete: overview.countsIncomplete,
     latency: latency === undefined ? null : { p50Ms: latency.p50Ms, p99Ms: latency.p99Ms },
@@ -88,12 +86,8 @@ function overviewJson(overview: Overview) {
     lastVerification:
       verification === undefined
         ? null
-        : { at: timeOf(verification.at), ok: verification.ok, summary: verification.summary },
+        : { at: timeText(verification.at), ok: verification.ok, summary: verification.summary },
     policyVersion: overview.policyVersion,
     warnings: overview.warnings,
   };
-}
-
-function timeOf(time: Timestamp | undefined): string {
-  return time === undefined ? "" : timestampDate(time).toISOString();
 }

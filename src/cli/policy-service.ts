@@ -1,5 +1,4 @@
 import { basename, resolve } from "node:path";
-import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { Decision, DecisionSchema, ReasonSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
@@ -13,6 +12,7 @@ import { outJson, outTable, printable, wordOf } from "./output.ts";
 import { allPages } from "./pages.ts";
 import { parsePayload } from "./payload.ts";
 import { readPolicies } from "./policy-files.ts";
+import { timeText } from "./timestamp-text.ts";
 
 interface TestFlags {
   readonly tool: string;
@@ -30,7 +30,6 @@ export function addServiceCommands(command: Command, io: Io): void {
     .description("Show the policies that the service has in force, or an earlier version of them.")
     .option("--policy-version <version>", 'an earlier version, "sha256:…"')
     .option("--json", "print one JSON value, with the files' text")
-    .addHelpText("after", "\nExample:\n  datacrawl policy active --json | jq -r '.files[].text'\n")
     .action((flags: { readonly policyVersion?: string; readonly json?: true }) => showPolicies(io, flags));
   command
     .command("versions")
@@ -39,7 +38,7 @@ export function addServiceCommands(command: Command, io: Io): void {
     .action(async (flags: { readonly json?: true }) => {
       const versions = await allVersions(io);
       if (flags.json) return outJson(io, versions.map(versionJson));
-      const rows = versions.map((one) => [timeOf(one.firstSeen), one.active ? "active" : "", one.version]);
+      const rows = versions.map((one) => [timeText(one.firstSeen), one.active ? "active" : "", one.version]);
       outTable(io, ["FIRST SEEN", "", "VERSION"], rows);
     });
   command
@@ -53,14 +52,6 @@ export function addServiceCommands(command: Command, io: Io): void {
     .option("--policy-version <version>", "policies that a service has used; without it those in force")
     .option("--dir <dir>", "policies of this directory; at most 64 KiB")
     .option("--json", "print one JSON value")
-    .addHelpText(
-      "after",
-      `
-Examples:
-  datacrawl policy test-request --tool stripe.refund --payload '{"amount":50,"currency":"EUR"}'
-  datacrawl policy test-request --tool stripe.refund --payload '{"amount":50}' --dir ./new-policies
-`,
-    )
     .action((flags: TestFlags) => testRequest(io, flags));
 }
 
@@ -69,10 +60,10 @@ async function showPolicies(io: Io, flags: { readonly policyVersion?: string; re
   const { version, active, problem, firstSeen, files, rules } = found;
   if (flags.json) {
     const named = files.map(({ name, text }) => ({ name, text }));
-    outJson(io, { version, active, problem, firstSeen: timeOf(firstSeen), files: named, rules: rules.map(ruleJson) });
+    outJson(io, { version, active, problem, firstSeen: timeText(firstSeen), files: named, rules: rules.map(ruleJson) });
     return;
   }
-  io.out(`${printable(version)}  ${active ? "in force" : "not in force"}, first seen ${timeOf(firstSeen)}\n`);
+  io.out(`${printable(version)}  ${active ? "in force" : "not in force"}, first seen ${timeText(firstSeen)}\n`);
   if (problem !== "") io.err(`Newer files are not in force: ${problem.split("\n").map(printable).join("\n")}\n`);
   const cells = rules.map((rule) => [
     rule.ruleId,
@@ -134,9 +125,5 @@ function trialJson({ decision, reason, message, ruleId, policyVersion, findings,
 }
 
 function versionJson({ version, firstSeen, active }: PolicyVersion) {
-  return { version, firstSeen: timeOf(firstSeen), active };
-}
-
-function timeOf(time: Timestamp | undefined): string {
-  return time === undefined ? "" : timestampDate(time).toISOString();
+  return { version, firstSeen: timeText(firstSeen), active };
 }

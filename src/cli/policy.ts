@@ -5,7 +5,9 @@ import type { Decision } from "../decision.ts";
 import { type Explanation, inspectDirectory, requireBundle } from "../policy/bundle.ts";
 import { readRuleTests, type RuleTestResult, runRuleTest } from "../policy/rule-test.ts";
 import { formatProblem } from "../policy/yaml.ts";
+import { withoutService } from "./admin-options.ts";
 import { ExitCode, type Io } from "./io.ts";
+import { formerly } from "./former-flag.ts";
 import { outJson, printable, printableLines } from "./output.ts";
 import { parsePayload } from "./payload.ts";
 import { readPolicies } from "./policy-files.ts";
@@ -19,7 +21,7 @@ interface ExplainOptions extends Format {
   readonly tool: string;
   readonly payload: JsonObject;
   readonly agent: string;
-  readonly policyDir?: string;
+  readonly dir?: string;
 }
 
 /**
@@ -27,28 +29,30 @@ interface ExplainOptions extends Format {
  * service. Nothing is recorded as a decision.
  */
 export function policyCommand(io: Io): Command {
-  const command = new Command("policy").description("Check, test and explain the rules.");
-  command
+  const command = new Command("policy");
+  const checking = command
     .command("check")
     .description("Name every problem of every rule and test file.")
     .argument("[dir]", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
     .option("--json", "print one JSON value")
     .action((dir: string | undefined, format: Format) => check(io, directory(io, dir), format));
-  command
+  const testing = command
     .command("test")
     .description("Run the tests in *_test.yaml.")
     .argument("[dir]", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
     .option("--json", "print one JSON value")
     .action((dir: string | undefined, format: Format) => test(io, directory(io, dir), format));
-  command
+  const explaining = command
     .command("explain")
     .description("Say what the rules make of one call, and why. Exits 0 for allow, 2 for deny, 3 for needs_review.")
     .requiredOption("--tool <name>", "the tool that is called")
     .requiredOption("--payload <json>", "what it is called with, a JSON object", parsePayload)
     .option("--agent <id>", "the agent that calls", "any-agent")
-    .option("--policy-dir <dir>", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
+    .option("--dir <dir>", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
     .option("--json", "print one JSON value")
     .action((options: ExplainOptions) => explain(io, options));
+  formerly(explaining, "--policy-dir <dir>", "--dir");
+  for (const local of [checking, testing, explaining]) withoutService(local);
   addServiceCommands(command, io);
   return command;
 }
@@ -116,10 +120,11 @@ function testJson({ test: { name, file, line }, judgement, failures }: RuleTestR
 }
 
 async function explain(io: Io, options: ExplainOptions): Promise<void> {
-  const dir = directory(io, options.policyDir);
+  const { agent: agentId, tool, payload } = options;
+  const dir = directory(io, options.dir);
   const bundle = requireBundle(inspectDirectory(dir, await readPolicies(dir, "rules")));
-  const explanation = bundle.explain({ agentId: options.agent, tool: options.tool, payload: options.payload });
-  const redacted = bundle.redaction.pathsOf(options.tool);
+  const explanation = bundle.explain({ agentId, tool, payload });
+  const redacted = bundle.redaction.pathsOf(tool);
   if (options.json) outJson(io, { ...explanationJson(explanation), redacted });
   else io.out(printableLines(explanationText(explanation, bundle.rules.length, redacted)));
   io.exit(EXIT_OF[explanation.judgement.decision]);

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
-import { Command, CommanderError } from "commander";
-import { UsageError, messageOf } from "../fault.ts";
-import { addExample } from "./examples.ts";
+import { Command, CommanderError, Help } from "commander";
+import { messageOf, UsageError } from "../fault.ts";
+import { adminOptions, arrange, asksService, calledName } from "./admin-options.ts";
+import { COMMAND_GROUPS, type CommandEntry } from "./commands.ts";
+import { addExamples, examplesOf } from "./examples.ts";
 import { type AdminFlags, ExitCode, type Io, type ProcessIo } from "./io.ts";
 import { printableLines } from "./output.ts";
 
@@ -11,42 +13,14 @@ const VERSION = ["../../package.json", "../../../package.json"]
   .filter((url) => existsSync(url))
   .map((url) => (JSON.parse(readFileSync(url, "utf8")) as { version: string }).version)[0] as string;
 
-/** Each command in a file of its own, loaded when it is called: most need a small part of the whole. */
-const COMMANDS: Readonly<Record<string, (io: Io) => Promise<Command>>> = {
-  serve: async (io) => (await import("./serve.ts")).serveCommand(io),
-  sidecar: async (io) => (await import("./sidecar.ts")).sidecarCommand(io),
-  operator: async (io) => (await import("./operator.ts")).operatorCommand(io),
-  agent: async (io) => (await import("./agent.ts")).agentCommand(io),
-  authorize: async (io) => (await import("./authorize.ts")).authorizeCommand(io),
-  policy: async (io) => (await import("./policy.ts")).policyCommand(io),
-  decision: async (io) => (await import("./decision.ts")).decisionCommand(io),
-  tail: async (io) => (await import("./tail.ts")).tailCommand(io),
-  overview: async (io) => (await import("./overview.ts")).overviewCommand(io),
-  audit: async (io) => (await import("./audit.ts")).auditCommand(io),
-  bypass: async (io) => (await import("./bypass.ts")).bypassCommand(io),
-  circuit: async (io) => (await import("./circuit.ts")).circuitCommand(io),
-  review: async (io) => (await import("./review.ts")).reviewCommand(io),
-  conformance: async (io) => (await import("./conformance.ts")).conformanceCommand(io),
-  webhook: async (io) => (await import("./webhook.ts")).webhookCommand(io),
-  keys: async (io) => (await import("./keys.ts")).keysCommand(io),
-  migrate: async (io) => (await import("./migrate.ts")).migrateCommand(io),
-};
-
-/** The others call AdminService, over the socket or the network. */
-const LOCAL_COMMANDS: ReadonlySet<string> = new Set([
-  "serve",
-  "sidecar",
-  "authorize",
-  "conformance",
-  "keys",
-  "migrate",
-]);
+const STATUSES = "Exit status: 0 done or allow, 1 failed, 2 deny, 3 needs_review, 64 wrong usage.";
 
 /** Runs `datacrawl` with `args` (without node and script). Never throws: what went wrong is on stderr and in the status. */
-export async function run(args: readonly string[], processIo: ProcessIo): Promise<void> {
-  const { program, io } = await openProgram(args[0] ?? "", processIo);
+export async function run(args: readonly string[], io: ProcessIo): Promise<void> {
   try {
-    await program.parseAsync(args, { from: "user" });
+    const line = helpAsFlag(args);
+    const program = await openProgram([calledName(line)], io);
+    await program.parseAsync(arrange(program, line), { from: "user" });
   } catch (error) {
     if (error instanceof CommanderError) {
       io.exit(error.exitCode === 0 ? ExitCode.ok : ExitCode.usage);
@@ -59,32 +33,47 @@ export async function run(args: readonly string[], processIo: ProcessIo): Promis
   }
 }
 
-/** The program with the command that is called, or with all of them where none is. */
-export async function openProgram(name: string, processIo: ProcessIo): Promise<{ program: Command; io: Io }> {
-  const program = new Command("datacrawl").version(VERSION).description("Fail-closed authorization for AI agents.");
-  const io: Io = { ...processIo, adminFlags: () => program.opts<AdminFlags>() };
-  const called = COMMANDS[name];
-  if (called !== undefined && !LOCAL_COMMANDS.has(name)) addAdminOptions(program);
-  for (const load of called === undefined ? Object.values(COMMANDS) : [called]) program.addCommand(await load(io));
+/** The program, in which the commands of these names are whole. The others have a name and a description, for `--help`. */
+export async function openProgram(loaded: readonly (string | undefined)[], processIo: ProcessIo): Promise<Command> {
+  const program = new Command("datacrawl").version(VERSION).helpCommand(false);
+  program.description(["Fail-closed authorization for AI agents.", "", ...examplesOf("datacrawl")].join("\n"));
+  program.configureHelp({ boxWrap, subcommandTerm: (command) => command.name() });
+  program.addHelpText("after", `\n${STATUSES}\ndatacrawl COMMAND --help has more, with examples.`);
+  let flags: AdminFlags = {};
+  program.hook("preAction", (_, action) => {
+    flags = action.opts<AdminFlags>();
+  });
+  const io: Io = { ...processIo, adminFlags: () => flags };
+  for (const { heading, commands } of COMMAND_GROUPS)
+    for (const entry of commands)
+      program.addCommand((await openCommand(entry, loaded.includes(entry.name), io)).helpGroup(heading));
   prepare(program, io, program.name());
-  return { program, io };
+  return program;
 }
 
-/** On the program, so that every command below it has them. */
-function addAdminOptions(program: Command): void {
-  program
-    .option("--admin-url <url>", "the service's admin port; DATACRAWL_ADMIN_URL; without it the socket")
-    .option("--as <name>", "sign in as this operator, and out afterwards")
-    .option("--password-stdin", "read the password from standard input, not from the terminal")
-    .option("--totp <code>", "the one-time code, where the account needs one");
+async function openCommand(entry: CommandEntry, whole: boolean, io: Io): Promise<Command> {
+  const command = whole ? await entry.load(io) : new Command(entry.name);
+  return command.description(entry.description);
 }
 
 /** Commander exits the process and writes to its streams by default; here both go through `io`, for all subcommands. */
 function prepare(command: Command, io: Io, path: string): void {
-  addExample(command, path);
-  command.configureHelp({ showGlobalOptions: true });
+  const isGroup = command.commands.length > 0;
+  if (!isGroup && asksService(command)) for (const option of adminOptions()) command.addOption(option);
+  if (command.parent !== null) addExamples(command, path);
   command
     .exitOverride()
+    .showHelpAfterError(`(${path} --help shows ${isGroup ? "the commands" : "how it is used"})`)
     .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.err(printableLines(text)) });
   for (const child of command.commands) prepare(child, io, `${path} ${child.name()}`);
+}
+
+/** Lines that are to be typed stay whole. */
+function boxWrap(this: Help, text: string, width: number): string {
+  return text.includes("\n  datacrawl ") ? text : Help.prototype.boxWrap.call(this, text, width);
+}
+
+/** `help audit verify` as `audit verify --help`. */
+function helpAsFlag(args: readonly string[]): readonly string[] {
+  return calledName(args) === "help" ? [...args.filter((word) => word !== "help"), "--help"] : args;
 }

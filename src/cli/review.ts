@@ -1,4 +1,3 @@
-import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { Command, InvalidArgumentError } from "commander";
 import {
   type Review,
@@ -11,26 +10,29 @@ import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
 import { pagesUpTo } from "./pages.ts";
+import { parseLimit } from "./parse.ts";
+import { formerly } from "./former-flag.ts";
+import { timeText } from "./timestamp-text.ts";
 
 interface ListFlags {
   readonly state?: ReviewState;
   readonly agent?: string;
   readonly tool?: string;
   readonly limit: number;
+  readonly all?: true;
   readonly json?: true;
 }
 
 interface AnswerFlags {
-  readonly comment: string;
+  readonly reason: string;
   readonly json?: true;
 }
 
 const STATES = ["open", "approved", "rejected", "expired", "lapsed", "void"] as const;
-const DEFAULT_LIMIT = 100;
 
 /** `datacrawl review list|show|approve|reject`. */
 export function reviewCommand(io: Io): Command {
-  const command = new Command("review").description("Look at calls that wait for people, and answer them.");
+  const command = new Command("review");
 
   command
     .command("list")
@@ -38,19 +40,19 @@ export function reviewCommand(io: Io): Command {
     .option("--state <state>", `only those that are ${STATES.join(", ")}`, parseState)
     .option("--agent <id>", "only this agent's")
     .option("--tool <name>", "only this very tool's")
-    .option("--limit <n>", `at most so many (default: ${DEFAULT_LIMIT})`, parseLimit, DEFAULT_LIMIT)
+    .option("--limit <n>", "how many at most", parseLimit, 100)
+    .option("--all", "all of them")
     .option("--json", "print a list of reviews")
-    .addHelpText("after", "\nExample:\n  datacrawl review list --state open --tool stripe.refund\n")
     .action(async (flags: ListFlags) => {
       const filter = { state: flags.state ?? 0, agentId: flags.agent ?? "", tool: flags.tool ?? "" };
       const { items: reviews, more } = await withAdmin(io, (admin) =>
         pagesUpTo(
-          flags.limit,
+          flags.all ? Number.POSITIVE_INFINITY : flags.limit,
           (page) => admin.listReviews({ ...filter, ...page }),
           (listed) => listed.reviews,
         ),
       );
-      if (more) io.err(`There are more than these ${reviews.length}: --limit.\n`);
+      if (more) io.err(`There are more than these ${reviews.length}: --limit, or --all.\n`);
       if (flags.json) return outJson(io, reviews.map(jsonOf));
       const rows = reviews.map((review) => [
         review.reviewId,
@@ -58,8 +60,8 @@ export function reviewCommand(io: Io): Command {
         review.agentId,
         review.tool,
         approvalsOf(review),
-        timeOf(review.openedAt),
-        timeOf(review.expiresAt),
+        timeText(review.openedAt),
+        timeText(review.expiresAt),
       ]);
       outTable(io, ["REVIEW", "STATE", "AGENT", "TOOL", "APPROVALS", "OPENED", "EXPIRES"], rows);
     });
@@ -78,18 +80,15 @@ export function reviewCommand(io: Io): Command {
     });
 
   for (const verb of ["approve", "reject"] as const) {
-    command
+    const answering = command
       .command(verb)
       .description(verb === "approve" ? "Approve the call under review." : "Reject the call under review.")
       .argument("<review-id>")
-      .requiredOption("--comment <text>", "why, for the audit trail")
+      .requiredOption("--reason <text>", "why, for the audit trail")
       .option("--json", "print the review")
-      .addHelpText(
-        "after",
-        `\nNeeds a named person of role reviewer, who is not the agent.\n\nExample:\n  datacrawl review ${verb} 0193… --comment "checked with the customer" --as ann\n`,
-      )
+      .addHelpText("after", "\nNeeds a named person of role reviewer, who is not the agent.")
       .action(async (reviewId: string, flags: AnswerFlags) => {
-        const answer = { reviewId, comment: flags.comment };
+        const answer = { reviewId, comment: flags.reason };
         const { review } = await withAdmin<{ review?: Review | undefined }>(io, (admin) =>
           verb === "approve" ? admin.approveReview(answer) : admin.rejectReview(answer),
         );
@@ -97,6 +96,7 @@ export function reviewCommand(io: Io): Command {
         if (flags.json) return outJson(io, jsonOf(review));
         io.out(`The review ${review.reviewId} is ${stateOf(review)} (${approvalsOf(review)} approvals).\n`);
       });
+    formerly(answering, "--comment <text>", "--reason");
   }
   return command;
 }
@@ -112,14 +112,14 @@ function describe(io: Io, review: Review, payload: string | undefined): void {
     ["rule", review.ruleId],
     ["policy", review.policyVersion],
     ["approvals", approvalsOf(review)],
-    ["opened", timeOf(review.openedAt)],
-    ["expires", timeOf(review.expiresAt)],
-    ["resolved", timeOf(review.resolvedAt)],
-    ["approved until", timeOf(review.approvalExpiresAt)],
+    ["opened", timeText(review.openedAt)],
+    ["expires", timeText(review.expiresAt)],
+    ["resolved", timeText(review.resolvedAt)],
+    ["approved until", timeText(review.approvalExpiresAt)],
   ];
   for (const [name, value] of facts) if (value !== "") io.out(`${name.padEnd(15)} ${printable(value)}\n`);
   for (const { operator, verdict, comment, answeredAt } of review.answers) {
-    io.out(`${verdictOf(verdict).padEnd(15)} ${printable(operator)}, ${timeOf(answeredAt)}: ${printable(comment)}\n`);
+    io.out(`${verdictOf(verdict).padEnd(15)} ${printable(operator)}, ${timeText(answeredAt)}: ${printable(comment)}\n`);
   }
   io.out(payload === undefined ? "payload         erased\n" : `payload\n${readable(payload)}\n`);
 }
@@ -135,12 +135,6 @@ function parseState(text: string): ReviewState {
   return ReviewState[state.toUpperCase() as keyof typeof ReviewState];
 }
 
-function parseLimit(text: string): number {
-  const limit = Number(text);
-  if (/^\d+$/.test(text) && limit >= 1 && limit <= 100_000) return limit;
-  throw new InvalidArgumentError("Write a number from 1 to 100000.");
-}
-
 function stateOf(review: Review): string {
   return wordOf(ReviewStateSchema, review.state).toLowerCase();
 }
@@ -151,10 +145,6 @@ function verdictOf(verdict: ReviewAnswer["verdict"]): string {
 
 function approvalsOf({ answers, approvers }: Review): string {
   return `${answers.filter(({ verdict }) => verdictOf(verdict) === "approved").length}/${approvers}`;
-}
-
-function timeOf(time: Timestamp | undefined): string {
-  return time === undefined ? "" : timestampDate(time).toISOString();
 }
 
 function jsonOf(review: Review): Record<string, unknown> {
@@ -173,12 +163,12 @@ function jsonOf(review: Review): Record<string, unknown> {
       operator,
       verdict: verdictOf(verdict),
       comment,
-      answeredAt: timeOf(answeredAt),
+      answeredAt: timeText(answeredAt),
     })),
-    openedAt: timeOf(review.openedAt),
-    expiresAt: timeOf(review.expiresAt),
-    resolvedAt: timeOf(review.resolvedAt) || null,
+    openedAt: timeText(review.openedAt),
+    expiresAt: timeText(review.expiresAt),
+    resolvedAt: timeText(review.resolvedAt) || null,
     resolutionId: review.resolutionId || null,
-    approvalExpiresAt: timeOf(review.approvalExpiresAt) || null,
+    approvalExpiresAt: timeText(review.approvalExpiresAt) || null,
   };
 }

@@ -2,13 +2,13 @@ import { relative } from "node:path";
 import { Command } from "commander";
 import { type Config, loadConfig, VARIABLES } from "../config.ts";
 import type { Running } from "../server/serve.ts";
+import { withoutService } from "./admin-options.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { shownAddress, untilStopped } from "./process.ts";
 
 /** `datacrawl serve`. */
 export function serveCommand(io: Io): Command {
-  return new Command("serve")
-    .description("Run the decision service until SIGTERM or SIGINT.")
+  return withoutService(new Command("serve"))
     .addHelpText("after", `\nEnvironment:\n${variablesHelp()}`)
     .action(async () => {
       const config = loadConfig(io.env, io.cwd);

@@ -1,12 +1,12 @@
 import { Command } from "commander";
 import { loadSidecarConfig, SIDECAR_VARIABLES } from "../sidecar/config.ts";
+import { withoutService } from "./admin-options.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { shownAddress, untilStopped } from "./process.ts";
 
 /** `datacrawl sidecar`. */
 export function sidecarCommand(io: Io): Command {
-  return new Command("sidecar")
-    .description("Run the guard of one agent beside it, until SIGTERM or SIGINT.")
+  return withoutService(new Command("sidecar"))
     .addHelpText("after", `\nEnvironment:\n${variablesHelp()}`)
     .action(async () => {
       const config = loadSidecarConfig(io.env, io.cwd);

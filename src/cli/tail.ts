@@ -23,17 +23,10 @@ const WIDTHS = [27, 12, 22, 16, 24];
 /** `datacrawl tail`. */
 export function tailCommand(io: Io): Command {
   return withFilter(new Command("tail"))
-    .description("Follow decisions as they are recorded, on any replica, until Ctrl-C.")
     .option("--json", "print a JSON value a line for each")
     .addHelpText(
       "after",
-      `
-Says on stderr when it has lost touch, and when decisions were left out because they came too fast.
-
-Examples:
-  datacrawl tail --decision deny
-  datacrawl tail --agent billing-1 --json | jq -r .tool
-`,
+      "\nSays on stderr when it has lost touch, and when decisions were left out because they came too fast.",
     )
     .action((flags: TailFlags) => withAdmin(io, (admin) => new Tail(io, admin, flags).follow(), true));
 }

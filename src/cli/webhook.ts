@@ -1,4 +1,3 @@
-import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 import { Command } from "commander";
 import {
   type WebhookMessage,
@@ -9,6 +8,7 @@ import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
 import { allPages } from "./pages.ts";
+import { timeOrNull } from "./timestamp-text.ts";
 
 interface Flags {
   readonly dead?: true;
@@ -17,7 +17,7 @@ interface Flags {
 
 /** `datacrawl webhook list|retry`. */
 export function webhookCommand(io: Io): Command {
-  const command = new Command("webhook").description("Look at what the webhook was not told yet, and try again.");
+  const command = new Command("webhook");
   command
     .command("list")
     .description("The messages that wait or were given up, newest first, all pages.")
@@ -44,10 +44,6 @@ export function webhookCommand(io: Io): Command {
     .argument("[id...]", "their ids")
     .option("--dead", "all that were given up")
     .option("--json", "print a list of the messages")
-    .addHelpText(
-      "after",
-      "\nExamples:\n  datacrawl webhook retry msg_01a204da-ddc3-7763-98ac-8da030969690\n  datacrawl webhook retry --dead\n",
-    )
     .action(async (ids: readonly string[], { dead, json }: Flags, self: Command) => {
       if ((ids.length === 0) === (dead === undefined)) self.error("error: name messages, or --dead for all given up");
       const wanted = dead ? (await listAll(io, true)).map(({ webhookId }) => webhookId) : ids;
@@ -85,11 +81,7 @@ function jsonOf({ webhookId, type, subject, state, attempts, problem, createdAt,
     state: wordOf(WebhookMessageStateSchema, state).toLowerCase(),
     attempts,
     problem,
-    createdAt: timeOf(createdAt),
-    dueAt: state === WebhookMessageState.DEAD ? null : timeOf(dueAt),
+    createdAt: timeOrNull(createdAt),
+    dueAt: state === WebhookMessageState.DEAD ? null : timeOrNull(dueAt),
   };
-}
-
-function timeOf(time: Timestamp | undefined): string | null {
-  return time === undefined ? null : timestampDate(time).toISOString();
 }

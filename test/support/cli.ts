@@ -17,6 +17,7 @@ export async function cli(args: readonly string[], env: Env = {}, input = ""): P
     askSecret: async () => {
       throw new Error("there is no terminal");
     },
+    outClosed: new AbortController().signal,
     out: (text) => void (stdout += text),
     err: (text) => void (stderr += text),
     exit: (code) => void (status = code),
