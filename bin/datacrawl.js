@@ -4,6 +4,16 @@
 import { existsSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 
+// `authorize --exit-2`: hosts that block a tool on status 2 alone run it on all others, so nothing but an allow may end in another:
+// no wrong flag, no signal that can be caught, no error that nobody foresaw.
+if (process.argv.includes("--exit-2")) {
+  process.exitCode = 2;
+  process.on("exit", (status) => {
+    if (status !== 0) process.exitCode = 2;
+  });
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(2));
+}
+
 const [major, minor] = process.versions.node.split(".").map(Number);
 if (major < 22 || (major === 22 && minor < 18)) {
   process.stderr.write(`datacrawl needs Node.js 22.18 or newer; this is ${process.versions.node}.\n`);

@@ -1,9 +1,12 @@
-import http from "node:http";
-import https from "node:https";
+import type http from "node:http";
 import type { Presented } from "./identity.ts";
 import { presenting } from "./presenting.ts";
 import type { Attempt, Endpoint, Exchange, RawReply, Transport } from "./transport.ts";
 import { envelope, networkProblem, pairs } from "./transport.ts";
+
+// Not imported: an import of node:http reads each of its exports, and one of them loads all of Node's fetch.
+const { request: httpRequest, Agent: HttpAgent } = process.getBuiltinModule("node:http");
+const { request: httpsRequest, Agent: HttpsAgent } = process.getBuiltinModule("node:https");
 
 /** As many calls at once; more wait, within their deadlines. */
 const MAX_CONNECTIONS = 256;
@@ -18,7 +21,7 @@ export function openConnectTransport(endpoint: Endpoint): Transport {
     minVersion: "TLSv1.2",
     ...(endpoint.ca !== undefined && { ca: endpoint.ca }),
   } as const;
-  const agent = secure ? new https.Agent({ ...pool, ...trust }) : new http.Agent(pool);
+  const agent = secure ? new HttpsAgent({ ...pool, ...trust }) : new HttpAgent(pool);
   let closed = false;
   return {
     start: presenting(endpoint.identity, (attempt, presented) => {
@@ -39,7 +42,7 @@ function unreachable(problem: string): RawReply {
 function call(url: URL, { authorization, certificate }: Presented, agent: http.Agent, attempt: Attempt): Exchange {
   const { method, timeoutMs, maxReplyBytes, awaited, streams = false } = attempt;
   const body = streams ? envelope(attempt.message) : attempt.message;
-  const request = (url.protocol === "https:" ? https : http).request(url, {
+  const request = (url.protocol === "https:" ? httpsRequest : httpRequest)(url, {
     agent,
     // Node keeps connections of another certificate apart.
     ...certificate,
