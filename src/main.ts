@@ -9,6 +9,8 @@ const stderr = new OutputStream(process.stderr);
 const io: ProcessIo = {
   env: process.env,
   cwd: process.cwd(),
+  // Where that clock begins: whoever waits for the command waits for its start, too.
+  startedAt: 0,
   readInput,
   askSecret,
   out: (text) => stdout.write(text),

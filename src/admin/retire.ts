@@ -85,7 +85,7 @@ async function check(store: RetireStore, month: TrailMonth): Promise<RetiredMont
       `${name} has ${counts.unsealed} rows without a seal: run \`datacrawl audit seal\` and try again`,
     ]);
   const exported = await store.newestExport(month);
-  const how = `run \`datacrawl audit export --month ${name} --out FILE\`, with --payloads if they are to be kept, and keep the file`;
+  const how = `run \`datacrawl audit export --month ${name} --out FILE\`, with --with-payloads if they are to be kept, and keep the file`;
   if (exported === null) throw new UsageError([`no export of ${name} is on record: ${how}`]);
   if (exported.decisions !== counts.decisions || exported.events !== counts.events)
     throw new UsageError([

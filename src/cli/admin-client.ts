@@ -1,50 +1,52 @@
-import {
-  type Client,
-  createClient,
-  createRouterTransport,
-  type Interceptor,
-  type Transport,
-} from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { readFileSync } from "node:fs";
 import { createConnection } from "node:net";
+import { type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
 import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { SessionService } from "../../gen/datacrawl/authz/v1/session_service_pb.ts";
-import { type DataConfig, loadDataConfig } from "../config.ts";
-import { isLoopback } from "../loopback.ts";
-import { adminRpcs } from "../server/admin/service.ts";
-import { systemClock } from "../clock.ts";
+import { loadDataConfig } from "../config.ts";
 import { UsageError } from "../fault.ts";
-import { openAdmin } from "../server/admin/operations.ts";
-import { openTrail } from "../server/trail.ts";
-import { openStore } from "../store/open.ts";
+import { isLoopback } from "../loopback.ts";
+import { answerDeadline } from "./answer-deadline.ts";
 import type { Io } from "./io.ts";
 
 /** Headers that prove who calls. Set by signing in. */
 type Credential = Map<"authorization" | "cookie", string>;
 
+/** Who answers: a running service, or this process on the store, which nobody else serves. */
+export type Answering = "service" | "store";
+
+/** When guards have an order, for the person who gave it. */
+export const GUARDS_HAVE_IT: Readonly<Record<Answering, string>> = {
+  service: "Guards that are in touch have it within 10 s.\n",
+  store: "Guards have it within 10 s of a service's start.\n",
+};
+
+type Work<Result> = (admin: Client<typeof AdminService>, answering: Answering) => Promise<Result>;
+
+/** How long signing out may take. A session that it does not end expires by itself. */
+const SIGN_OUT_MS = 2000;
+
 /**
  * Runs `work` with AdminService: the one at `--admin-url`, or the running service's through its socket, or else on the store
- * itself. With `--as` a session of that operator is begun for it, and ended afterwards.
+ * itself. With `--as` a session of that operator is begun for it, and ended afterwards. Each answer has a deadline.
  *
  * @param needsService for what lasts: not on an embedded store itself, which no service could open meanwhile
  */
-export async function withAdmin<Result>(
-  io: Io,
-  work: (admin: Client<typeof AdminService>) => Promise<Result>,
-  needsService = false,
-): Promise<Result> {
+export async function withAdmin<Result>(io: Io, work: Work<Result>, needsService = false): Promise<Result> {
   const { as } = io.adminFlags();
   const credential: Credential = new Map();
-  return await withTransport(io, credential, needsService, async (transport) => {
+  return await withTransport(io, credential, needsService, async (transport, answering) => {
     const admin = createClient(AdminService, transport);
-    if (as === undefined) return await work(admin);
+    if (as === undefined) return await work(admin, answering);
     const sessions = createClient(SessionService, transport);
     await signIn(io, as, sessions, credential);
     try {
-      return await work(admin);
+      return await work(admin, answering);
     } finally {
-      await sessions.signOut({});
+      await sessions
+        .signOut({}, { timeoutMs: SIGN_OUT_MS })
+        .catch(() => io.err("The session could not be ended; it expires by itself.\n"));
     }
   });
 }
@@ -75,33 +77,43 @@ async function withTransport<Result>(
   io: Io,
   credential: Credential,
   needsService: boolean,
-  work: (transport: Transport) => Promise<Result>,
+  work: (transport: Transport, answering: Answering) => Promise<Result>,
 ): Promise<Result> {
-  const authenticate: Interceptor = (next) => (request) => {
+  const { adminUrl, as, timeout } = io.adminFlags();
+  const interceptorsFor = (who: string): Interceptor[] => [authenticate(credential), answerDeadline(who, timeout)];
+  const url = adminUrl ?? io.env["DATACRAWL_ADMIN_URL"];
+  if (url) {
+    const token = io.env["DATACRAWL_OPERATOR_TOKEN"];
+    if (token && as === undefined) credential.set("authorization", `Bearer ${token}`);
+    const baseUrl = checkUrl(url);
+    const nodeOptions = trusted(io.env["DATACRAWL_CA_FILE"]);
+    const interceptors = interceptorsFor(`the service at ${baseUrl.replace(/\/$/, "")}`);
+    return await work(createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions, interceptors }), "service");
+  }
+  const config = loadDataConfig(io.env, io.cwd);
+  const { adminSocket: socketPath } = config;
+  if (await somebodyListens(socketPath)) {
+    const interceptors = interceptorsFor(`the service at ${socketPath}`);
+    const nodeOptions = { socketPath };
+    const baseUrl = "http://admin.sock";
+    return await work(createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions, interceptors }), "service");
+  }
+  if (needsService && config.databaseUrl === null) {
+    throw new UsageError([`no service listens at ${socketPath}: start it, or name one with --admin-url`]);
+  }
+  io.err(`datacrawl: no service listens at ${socketPath}: this works on the store itself\n`);
+  // Loaded here alone: it is most of the service.
+  const { withOwnStore } = await import("./own-store.ts");
+  const onError = (error: Error): void => io.err(`datacrawl: ${error.message}\n`);
+  const interceptors = interceptorsFor("the store");
+  return await withOwnStore(config, onError, interceptors, (transport) => work(transport, "store"));
+}
+
+function authenticate(credential: Credential): Interceptor {
+  return (next) => (request) => {
     for (const [name, value] of credential) request.header.set(name, value);
     return next(request);
   };
-  const interceptors = [authenticate];
-  const url = io.adminFlags().adminUrl ?? io.env["DATACRAWL_ADMIN_URL"];
-  if (url) {
-    const token = io.env["DATACRAWL_OPERATOR_TOKEN"];
-    if (token && io.adminFlags().as === undefined) credential.set("authorization", `Bearer ${token}`);
-    const nodeOptions = trusted(io.env["DATACRAWL_CA_FILE"]);
-    return await work(
-      createConnectTransport({ baseUrl: checkUrl(url), httpVersion: "1.1", nodeOptions, interceptors }),
-    );
-  }
-  const config = loadDataConfig(io.env, io.cwd);
-  if (await somebodyListens(config.adminSocket)) {
-    const nodeOptions = { socketPath: config.adminSocket };
-    return await work(
-      createConnectTransport({ baseUrl: "http://admin.sock", httpVersion: "1.1", nodeOptions, interceptors }),
-    );
-  }
-  if (needsService && config.databaseUrl === null) {
-    throw new UsageError([`no service listens at ${config.adminSocket}: start it, or name one with --admin-url`]);
-  }
-  return await withOwnStore(config, io, interceptors, work);
 }
 
 /** Credentials go there. */
@@ -122,31 +134,6 @@ function trusted(caFile: string | undefined): { readonly ca?: Buffer } {
     return { ca: readFileSync(caFile) };
   } catch (error) {
     throw new UsageError([`DATACRAWL_CA_FILE cannot be read: ${(error as Error).message}`]);
-  }
-}
-
-async function withOwnStore<Result>(
-  config: DataConfig,
-  io: Io,
-  interceptors: Interceptor[],
-  work: (transport: Transport) => Promise<Result>,
-): Promise<Result> {
-  const store = await openStore(config, (error) => io.err(`datacrawl: ${error.message}\n`));
-  try {
-    const now = (): number => systemClock.now();
-    const admin = openAdmin(store, await openTrail(config, store, now), now);
-    const transport = createRouterTransport(
-      (router) => {
-        for (const rpc of adminRpcs(admin, { kind: "socket" })) {
-          if ("handle" in rpc) router.rpc(rpc.method, (request, context) => rpc.handle(() => request, context));
-          else router.rpc(rpc.method, (request, context) => rpc.stream(() => request, context));
-        }
-      },
-      { transport: { interceptors } },
-    );
-    return await work(transport);
-  } finally {
-    await store.close();
   }
 }
 

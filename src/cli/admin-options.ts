@@ -1,22 +1,30 @@
 import { type Command, Option } from "commander";
 import { parseDuration } from "./parse.ts";
 
-/** How long each answer of the service may take, unless `--timeout` says otherwise. */
-export const ANSWER_TIMEOUT_MS = 30_000;
-
 const HEADING = "Options of every command that asks the service:";
 
-/** What every command takes that calls AdminService. */
-export function adminOptions(): Option[] {
+/** How long each answer of the service may take, unless `--timeout` or {@link answersWithin} says otherwise. */
+const DEFAULT_TIMEOUT = "30s";
+
+const TIMEOUTS = new WeakMap<Command, string>();
+
+/** Gives a command another default for `--timeout`, such as "10m". */
+export function answersWithin(duration: string, command: Command): Command {
+  TIMEOUTS.set(command, duration);
+  return command;
+}
+
+/** What `command` takes because it calls AdminService. */
+export function adminOptions(command?: Command): Option[] {
+  const timeout = (command && TIMEOUTS.get(command)) ?? DEFAULT_TIMEOUT;
   return [
     new Option("--admin-url <url>", "the service's admin port; DATACRAWL_ADMIN_URL; without it the socket"),
     new Option("--as <name>", "sign in as this operator, and out afterwards"),
     new Option("--password-stdin", "read the password from standard input, not from the terminal"),
     new Option("--totp <code>", "the one-time code, where the account needs one"),
-    new Option(
-      "--timeout <duration>",
-      "how long each answer may take, such as 500ms, 10s, 2m (default: 30s)",
-    ).argParser((text) => parseDuration(text)),
+    new Option("--timeout <duration>", "how long each answer may take, such as 500ms, 10s, 2m")
+      .argParser((text) => parseDuration(text))
+      .default(parseDuration(timeout), timeout),
   ].map((option) => option.helpGroup(HEADING));
 }
 

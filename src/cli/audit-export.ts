@@ -13,6 +13,7 @@ import { type Micros, systemClock } from "../clock.ts";
 import { syncDirectory } from "../durable.ts";
 import { UsageError } from "../fault.ts";
 import { withAdmin } from "./admin-client.ts";
+import { answersWithin } from "./admin-options.ts";
 import { formerly } from "./former-flag.ts";
 import type { Io } from "./io.ts";
 import { parseMonth, parseTime } from "./parse.ts";
@@ -20,7 +21,7 @@ import { Progress } from "./progress.ts";
 
 /** `datacrawl audit export`. */
 export function exportCommand(io: Io): Command {
-  const command = new Command("export")
+  const command = answersWithin("2m", new Command("export"))
     .description(
       "Write the sealed rows of a time, with the checkpoints and hashes that make the file verifiable alone.",
     )
@@ -70,10 +71,18 @@ async function exportTrail(io: Io, flags: Flags): Promise<void> {
   await withAdmin(io, async (admin) => {
     const { unsealedRows } = await admin.getAuditStatus({});
     const lines = exportLines(admin, range, flags.withPayloads ?? false, totals);
-    if (flags.out === undefined) for await (const part of lines) io.out(part.toString());
+    if (flags.out === undefined) await writeOut(io, lines);
     else await writeAndRecord(admin, lines, range, totals, resolve(io.cwd, flags.out), flags);
     tell(io, totals, range.to > systemClock.now() - DAY ? unsealedRows : 0n);
   });
+}
+
+/** @throws UsageError if the reader goes away: what it has is no export */
+async function writeOut(io: Io, lines: AsyncIterable<Buffer>): Promise<void> {
+  for await (const part of lines) {
+    if (io.outClosed.aborted) throw new UsageError(["the export was cut off: nobody reads standard output any more"]);
+    io.out(part.toString());
+  }
 }
 
 /** The file, part by part: as much of it as one part is in memory at a time. */

@@ -1,10 +1,7 @@
 import { Command } from "commander";
-import { retireMonths } from "../admin/retire.ts";
 import type { Micros } from "../clock.ts";
 import { loadDataConfig } from "../config.ts";
 import { RandomPool } from "../ids.ts";
-import { withOwner } from "../store/open.ts";
-import { SqlRetirement } from "../store/retirement.ts";
 import { withoutService } from "./admin-options.ts";
 import type { Io } from "./io.ts";
 import { outJson } from "./output.ts";
@@ -21,6 +18,10 @@ export function retireCommand(io: Io): Command {
     )
     .option("--json", "print the months and their tables")
     .action(async ({ before, json }: { readonly before: Micros; readonly json?: true }) => {
+      // Loaded here alone: no other command of the trail needs the store.
+      const { retireMonths } = await import("../admin/retire.ts");
+      const { withOwner } = await import("../store/open.ts");
+      const { SqlRetirement } = await import("../store/retirement.ts");
       const config = loadDataConfig(io.env, io.cwd);
       const onError = (error: Error): void => io.err(`datacrawl: ${error.message}\n`);
       const retired = await withOwner(config, onError, (owner) =>

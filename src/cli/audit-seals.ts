@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { withAdmin } from "./admin-client.ts";
+import { answersWithin } from "./admin-options.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, printable } from "./output.ts";
 
@@ -31,8 +32,7 @@ export function addSealCommands(audit: Command, io: Io): void {
       for (const problem of problems) io.out(`PROBLEM      ${printable(problem)}\n`);
     });
 
-  audit
-    .command("seal")
+  answersWithin("10m", audit.command("seal"))
     .description("Seal what is recorded now, and print the checkpoint.")
     .option("--json", 'print {"sealedRows", "checkpoint"}')
     .action(async (flags: JsonFlag) => {

@@ -50,7 +50,7 @@ export async function showDecision(io: Io, decisionId: string, flags: { readonly
 }
 
 interface Shown {
-  /** The columns in the order of docs/audit-format.md, named as in JSON; times in microseconds, bytes in hex. */
+  /** As docs/audit-format.md has it, from which the hash is recomputed: its columns in its order; times in microseconds, bytes in hex. */
   readonly row: Record<string, string | number | null>;
   readonly hash: string;
   readonly recomputedHash: string;
@@ -100,16 +100,16 @@ function rowOf(decision: AuditDecision): Shown["row"] {
     guardSequence: decision.guardSequence === undefined ? undefined : Number(decision.guardSequence),
   };
   return Object.fromEntries(
-    DECISION_COLUMNS.map(({ field }) => {
+    DECISION_COLUMNS.map(({ name, field }) => {
       const value = values[field];
-      return [field, value instanceof Uint8Array ? hex(value) : ((value ?? null) as string | number | null)];
+      return [name, value instanceof Uint8Array ? hex(value) : ((value ?? null) as string | number | null)];
     }),
   );
 }
 
 function describe(io: Io, shown: Shown): void {
-  for (const { name, field, kind } of DECISION_COLUMNS) {
-    const value = shown.row[field];
+  for (const { name, kind } of DECISION_COLUMNS) {
+    const value = shown.row[name];
     if (value === null || value === undefined) continue;
     io.out(`${name.padEnd(20)}${printable(kind === "micros" ? isoMicros(Number(value)) : String(value))}\n`);
   }

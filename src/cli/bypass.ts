@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import type { CircuitBypass } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { withAdmin } from "./admin-client.ts";
+import { GUARDS_HAVE_IT, withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable } from "./output.ts";
 import { allPages } from "./pages.ts";
@@ -37,13 +37,16 @@ export function bypassCommand(io: Io): Command {
         tools: [...flags.tool],
         allTools: flags.allTools === true,
       };
-      const { bypass } = await withAdmin(io, (admin) => admin.setCircuitBypass(change));
+      const { bypass, guardsHaveIt } = await withAdmin(io, async (admin, answering) => {
+        const { bypass } = await admin.setCircuitBypass(change);
+        return { bypass, guardsHaveIt: GUARDS_HAVE_IT[answering] };
+      });
       if (bypass === undefined) return;
       if (flags.json) return outJson(io, jsonOf(bypass));
       io.out(
         `Granted: ${toolsOf(bypass)} for ${printable(agentId)} until ${timeText(bypass.expiresAt)}, as ${bypass.grantId}.\n`,
       );
-      io.err("It acts only while the agent's own circuit is open. Guards that are in touch have it within 10 s.\n");
+      io.err(`It acts only while the agent's own circuit is open. ${guardsHaveIt}`);
     });
 
   command

@@ -1,8 +1,9 @@
+import type { Client } from "@connectrpc/connect";
 import { Command } from "commander";
-import type { GetCircuitResponse, GuardCircuit } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { AdminService, GetCircuitResponse, GuardCircuit } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import { CircuitStateSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
 import { type CircuitOrder, CircuitOrderKindSchema } from "../../gen/datacrawl/authz/v1/circuits_pb.ts";
-import { withAdmin } from "./admin-client.ts";
+import { GUARDS_HAVE_IT, withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";
 import { allPages } from "./pages.ts";
@@ -62,11 +63,11 @@ export function circuitCommand(io: Io): Command {
     .action(async (agentId: string, flags: ChangeFlags) => {
       const duration = flags.for === undefined ? {} : { duration: { seconds: BigInt(flags.for), nanos: 0 } };
       const change = { agentId, reason: flags.reason, ...duration };
-      const { order } = await withAdmin(io, (admin) => admin.forceOpenCircuit(change));
+      const { order, guardsHaveIt } = await give(io, (admin) => admin.forceOpenCircuit(change));
       if (flags.json) return outJson(io, orderJson(order));
       const until = order?.expiresAt === undefined ? "it is reset" : timeOrNull(order.expiresAt);
       io.out(`The circuits of ${printable(agentId)} are held open until ${until}.\n`);
-      io.err("Guards that are in touch have the order within 10 s.\n");
+      io.err(guardsHaveIt);
     });
   command
     .command("reset")
@@ -75,12 +76,23 @@ export function circuitCommand(io: Io): Command {
     .requiredOption("--reason <text>", "why, for the audit trail")
     .option("--json", "print the order")
     .action(async (agentId: string, flags: ChangeFlags) => {
-      const { order } = await withAdmin(io, (admin) => admin.resetCircuit({ agentId, reason: flags.reason }));
+      const { order, guardsHaveIt } = await give(io, (admin) => admin.resetCircuit({ agentId, reason: flags.reason }));
       if (flags.json) return outJson(io, orderJson(order));
       io.out(`The circuits of ${printable(agentId)} are reset.\n`);
-      io.err("Guards that are in touch have the order within 10 s.\n");
+      io.err(guardsHaveIt);
     });
   return command;
+}
+
+/** Gives an order; and says when guards have it. */
+async function give(
+  io: Io,
+  ask: (admin: Client<typeof AdminService>) => Promise<{ order?: CircuitOrder | undefined }>,
+): Promise<{ order: CircuitOrder | undefined; guardsHaveIt: string }> {
+  return await withAdmin(io, async (admin, answering) => {
+    const { order } = await ask(admin);
+    return { order, guardsHaveIt: GUARDS_HAVE_IT[answering] };
+  });
 }
 
 const HEADINGS = ["AGENT", "STATE", "CAUSE", "FAILURES", "NEXT PROBE", "UNSYNCED", "REPORTED"];

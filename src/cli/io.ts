@@ -2,6 +2,8 @@
 export interface ProcessIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** When the command began, by `systemClock.monotonic()`. */
+  readonly startedAt: number;
   /** All of standard input, as text. */
   readInput(): Promise<string>;
   /** Asks at the terminal without showing what is typed. @throws UsageError if there is no terminal */
@@ -29,7 +31,7 @@ export interface AdminFlags {
   readonly passwordStdin?: true;
   readonly totp?: string;
   /** How long each answer may take, in milliseconds. */
-  readonly timeout?: number;
+  readonly timeout: number;
 }
 
 /** Exit statuses, the same for every command. */

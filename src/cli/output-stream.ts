@@ -8,6 +8,7 @@ export class OutputStream {
   readonly #stream: NodeJS.WritableStream;
   readonly #closed = new AbortController();
   #error: NodeJS.ErrnoException | null = null;
+  #written: Promise<void> = Promise.resolve();
 
   constructor(stream: NodeJS.WritableStream) {
     this.#stream = stream;
@@ -23,12 +24,12 @@ export class OutputStream {
   }
 
   write(text: string): void {
-    if (this.#error === null) this.#stream.write(text);
+    if (this.#error === null) this.#written = new Promise((resolve) => this.#stream.write(text, () => resolve()));
   }
 
   /** Resolves when the system has everything that was written, or refused it: to why it did, or null. */
   async flushed(): Promise<NodeJS.ErrnoException | null> {
-    if (this.#error === null) await new Promise<void>((resolve) => this.#stream.write("", () => resolve()));
+    await this.#written;
     // A write's callback comes before the event that says why it failed.
     await setImmediate();
     return this.#error;

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import type { OutcomeCounts, Overview } from "../../gen/datacrawl/authz/v1/overview_pb.ts";
-import { withAdmin } from "./admin-client.ts";
-import type { Io } from "./io.ts";
+import { type Answering, withAdmin } from "./admin-client.ts";
+import { ExitCode, type Io } from "./io.ts";
 import { outJson, outTable, printable } from "./output.ts";
 import { timeText } from "./timestamp-text.ts";
 
@@ -10,10 +10,14 @@ export function overviewCommand(io: Io): Command {
   return new Command("overview")
     .option("--json", "print one JSON value")
     .action(async (flags: { readonly json?: true }) => {
-      const { overview } = await withAdmin(io, (admin) => admin.getOverview({}));
+      const { overview, answering } = await withAdmin(io, async (admin, answering) => {
+        return { overview: (await admin.getOverview({})).overview, answering };
+      });
+      // Whoever asks how things are must not take what the store holds for a service that decides.
+      if (answering === "store") io.exit(ExitCode.failed);
       if (overview === undefined) return;
-      if (flags.json) outJson(io, overviewJson(overview));
-      else describe(io, overview);
+      if (flags.json) outJson(io, { serviceAnswers: answering === "service", ...overviewJson(overview) });
+      else describe(io, overview, answering);
     });
 }
 
@@ -21,7 +25,7 @@ const COLUMNS = ["allowed", "bypassed", "needsReview", "deniedByPolicy", "denied
 const HEADINGS = ["MINUTE", "ALLOWED", "BYPASSED", "REVIEW", "DENIED", "OUTAGE"];
 const SHOWN_MINUTES = 10;
 
-function describe(io: Io, overview: Overview): void {
+function describe(io: Io, overview: Overview, answering: Answering): void {
   const { circuits, lastVerification, latency } = overviewJson(overview);
   const total = (minutes: readonly Row[]): string[] =>
     COLUMNS.map((name) => String(minutes.reduce((sum, minute) => sum + (minute.counts?.[name] ?? 0), 0)));
@@ -33,12 +37,13 @@ function describe(io: Io, overview: Overview): void {
       .map(({ minute, counts }) => [minute, ...COLUMNS.map((name) => String(counts?.[name] ?? "?"))]),
   ]);
   if (overview.countsIncomplete) io.err("Some minutes could not be counted in time; ask again.\n");
+  if (answering === "store") io.out("service       DOES NOT ANSWER: agents get no decision from it\n");
   const states = Object.entries(circuits).map(([state, count]) => `${count} ${state}`);
   io.out(`circuits      ${states.join(", ")}\n`);
   io.out(`bypasses      ${overview.activeBypasses} in force\n`);
   io.out(`reviews       ${overview.pendingReviews} pending\n`);
   io.out(`verification  ${lastVerification === null ? "never" : verificationText(lastVerification)}\n`);
-  io.out(`queue         ${overview.queueDepth} decisions wait to be recorded\n`);
+  if (answering === "service") io.out(`queue         ${overview.queueDepth} decisions wait to be recorded\n`);
   if (latency !== null)
     io.out(`latency       ${latency.p50Ms.toFixed(1)} ms (p50), ${latency.p99Ms.toFixed(1)} ms (p99)\n`);
   if (overview.policyVersion !== "") io.out(`policies      ${printable(overview.policyVersion)}\n`);

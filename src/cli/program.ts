@@ -23,7 +23,9 @@ export async function run(args: readonly string[], io: ProcessIo): Promise<void>
     await program.parseAsync(arrange(program, line), { from: "user" });
   } catch (error) {
     if (error instanceof CommanderError) {
-      io.exit(error.exitCode === 0 ? ExitCode.ok : ExitCode.usage);
+      const isHelp = error.exitCode === 0;
+      // Help is no allow, which alone may end a command with --exit-2 otherwise.
+      io.exit(isHelp && args.includes("--exit-2") ? ExitCode.deny : isHelp ? ExitCode.ok : ExitCode.usage);
     } else {
       const problems = error instanceof UsageError ? error.problems : [messageOf(error)];
       // They may quote what a caller sent.
@@ -39,7 +41,7 @@ export async function openProgram(loaded: readonly (string | undefined)[], proce
   program.description(["Fail-closed authorization for AI agents.", "", ...examplesOf("datacrawl")].join("\n"));
   program.configureHelp({ boxWrap, subcommandTerm: (command) => command.name() });
   program.addHelpText("after", `\n${STATUSES}\ndatacrawl COMMAND --help has more, with examples.`);
-  let flags: AdminFlags = {};
+  let flags: AdminFlags = { timeout: 0 };
   program.hook("preAction", (_, action) => {
     flags = action.opts<AdminFlags>();
   });
@@ -59,7 +61,7 @@ async function openCommand(entry: CommandEntry, whole: boolean, io: Io): Promise
 /** Commander exits the process and writes to its streams by default; here both go through `io`, for all subcommands. */
 function prepare(command: Command, io: Io, path: string): void {
   const isGroup = command.commands.length > 0;
-  if (!isGroup && asksService(command)) for (const option of adminOptions()) command.addOption(option);
+  if (!isGroup && asksService(command)) for (const option of adminOptions(command)) command.addOption(option);
   if (command.parent !== null) addExamples(command, path);
   command
     .exitOverride()

@@ -4,6 +4,7 @@ import { Command } from "commander";
 import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
 import type { DecisionSummary } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
 import { withAdmin } from "./admin-client.ts";
+import { answersWithin } from "./admin-options.ts";
 import { decisionCells, decisionJson } from "./decision.ts";
 import { type FilterFlags, filterOf, withFilter } from "./decision-filter.ts";
 import type { Io } from "./io.ts";
@@ -13,8 +14,6 @@ interface TailFlags extends FilterFlags {
   readonly json?: true;
 }
 
-/** The service says something every 5 seconds. */
-const SILENCE_MS = 15_000;
 const RETRY_MS = 1000;
 /** A watch that resumes repeats the last minute; of that many decisions it is known which have been shown. */
 const REMEMBERED = 20_000;
@@ -22,7 +21,8 @@ const WIDTHS = [27, 12, 22, 16, 24];
 
 /** `datacrawl tail`. */
 export function tailCommand(io: Io): Command {
-  return withFilter(new Command("tail"))
+  // The service says something every 5 seconds.
+  return answersWithin("15s", withFilter(new Command("tail")))
     .option("--json", "print a JSON value a line for each")
     .addHelpText(
       "after",
@@ -37,6 +37,7 @@ class Tail {
   readonly #flags: TailFlags;
   readonly #shown = new Set<string>();
   #resumeToken = "";
+  #wasInTouch = false;
   #lost = false;
 
   constructor(io: Io, admin: Client<typeof AdminService>, flags: TailFlags) {
@@ -45,14 +46,18 @@ class Tail {
     this.#flags = flags;
   }
 
-  /** Resolves never; rejects with what trying again does not help against. */
-  async follow(): Promise<never> {
-    for (;;) {
+  /**
+   * Resolves when nobody reads any more. Rejects with what trying again does not help against, and if the service cannot be followed
+   * from the start; a touch that is lost later is made again.
+   */
+  async follow(): Promise<void> {
+    while (!this.#io.outClosed.aborted) {
       try {
         await this.#watch();
       } catch (error) {
+        if (this.#io.outClosed.aborted) return;
         const { code, rawMessage } = ConnectError.from(error);
-        if (FINAL.has(code)) throw error;
+        if (!this.#wasInTouch || FINAL.has(code)) throw error;
         // An hour has passed: that is how long a watch lasts.
         if (!this.#lost && code !== Code.DeadlineExceeded) this.#io.err(`Lost touch: ${printable(rawMessage)}\n`);
         this.#lost ||= code !== Code.DeadlineExceeded;
@@ -62,20 +67,14 @@ class Tail {
   }
 
   async #watch(): Promise<void> {
-    const silence = new AbortController();
-    const quiet = setTimeout(() => silence.abort(new Error("nothing heard for 15 s")), SILENCE_MS);
     const request = { decisions: filterOf(this.#flags), resumeToken: this.#resumeToken };
-    try {
-      for await (const message of this.#admin.watchAdmin(request, { signal: silence.signal })) {
-        quiet.refresh();
-        if (this.#lost) this.#io.err("In touch again.\n");
-        this.#lost = false;
-        this.#resumeToken = message.resumeToken;
-        if (message.gap) this.#io.err("Decisions were left out here: `datacrawl decision list` has them.\n");
-        for (const decision of message.decisions) this.#show(decision);
-      }
-    } finally {
-      clearTimeout(quiet);
+    for await (const message of this.#admin.watchAdmin(request, { signal: this.#io.outClosed })) {
+      if (this.#lost) this.#io.err("In touch again.\n");
+      this.#lost = false;
+      this.#wasInTouch = true;
+      this.#resumeToken = message.resumeToken;
+      if (message.gap) this.#io.err("Decisions were left out here: `datacrawl decision list` has them.\n");
+      for (const decision of message.decisions) this.#show(decision);
     }
   }
 

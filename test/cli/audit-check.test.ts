@@ -46,6 +46,23 @@ describe("datacrawl audit check-proof", () => {
     );
     const consistency = await audit("check-proof", fileOf(await sampleConsistency(trail, signer, 4)), "--key", vkey);
     expect(consistency.out).toContain("the first 4 leaves");
+    const json = await audit(
+      "check-proof",
+      fileOf(await sampleProof(trail, signer, 4)),
+      "--public-key",
+      vkey,
+      "--json",
+    );
+    expect(JSON.parse(json.out)).toEqual({
+      ok: true,
+      kind: "decision",
+      decisionId: expect.stringMatching(/00004$/) as string,
+      log: expect.any(String) as string,
+      epoch: 1,
+      leafIndex: 4,
+      size: 9,
+      payload: expect.any(Boolean) as boolean,
+    });
   });
 
   test("names the step that fails, and exits with 1", async () => {
@@ -92,6 +109,11 @@ describe("datacrawl audit check-export", () => {
         "Epoch 1: 6 rows of 9 leaves; not in the file: 3 before the first row, 0 among the rows, 0 after the last.\n",
     );
     expect(status).toBe(0);
+    const json = await audit("check-export", fileOf(content), "--public-key", vkey, "--json");
+    expect(JSON.parse(json.out)).toMatchObject({
+      ok: true,
+      shown: { epochs: [{ epoch: 1, size: 9, rows: 6, leavesLeftOut: { before: 3, among: 0, after: 0 } }] },
+    });
   });
 
   test("names the line and the row that was changed", async () => {

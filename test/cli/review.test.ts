@@ -62,9 +62,10 @@ describe("datacrawl review", () => {
     for (const [args, status, problem] of [
       [["show", randomUUID()], 1, "There is no review"],
       [["show", "x"], 1, "must be a UUID"],
-      [["approve", ids[0] as string, "--comment", "yes"], 1, "named operator"],
-      [["reject", ids[0] as string, "--comment", "no"], 1, "named operator"],
-      [["approve", ids[0] as string], 64, "--comment"],
+      [["approve", ids[0] as string, "--reason", "yes"], 1, "named operator"],
+      [["reject", ids[0] as string, "--reason", "no"], 1, "named operator"],
+      [["reject", ids[0] as string, "--comment", "its former name"], 1, "named operator"],
+      [["approve", ids[0] as string], 64, "--reason"],
       [["list", "--state", "closed"], 64, "Write one of open"],
       [["list", "--limit", "0"], 64, "Write a number"],
     ] as const) {

@@ -13,6 +13,7 @@ export async function cli(args: readonly string[], env: Env = {}, input = ""): P
   await run(args, {
     env: cleanEnv(env),
     cwd: process.cwd(),
+    startedAt: performance.now(),
     readInput: async () => input,
     askSecret: async () => {
       throw new Error("there is no terminal");

@@ -30,7 +30,7 @@ export function Json({ text }: { readonly text: string }) {
   return (
     <pre className="block" tabIndex={0} aria-label="JSON">
       {visible(indented(text).slice(0, limit))}
-      {text.length > limit ? "\n… the rest is not shown here: `datacrawl audit show` prints it whole" : ""}
+      {text.length > limit ? "\n… the rest is not shown here: `datacrawl decision show` prints it whole" : ""}
     </pre>
   );
 }

@@ -1,0 +1,52 @@
+import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { once } from "node:events";
+import { join } from "node:path";
+import { cleanEnv, type Env } from "./service.ts";
+
+const BIN = join(import.meta.dirname, "../../bin/datacrawl.js");
+
+/** Where what a command prints goes: to the test, to a device that is full, or into a pipe that nobody reads. */
+export type Sink = "pipe" | "full" | "closed";
+
+export interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ProcessOptions {
+  readonly env?: Env;
+  readonly stdout?: Sink;
+  readonly stderr?: Sink;
+  /** Modules to load first. */
+  readonly imports?: readonly string[];
+  /** Called with each part of stdout, and with how to send a signal. */
+  readonly onOut?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
+}
+
+/** Runs `datacrawl` as it is installed, in a process of its own, to its end. */
+export async function runBin(args: readonly string[], options: ProcessOptions = {}): Promise<Ended> {
+  const { env, stdout = "pipe", stderr = "pipe", imports = [] } = options;
+  const full = openSync("/dev/full", "w");
+  const target = (sink: Sink): "pipe" | number => (sink === "full" ? full : "pipe");
+  const child = spawn(process.execPath, [...imports.flatMap((url) => ["--import", url]), BIN, ...args], {
+    env: cleanEnv(env),
+    stdio: ["ignore", target(stdout), target(stderr)],
+    // A command that does not end fails its test.
+    timeout: 60_000,
+    killSignal: "SIGKILL",
+  });
+  const printed = { stdout: "", stderr: "" };
+  if (stdout === "closed") child.stdout?.destroy();
+  else
+    child.stdout?.on("data", (chunk: Buffer) => {
+      printed.stdout += chunk.toString();
+      options.onOut?.(chunk.toString(), (signal) => child.kill(signal));
+    });
+  if (stderr === "closed") child.stderr?.destroy();
+  else child.stderr?.on("data", (chunk: Buffer) => (printed.stderr += chunk.toString()));
+  const [status] = (await once(child, "close")) as [number | null];
+  closeSync(full);
+  return { status, ...printed };
+}
