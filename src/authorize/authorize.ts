@@ -7,23 +7,24 @@ import { Fault } from "../fault.ts";
 import { type Deadline, Flights } from "../idempotency/flights.ts";
 import { type DigestKeys, digestRequest, flightName, sameDigest } from "../idempotency/key.ts";
 import {
-  type Claim,
   type ClaimCache,
   type ClaimSlot,
   FIRST,
+  isClaim,
   type Ledger,
+  type RecordedDecision,
   type Variant,
 } from "../idempotency/ledger.ts";
 import type { RandomPool } from "../ids.ts";
 import type { PolicyInput } from "../policy/bundle.ts";
 import type { Redaction } from "../policy/redaction.ts";
 import { type Answer, answerTo, type AuthorizeHandler, type Call, traceIdOf } from "./call.ts";
-import { type Asked, claimOf, makeEntry, type Terms } from "./entry.ts";
+import { type AuthorizeRequest, decisionOf, makeEntry } from "./entry.ts";
 import { type FramePorts, frameUnary } from "./frame.ts";
 import { recordFrozen } from "./frozen.ts";
 import { PayloadBudget } from "./payload-budget.ts";
+import { Progress, type StepObserver } from "./progress.ts";
 import { parseRequest, type UnverifiedRequest } from "./request.ts";
-import { type StepObserver, Stopwatch } from "./stopwatch.ts";
 
 /** Everything that a decision needs from the rest of the service. */
 export interface AuthorizePorts extends FramePorts {
@@ -41,8 +42,8 @@ export interface AuthorizePorts extends FramePorts {
     readonly redaction: Redaction;
     evaluate(input: PolicyInput): Judgement;
   };
-  /** The claim of a decision that needs a review, as the review stands now. */
-  readonly reviews: { current(first: Claim, policyVersion: string): Promise<Claim> };
+  /** A decision that needs a review, as the review stands now. */
+  readonly reviews: { current(first: RecordedDecision, policyVersion: string): Promise<RecordedDecision> };
   readonly writer: { record(entry: Entry, deadline: Deadline): Promise<Written | null> };
   readonly keys: DigestKeys;
   readonly random: RandomPool;
@@ -53,21 +54,7 @@ export interface AuthorizePorts extends FramePorts {
   readonly answered: (answer: Answer) => void;
 }
 
-/** What a flight yields: all that an answer says except what is the caller's own. */
-interface Settled {
-  readonly claim: Omit<Claim, "expiresAt" | "requestDigest">;
-  readonly replayed: boolean;
-}
-
-/** A question with all that is derived from it before anything is decided. */
-interface Request extends Asked {
-  /** Where its key's first claim is remembered. */
-  readonly slot: ClaimSlot;
-  /** Grows while others join in asking. */
-  readonly deadline: Deadline;
-}
-
-/** How often a claim is tried that is lost, and then not found: it expires or is purged in between. */
+/** How often recording is tried: another request may hold the claim and then, when it is looked up, be gone (expired or purged). */
 const CLAIM_TRIES = 3;
 
 /**
@@ -76,9 +63,10 @@ const CLAIM_TRIES = 3;
  * What is answered is either a decision whose audit row is committed, or a {@link Fault}.
  */
 export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
-  const flights = new Flights<Settled>();
+  const flights = new Flights<Answer>();
   const payloads = new PayloadBudget();
 
+  // The frame authenticates and admits, and turns what is thrown into a fault.
   return frameUnary(ports, { method: "Authorize", admit: ports.admit, handle: authorize });
 
   async function authorize(
@@ -86,144 +74,156 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
     agent: AuthenticatedAgent,
     startedAt: number,
   ): Promise<Answer> {
-    const watch = new Stopwatch(startedAt, ports.monotonic, ports.observe);
-    watch.lap("authenticate");
-    failpoint("authenticated");
+    const progress = new Progress(startedAt, ports.monotonic, ports.observe);
+    progress.mark("authenticated");
 
-    const untrusted = call.readBody();
-    const question = parseRequest(untrusted, agent.agentId);
-    const requestDigest = digestRequest(ports.keys, question.agentId, question.tool, question.canonicalPayload);
-    watch.lap("parse");
-    failpoint("parsed");
+    const request = parse(call, agent, ports.keys);
+    progress.mark("parsed");
 
-    const flight = flightName(question.agentId, question.idempotencyKey, requestDigest);
-    const asked = { ...question, credentialId: agent.keyId, requestDigest, traceId: traceIdOf(call.traceparent) };
-    const held = question.canonicalPayload.length;
-    payloads.hold(question.agentId, held);
-    const { joined, result } = flights.share(flight, call.deadlineAt, (deadline) => {
-      const slot = ports.cache.at(question.agentId, question.idempotencyKey);
-      return settle(ports, { ...asked, slot, deadline }, watch);
-    });
-    // Not when the caller is answered: what it asked may wait longer than the caller.
-    const release = (): void => payloads.release(question.agentId, held);
-    result.then(release, release);
-    const settled = await beforeDeadline(result, call, ports.monotonic);
-
-    const { agentId, tool, idempotencyKey } = question;
-    const echoed = { agentId, tool, idempotencyKey, nonce: untrusted.nonce };
-    const answer = answerTo(echoed, settled.claim, settled.replayed || joined);
+    const answer = await decideOnce(request, call, progress);
     ports.answered(answer);
     failpoint("before-answer");
     return answer;
   }
+
+  /** Decides once for all who ask the same at the same time; each of them waits until its own deadline. */
+  function decideOnce(request: AuthorizeRequest, call: Call<unknown>, progress: Progress): Promise<Answer> {
+    const { agentId, idempotencyKey, requestDigest, nonce } = request;
+    const size = request.canonicalPayload.length;
+    payloads.hold(agentId, size);
+    const name = flightName(agentId, idempotencyKey, requestDigest);
+    const { joined, result } = flights.share(name, call.deadlineAt, (deadline) =>
+      decide(ports, request, deadline, progress),
+    );
+    // The payload is released when the work ends, not when the caller's time does: the work may go on.
+    const release = (): void => payloads.release(agentId, size);
+    result.then(release, release);
+    const answer = beforeDeadline(result, call, ports.monotonic);
+    return joined ? answer.then((shared) => ({ ...shared, replayed: true, nonce })) : answer;
+  }
 }
 
-/** `replay? → evaluate → record → remember`, once for all who ask the same at the same time. */
-async function settle(ports: AuthorizePorts, request: Request, watch: Stopwatch): Promise<Settled> {
-  const remembered = await request.slot.get();
-  watch.lap("replay");
-  failpoint("looked-up");
+function parse(call: Call<UnverifiedRequest>, agent: AuthenticatedAgent, keys: DigestKeys): AuthorizeRequest {
+  const unverified = call.readBody();
+  const { agentId, tool, payload, canonicalPayload, idempotencyKey } = parseRequest(unverified, agent.agentId);
+  return {
+    agentId,
+    tool,
+    payload,
+    canonicalPayload,
+    idempotencyKey,
+    nonce: unverified.nonce,
+    credentialId: agent.keyId,
+    requestDigest: digestRequest(keys, agentId, tool, canonicalPayload),
+    traceId: traceIdOf(call.traceparent),
+  };
+}
 
-  if (remembered !== null) return await replay(ports, request, remembered);
+/** `replay? → evaluate → record → remember`. @param deadline grows while others join in asking */
+async function decide(
+  ports: AuthorizePorts,
+  request: AuthorizeRequest,
+  deadline: Deadline,
+  progress: Progress,
+): Promise<Answer> {
+  const slot = ports.cache.at(request.agentId, request.idempotencyKey);
+  const remembered = await slot.get();
+  progress.mark("looked-up");
+  if (remembered !== null) return await replay(ports, request, deadline, remembered);
+
   // No claim is made for a frozen agent, so that the key is still free when it is not frozen any more.
   if ((await ports.agents.confirmedStateOf(request.agentId)) !== "active")
-    return await denyFrozen(ports, request, null);
+    return await denyFrozen(ports, request, deadline, null);
 
   const policy = ports.policy();
-  const judgement = policy.evaluate({ agentId: request.agentId, tool: request.tool, payload: request.payload });
-  watch.lap("evaluate");
-  failpoint("evaluated");
+  const judgement = policy.evaluate(request);
+  progress.mark("evaluated");
 
-  const { claim, replayed } = await claimOnce(ports, request, judgement, {
-    policyVersion: policy.version,
-    redaction: policy.redaction,
-    variant: FIRST,
-  });
-  watch.lap("record");
-  failpoint("recorded");
+  const entry = makeEntry(request, judgement, { policy, variant: FIRST, linkedTo: null }, ports);
+  const decision = await record(ports, request, deadline, entry, FIRST);
+  progress.mark("recorded");
 
-  remember(request.slot, claim);
-  watch.lap("remember");
-  failpoint("remembered");
-  return replayed ? await replay(ports, request, claim) : { claim, replayed };
+  remember(slot, decision);
+  progress.mark("remembered");
+  if (decision.decisionId !== entry.row.decisionId) return await replay(ports, request, deadline, decision);
+  return answerTo(request, decision, false);
 }
 
 /** The key was used before: the same request gets the same answer, another one a deny. */
-async function replay(ports: AuthorizePorts, request: Request, first: Claim): Promise<Settled> {
-  if (!sameDigest(first.requestDigest, request.requestDigest)) return await denyReuse(ports, request, first);
+async function replay(
+  ports: AuthorizePorts,
+  request: AuthorizeRequest,
+  deadline: Deadline,
+  first: RecordedDecision,
+): Promise<Answer> {
+  if (!sameDigest(first.requestDigest, request.requestDigest)) return await denyReuse(ports, request, deadline, first);
   // A remembered deny needs nobody's confirmation; anything else needs to know that the agent was not frozen since.
-  if (DECISION_OF[first.reason] === "deny") {
-    if (ports.agents.stateOf(request.agentId) !== "frozen") return { claim: first, replayed: true };
-    return await denyFrozen(ports, request, first);
-  }
-  // Whatever was approved: a frozen agent is denied.
-  const state = await ports.agents.confirmedStateOf(request.agentId);
-  if (state !== "active") return await denyFrozen(ports, request, first);
-  const claim = first.reason === "REVIEW_PENDING" ? ports.reviews.current(first, ports.policy().version) : first;
-  return { claim: await claim, replayed: true };
+  const isDeny = DECISION_OF[first.reason] === "deny";
+  const isFrozen = isDeny
+    ? ports.agents.stateOf(request.agentId) === "frozen"
+    : (await ports.agents.confirmedStateOf(request.agentId)) !== "active";
+  if (isFrozen) return await denyFrozen(ports, request, deadline, first);
+  if (first.reason !== "REVIEW_PENDING") return answerTo(request, first, true);
+  return answerTo(request, await ports.reviews.current(first, ports.policy().version), true);
 }
 
 /** The key belongs to another request. The deny claims a variant of the key, so that its retries get its own id back. */
-async function denyReuse(ports: AuthorizePorts, request: Request, first: Claim): Promise<Settled> {
+async function denyReuse(
+  ports: AuthorizePorts,
+  request: AuthorizeRequest,
+  deadline: Deadline,
+  first: RecordedDecision,
+): Promise<Answer> {
   const judgement = judge(
     "IDEMPOTENCY_KEY_REUSED",
     "The idempotency key was used before with another tool or payload.",
   );
-  return await claimOnce(ports, request, judgement, {
-    policyVersion: first.policyVersion,
-    redaction: ports.policy().redaction,
-    variant: request.requestDigest,
-    linkedTo: first.decisionId,
-  });
+  const policy = { version: first.policyVersion, redaction: ports.policy().redaction };
+  const variant = request.requestDigest;
+  const entry = makeEntry(request, judgement, { policy, variant, linkedTo: first.decisionId }, ports);
+  const decision = await record(ports, request, deadline, entry, variant);
+  return answerTo(request, decision, decision.decisionId !== entry.row.decisionId);
 }
 
 /** The deny claims nothing, so that the key is what it was when the agent is not frozen any more. */
-async function denyFrozen(ports: AuthorizePorts, request: Request, first: Claim | null): Promise<Settled> {
+async function denyFrozen(
+  ports: AuthorizePorts,
+  request: AuthorizeRequest,
+  deadline: Deadline,
+  first: RecordedDecision | null,
+): Promise<Answer> {
   const known = first ?? (await ports.ledger.findClaim(request.agentId, request.idempotencyKey, FIRST));
-  const linked = known === null ? {} : { linkedTo: known.decisionId };
-  const { version: policyVersion, redaction } = ports.policy();
-  const terms = { policyVersion, redaction, variant: null, ...linked };
-  const entryOf = (judgement: Judgement): Entry => makeEntry(request, judgement, terms, ports);
-  const entry = await recordFrozen(ports.writer, request.agentId, entryOf, request.deadline);
-  return { claim: claimOf(entry, { claimExpiresAt: null }), replayed: false };
+  const options = { policy: ports.policy(), variant: null, linkedTo: known?.decisionId ?? null };
+  const entryOf = (judgement: Judgement): Entry => makeEntry(request, judgement, options, ports);
+  const entry = await recordFrozen(ports.writer, request.agentId, entryOf, deadline);
+  return answerTo(request, decisionOf(entry, request.requestDigest, null), false);
 }
 
-/** Records a judgement that claims a variant of the key, or finds the claim of the decision that did so before. */
-async function claimOnce(
+/** Writes the entry's row, and resolves when it is committed; or finds the decision that holds its claim, which has another id. */
+async function record(
   ports: AuthorizePorts,
-  request: Request,
-  judgement: Judgement,
-  terms: Terms & { readonly variant: Variant },
-): Promise<{ readonly claim: Claim; readonly replayed: boolean }> {
+  request: AuthorizeRequest,
+  deadline: Deadline,
+  entry: Entry,
+  variant: Variant,
+): Promise<RecordedDecision> {
   for (let attempt = 1; attempt <= CLAIM_TRIES; attempt++) {
-    const recorded = await record(ports, request, judgement, terms);
-    if (recorded !== null) return { claim: recorded, replayed: false };
-    const earlier = await ports.ledger.findClaim(request.agentId, request.idempotencyKey, terms.variant);
-    if (earlier !== null) return { claim: earlier, replayed: true };
+    failpoint("before-commit");
+    const written = await ports.writer.record(entry, deadline);
+    failpoint("after-commit");
+    // INVARIANT: from here on the row is durable. A crash loses the answer, and the retry finds the claim.
+    if (written !== null) return decisionOf(entry, request.requestDigest, written.claimExpiresAt);
+    const holder = await ports.ledger.findClaim(request.agentId, request.idempotencyKey, variant);
+    if (holder !== null) return holder;
   }
   throw new Fault("STORE_UNAVAILABLE", "The idempotency key's claim changed too often to be read.", {
     retryAfterMs: 100,
   });
 }
 
-/** Writes the judgement's row and resolves when it is committed; null if another decision holds the claim. */
-async function record(
-  ports: AuthorizePorts,
-  request: Request,
-  judgement: Judgement,
-  terms: Terms,
-): Promise<Claim | null> {
-  const entry = makeEntry(request, judgement, terms, ports);
-  failpoint("before-commit");
-  const written = await ports.writer.record(entry, request.deadline);
-  failpoint("after-commit");
-  // INVARIANT: from here on the row is durable. A crash loses the answer, and the retry finds the claim.
-  return written === null ? null : claimOf(entry, written);
-}
-
 /** Only policy outcomes that cannot change any more are remembered: a review will be resolved. */
-function remember(slot: ClaimSlot, claim: Claim): void {
-  if (DECISION_OF[claim.reason] !== "needs_review") slot.set(claim);
+function remember(slot: ClaimSlot, decision: RecordedDecision): void {
+  if (DECISION_OF[decision.reason] !== "needs_review" && isClaim(decision)) slot.set(decision);
 }
 
 /** The service answers a little before the caller gives up, so that the caller learns why. */

@@ -1,47 +1,48 @@
 import { digestPayload, hashDecision } from "../audit/hash.ts";
 import { decisionRow } from "../audit/record.ts";
-import type { Entry, Written } from "../audit/writer.ts";
+import type { Entry } from "../audit/writer.ts";
 import type { Micros } from "../clock.ts";
 import type { Judgement } from "../decision.ts";
 import { type DigestKeys, digestRedacted } from "../idempotency/key.ts";
-import type { Claim, Variant } from "../idempotency/ledger.ts";
+import type { RecordedDecision, Variant } from "../idempotency/ledger.ts";
 import { type RandomPool, uuidV7 } from "../ids.ts";
 import type { Redaction } from "../policy/redaction.ts";
 import type { Question } from "./request.ts";
 
-/** A question with what its row tells of it besides. */
-export interface Asked extends Question {
+/** A request of an authenticated agent: decoded, within the contract's limits, and digested. */
+export interface AuthorizeRequest extends Question {
+  readonly nonce: Uint8Array;
   readonly credentialId: string;
+  /** Keyed digest of agent, tool and payload, 32 bytes. */
   readonly requestDigest: Buffer;
   readonly traceId: string | null;
 }
 
-/** Under which terms a judgement is recorded. */
-export interface Terms {
-  readonly policyVersion: string;
-  /** What of the payload must not be stored, by the policy that is in force now. */
-  readonly redaction: Redaction;
+/** How a judgement is recorded. */
+export interface RecordOptions {
+  /** The version that judged, and what of the payload must not be stored by the policy that is in force now. */
+  readonly policy: { readonly version: string; readonly redaction: Redaction };
   /** What it claims of the idempotency key; null for a row that claims nothing. */
   readonly variant: Variant | null;
-  /** The decision that it follows on. */
-  readonly linkedTo?: string;
+  /** The decision that it follows on; null if there is none. */
+  readonly linkedTo: string | null;
 }
 
 /**
- * A judgement as a row of the trail, with an id and a time of its own.
+ * A judgement as a row of the audit log, with an id and a time of its own.
  *
  * @throws Fault FIELD_INVALID if more of the payload is redacted than may be
  */
 export function makeEntry(
-  asked: Asked,
+  request: AuthorizeRequest,
   judgement: Judgement,
-  terms: Terms,
+  { policy, variant, linkedTo }: RecordOptions,
   { now, random, keys }: { readonly now: () => Micros; readonly random: RandomPool; readonly keys: DigestKeys },
 ): Entry {
   const salt = random.take(16);
   // INVARIANT: nothing behind this line sees the payload as it was sent.
-  const stored = terms.redaction.storable(asked.tool, asked.payload, asked.canonicalPayload, (value) =>
-    digestRedacted(keys, asked.agentId, value),
+  const stored = policy.redaction.storable(request.tool, request.payload, request.canonicalPayload, (value) =>
+    digestRedacted(keys, request.agentId, value),
   );
   const at = now();
   const row = decisionRow({
@@ -49,32 +50,32 @@ export function makeEntry(
     recordedAt: at,
     decidedAt: at,
     source: "service",
-    agentId: asked.agentId,
-    credentialId: asked.credentialId,
-    tool: asked.tool,
-    idempotencyKey: asked.idempotencyKey,
+    agentId: request.agentId,
+    credentialId: request.credentialId,
+    tool: request.tool,
+    idempotencyKey: request.idempotencyKey,
     decision: judgement.decision,
     reason: judgement.reason,
     message: judgement.message,
     ruleId: judgement.ruleId,
-    policyVersion: terms.policyVersion,
-    requestDigest: asked.requestDigest,
+    policyVersion: policy.version,
+    requestDigest: request.requestDigest,
     payloadDigest: digestPayload(salt, stored),
-    linkedDecisionId: terms.linkedTo ?? null,
+    linkedDecisionId: linkedTo,
     reviewId: judgement.review === undefined ? null : uuidV7(at, random),
-    traceId: asked.traceId,
+    traceId: request.traceId,
   });
   return {
     row,
     hash: hashDecision(row),
     payload: { salt, canonical: stored },
-    claim: terms.variant === null ? null : { variant: terms.variant },
+    claim: variant === null ? null : { variant },
     review: judgement.review ?? null,
   };
 }
 
-/** What a replay of the entry, which is written, answers. */
-export function claimOf({ row }: Entry, { claimExpiresAt }: Written): Claim {
+/** The decision of an entry that is written. @param expiresAt when its claim does; null if it made none, or that is not known */
+export function decisionOf({ row }: Entry, requestDigest: Uint8Array, expiresAt: Micros | null): RecordedDecision {
   return {
     decisionId: row.decisionId,
     reason: row.reason,
@@ -82,7 +83,7 @@ export function claimOf({ row }: Entry, { claimExpiresAt }: Written): Claim {
     ruleId: row.ruleId,
     policyVersion: row.policyVersion ?? "",
     decidedAt: row.decidedAt,
-    expiresAt: claimExpiresAt ?? 0,
-    requestDigest: row.requestDigest as Uint8Array,
+    requestDigest,
+    expiresAt,
   };
 }

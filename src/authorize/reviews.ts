@@ -4,7 +4,7 @@ import { canonicalJson } from "../canonical-json.ts";
 import type { Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import { sameDigest } from "../idempotency/key.ts";
-import type { Claim } from "../idempotency/ledger.ts";
+import type { RecordedDecision } from "../idempotency/ledger.ts";
 import type { RandomPool } from "../ids.ts";
 import { judgementOf, overdue, type Review, type ReviewState } from "../review/review.ts";
 
@@ -36,7 +36,7 @@ export interface ReviewsPorts {
 const TRIES = 5;
 const EXPIRED_AT_ONCE = 200;
 
-/** Reviews as the walk sees them: what a claim that needs one is answered, and what time alone makes of them. */
+/** Reviews in the request path: what a decision that needs one is answered, and what time alone makes of them. */
 export class Reviews {
   readonly #ports: ReviewsPorts;
 
@@ -45,12 +45,12 @@ export class Reviews {
   }
 
   /**
-   * The claim of a decision that needs a review, as its review stands now: under the same id, and recorded.
+   * A decision that needs a review, as its review stands now: under the same id, and recorded.
    *
    * @param policyVersion the one in force
    * @throws StoreError, or Fault STORE_UNAVAILABLE if it kept changing
    */
-  async current(first: Claim, policyVersion: string): Promise<Claim> {
+  async current(first: RecordedDecision, policyVersion: string): Promise<RecordedDecision> {
     const read = await this.#ports.store.findByDecision(first.decisionId);
     // A decision of before reviews could be answered.
     if (read === null) return first;

@@ -4,7 +4,7 @@ import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../clock.ts";
 import { DECISION_OF, type Judgement } from "../decision.ts";
 import { Fault } from "../fault.ts";
-import type { Claim } from "../idempotency/ledger.ts";
+import type { RecordedDecision } from "../idempotency/ledger.ts";
 import { type RandomPool, UUID } from "../ids.ts";
 import type { Redaction } from "../policy/redaction.ts";
 import { type Answer, answerTo, type Call, type UnverifiedWatch, type WatchHandler } from "./call.ts";
@@ -13,8 +13,8 @@ import { recordFrozen } from "./frozen.ts";
 import { checkNonce } from "./request.ts";
 import type { Watchers } from "./watchers.ts";
 
-/** A claim with what it is about. */
-export interface WatchedClaim extends Claim {
+/** A decision that holds its claim, with what it is about. */
+export interface WatchedDecision extends RecordedDecision {
   readonly tool: string;
   readonly idempotencyKey: string;
 }
@@ -27,8 +27,8 @@ export interface WatchPorts extends FramePorts {
   /** @throws Fault RATE_LIMITED or SHUTTING_DOWN */
   readonly admit: (agentId: string) => void;
   /** The agent's decision of that id, if it still holds its claim. */
-  readonly findClaimOf: (agentId: string, decisionId: string) => Promise<WatchedClaim | null>;
-  readonly reviews: { current(first: Claim, policyVersion: string): Promise<Claim> };
+  readonly findClaimOf: (agentId: string, decisionId: string) => Promise<WatchedDecision | null>;
+  readonly reviews: { current(first: RecordedDecision, policyVersion: string): Promise<RecordedDecision> };
   readonly policy: () => { readonly version: string; readonly redaction: Redaction };
   readonly watchers: Watchers;
   readonly writer: { record(entry: Entry, deadline: { readonly at: number }): Promise<Written | null> };
@@ -61,14 +61,14 @@ export function createWatch(ports: WatchPorts): WatchHandler {
     for (let answered: string | null = null; ; ) {
       // Before the look, or a resolution that comes in between would be missed.
       const changed = watcher.nextChange();
-      const claim = await currentClaim(ports, agentId, first, call.deadlineAt);
-      if (claim.reason !== answered) {
-        const answer = answerTo(echoed, claim, true);
+      const decision = await currentDecision(ports, agentId, first, call.deadlineAt);
+      if (decision.reason !== answered) {
+        const answer = answerTo(echoed, decision, true);
         ports.answered(answer);
         yield answer;
       }
-      answered = claim.reason;
-      if (DECISION_OF[claim.reason] !== "needs_review") return;
+      answered = decision.reason;
+      if (DECISION_OF[decision.reason] !== "needs_review") return;
       if (!(await endsBefore(changed, timeLeft(call, ports.monotonic()), call.signal))) return;
       // An hour is long: the credential may have been revoked.
       await ports.agents.authenticate(call);
@@ -84,12 +84,12 @@ function checked({ decisionId, nonce }: UnverifiedWatch): UnverifiedWatch {
 }
 
 /** What a retry would be answered now. */
-async function currentClaim(
+async function currentDecision(
   ports: WatchPorts,
   agentId: string,
-  first: WatchedClaim,
+  first: WatchedDecision,
   deadlineAt: number,
-): Promise<Claim> {
+): Promise<RecordedDecision> {
   // Whatever was approved: a frozen agent is denied.
   if ((await ports.agents.confirmedStateOf(agentId)) !== "active")
     return await denyFrozen(ports, agentId, first, deadlineAt);
@@ -97,7 +97,12 @@ async function currentClaim(
 }
 
 /** The deny is a row of its own, and answered under the id of the decision that is watched. */
-async function denyFrozen(ports: WatchPorts, agentId: string, first: WatchedClaim, deadlineAt: number): Promise<Claim> {
+async function denyFrozen(
+  ports: WatchPorts,
+  agentId: string,
+  first: WatchedDecision,
+  deadlineAt: number,
+): Promise<RecordedDecision> {
   const decision = { ...first, agentId, reviewId: null, payloadDigest: null };
   const entryOf = (judgement: Judgement): Entry => {
     const followUp = makeFollowUp(decision, judgement, null, ports.now(), ports.random);
@@ -105,7 +110,7 @@ async function denyFrozen(ports: WatchPorts, agentId: string, first: WatchedClai
   };
   const { row } = await recordFrozen(ports.writer, agentId, entryOf, { at: deadlineAt });
   const { reason, message, ruleId, decidedAt } = row;
-  return { ...first, reason, message, ruleId, decidedAt };
+  return { ...first, reason, message, ruleId, decidedAt, expiresAt: null };
 }
 
 /** How many milliseconds the stream may still last. */

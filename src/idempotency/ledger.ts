@@ -1,18 +1,27 @@
 import type { Micros } from "../clock.ts";
 import type { Reason } from "../decision.ts";
 
-/** A decision that holds a claim, as it was recorded: what a replay answers. */
-export interface Claim {
+/** A decision as it was recorded. */
+export interface RecordedDecision {
   readonly decisionId: string;
   readonly reason: Reason;
   readonly message: string;
   readonly ruleId: string | null;
   readonly policyVersion: string;
   readonly decidedAt: Micros;
-  /** By Postgres' clock, the only one that decides expiry. */
-  readonly expiresAt: Micros;
   /** Keyed digest of agent, tool and payload, 32 bytes. */
   readonly requestDigest: Uint8Array;
+  /** When its claim expires, by Postgres' clock, the only one that decides expiry; null if it claims nothing, or that is not known. */
+  readonly expiresAt: Micros | null;
+}
+
+/** A decision that holds a claim on its key until a known time: what a replay answers. */
+export interface Claim extends RecordedDecision {
+  readonly expiresAt: Micros;
+}
+
+export function isClaim(decision: RecordedDecision): decision is Claim {
+  return decision.expiresAt !== null;
 }
 
 /**

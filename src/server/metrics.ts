@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Answer } from "../authorize/call.ts";
-import type { Step } from "../authorize/stopwatch.ts";
+import type { Step } from "../authorize/progress.ts";
 import { DECISION_OF } from "../decision.ts";
 import { type FaultCode, STATUS_OF } from "../fault.ts";
 import type { Observer } from "./roads.ts";

@@ -241,6 +241,13 @@ describe("Authorize loses the race for a claim", () => {
     expect([world.store.rows, world.noted]).toEqual([[], []]);
   });
 
+  test("and remembers no decision whose claim's end the store could not say", async () => {
+    const world = authorizeWorld();
+    world.store.forgetful = true;
+    expect(answerOf(await world.ask())).toMatchObject({ reason: "RULE_ALLOWED", replayed: false });
+    expect(world.noted).toEqual([]);
+  });
+
   test("and a deny of a frozen agent, which claims nothing, cannot lose one", async () => {
     const world = authorizeWorld();
     world.agents.state = "frozen";
@@ -371,8 +378,11 @@ describe("Authorize and the deadline:", () => {
     const start = Date.now();
     const nonces = [Buffer.alloc(16, 1), Buffer.alloc(16, 2)] as const;
     const first = world.ask({ deadlineAt: start + 1000 }, { nonce: nonces[0] });
+    // The first one is being recorded when the second one joins it.
+    await vi.advanceTimersByTimeAsync(10);
+    expect(deadlines).toEqual([{ at: start + 1000 }]);
     const second = world.ask({ deadlineAt: start + 3000 }, { nonce: nonces[1] });
-    await vi.advanceTimersByTimeAsync(1000);
+    await vi.advanceTimersByTimeAsync(990);
     expect(faultOf(await first).code).toBe("DEADLINE_EXCEEDED");
     committing.resolve();
     expect(answerOf(await second)).toMatchObject({ reason: "RULE_ALLOWED", replayed: true, nonce: nonces[1] });

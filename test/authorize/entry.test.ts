@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
-import { claimOf, makeEntry } from "../../src/authorize/entry.ts";
+import { decisionOf, makeEntry } from "../../src/authorize/entry.ts";
 import { parseRequest } from "../../src/authorize/request.ts";
 import { type Judgement, judge } from "../../src/decision.ts";
 import { FIRST, type Variant } from "../../src/idempotency/ledger.ts";
@@ -27,23 +27,24 @@ function entryOf(
   {
     redaction = new Redaction([]),
     variant = FIRST,
-    linkedTo,
+    linkedTo = null,
     payload = REQUEST.payload,
   }: {
     redaction?: Redaction;
     variant?: Variant | null;
-    linkedTo?: string;
+    linkedTo?: string | null;
     payload?: typeof REQUEST.payload;
   } = {},
 ) {
   const request = {
     ...parseRequest({ ...REQUEST, payload }, AGENT),
+    nonce: REQUEST.nonce,
     credentialId: "key-1",
     requestDigest: SAME,
     traceId: "ab".repeat(16),
   };
-  const terms = { policyVersion: POLICY_VERSION, redaction, variant, ...(linkedTo === undefined ? {} : { linkedTo }) };
-  return makeEntry(request, judgement, terms, ports);
+  const policy = { version: POLICY_VERSION, redaction };
+  return makeEntry(request, judgement, { policy, variant, linkedTo }, ports);
 }
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -122,17 +123,20 @@ describe("The entry of a decision", () => {
   });
 });
 
-test("A written entry is what its replay answers, until its claim expires", () => {
-  const entry = entryOf();
-  const { row } = entry;
-  expect(claimOf(entry, { claimExpiresAt: STORE_TIME + 5 })).toEqual({
-    decisionId: row.decisionId,
-    reason: "RULE_ALLOWED",
-    message: "Allowed.",
-    ruleId: "refund-small",
-    policyVersion: POLICY_VERSION,
-    decidedAt: STORE_TIME,
-    expiresAt: STORE_TIME + 5,
-    requestDigest: SAME,
-  });
-});
+test.each([STORE_TIME + 5, null])(
+  "A written entry is the decision that its replay answers, claimed until %s",
+  (until) => {
+    const entry = entryOf();
+    const { row } = entry;
+    expect(decisionOf(entry, SAME, until)).toEqual({
+      decisionId: row.decisionId,
+      reason: "RULE_ALLOWED",
+      message: "Allowed.",
+      ruleId: "refund-small",
+      policyVersion: POLICY_VERSION,
+      decidedAt: STORE_TIME,
+      requestDigest: SAME,
+      expiresAt: until,
+    });
+  },
+);

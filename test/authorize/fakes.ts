@@ -74,6 +74,8 @@ export class FakeStore {
   readonly claims = new Map<string, Claim>();
   /** For the next attempts to record, in their order. Those after them go as the store finds it. */
   readonly attempts: Attempt[] = [];
+  /** As after a connection that was lost in mid-commit: the row is there, and when its claim ends is not known. */
+  forgetful = false;
   /** What reading a claim rejects with. */
   unreadable: Error | null = null;
   /** How often a claim was looked up. */
@@ -96,7 +98,7 @@ export class FakeStore {
       name,
       claim({ ...row, policyVersion: row.policyVersion ?? "", requestDigest: row.requestDigest as Uint8Array }),
     );
-    return { claimExpiresAt: row.recordedAt + DAY };
+    return { claimExpiresAt: this.forgetful ? null : row.recordedAt + DAY };
   }
 
   async findClaim(_agentId: string, idempotencyKey: string, variant: Uint8Array): Promise<Claim | null> {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Answer, Call, UnverifiedWatch } from "../../src/authorize/call.ts";
 import type { RefusedCall } from "../../src/authorize/frame.ts";
-import { createWatch, type WatchedClaim } from "../../src/authorize/watch.ts";
+import { createWatch, type WatchedDecision } from "../../src/authorize/watch.ts";
 import { Watchers } from "../../src/authorize/watchers.ts";
 import { hashDecision } from "../../src/audit/hash.ts";
 import type { Reason } from "../../src/decision.ts";
@@ -33,7 +33,7 @@ function watchWorld(reason: Reason = "REVIEW_PENDING") {
   const agents = new FakeAgents();
   const store = new FakeStore();
   const watchers = new Watchers(async () => [DECISION]);
-  const first: WatchedClaim = {
+  const first: WatchedDecision = {
     ...claim({ reason, decisionId: DECISION }),
     tool: "stripe.refund",
     idempotencyKey: KEY,
@@ -45,7 +45,7 @@ function watchWorld(reason: Reason = "REVIEW_PENDING") {
     watchers,
     first,
     /** The decision as the store finds it. */
-    found: first as WatchedClaim | null | Error,
+    found: first as WatchedDecision | null | Error,
     /** What its review has come to. */
     review: "REVIEW_PENDING" as Reason | Error,
     /** What is done while the review is being looked at. */
