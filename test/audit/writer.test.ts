@@ -96,12 +96,12 @@ describe("group commit", () => {
     const failures: unknown[] = [];
     const observer = { batch: () => undefined, storeError: (error: unknown) => void failures.push(error) };
     const writer = new RecordWriter(store, () => 0, observer, small);
-    const results = Promise.allSettled(["a", "b"].map((key) => writer.record(entryFor(key), never)));
+    const entries = ["a", "b"].map((key) => entryFor(key));
+    const results = Promise.allSettled(entries.map((entry) => writer.record(entry, never)));
     await Promise.resolve();
     store.batches.shift()?.fail(new Error("gone"));
-    for (const result of await results) {
-      expect(result).toMatchObject({ status: "rejected", reason: { code: "STORE_UNAVAILABLE" } });
-    }
+    const faults = entries.map(({ row: { decisionId } }) => ({ code: "STORE_UNAVAILABLE", decisionId }));
+    expect(await results).toMatchObject(faults.map((reason) => ({ status: "rejected", reason })));
     expect(failures).toEqual([new Error("gone")]);
   });
 
