@@ -4,7 +4,7 @@ import type { Micros } from "../clock.ts";
 import { canonicalJson, NotCanonical } from "../canonical-json.ts";
 import { Fault, pathText } from "../fault.ts";
 import { type DigestKeys, digestRequest, sameDigest } from "../idempotency/key.ts";
-import { type Bundle, inspectFiles, type PolicyFile } from "../policy/bundle.ts";
+import { type Bundle, type PolicyFile, readStoredBundle } from "../policy/bundle.ts";
 import { type FindingView, type RuleView, ruleView, type Trial, tryPolicy } from "../policy/rule-view.ts";
 import { invalid } from "./checks.ts";
 
@@ -175,7 +175,7 @@ export class PolicyOperations {
     const compiled = this.#compiled.get(version);
     if (compiled !== undefined) return compiled;
     const stored = await this.#ports.bundles.find(version);
-    const bundle = stored === null ? null : inspectFiles(stored.files).bundle;
+    const bundle = stored === null ? null : readStoredBundle(stored.files);
     if (bundle === null || bundle.version !== version) return null;
     for (const oldest of this.#compiled.keys()) if (this.#compiled.size >= MAX_COMPILED) this.#compiled.delete(oldest);
     this.#compiled.set(version, bundle);

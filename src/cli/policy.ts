@@ -4,7 +4,7 @@ import { Command } from "commander";
 import type { Decision } from "../decision.ts";
 import { type Explanation, inspectDirectory, requireBundle } from "../policy/bundle.ts";
 import { readRuleTests, type RuleTestResult, runRuleTest } from "../policy/rule-test.ts";
-import { formatProblem } from "../policy/yaml.ts";
+import { formatProblem, type Problem } from "../policy/yaml.ts";
 import { withoutService } from "./admin-options.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { formerly } from "./former-flag.ts";
@@ -15,6 +15,10 @@ import { addServiceCommands } from "./policy-service.ts";
 
 interface Format {
   readonly json?: true;
+}
+
+interface CheckOptions extends Format {
+  readonly strict?: true;
 }
 
 interface ExplainOptions extends Format {
@@ -32,10 +36,13 @@ export function policyCommand(io: Io): Command {
   const command = new Command("policy");
   const checking = command
     .command("check")
-    .description("Name every problem of every rule and test file.")
+    .description(
+      "Name every problem of every rule and test file, also rules that never match or let through more than they seem to.",
+    )
     .argument("[dir]", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
+    .option("--strict", "fail on warnings, too")
     .option("--json", "print one JSON value")
-    .action((dir: string | undefined, format: Format) => check(io, directory(io, dir), format));
+    .action((dir: string | undefined, options: CheckOptions) => check(io, directory(io, dir), options));
   const testing = command
     .command("test")
     .description("Run the tests in *_test.yaml.")
@@ -63,29 +70,32 @@ function directory(io: Io, given: string | undefined): string {
   return io.cwd === process.cwd() ? dir : resolve(io.cwd, dir);
 }
 
-async function check(io: Io, dir: string, format: Format): Promise<void> {
+async function check(io: Io, dir: string, format: CheckOptions): Promise<void> {
   const directory = await readPolicies(dir, "rules and tests");
-  const { bundle, problems: ruleProblems, warnings } = inspectDirectory(dir, directory);
+  const { bundle, problems: ruleProblems, warnings: found } = inspectDirectory(dir, directory);
   const { tests, problems: testProblems } = readRuleTests(directory);
-  const problems = [...ruleProblems, ...testProblems];
+  const problems = [...ruleProblems, ...testProblems, ...found.filter(({ certain }) => certain).map(placed)];
+  const warnings = found.filter(({ certain }) => !certain).map(placed);
+  const ok = problems.length === 0 && (format.strict !== true || warnings.length === 0);
   const rules = bundle?.rules.length ?? 0;
   if (format.json) {
-    outJson(io, {
-      ok: problems.length === 0,
-      version: bundle?.version ?? null,
-      rules,
-      tests: tests.length,
-      problems,
-      warnings,
-    });
+    outJson(io, { ok, version: bundle?.version ?? null, rules, tests: tests.length, problems, warnings });
   } else {
     for (const warning of warnings) io.err(`warning: ${printableLines(formatProblem(warning))}\n`);
     for (const problem of problems) io.err(`${printableLines(formatProblem(problem))}\n`);
-    if (problems.length === 0)
-      io.out(`ok: ${rules} rules, ${tests.length} tests, version ${bundle?.version ?? "none"}\n`);
-    else io.err(problems.length === 1 ? "1 problem\n" : `${problems.length} problems\n`);
+    if (ok) io.out(`ok: ${rules} rules, ${tests.length} tests, version ${bundle?.version ?? "none"}\n`);
+    else if (problems.length === 0) io.err(`${counted(warnings.length, "warning")}, which --strict refuses\n`);
+    else io.err(`${counted(problems.length, "problem")}\n`);
   }
-  io.exit(problems.length === 0 ? ExitCode.ok : ExitCode.failed);
+  io.exit(ok ? ExitCode.ok : ExitCode.failed);
+}
+
+function placed({ file, line, column, message }: Problem): Problem {
+  return { file, line, column, message };
+}
+
+function counted(count: number, what: string): string {
+  return count === 1 ? `1 ${what}` : `${count} ${what}s`;
 }
 
 async function test(io: Io, dir: string, format: Format): Promise<void> {

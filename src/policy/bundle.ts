@@ -9,6 +9,7 @@ import { Engine, type Finding } from "./engine.ts";
 import { lintRules } from "./lint/lint.ts";
 import { Redaction } from "./redaction.ts";
 import { readRuleFiles, type Rule, type RuleFiles } from "./rule.ts";
+import { readRuleTests, type RuleTest } from "./rule-test.ts";
 import { formatProblem, type Problem } from "./yaml.ts";
 
 /** What a policy decides about. The payload is within the request's limits, and otherwise whatever the agent sent. */
@@ -46,11 +47,17 @@ export interface Explanation {
   readonly findings: readonly Finding[];
 }
 
+/** Something that keeps no bundle from coming into force. */
+export interface Warning extends Problem {
+  /** Certainly not what its author meant, so that `policy check` fails; but it leaves nothing open. */
+  readonly certain: boolean;
+}
+
 /** All that reading a directory gave. `bundle` is null if there is any problem. */
 export interface Inspection {
   readonly bundle: Bundle | null;
   readonly problems: readonly Problem[];
-  readonly warnings: readonly Problem[];
+  readonly warnings: readonly Warning[];
 }
 
 /**
@@ -74,29 +81,57 @@ export async function inspectPolicies(dir: string): Promise<Inspection> {
 }
 
 /** The same for what was read of `dir`. */
-export function inspectDirectory(dir: string, { rules, problems, warnings }: PolicyDirectory): Inspection {
-  const inspection = inspectTexts(rules, dir, problems);
-  return { ...inspection, warnings: [...warnings, ...inspection.warnings] };
+export function inspectDirectory(dir: string, directory: PolicyDirectory): Inspection {
+  const { tests } = readRuleTests(directory);
+  const inspection = lint(compile(directory.rules, dir, directory.problems), tests);
+  const unread = directory.warnings.map((warning) => ({ ...warning, certain: false }));
+  return { ...inspection, warnings: [...unread, ...inspection.warnings] };
 }
 
 /** The same for files that are at hand. */
 export function inspectFiles(files: readonly PolicyFile[]): Inspection {
-  return inspectTexts(
+  return lint(compileFiles(files), []);
+}
+
+/** A bundle that came into force at some time, or null. It is not linted: what it decided stays explainable, whatever is thought of it now. */
+export function readStoredBundle(files: readonly PolicyFile[]): Bundle | null {
+  return compileFiles(files).bundle;
+}
+
+interface CompiledFiles {
+  readonly bundle: Bundle | null;
+  readonly problems: readonly Problem[];
+  readonly read: RuleFiles;
+}
+
+function compileFiles(files: readonly PolicyFile[]): CompiledFiles {
+  return compile(
     files.map(({ name, text }) => ({ path: name, text })),
     "policies",
     [],
   );
 }
 
+function lint({ bundle, problems, read }: CompiledFiles, tests: readonly RuleTest[]): Inspection {
+  const findings = lintRules(read, tests);
+  const holes = findings.filter(({ severity }) => severity === "hole");
+  const others = findings.filter(({ severity }) => severity !== "hole");
+  const warnings = others.map(({ severity, ...warning }) => ({ ...warning, certain: severity === "error" }));
+  return {
+    bundle: holes.length > 0 ? null : bundle,
+    problems: [...problems, ...holes.map(({ file, line, column, message }) => ({ file, line, column, message }))],
+    warnings,
+  };
+}
+
 /** @param earlier problems that there are already */
-function inspectTexts(
+function compile(
   files: readonly { readonly path: string; readonly text: string }[],
   dir: string,
   earlier: readonly Problem[],
-): Inspection {
+): CompiledFiles {
   const read = readRuleFiles(files);
   const rules = read.rules.map(({ rule }) => rule);
-  const { warnings } = lintRules(read);
   const problems = [...earlier, ...read.problems, ...repeatedIds(rules)];
   if (rules.length === 0 && problems.length === 0) {
     problems.push(
@@ -104,7 +139,7 @@ function inspectTexts(
     );
   }
   const named = files.map(({ path, text }) => ({ name: basename(path), text }));
-  return { bundle: problems.length === 0 ? new RuleBundle(read, named) : null, problems, warnings };
+  return { bundle: problems.length === 0 ? new RuleBundle(read, named) : null, problems, read };
 }
 
 class RuleBundle implements Bundle {

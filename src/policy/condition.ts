@@ -24,8 +24,8 @@ export interface Condition {
 /** A condition as it was parsed, for those who look into it before it is used. */
 export interface Syntax {
   readonly expr: Expr;
-  /** Where in the condition's source `expr` stands. */
-  offsetOf(expr: Expr): number;
+  /** Where in the condition's source `expr` begins. */
+  startOf(expr: Expr): number;
 }
 
 export type CompiledCondition =
@@ -58,7 +58,7 @@ export function compileCondition(source: string, constants: Constants = NO_CONST
       constants: constantsOf(scope, constants),
       unguarded: unguarded(scope),
     },
-    syntax: { expr: parsed.expr, offsetOf: (expr) => scope.offsetOf(expr) },
+    syntax: { expr: parsed.expr, startOf: (expr) => startOf(expr, scope) },
   };
 }
 
@@ -68,6 +68,23 @@ function readsOf(scope: Scope): string[] {
 
 function constantsOf(scope: Scope, constants: Constants): Condition["constants"] {
   return [...scope.used].flatMap((name) => constants.get(name) ?? []).map(({ name, value }) => ({ name, value }));
+}
+
+/** The grammar places an operator or call at itself; it begins with its first operand. */
+function startOf(expr: Expr, scope: Scope): number {
+  const offset = scope.offsetOf(expr);
+  const { exprKind } = expr;
+  if (exprKind.case === "callExpr") {
+    const first = exprKind.value.target ?? exprKind.value.args[0];
+    return first === undefined ? offset : Math.min(offset, startOf(first, scope));
+  }
+  const operand =
+    exprKind.case === "selectExpr"
+      ? exprKind.value.operand
+      : exprKind.case === "comprehensionExpr"
+        ? exprKind.value.iterRange
+        : null;
+  return operand === undefined || operand === null ? offset : Math.min(offset, startOf(operand, scope));
 }
 
 function refuse(offset: number, message: string): CompiledCondition {

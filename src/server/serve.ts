@@ -74,8 +74,7 @@ export async function serve(config: Config): Promise<Running> {
       },
       onLateFault: (fault, method) => logLateFault(log, fault, { method }),
     };
-    const { allowedHosts } = config;
-    const shared = { roads: service.roads, clock: systemClock, observer, allowedHosts };
+    const shared = { roads: service.roads, clock: systemClock, observer };
     const listeners: Listener[] = [];
     const closing = (listener: Listener): Listener => {
       listeners.push(listener);
@@ -97,13 +96,7 @@ export async function serve(config: Config): Promise<Running> {
     const rpcs = adminRpcs(service.admin, network);
     const admin = closing(
       await openAdminPort(
-        {
-          address: config.admin.address,
-          tls: tls.admin,
-          rpcs,
-          pages: await openSite(),
-          allowedHosts: [...allowedHosts, ...hostOf(config.adminPublicUrl)],
-        },
+        { address: config.admin.address, tls: tls.admin, rpcs, pages: await openSite() },
         portsOf(network),
       ),
     );
@@ -136,9 +129,4 @@ export async function serve(config: Config): Promise<Running> {
     await closeAll();
     throw error;
   }
-}
-
-/** Operators come to the dashboard by its public name, whatever stands in front of the port. */
-function hostOf(publicUrl: string | null): string[] {
-  return publicUrl === null ? [] : [new URL(publicUrl).hostname.replace(/^\[(.*)\]$/, "$1")];
 }

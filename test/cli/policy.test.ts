@@ -68,6 +68,40 @@ describe("datacrawl policy check", () => {
     ]);
   });
 
+  it("fails on a rule that can never match, whatever its effect, and on warnings with --strict", async () => {
+    const dead = (effect: string) =>
+      `rules: [{id: a, tools: [t], effect: ${effect}, when: "payload.n > 5 && payload.n < 3"}]`;
+    for (const effect of ["deny", "allow"]) {
+      const { err, status } = await datacrawl(["policy", "check", await policyDir({ "a.yaml": dead(effect) })]);
+      expect(status).toBe(1);
+      expect(err).toMatch(
+        /a\.yaml:1:\d+: rule a \(\w+\) can never match: payload\.n < 3 contradicts payload\.n > 5; write .*\n1 problem\n$/,
+      );
+    }
+    const dir = await policyDir({
+      "a.yaml": "rules: [{id: a, tools: [t], effect: allow, when: payload.amuont <= 1}]",
+      "a_test.yaml": "tests: [{name: n, tool: t, payload: {amount: 1}, expect: deny}]",
+    });
+    expect(await datacrawl(["policy", "check", dir])).toMatchObject({
+      status: 0,
+      err: expect.stringMatching(
+        /^warning: .*a\.yaml:1:50: rule a \(allow\) reads payload\.amuont, .* tests say payload\.amount/,
+      ),
+    });
+    expect(await datacrawl(["policy", "check", "--strict", dir])).toMatchObject({
+      status: 1,
+      out: "",
+      err: expect.stringMatching(/\n1 warning, which --strict refuses\n$/),
+    });
+    const { out, status } = await datacrawl(["policy", "check", "--strict", "--json", dir]);
+    expect(status).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      ok: false,
+      problems: [],
+      warnings: [{ file: `${dir}/a.yaml`, line: 1, column: 50, message: expect.stringContaining("payload.amount") }],
+    });
+  });
+
   it("prints one JSON value", async () => {
     const dir = await policyDir({ "a.yaml": "rules: [{id: a, tools: [t], effect: permit}]" });
     const { out, err, status } = await datacrawl(["policy", "check", dir, "--json"]);

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../src/fault.ts";
-import { inspectPolicies, loadBundle } from "../../src/policy/bundle.ts";
+import { inspectFiles, inspectPolicies, loadBundle, readStoredBundle } from "../../src/policy/bundle.ts";
 import { readPolicyDirectory } from "../../src/policy/directory.ts";
 import { readRuleTests, runRuleTest } from "../../src/policy/rule-test.ts";
 import { policyDir } from "./support.ts";
@@ -91,6 +91,29 @@ describe("a bundle", () => {
       expect.stringMatching(/^f\.yaml:1:1: a policy file is empty/),
       'd.yaml:2:1: rule id "ok" stands at c.yaml:2 already; write another',
     ]);
+  });
+
+  it("is refused with a deny that can never match, but not with one that is switched off, nor with an allow", async () => {
+    const rule = (effect: string, when: string) => `rules: [{id: x, tools: [t], effect: ${effect}, when: '${when}'}]`;
+    const inspect = (text: string) => inspectFiles([{ name: "a.yaml", text }]);
+    const dead = "has(payload.a) && payload.a > 5 && payload.a < 3";
+    for (const effect of ["deny", "needs_review"]) {
+      const { bundle, problems } = inspect(rule(effect, dead));
+      expect(bundle).toBe(null);
+      expect(problems).toEqual([expect.objectContaining({ message: expect.stringContaining("can never match") })]);
+    }
+    for (const text of [rule("deny", "false"), rule("allow", dead)]) {
+      const { bundle, problems, warnings } = inspect(text);
+      expect([bundle?.rules.length, problems]).toEqual([1, []]);
+      expect(warnings).toEqual([
+        expect.objectContaining({ certain: true, message: expect.stringContaining("can never match") }),
+      ]);
+    }
+  });
+
+  it("that came into force in earlier times is read as it was", () => {
+    const text = "rules: [{id: x, tools: [t], effect: deny, when: payload.a > 5 && payload.a < 3}]";
+    expect(readStoredBundle([{ name: "a.yaml", text }])?.rules).toHaveLength(1);
   });
 
   it("is refused where there are no rules, or no directory", async () => {

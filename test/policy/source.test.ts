@@ -41,6 +41,24 @@ describe("a policy source", () => {
     await expect(openPolicySource(dir, { watch: false })).rejects.toBeInstanceOf(UsageError);
   });
 
+  it("does not take a deny that can never match, and takes one that is switched off, with a warning", async () => {
+    const dead = "rules: [{id: dead, tools: [t], effect: deny, when: 'payload.n > 5 && payload.n < 3'}]";
+    await expect(openPolicySource(await policyDir({ "a.yaml": dead }), { watch: false })).rejects.toThrow(
+      "can never match",
+    );
+
+    const off = "rules: [{id: off, tools: [t], effect: deny, when: false}, {id: ok, tools: [t], effect: allow}]";
+    const dir = await policyDir({ "a.yaml": off });
+    const { source } = await open(dir);
+    expect(source.warnings).toEqual([
+      expect.stringContaining("rule off (deny) can never match: its condition is false"),
+    ]);
+    await writeFile(join(dir, "a.yaml"), dead);
+    await source.reload();
+    expect(source.problem).toContain("rule dead (deny) can never match");
+    expect(decisionOf(source)).toBe("allow");
+  });
+
   it("puts a new bundle in force on reload, and tells of it once", async () => {
     const dir = await policyDir({ "a.yaml": ALLOW });
     const { source, events } = await open(dir);

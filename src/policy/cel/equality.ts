@@ -103,8 +103,8 @@ function allEqual<Key>(
   return failure ?? true;
 }
 
-/** UTF-16 order differs from that of code points where a surrogate meets U+E000 to U+FFFF. */
-function compareCodePoints(a: string, b: string): number {
+/** As `<` has it. UTF-16 order differs from that of code points where a surrogate meets U+E000 to U+FFFF. */
+export function compareCodePoints(a: string, b: string): number {
   const end = Math.min(a.length, b.length);
   for (let i = 0; i < end; i++) {
     const x = a.charCodeAt(i);
