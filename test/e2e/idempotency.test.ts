@@ -3,7 +3,15 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
-import { type Asked, ask, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
+import {
+  type Asked,
+  ask,
+  discard,
+  runCli,
+  type ServiceProcess,
+  startService,
+  startServices,
+} from "../support/service.ts";
 
 const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
 const request = (idempotencyKey: string, subject = "Hi") => ({
@@ -45,34 +53,42 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
     expect(await rowsFor(key)).toBe(1);
   };
 
-  test("64 racers × 8 processes on one key give one row and one id", async () => {
-    const services = await Promise.all(Array.from({ length: 8 }, () => startService(cluster.env)));
-    for (let round = 0; round < (FULL ? 20 : 3); round++) await race(services, `race-${round}`, 64);
-    // Two requests race for one key: one wins, all of the other kind are denied.
-    const mixed = await Promise.all(
-      services.flatMap((service) =>
-        Array.from({ length: 32 }, (_, index) =>
-          ask(service.connectUrl, cluster.agentKey, request("mixed", index % 2 === 0 ? "A" : "B")),
+  describe("eight of them", () => {
+    let services: readonly ServiceProcess[];
+
+    beforeAll(async () => {
+      services = await startServices(8, () => startService(cluster.env));
+    });
+    // Also if a test fails or takes too long: what is left running would slow the others down.
+    afterAll(() => Promise.all(services.map(discard)));
+
+    test("64 racers × 8 processes on one key give one row and one id", async () => {
+      for (let round = 0; round < (FULL ? 20 : 3); round++) await race(services, `race-${round}`, 64);
+      // Two requests race for one key: one wins, all of the other kind are denied.
+      const mixed = await Promise.all(
+        services.flatMap((service) =>
+          Array.from({ length: 32 }, (_, index) =>
+            ask(service.connectUrl, cluster.agentKey, request("mixed", index % 2 === 0 ? "A" : "B")),
+          ),
         ),
-      ),
-    );
-    const allowed = mixed.filter(({ body }) => body["decision"] === "DECISION_ALLOW");
-    const denied = mixed.filter(({ body }) => body["reason"] === "REASON_IDEMPOTENCY_KEY_REUSED");
-    expect([allowed.length, denied.length]).toEqual([128, 128]);
-    expect(new Set(allowed.map(({ body }) => body["decisionId"])).size).toBe(1);
-    expect(new Set(denied.map(({ body }) => body["decisionId"])).size).toBe(1);
-    expect(await rowsFor("mixed")).toBe(1);
-    await Promise.all(services.map(discard));
+      );
+      const allowed = mixed.filter(({ body }) => body["decision"] === "DECISION_ALLOW");
+      const denied = mixed.filter(({ body }) => body["reason"] === "REASON_IDEMPOTENCY_KEY_REUSED");
+      expect([allowed.length, denied.length]).toEqual([128, 128]);
+      expect(new Set(allowed.map(({ body }) => body["decisionId"])).size).toBe(1);
+      expect(new Set(denied.map(({ body }) => body["decisionId"])).size).toBe(1);
+      expect(await rowsFor("mixed")).toBe(1);
+    });
   });
 
   describe("with a Redis, also one that fails", () => {
     let redis: RedisServer;
-    let services: ServiceProcess[];
+    let services: readonly ServiceProcess[];
 
     beforeAll(async () => {
       redis = (await startRedis()) as RedisServer;
       const env = { ...cluster.env, REDIS_URL: redis.url };
-      services = await Promise.all([startService(env), startService(env)]);
+      services = await startServices(2, () => startService(env));
     });
     afterAll(async () => {
       await Promise.all(services.map(discard));
@@ -116,6 +132,23 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
       expect((await askAs(second(), "before")).body).toMatchObject({
         decision: "DECISION_ALLOW",
         decisionId: earlier.body["decisionId"],
+      });
+    });
+
+    test("a key that was used with one tool is denied with another one: by each process, under one id of its own", async () => {
+      const asked = request("one-tool");
+      const allowed = await ask(first().connectUrl, cluster.agentKey, asked);
+      expect(allowed.body).toMatchObject({ decision: "DECISION_ALLOW", tool: asked.tool });
+      const reused = await Promise.all(
+        services.map(({ connectUrl }) => ask(connectUrl, cluster.agentKey, { ...asked, tool: "shell.exec" })),
+      );
+      for (const { body } of reused)
+        expect(body).toMatchObject({ decision: "DECISION_DENY", reason: "REASON_IDEMPOTENCY_KEY_REUSED" });
+      expect(new Set(reused.map(({ body }) => body["decisionId"])).size).toBe(1);
+      expect(reused[0]?.body["decisionId"]).not.toBe(allowed.body["decisionId"]);
+      expect((await askSecond("one-tool")).body).toMatchObject({
+        replayed: true,
+        decisionId: allowed.body["decisionId"],
       });
     });
 

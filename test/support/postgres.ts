@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { freePort, waitUntil } from "./net.ts";
+import { ownDirectory, ownProcess } from "./owned.ts";
 
 export interface PostgresServer {
   /** Of a superuser, to the database `postgres`. */
@@ -21,7 +22,7 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   if (given !== undefined) return { url: given, stop: async () => undefined, restart: async () => undefined, pid: 0 };
   const bin = findBinaries();
   if (bin === null) return null;
-  const directory = mkdtempSync(join(tmpdir(), "datacrawl-pg-"));
+  const directory = ownDirectory(mkdtempSync(join(tmpdir(), "datacrawl-pg-")));
   // Postgres refuses to run as root: as root, run it as its own user.
   const asUser = process.getuid?.() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : [];
   const run = (program: string, args: readonly string[]): [string, string[]] => {
@@ -44,7 +45,8 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   const command = run("postgres", ["-D", data, ...options, ...settings.flatMap((setting) => ["-c", setting])]);
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   const start = async (): Promise<ChildProcess> => {
-    const started = spawn(...command, { cwd: "/", stdio: "ignore" });
+    // SIGQUIT is an immediate shutdown, with all of its processes.
+    const started = ownProcess(spawn(...command, { cwd: "/", stdio: "ignore" }), "SIGQUIT");
     await waitUntil(() => answers(url), 30_000, "Postgres did not start");
     return started;
   };

@@ -4,6 +4,7 @@ import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort, waitUntil } from "./net.ts";
+import { ownDirectory, ownProcess } from "./owned.ts";
 
 export interface RedisServer {
   readonly url: string;
@@ -20,7 +21,7 @@ export async function startRedis(port?: number): Promise<RedisServer | null> {
     return { url: given, port: Number(new URL(given).port || 6379), pid: 0, stop: async () => undefined };
   }
   if (spawnSync("redis-server", ["--version"]).status !== 0) return null;
-  const directory = mkdtempSync(join(tmpdir(), "datacrawl-redis-"));
+  const directory = ownDirectory(mkdtempSync(join(tmpdir(), "datacrawl-redis-")));
   const listen = port ?? (await freePort());
   const args = [
     "--port",
@@ -34,7 +35,7 @@ export async function startRedis(port?: number): Promise<RedisServer | null> {
     "--dir",
     directory,
   ];
-  const child = spawn("redis-server", args, { stdio: "ignore" });
+  const child = ownProcess(spawn("redis-server", args, { stdio: "ignore" }));
   await waitUntil(() => accepts(listen), 10_000, "Redis did not start");
   return {
     url: `redis://127.0.0.1:${listen}`,

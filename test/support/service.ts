@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { initialiseEmbedded } from "./embedded.ts";
 import { freePort, waitUntil } from "./net.ts";
+import { ownDirectory, ownProcess } from "./owned.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 
 export type Env = Readonly<Record<string, string>>;
 
-/** A real `datacrawl serve` in a process of its own. */
+/** A real `datacrawl serve` in a process of its own, which ends at the latest with the test file. */
 export interface ServiceProcess {
   readonly child: ChildProcess;
   readonly dataDir: string;
@@ -30,8 +31,9 @@ export function cleanEnv(env: Env = {}): Record<string, string> {
   return { ...Object.fromEntries(inherited), ...env };
 }
 
+/** An empty directory, which is removed after the test file. */
 export function tempDir(): string {
-  return mkdtempSync(join(tmpdir(), "datacrawl-test-"));
+  return ownDirectory(mkdtempSync(join(tmpdir(), "datacrawl-test-")));
 }
 
 export interface StartOptions {
@@ -51,17 +53,17 @@ export async function startService(env: Env = {}, options: StartOptions = {}): P
   const grpcPort = portOf(env["DATACRAWL_GRPC_ADDR"]) ?? (await freePort());
   const connectPort = portOf(env["DATACRAWL_CONNECT_ADDR"]) ?? (await freePort());
   const adminPort = portOf(env["DATACRAWL_ADMIN_ADDR"]) ?? (await freePort());
-  const child = spawn(process.execPath, [MAIN, "serve"], {
-    env: cleanEnv({
-      DATACRAWL_DATA_DIR: dataDir,
-      DATACRAWL_GRPC_ADDR: `127.0.0.1:${grpcPort}`,
-      DATACRAWL_CONNECT_ADDR: `127.0.0.1:${connectPort}`,
-      DATACRAWL_ADMIN_ADDR: `127.0.0.1:${adminPort}`,
-      DATACRAWL_AGENT_RATE: "0",
-      ...env,
-    }),
-    stdio: ["ignore", "pipe", "pipe"],
+  const variables = cleanEnv({
+    DATACRAWL_DATA_DIR: dataDir,
+    DATACRAWL_GRPC_ADDR: `127.0.0.1:${grpcPort}`,
+    DATACRAWL_CONNECT_ADDR: `127.0.0.1:${connectPort}`,
+    DATACRAWL_ADMIN_ADDR: `127.0.0.1:${adminPort}`,
+    DATACRAWL_AGENT_RATE: "0",
+    ...env,
   });
+  const child = ownProcess(
+    spawn(process.execPath, [MAIN, "serve"], { env: variables, stdio: ["ignore", "pipe", "pipe"] }),
+  );
   const printed = { out: "", err: "" };
   child.stdout.on("data", (chunk: Buffer) => (printed.out += chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => (printed.err += chunk.toString()));
@@ -93,6 +95,20 @@ export async function startService(env: Env = {}, options: StartOptions = {}): P
     "the service did not become ready",
   );
   return service;
+}
+
+/**
+ * Starts several services at once. If one of them does not start, the others are discarded.
+ *
+ * @param start starts one
+ */
+export async function startServices(count: number, start: () => Promise<ServiceProcess>): Promise<ServiceProcess[]> {
+  const results = await Promise.allSettled(Array.from({ length: count }, start));
+  const services = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const failure = results.find((result) => result.status === "rejected");
+  if (failure === undefined) return services;
+  await Promise.all(services.map(discard));
+  throw failure.reason;
 }
 
 export async function isReady(connectUrl: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { freePort, waitUntil } from "./net.ts";
+import { ownProcess } from "./owned.ts";
 import { cleanEnv, type Env, tempDir } from "./service.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
@@ -19,17 +20,19 @@ export interface SidecarProcess {
 export async function startSidecar(serviceGrpcPort: number, apiKey: string, env: Env = {}): Promise<SidecarProcess> {
   const [grpcPort, connectPort] = [await freePort(), await freePort()];
   const journalDir = env["DATACRAWL_SIDECAR_JOURNAL_DIR"] ?? tempDir();
-  const child = spawn(process.execPath, [MAIN, "sidecar"], {
-    env: cleanEnv({
-      DATACRAWL_URL: `http://127.0.0.1:${serviceGrpcPort}`,
-      DATACRAWL_API_KEY: apiKey,
-      DATACRAWL_SIDECAR_GRPC_ADDR: `127.0.0.1:${grpcPort}`,
-      DATACRAWL_SIDECAR_CONNECT_ADDR: `127.0.0.1:${connectPort}`,
-      DATACRAWL_SIDECAR_JOURNAL_DIR: journalDir,
-      ...env,
+  const child = ownProcess(
+    spawn(process.execPath, [MAIN, "sidecar"], {
+      env: cleanEnv({
+        DATACRAWL_URL: `http://127.0.0.1:${serviceGrpcPort}`,
+        DATACRAWL_API_KEY: apiKey,
+        DATACRAWL_SIDECAR_GRPC_ADDR: `127.0.0.1:${grpcPort}`,
+        DATACRAWL_SIDECAR_CONNECT_ADDR: `127.0.0.1:${connectPort}`,
+        DATACRAWL_SIDECAR_JOURNAL_DIR: journalDir,
+        ...env,
+      }),
+      stdio: ["ignore", "ignore", "pipe"],
     }),
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  );
   let printed = "";
   child.stderr.on("data", (chunk: Buffer) => (printed += chunk.toString()));
   const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {

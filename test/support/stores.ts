@@ -7,6 +7,7 @@ import { EmbeddedDatabase } from "../../src/store/embedded.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { initialiseEmbedded } from "./embedded.ts";
+import { ownDirectory } from "./owned.ts";
 import { makeDatabase } from "./postgres.ts";
 
 export interface TestStore {
@@ -31,7 +32,7 @@ export function storeKinds(): { name: string; open: () => Promise<TestStore> }[]
 }
 
 async function openEmbedded(): Promise<TestStore> {
-  const directory = mkdtempSync(join(tmpdir(), "datacrawl-embedded-"));
+  const directory = ownDirectory(mkdtempSync(join(tmpdir(), "datacrawl-embedded-")));
   await initialiseEmbedded(directory);
   const database = await EmbeddedDatabase.open(join(directory, "db"), loud);
   await migrate(database, null);
