@@ -142,6 +142,95 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
     expect((await run({ kind: "full" })).done.findings).toEqual([]);
   });
 
+  /** The findings while an owner's change of one value stands. */
+  const findingsWhile = async (table: string, column: string, where: string, value: string): Promise<Finding[]> => {
+    const [found] = await store.owner.query<{ table: string; old: string }>(
+      `SELECT tableoid::regclass::text AS table, encode(${column}, 'hex') AS old FROM ${table} WHERE ${where}`,
+    );
+    const { table: part, old } = found as { table: string; old: string };
+    const set = (to: string): Promise<void> =>
+      store.owner.script(`ALTER TABLE ${part} DISABLE TRIGGER refuse_change;
+        UPDATE ${part} SET ${column} = ${to} WHERE ${where};
+        ALTER TABLE ${part} ENABLE ALWAYS TRIGGER refuse_change`);
+    await set(value);
+    try {
+      return [...(await run({ kind: "full" })).done.findings];
+    } finally {
+      await set(`'\\x${old}'`);
+    }
+  };
+  const [FORGED, SHORT] = ["sha256('forged')", "'\\x00'"];
+  const SEAL = "epoch = 1 AND seq = 100";
+
+  test.each<[string, string, string, string, string, [string, number][]]>([
+    ["a row's stored hash", "audit_decisions", "hash", "idempotency_key = 'round-3-4'", FORGED, []],
+    [
+      "a sealed leaf",
+      "audit_seals",
+      "leaf_hash",
+      SEAL,
+      FORGED,
+      [
+        ["leaf", 100],
+        ["root", 104],
+      ],
+    ],
+    [
+      "the length of a sealed leaf",
+      "audit_seals",
+      "leaf_hash",
+      SEAL,
+      SHORT,
+      [
+        ["leaf", 100],
+        ["leaf", 100],
+        ["root", 104],
+      ],
+    ],
+    ["a node above leaves", "audit_nodes", "hash", "epoch = 1 AND level = 4 AND idx = 3", FORGED, [["node", 48]]],
+    ["a node above nodes", "audit_nodes", "hash", "epoch = 1 AND level = 8 AND idx = 0", FORGED, [["node", 0]]],
+    [
+      "a checkpoint's root",
+      "audit_checkpoints",
+      "root",
+      "epoch = 1 AND size = 104",
+      FORGED,
+      [
+        ["checkpoint", 104],
+        ["root", 104],
+        ["published", 104],
+      ],
+    ],
+  ])("finds out that %s was changed, and where", async (_, table, column, where, value, expected) => {
+    const findings = await findingsWhile(table, column, where, value);
+    const found = findings.map(({ check, seq }) => [check, seq]);
+    // A row's place depends on its id, which is in part random.
+    const place = findings[0]?.seq;
+    expect(found).toEqual(
+      table === "audit_decisions"
+        ? [
+            ["row_hash", place],
+            ["leaf", place],
+          ]
+        : expected,
+    );
+    expect((await run({ kind: "full" })).done.findings).toEqual([]);
+  });
+
+  test("finds out that a node of the tree is gone", async () => {
+    const node = "epoch = 1 AND level = 4 AND idx = 3";
+    await store.owner.script(`CREATE TABLE kept_node AS SELECT * FROM audit_nodes WHERE ${node};
+      ALTER TABLE audit_nodes DISABLE TRIGGER refuse_change;
+      DELETE FROM audit_nodes WHERE ${node};
+      ALTER TABLE audit_nodes ENABLE ALWAYS TRIGGER refuse_change`);
+    const { findings } = (await run({ kind: "full" })).done;
+    await store.owner.script("INSERT INTO audit_nodes SELECT * FROM kept_node; DROP TABLE kept_node");
+    expect(findings).toEqual([
+      expect.objectContaining({ check: "node", detail: expect.stringContaining("are gone") as string }),
+    ]);
+    expect((await run({ kind: "full" })).done.findings).toEqual([]);
+  });
+
   test("names a row that was changed, once, and the run goes on", async () => {
     const findings = await tampered(
       store,

@@ -1,7 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FairQueue } from "../../src/audit/fair-queue.ts";
-import { type Entry, PoisonedBatch, RecordWriter, type RecordStore, type Written } from "../../src/audit/writer.ts";
+import {
+  CommitUnknown,
+  type Entry,
+  PoisonedBatch,
+  RecordWriter,
+  type RecordStore,
+  type Written,
+} from "../../src/audit/writer.ts";
 import { Fault } from "../../src/fault.ts";
 import { entryFor } from "../support/entries.ts";
 
@@ -13,6 +20,8 @@ class ManualStore implements RecordStore {
     readonly fail: (error: Error) => void;
   }[] = [];
   readonly held = new Set<string>();
+  /** The keys that each commit wrote. */
+  readonly commits: string[][] = [];
 
   recordBatch(entries: readonly Entry[]): Promise<ReadonlyMap<string, Written>> {
     return new Promise((resolve, reject) => {
@@ -20,7 +29,8 @@ class ManualStore implements RecordStore {
         if (entries.some(({ row }) => row.message === "poison")) return reject(new PoisonedBatch("poison"));
         const won = entries.filter(({ row }) => !this.held.has(row.idempotencyKey));
         for (const { row } of won) this.held.add(row.idempotencyKey);
-        resolve(new Map(won.map(({ row }) => [row.decisionId, { claimExpiresAt: 1 }])));
+        this.commits.push(won.map(({ row }) => row.idempotencyKey));
+        resolve(new Map(won.map(({ row }) => [row.decisionId, { claimExpiresAt: row.recordedAt }])));
       };
       this.batches.push({ entries, commit, fail: reject });
     });
@@ -35,6 +45,17 @@ class ManualStore implements RecordStore {
       await new Promise(setImmediate);
     }
   }
+}
+
+/** What is told of an entry: of its row, or the code of the fault. */
+function answerOf(writer: RecordWriter, entry: Entry): Promise<unknown> {
+  return writer.record(entry, never).catch((error: Fault) => error.code);
+}
+
+/** The answers so far; `"waits"` where there is none yet. */
+async function answersOf(answers: readonly Promise<unknown>[]): Promise<unknown[]> {
+  const waits = new Promise((resolve) => setImmediate(resolve, "waits"));
+  return await Promise.all(answers.map((answer) => Promise.race([answer, waits])));
 }
 
 const quiet = { batch: () => undefined, storeError: () => undefined };
@@ -74,6 +95,53 @@ describe("group commit", () => {
     expect(store.batches[0]?.entries.map(({ row }) => row.idempotencyKey)).toEqual(["same", "other"]);
     await store.drain();
     expect((await results).map((written) => written !== null)).toEqual([true, false, true]);
+  });
+
+  test("each entry of a batch learns of its own row alone: those that lost their claims nothing but that", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.boolean(), { minLength: 1, maxLength: 30 }), async (taken) => {
+        const { store, writer } = setUp();
+        const entries = taken.map((_, index) => entryFor(`k${index}`, { recordedAt: index }));
+        taken.forEach((isTaken, index) => isTaken && store.held.add(`k${index}`));
+        const answers = entries.map((entry) => answerOf(writer, entry));
+        await store.drain();
+        const expected = taken.map((isTaken, index) => (isTaken ? null : { claimExpiresAt: index }));
+        expect(await answersOf(answers)).toEqual(expected);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test.each([
+    ["the store fails", new Error("gone"), "STORE_UNAVAILABLE"],
+    ["nobody knows whether it was committed", new CommitUnknown("lost"), "COMMIT_UNKNOWN"],
+  ])("no entry of a batch is written if %s, and each is answered so", async (_, error, code) => {
+    const { store, writer } = setUp();
+    const answers = ["a", "b", "c"].map((key) => answerOf(writer, entryFor(key)));
+    await Promise.resolve();
+    expect(store.batches.map(({ entries }) => entries.length)).toEqual([3]);
+    store.batches.shift()?.fail(error);
+    expect(await answersOf(answers)).toEqual([code, code, code]);
+  });
+
+  test("a poisoned batch is written in halves: all but the poisoned entry, each once, and nobody is left waiting", async () => {
+    for (let poisoned = 0; poisoned < 8; poisoned++) {
+      const { store, writer } = setUp();
+      const answers = Array.from({ length: 8 }, (_, index) =>
+        answerOf(
+          writer,
+          entryFor(`k${index}`, { recordedAt: index, ...(index === poisoned ? { message: "poison" } : {}) }),
+        ),
+      );
+      await store.drain();
+      const expected = Array.from({ length: 8 }, (_, index) =>
+        index === poisoned ? "INTERNAL" : { claimExpiresAt: index },
+      );
+      expect(await answersOf(answers), `entry ${poisoned}`).toEqual(expected);
+      expect(store.commits.flat().toSorted((a, b) => a.localeCompare(b))).toEqual(
+        Array.from({ length: 8 }, (_, index) => `k${index}`).filter((_, index) => index !== poisoned),
+      );
+    }
   });
 
   test("whatever is poisoned, its neighbours are written", async () => {

@@ -1,6 +1,14 @@
 import { createHmac, hkdfSync, randomBytes } from "node:crypto";
-import { expect, test } from "vitest";
-import { deriveDigestKeys, digestRedacted, digestRequest } from "../../src/idempotency/key.ts";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  cacheName,
+  deriveDigestKeys,
+  digestRedacted,
+  digestRequest,
+  flightName,
+  sameDigest,
+} from "../../src/idempotency/key.ts";
 
 const key = randomBytes(32);
 const keys = deriveDigestKeys(key);
@@ -18,4 +26,82 @@ test("a redacted value's digest is keyed, the agent's own, and of no use elsewhe
   expect(digestRedacted(keys, "billing-1", "4111")).not.toBe(digest);
   expect(digestRedacted(deriveDigestKeys(randomBytes(32)), "billing-1", '"4111"')).not.toBe(digest);
   expect(digestRequest(keys, "billing-1", "", '"4111"').toString("hex")).not.toContain(digest.slice(16));
+});
+
+describe("the digest of a request", () => {
+  const digest = (agentId: string, tool: string, payload: string, from = keys): string =>
+    digestRequest(from, agentId, tool, payload).toString("hex");
+  const asked = digest("billing-1", "stripe.refund", '{"amount":5}');
+
+  test.each([
+    ["another agent", "billing-2", "stripe.refund", '{"amount":5}'],
+    ["another tool", "billing-1", "stripe.charge", '{"amount":5}'],
+    ["another payload", "billing-1", "stripe.refund", '{"amount":6}'],
+    ["a tool that ends where the payload begins", "billing-1", 'stripe.refund{"amount"', ":5}"],
+    ["an agent that ends where the tool begins", "billing-1stripe", ".refund", '{"amount":5}'],
+  ])("is another one for %s", (_, agentId, tool, payload) => {
+    expect(digest(agentId, tool, payload)).not.toBe(asked);
+  });
+
+  test("is another one under another deployment's key", () => {
+    expect(digest("billing-1", "stripe.refund", '{"amount":5}', deriveDigestKeys(randomBytes(32)))).not.toBe(asked);
+  });
+
+  test("is the same for the same request alone, whatever its parts are", () => {
+    const part = fc.string({ unit: fc.constantFrom("a", "b", "é", "\0", " "), maxLength: 4 });
+    const request = fc.tuple(part, part, part);
+    fc.assert(
+      fc.property(request, request, (one, other) => {
+        const isSame = one.every((text, index) => text === other[index]);
+        expect(digest(...one) === digest(...other)).toBe(isSame);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+describe("two digests", () => {
+  const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 });
+
+  test("are the same if each byte is", () => {
+    fc.assert(fc.property(bytes, (digest) => expect(sameDigest(digest, Uint8Array.from(digest))).toBe(true)));
+  });
+
+  test("differ if one bit does, wherever it is", () => {
+    const digest = randomBytes(32);
+    for (let bit = 0; bit < 256; bit++) {
+      const other = Buffer.from(digest);
+      other[bit >> 3] = (other[bit >> 3] as number) ^ (1 << (bit & 7));
+      expect(sameDigest(digest, other), `bit ${bit}`).toBe(false);
+    }
+  });
+
+  test("differ if one is a part of the other, and without an exception", () => {
+    const digest = randomBytes(32);
+    for (const other of [digest.subarray(0, 31), Buffer.alloc(0), Buffer.concat([digest, Buffer.alloc(1)])]) {
+      expect(sameDigest(digest, other)).toBe(false);
+      expect(sameDigest(other, digest)).toBe(false);
+    }
+  });
+});
+
+test("calls share a flight, or a place in the cache, only with their own agent and key; a flight with their request as well", () => {
+  const [one, two] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+  const flights = [
+    flightName("a", "k", one),
+    flightName("b", "k", one),
+    flightName("a", "l", one),
+    flightName("a", "k", two),
+    flightName("a", " k", one),
+  ];
+  expect(new Set(flights).size).toBe(flights.length);
+  const places = [
+    cacheName(keys, "a", "k"),
+    cacheName(keys, "b", "k"),
+    cacheName(keys, "a", "l"),
+    cacheName(keys, "a", " k"),
+  ];
+  expect(new Set(places).size).toBe(places.length);
+  expect(flightName("a", "k", one)).toBe(flightName("a", "k", Buffer.from(one)));
+  expect(cacheName(keys, "a", "k")).toBe(places[0]);
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { BinaryFields } from "../../src/audit/binary-row.ts";
-import { CommitUnknown } from "../../src/audit/writer.ts";
+import { CommitUnknown, type Entry } from "../../src/audit/writer.ts";
 import type { Database, QueryOptions, Session, SqlParam } from "../../src/store/database.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
@@ -84,6 +84,21 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
     const written = await records.recordBatch([entry]);
     expect([...written]).toEqual([[entry.row.decisionId, { claimExpiresAt: null }]]);
     expect(await exists("persisted")).toBe(true);
+  });
+
+  test("failed but persisted in part: of a batch those alone are read back that won their claims", async () => {
+    const direct = new SqlRecordStore(store.database);
+    await direct.recordBatch([entryFor("taken-1"), entryFor("taken-2")]);
+    const records = new SqlRecordStore(
+      new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")),
+    );
+    const [winners, losers] = [
+      ["won-1", "won-2"].map((key) => entryFor(key)),
+      ["taken-1", "taken-2"].map((key) => entryFor(key)),
+    ] as const;
+    const written = await records.recordBatch([losers[0], winners[0], losers[1], winners[1]] as Entry[]);
+    expect(new Set(written.keys())).toEqual(new Set(winners.map(({ row }) => row.decisionId)));
+    proxy.setMode("pass");
   });
 
   test("failed but persisted, and reading back fails as well: the commit is unknown, never taken for written", async () => {

@@ -95,6 +95,31 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
     expect(await countRows("innocent")).toBe(0);
   });
 
+  test("a decision is found again by its id, with what it is about, by its own agent alone and while its claim lasts", async () => {
+    const entry = entryFor("watched");
+    const { decisionId } = entry.row;
+    await records.recordBatch([entry]);
+    expect(await records.findClaimOf("demo", decisionId)).toMatchObject({
+      decisionId,
+      reason: "RULE_ALLOWED",
+      tool: "stripe.refund",
+      idempotencyKey: "watched",
+    });
+    expect(await records.findClaimOf("another", decisionId)).toBeNull();
+    expect(await records.findClaimOf("demo", entryFor("unknown").row.decisionId)).toBeNull();
+    await store.database.query("UPDATE idempotency_claims SET expires_at = now() WHERE idempotency_key = 'watched'");
+    expect(await records.findClaimOf("demo", decisionId)).toBeNull();
+  });
+
+  test("a claim is found by its own agent, key and variant alone", async () => {
+    const variant = Buffer.alloc(32, 7);
+    await records.recordBatch([entryFor("mine", {}, variant)]);
+    expect(await records.findClaim("demo", "mine", variant)).not.toBeNull();
+    expect(await records.findClaim("another", "mine", variant)).toBeNull();
+    expect(await records.findClaim("demo", "theirs", variant)).toBeNull();
+    expect(await records.findClaim("demo", "mine", FIRST)).toBeNull();
+  });
+
   test("expired claims are purged, others stay", async () => {
     await records.recordBatch([entryFor("gone"), entryFor("stays")]);
     await store.database.query(

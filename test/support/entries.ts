@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
 import { type DecisionRow, decisionRow } from "../../src/audit/record.ts";
 import type { Entry } from "../../src/audit/writer.ts";
@@ -39,4 +40,19 @@ export function entryFor(
     claim: variant === null ? null : { variant },
     review: null,
   };
+}
+
+/** A guard's deny as SyncGuard would make it of an uploaded record. */
+export function guardEntryFor(recordHash: Uint8Array, change: Partial<DecisionRow> = {}) {
+  const { row } = entryFor("outage", {
+    source: "guard",
+    decision: "deny",
+    reason: "CIRCUIT_OPEN",
+    guardJournalId: randomUUID(),
+    guardSequence: 1,
+    guardRecordHash: recordHash,
+    payloadDigest: null,
+    ...change,
+  });
+  return { row, hash: hashDecision(row) };
 }
