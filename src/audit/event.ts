@@ -17,7 +17,13 @@ export interface EventFacts {
 }
 
 /** An event as a row of the trail, with its hash. */
-export function makeEvent(facts: EventFacts, at: Micros, random: RandomPool): { row: EventRow; hash: Buffer } {
+export interface HashedEvent {
+  readonly row: EventRow;
+  readonly hash: Uint8Array;
+}
+
+/** Makes the row of an event that happened at `at`. */
+export function makeEvent(facts: EventFacts, at: Micros, random: RandomPool): HashedEvent {
   const row: EventRow = {
     eventId: uuidV7(at, random),
     recordedAt: at,

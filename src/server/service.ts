@@ -101,7 +101,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const keepPolicies = (): Promise<void> => bundles.keep(policies.current.version, policies.current.files);
   await keepPolicies();
   const directory = new AgentDirectory({
-    store: new SqlAgentStore(database),
+    store: new SqlAgentStore(database.kysely),
     monotonic,
     // The embedded database reads this machine's own clock.
     onRefresh: (changes, roundTripMs) => {
@@ -116,13 +116,13 @@ export async function openService(config: Config, store: Store, log: Log, metric
 
   const digestKeys = deriveDigestKeys(keys.hmac);
   const cache = openCache(config, digestKeys, now, monotonic, log);
-  const records = new SqlRecordStore(database);
+  const records = new SqlRecordStore(database.kysely);
   const writer = new RecordWriter(records, monotonic, metrics);
   metrics.watchQueue(() => writer.depth);
   const rate = { ratePerAgent: config.agentRate, burstPerAgent: config.agentBurst };
   const admission = new Admission(rate, monotonic);
   const refusals = new Refusals();
-  const events = new SqlEventStore(database);
+  const events = new SqlEventStore(database.kysely);
   const guards = new SqlGuardRecords(database);
   const sessions = new SqlSessionStore(database);
   const reviewStore = new SqlReviewStore(database);

@@ -28,7 +28,7 @@ export interface Trail {
 
 export async function openTrail(config: DataConfig, store: Store, now: () => Micros): Promise<Trail> {
   const seals = new SqlSealStore(store.database);
-  const events = new SqlEventStore(store.database);
+  const events = new SqlEventStore(store.database.kysely);
   const random = new RandomPool();
   const origin = await seals.origin();
   const keys = (): Promise<SigningKeys> => openSigningKeys(config.keysDir, AUDIT_KEYS);

@@ -1,7 +1,7 @@
 import type { CircuitCommand } from "../admin/circuits.ts";
-import type { HashedEvent } from "./agents.ts";
+import type { HashedEvent } from "../audit/event.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";
-import { eventParams, insertEvent } from "./events.ts";
+import { eventParams, eventText } from "./event-text.ts";
 
 /** Operators' orders about circuits. Each is committed together with the event that tells of it. */
 export class SqlCircuitCommands {
@@ -60,7 +60,7 @@ WITH added AS (
   INSERT INTO circuit_commands (agent_id, epoch, kind, operator, reason, issued_at, expires_at)
   VALUES ($1, $2::bigint, $3, $4, $5, ${timestampOf("$6::bigint")}, ${timestampOf("$7::bigint")})
   ON CONFLICT DO NOTHING RETURNING epoch
-), told AS (${insertEvent(8, "FROM added")})
+), told AS (${eventText(8, "FROM added")})
 SELECT epoch FROM added`;
 
 function commandOf(row: Row): CircuitCommand {

@@ -1,8 +1,8 @@
 import type { StoredOrder } from "../bypass/orders.ts";
 import type { Micros } from "../clock.ts";
-import type { HashedEvent } from "./agents.ts";
+import type { HashedEvent } from "../audit/event.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";
-import { eventParams, insertEvent } from "./events.ts";
+import { eventParams, eventText } from "./event-text.ts";
 
 /** A grant, and how it ended if it has. */
 export interface GrantListing {
@@ -100,7 +100,7 @@ WITH agent AS (
   SELECT agent_id, $2::bigint, $3::text::uuid, $4::text, $5::text, $6::text,
     ${timestampOf("$7::bigint")}, ${timestampOf("$8::bigint")}, $9::text FROM agent
   ON CONFLICT DO NOTHING RETURNING epoch
-), told AS (${insertEvent(10, "FROM added")})
+), told AS (${eventText(10, "FROM added")})
 SELECT epoch FROM added`;
 
 const LIVE = `

@@ -1,5 +1,7 @@
-import { StoreError } from "../fault.ts";
+import type { Kysely } from "kysely";
 import type { BinaryFields } from "../audit/binary-row.ts";
+import { StoreError } from "../fault.ts";
+import type { Schema } from "./schema.ts";
 
 /** Where statements run. */
 export interface Session {
@@ -13,6 +15,8 @@ export interface Session {
 
 /** What the rest of `store/` asks of a database: Postgres over its wire, or the embedded one. Each query is its own transaction. */
 export interface Database extends Session {
+  /** The same database as repositories use it. */
+  readonly kysely: Kysely<Schema>;
   /**
    * Runs the statements of `work` in one transaction; each sees what is committed when it begins. Commits when `work` has resolved,
    * and rolls back if it rejects, or if a statement failed.
@@ -39,9 +43,9 @@ export type SqlParam = string | number | null | Uint8Array;
 
 export interface QueryOptions {
   /** Prepares the statement under this name, once per connection. */
-  readonly name?: string;
-  /** How long to wait before the connection is given up. Default 2000. */
-  readonly timeoutMs?: number;
+  readonly name?: string | undefined;
+  /** How long to wait before the connection is given up, or null for no limit. Default 2000. */
+  readonly timeoutMs?: number | null | undefined;
 }
 
 export interface SqlErrorOptions {

@@ -1,11 +1,19 @@
 import { Worker } from "node:worker_threads";
+import type { QueryResult } from "kysely";
 import type { BinaryFields } from "../audit/binary-row.ts";
 import { CopyRows, copyText } from "./copy.ts";
-import { COMMIT, type Database, type Session, SqlError, type SqlParam } from "./database.ts";
+import { COMMIT, SqlError, type SqlParam } from "./database.ts";
+import { ConnectedDatabase, Connection } from "./dialect.ts";
 import type { EmbeddedRequest, EmbeddedResponse } from "./embedded-worker.ts";
 
+/** The changed rows are counted where there are any. */
+interface Answer {
+  readonly rows: unknown[];
+  readonly affected: number | undefined;
+}
+
 interface Pending {
-  readonly resolve: (rows: unknown[]) => void;
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (error: SqlError) => void;
 }
 
@@ -13,7 +21,7 @@ interface Pending {
  * Postgres inside this process (PGlite), in a thread of its own. It does not fsync: a killed process loses nothing, a power
  * cut may. It has one session, so no separation of roles; the caller holds the data directory's lock.
  */
-export class EmbeddedDatabase implements Database {
+export class EmbeddedDatabase extends ConnectedDatabase {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
@@ -21,6 +29,7 @@ export class EmbeddedDatabase implements Database {
   #dead: SqlError | null = null;
 
   private constructor(worker: Worker, onError: (error: Error) => void) {
+    super();
     this.#worker = worker;
     worker.on("message", (response: EmbeddedResponse) => this.#settle(response));
     worker.on("error", (error) => {
@@ -37,39 +46,22 @@ export class EmbeddedDatabase implements Database {
     const worker = new Worker(new URL(file, import.meta.url), { workerData: { directory } });
     const database = new EmbeddedDatabase(worker, onError);
     // The worker's first message, under id 0, says that the database is open.
-    await new Promise<unknown[]>((resolve, reject) => database.#pending.set(0, { resolve, reject }));
+    await new Promise<Answer>((resolve, reject) => database.#pending.set(0, { resolve, reject }));
     return database;
-  }
-
-  async query<Row>(text: string, params: readonly SqlParam[] = []): Promise<Row[]> {
-    return (await this.#whenFree(() => this.#send(text, params))) as Row[];
   }
 
   async copy(query: string, each: (fields: BinaryFields) => void): Promise<void> {
     const rows = new CopyRows(each);
-    const chunks = await this.#whenFree(() => this.#send(copyText(query, "'/dev/blob'"), []));
+    const { rows: chunks } = await this.#whenFree(() => this.#send(copyText(query, "'/dev/blob'"), []));
     for (const chunk of chunks) rows.take(Buffer.from(chunk as Uint8Array));
   }
 
-  async transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const end = await this.#whenFree(() => this.#beginTransaction());
-    try {
-      await this.#send("BEGIN", null);
-      const result = await work({
-        query: async <Row>(text: string, params: readonly SqlParam[] = []) => (await this.#send(text, params)) as Row[],
-      });
-      await this.#send(COMMIT, null);
-      return result;
-    } catch (error) {
-      await this.#send("ROLLBACK", null).catch(() => undefined);
-      throw error;
-    } finally {
-      end();
-    }
-  }
-
-  async script(text: string): Promise<void> {
-    await this.transaction(async () => void (await this.#send(text, null)));
+  protected override async connect(): Promise<EmbeddedConnection> {
+    return new EmbeddedConnection({
+      send: (text, params) => this.#send(text, params),
+      sendWhenFree: (text, params) => this.#whenFree(() => this.#send(text, params)),
+      reserve: () => this.#whenFree(() => this.#beginTransaction()),
+    });
   }
 
   async close(): Promise<void> {
@@ -93,7 +85,7 @@ export class EmbeddedDatabase implements Database {
     };
   }
 
-  #send(text: string, params: readonly SqlParam[] | null): Promise<unknown[]> {
+  #send(text: string, params: readonly SqlParam[] | null): Promise<Answer> {
     if (this.#dead !== null) return Promise.reject(this.#dead);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
@@ -105,8 +97,8 @@ export class EmbeddedDatabase implements Database {
   #settle(response: EmbeddedResponse): void {
     const pending = this.#pending.get(response.id);
     this.#pending.delete(response.id);
-    if ("rows" in response) pending?.resolve(response.rows);
-    else pending?.reject(new SqlError(response.problem, { outcome: "rolled_back", sqlState: response.sqlState }));
+    if ("rows" in response) pending?.resolve(response);
+    else pending?.reject(new SqlError(response.problem, response));
   }
 
   #die(cause: Error): void {
@@ -114,5 +106,51 @@ export class EmbeddedDatabase implements Database {
     this.#dead = new SqlError(cause.message, { outcome: "unknown", cause });
     for (const pending of this.#pending.values()) pending.reject(this.#dead);
     this.#pending.clear();
+  }
+}
+
+interface OneSession {
+  readonly send: (text: string, params: readonly SqlParam[] | null) => Promise<Answer>;
+  readonly sendWhenFree: (text: string, params: readonly SqlParam[] | null) => Promise<Answer>;
+  /** Keeps all others waiting. @returns what ends that */
+  readonly reserve: () => Promise<() => void>;
+}
+
+/** The one session, of which a connection has all only during a transaction. */
+class EmbeddedConnection extends Connection {
+  readonly #session: OneSession;
+  #end: (() => void) | null = null;
+
+  constructor(session: OneSession) {
+    super();
+    this.#session = session;
+  }
+
+  override async query<Row>(text: string, params: readonly SqlParam[] | null): Promise<QueryResult<Row>> {
+    const send = this.#end === null ? this.#session.sendWhenFree : this.#session.send;
+    const { rows, affected } = await send(text, params);
+    return affected === undefined
+      ? { rows: rows as Row[] }
+      : { rows: rows as Row[], numAffectedRows: BigInt(affected) };
+  }
+
+  override async begin(): Promise<void> {
+    this.#end = await this.#session.reserve();
+    await this.#session.send("BEGIN", null);
+  }
+
+  override async commit(): Promise<void> {
+    await this.#session.send(COMMIT, null);
+    this.release();
+  }
+
+  override async rollback(): Promise<void> {
+    await this.#session.send("ROLLBACK", null).catch(() => undefined);
+    this.release();
+  }
+
+  override release(): void {
+    this.#end?.();
+    this.#end = null;
   }
 }

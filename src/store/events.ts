@@ -1,33 +1,49 @@
-import { EVENT_COLUMNS, type EventRow } from "../audit/record.ts";
-import { type Database, type SqlParam, timestampOf } from "./database.ts";
+import { type InsertQueryBuilder, type Kysely, sql } from "kysely";
+import type { HashedEvent } from "../audit/event.ts";
+import { EVENT_COLUMNS } from "../audit/record.ts";
+import type { Micros } from "../clock.ts";
+import type { Schema } from "./schema.ts";
+import { at, BUILDER, prepared } from "./statements.ts";
+
+const COLUMNS = [...EVENT_COLUMNS.map(({ name }) => name), "hash"] as (keyof Schema["audit_events"])[];
 
 /**
- * SQL that inserts one event, whose parameters are {@link eventParams} from `$first` on.
+ * Inserts an event. Beside a change, as a common table expression of the same statement, it is committed with the change or not
+ * at all:
  *
- * @param from what the row is selected from, such as `FROM made`, so that the event is told only if something was made
+ * @example
+ * db.with("made", (db) => db.insertInto("agents").values(agent).onConflict((on) => on.doNothing()).returning("agent_id"))
+ *   .with("recorded", () => insertEvent(event, "made"))
+ *   .selectFrom("made")
+ *   .select("agent_id");
+ *
+ * @param made the expression that makes the change: the event is recorded once for each row that it returns, so never for none
  */
-export function insertEvent(first: number, from = ""): string {
-  const values = EVENT_COLUMNS.map(({ kind }, index) => {
-    const param = `$${first + index}`;
-    return kind === "micros" ? timestampOf(`${param}::bigint`) : `${param}::${kind === "uuid" ? "uuid" : "text"}`;
+export function insertEvent(
+  { row, hash }: HashedEvent,
+  made?: string,
+): InsertQueryBuilder<Schema, "audit_events", object> {
+  const values = EVENT_COLUMNS.map(({ field, kind }) => {
+    if (kind === "micros") return at(row[field] as Micros);
+    return kind === "uuid" ? sql`${row[field]}::uuid` : sql`${row[field]}::text`;
   });
-  const names = EVENT_COLUMNS.map(({ name }) => name).join(", ");
-  return `INSERT INTO audit_events (${names}, hash) SELECT ${values.join(", ")}, $${first + EVENT_COLUMNS.length}::bytea ${from}`;
-}
-
-export function eventParams({ row, hash }: { readonly row: EventRow; readonly hash: Uint8Array }): SqlParam[] {
-  return [...EVENT_COLUMNS.map(({ field, kind }) => (kind === "micros" ? String(row[field]) : row[field])), hash];
+  const from = made === undefined ? sql`` : sql` from ${sql.table(made)}`;
+  return BUILDER.insertInto("audit_events")
+    .columns(COLUMNS)
+    .expression(sql`select ${sql.join(values)}, ${hash}::bytea${from}`);
 }
 
 /** Events that come with no other change. */
 export class SqlEventStore {
-  readonly #database: Database;
+  readonly #db: Kysely<Schema>;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
   }
 
-  async append(event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<void> {
-    await this.#database.query(insertEvent(1), eventParams(event), { name: "append_event" });
+  async append(event: HashedEvent): Promise<void> {
+    await APPEND.execute(this.#db, event);
   }
 }
+
+const APPEND = prepared<HashedEvent, object>((event) => insertEvent(event));

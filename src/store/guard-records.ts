@@ -1,7 +1,7 @@
 import type { GuardEntry, Known } from "../authorize/sync-guard.ts";
 import { DECISION_COLUMNS } from "../audit/record.ts";
 import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
-import { COLUMN_VALUES, decisionInput, decisionJson } from "./decision-input.ts";
+import { COLUMN_VALUES, decisionInputText, decisionJson } from "./decision-input.ts";
 
 /** A circuit as a guard last reported it. */
 export interface CircuitListing {
@@ -117,7 +117,7 @@ SELECT
    WHERE decision_id = ANY ($5::text::uuid[]))::text AS ids`;
 
 const RECORD = `
-WITH input AS (${decisionInput()}), claimed AS (
+WITH input AS (${decisionInputText()}), claimed AS (
   INSERT INTO guard_records (agent_id, record_hash, journal_id, sequence, decision_id, recorded_at)
   SELECT agent_id, guard_record_hash, guard_journal_id, guard_sequence, decision_id, ${timestampOf("recorded_at")}
   FROM input ORDER BY agent_id COLLATE "C", guard_record_hash

@@ -1,8 +1,8 @@
 import type { AccountChange, OperatorView } from "../admin/accounts.ts";
 import type { Role } from "../admin/caller.ts";
-import type { HashedEvent } from "./agents.ts";
+import type { HashedEvent } from "../audit/event.ts";
 import { type Database, microsOf, type SqlParam } from "./database.ts";
-import { eventParams, insertEvent } from "./events.ts";
+import { eventParams, eventText } from "./event-text.ts";
 
 /** Operators with local accounts. Every change is committed together with the event that tells of it. */
 export class SqlOperatorStore {
@@ -45,13 +45,13 @@ const VIEW = `name, role, totp_secret IS NOT NULL AS totp, ${microsOf("created_a
 const CREATE = `
 WITH made AS (
   INSERT INTO operators (name, role, password_hash) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING RETURNING *
-), told AS (${insertEvent(4, "FROM made")})
+), told AS (${eventText(4, "FROM made")})
 SELECT ${VIEW} FROM made`;
 
 const changeSql = (assignment: string): string => `
 WITH made AS (
   UPDATE operators SET ${assignment} WHERE name = $1 AND removed_at IS NULL RETURNING *
-), told AS (${insertEvent(3, "FROM made")})
+), told AS (${eventText(3, "FROM made")})
 SELECT ${VIEW} FROM made`;
 
 /** SQL that assigns `$2`, and its value. A new generation ends the account's sessions. */

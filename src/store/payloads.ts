@@ -1,6 +1,6 @@
-import type { HashedEvent } from "./agents.ts";
+import type { HashedEvent } from "../audit/event.ts";
 import { type Database, timestampOf } from "./database.ts";
-import { eventParams } from "./events.ts";
+import { eventParams } from "./event-text.ts";
 
 /** What was kept of payloads. Only this is ever erased. */
 export class SqlPayloadStore {

@@ -1,15 +1,18 @@
+import type { QueryResult } from "kysely";
 import pg from "pg";
 import type { BinaryFields } from "../audit/binary-row.ts";
 import { messageOf } from "../fault.ts";
 import { CopyRows, copyText } from "./copy.ts";
-import { COMMIT, type Database, type QueryOptions, type Session, SqlError, type SqlParam } from "./database.ts";
+import { COMMIT, type QueryOptions, SqlError, type SqlParam } from "./database.ts";
+import { ConnectedDatabase, Connection } from "./dialect.ts";
+import { PARSERS, UnreadableValue, VALUE_SETTINGS } from "./values.ts";
 
 const DEFAULT_TIMEOUT_MS = 2000;
 const COPY_TIMEOUT_MS = 120_000;
 /** What takes several statements may be large, and nobody waits for it. */
 const LARGE_COMMIT_TIMEOUT_MS = 60_000;
-/** `datac` in ASCII, and a number. Scripts of all replicas wait for one another on it. */
-const SCRIPT_LOCK = 0x6461_7461_63_01;
+/** What pg calls the commands that change rows. */
+const CHANGES = new Set(["INSERT", "UPDATE", "DELETE", "MERGE"]);
 
 /**
  * The first statement of each connection; startup parameters would do as well, but PgBouncer refuses those that it does not know.
@@ -33,13 +36,15 @@ export interface PostgresOptions {
 }
 
 /** Postgres 15 or newer, through a pool of connections that are thrown away when in doubt. */
-export class PostgresDatabase implements Database {
+export class PostgresDatabase extends ConnectedDatabase {
   readonly #pool: pg.Pool;
+  readonly #connections = new WeakMap<pg.PoolClient, PostgresConnection>();
 
   /** @param url a `postgres://` URL. Poolers in transaction mode are not supported: statements are prepared. */
   constructor(url: string, options: PostgresOptions) {
+    super();
     const readOnly = options.readOnly === true;
-    const settings = readOnly ? `${NO_JIT}; ${READ_ONLY}` : NO_JIT;
+    const settings = `${NO_JIT}; ${VALUE_SETTINGS}${readOnly ? `; ${READ_ONLY}` : ""}`;
     // The pool waits for what this returns (which its types do not say), without a limit of its own.
     const setUp = (client: pg.ClientBase): unknown => withTimeout(client.query(settings), DEFAULT_TIMEOUT_MS);
     this.#pool = new pg.Pool({
@@ -49,46 +54,15 @@ export class PostgresDatabase implements Database {
       keepAlive: true,
       application_name: readOnly ? "datacrawl reads" : "datacrawl",
       onConnect: setUp,
+      types: { getTypeParser },
     });
     this.#pool.on("error", options.onError);
     // The pool listens to idle connections alone: one that is lost in mid-statement would end the process.
     this.#pool.on("connect", (client) => client.on("error", options.onError));
   }
 
-  async query<Row>(text: string, params: readonly SqlParam[] = [], options: QueryOptions = {}): Promise<Row[]> {
-    const client = await this.#connect();
-    try {
-      const { rows } = await ask(client, text, params, options);
-      client.release();
-      return rows as Row[];
-    } catch (error) {
-      // Destroyed unless the server itself rolled back: statement_timeout would not bound a commit that waits for a standby.
-      const failure = asSqlError(error);
-      client.release(failure.outcome === "unknown");
-      throw failure;
-    }
-  }
-
-  async transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const client = await this.#connect();
-    try {
-      await ask(client, BEGIN);
-      const result = await work({
-        query: async <Row>(text: string, params?: readonly SqlParam[], options?: QueryOptions) =>
-          (await ask(client, text, params, options)).rows as Row[],
-      });
-      await ask(client, COMMIT, [], { timeoutMs: LARGE_COMMIT_TIMEOUT_MS });
-      client.release();
-      return result;
-    } catch (error) {
-      // It ends with its connection.
-      client.release(true);
-      throw error;
-    }
-  }
-
   async copy(query: string, each: (fields: BinaryFields) => void): Promise<void> {
-    const client = await this.#connect();
+    const client = await this.#client();
     try {
       const copied = new Promise<void>((resolve, reject) => {
         client.query(new CopyOut(query, each, (error) => (error === null ? resolve() : reject(error))));
@@ -101,24 +75,21 @@ export class PostgresDatabase implements Database {
     }
   }
 
-  async script(text: string): Promise<void> {
-    const client = await this.#connect();
-    try {
-      await client.query(`BEGIN; SET LOCAL lock_timeout = '30s'; SELECT pg_advisory_xact_lock(${SCRIPT_LOCK});`);
-      await client.query(text);
-      await client.query("COMMIT");
-      client.release();
-    } catch (error) {
-      client.release(true);
-      throw asSqlError(error);
-    }
-  }
-
   async close(): Promise<void> {
     await this.#pool.end();
   }
 
-  async #connect(): Promise<pg.PoolClient> {
+  protected override async connect(): Promise<PostgresConnection> {
+    const client = await this.#client();
+    let connection = this.#connections.get(client);
+    if (connection === undefined) {
+      connection = new PostgresConnection(client);
+      this.#connections.set(client, connection);
+    }
+    return connection;
+  }
+
+  async #client(): Promise<pg.PoolClient> {
     try {
       return await this.#pool.connect();
     } catch (error) {
@@ -128,6 +99,59 @@ export class PostgresDatabase implements Database {
         cause: error,
       });
     }
+  }
+}
+
+class PostgresConnection extends Connection {
+  readonly #client: pg.PoolClient;
+  #doubtful = false;
+
+  constructor(client: pg.PoolClient) {
+    super();
+    this.#client = client;
+  }
+
+  override async query<Row>(
+    text: string,
+    params: readonly SqlParam[] | null,
+    options: QueryOptions,
+  ): Promise<QueryResult<Row>> {
+    try {
+      if (params === null) return await this.#script(text, options);
+      const { rows, rowCount, command } = await ask(this.#client, text, params, options);
+      return CHANGES.has(command) ? { rows, numAffectedRows: BigInt(rowCount ?? 0) } : { rows };
+    } catch (error) {
+      const failure = asSqlError(error);
+      // Unless the server itself rolled back: statement_timeout would not bound a commit that waits for a standby.
+      if (failure.outcome === "unknown") this.#doubtful = true;
+      throw failure;
+    }
+  }
+
+  override async begin(): Promise<void> {
+    // Until it is committed it ends with its connection.
+    this.#doubtful = true;
+    await ask(this.#client, BEGIN);
+  }
+
+  override async commit(): Promise<void> {
+    await ask(this.#client, COMMIT, [], { timeoutMs: LARGE_COMMIT_TIMEOUT_MS });
+    this.#doubtful = false;
+  }
+
+  /** It ends with its connection. */
+  override async rollback(): Promise<void> {
+    this.#doubtful = true;
+  }
+
+  override release(): void {
+    this.#client.release(this.#doubtful);
+  }
+
+  /** A layout's warnings, as of rights that were granted before, do not mean that it is not durable; those on COMMIT do. */
+  async #script<Row>(text: string, { timeoutMs = DEFAULT_TIMEOUT_MS }: QueryOptions): Promise<QueryResult<Row>> {
+    await withTimeout(this.#client.query(text), timeoutMs);
+    return { rows: [] };
   }
 }
 
@@ -169,6 +193,10 @@ class CopyOut implements pg.Submittable {
   }
 }
 
+function getTypeParser(oid: number, format?: "text" | "binary"): (value: string) => unknown {
+  return PARSERS.get(oid) ?? (pg.types.getTypeParser(oid, format) as (value: string) => unknown);
+}
+
 /** @throws SqlError */
 async function ask(
   client: pg.PoolClient,
@@ -196,13 +224,16 @@ async function ask(
 
 function asSqlError(error: unknown): SqlError {
   if (error instanceof SqlError) return error;
+  if (error instanceof UnreadableValue)
+    return new SqlError(error.message, { outcome: "unknown", sqlState: UnreadableValue.SQL_STATE, cause: error });
   if (!(error instanceof pg.DatabaseError)) return new SqlError(messageOf(error), { outcome: "unknown", cause: error });
   // A server that shuts down or crashes says FATAL or PANIC; whether it had committed before is not said.
   const outcome = error.severity === "ERROR" ? "rolled_back" : "unknown";
   return new SqlError(error.message, { outcome, sqlState: error.code, cause: error });
 }
 
-async function withTimeout<T>(work: Promise<T>, milliseconds: number): Promise<T> {
+async function withTimeout<T>(work: Promise<T>, milliseconds: number | null): Promise<T> {
+  if (milliseconds === null) return await work;
   let timer: NodeJS.Timeout | undefined;
   const expired = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {

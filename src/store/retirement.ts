@@ -2,9 +2,9 @@ import type { MonthCounts, MonthExport, RetiredMonth, RetireStore, TrailMonth } 
 import { STREAM } from "../audit/leaf.ts";
 import type { Micros } from "../clock.ts";
 import { UsageError } from "../fault.ts";
-import type { HashedEvent } from "./agents.ts";
+import type { HashedEvent } from "../audit/event.ts";
 import { type Database, microsOf, SqlError, timestampOf } from "./database.ts";
-import { eventParams, insertEvent } from "./events.ts";
+import { eventParams, eventText } from "./event-text.ts";
 
 /** Whole months are counted, and detaching waits for readers. */
 const TIMEOUT_MS = 600_000;
@@ -126,4 +126,4 @@ WITH retired AS (
   SELECT $1::text::date, $2::bigint, $3::bigint, $4::text, $5::text::uuid, $6::uuid, ${timestampOf("$7::bigint")}, $13::bytea
   ON CONFLICT (month) DO NOTHING RETURNING month
 )
-${insertEvent(6, "FROM retired")}`;
+${eventText(6, "FROM retired")}`;

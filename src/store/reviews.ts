@@ -2,8 +2,8 @@ import { DECISION_COLUMNS, type DecisionRow, type EventRow } from "../audit/reco
 import type { Micros } from "../clock.ts";
 import type { Review, ReviewAnswer, ReviewState } from "../review/review.ts";
 import { type Database, microsOf, type SqlParam } from "./database.ts";
-import { COLUMN_VALUES, decisionInput, decisionJson } from "./decision-input.ts";
-import { eventParams, insertEvent } from "./events.ts";
+import { COLUMN_VALUES, decisionInputText, decisionJson } from "./decision-input.ts";
+import { eventParams, eventText } from "./event-text.ts";
 
 interface Hashed<Row> {
   readonly row: Row;
@@ -146,7 +146,7 @@ const [REVIEW_ID, VERSION, TO, RESOLUTION_ID] = ["$2", "$3", "$4", "$5"];
  */
 function change(may: string): string {
   return `
-WITH input AS (${decisionInput()}), moved AS (
+WITH input AS (${decisionInputText()}), moved AS (
   UPDATE reviews SET state = ${TO}::text, version = version + 1, resolution_id = ${RESOLUTION_ID}::text::uuid,
     resolved_at = CASE ${TO}::text WHEN 'open' THEN NULL ELSE now() END,
     approval_expires_at = CASE ${TO}::text WHEN 'approved' THEN now() + approval_for ELSE approval_expires_at END
@@ -161,7 +161,7 @@ WITH input AS (${decisionInput()}), moved AS (
 const ANSWER = `${change("state = 'open' AND expires_at > now()")}, answered AS (
   INSERT INTO review_answers (review_id, operator, answer, comment, answered_at)
   SELECT review_id, $6::text, $7::text, $8::text, now() FROM moved
-), told AS (${insertEvent(9, "FROM moved")})
+), told AS (${eventText(9, "FROM moved")})
 SELECT review_id FROM moved`;
 
 const SETTLE = `${change(`CASE ${TO}::text

@@ -5,9 +5,9 @@ import type { PublishedCheckpoint } from "../audit/published.ts";
 import { type Stream, STREAM } from "../audit/leaf.ts";
 import { type SealStore, type SealTransaction, STORED_LEVELS, type TreeState } from "../audit/seal.ts";
 import { type Micros, systemClock } from "../clock.ts";
-import type { HashedEvent } from "./agents.ts";
+import type { HashedEvent } from "../audit/event.ts";
 import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
-import { eventParams, insertEvent } from "./events.ts";
+import { eventParams, eventText } from "./event-text.ts";
 import { sealIn, stateIn, TRAIL_TABLE } from "./seal-transaction.ts";
 
 /** Seals, nodes and checkpoints. Nothing is ever changed in them. */
@@ -154,7 +154,7 @@ WITH opened AS (
   INSERT INTO audit_epochs (epoch, opened_by, reason, lost_note, acknowledgement)
   VALUES ($1::int, $2::text, $3::text, $4::text, $5::text)
   ON CONFLICT DO NOTHING RETURNING epoch
-), told AS (${insertEvent(6, "FROM opened")})
+), told AS (${eventText(6, "FROM opened")})
 SELECT epoch FROM opened`;
 
 const CHECKPOINT = "SELECT c.epoch, c.size::text, c.root, c.signed_note FROM audit_checkpoints c";

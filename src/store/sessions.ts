@@ -1,9 +1,9 @@
 import type { Role } from "../admin/caller.ts";
 import type { SessionPorts, StoredAccount, StoredSession } from "../admin/sessions.ts";
 import type { Micros } from "../clock.ts";
-import type { HashedEvent } from "./agents.ts";
+import type { HashedEvent } from "../audit/event.ts";
 import { type Database, microsOf } from "./database.ts";
-import { eventParams, insertEvent } from "./events.ts";
+import { eventParams, eventText } from "./event-text.ts";
 
 type StoredSessions = SessionPorts["sessions"];
 
@@ -88,7 +88,7 @@ WITH account AS (
   SELECT $4::bytea, name, generation, $5::text FROM account RETURNING name, signed_in_at, methods
 ), replaced AS (
   DELETE FROM operator_sessions WHERE token_hash = $6::bytea AND EXISTS (SELECT FROM made)
-), told AS (${insertEvent(7, "FROM made")})
+), told AS (${eventText(7, "FROM made")})
 SELECT made.name, role, ${microsOf("signed_in_at")} AS signed_in_at, methods FROM made JOIN account USING (name)`;
 
 const USE = `
@@ -105,7 +105,7 @@ SELECT name, role, ${microsOf("signed_in_at")} AS signed_in_at, methods FROM fou
 
 const END = `
 WITH ended AS (DELETE FROM operator_sessions WHERE token_hash = $1::bytea RETURNING name),
-told AS (${insertEvent(2, "FROM ended")})
+told AS (${eventText(2, "FROM ended")})
 SELECT name FROM ended`;
 
 function sessionOf({ name, role, signed_in_at, methods }: SessionRow): StoredSession {

@@ -3,7 +3,7 @@ import type { Progress } from "../audit/verify.ts";
 import type { Last } from "../audit/verify-plan.ts";
 import type { Micros } from "../clock.ts";
 import { type Database, microsOf } from "./database.ts";
-import { eventParams, insertEvent } from "./events.ts";
+import { eventParams, eventText } from "./event-text.ts";
 
 /** `running` also for a run whose process was killed, until another takes it up. */
 export type RunState = "running" | "passed" | "failed";
@@ -144,7 +144,7 @@ const FINISH = `
 WITH ended AS (
   UPDATE audit_runs SET updated_at = now(), finished_at = now(), progress = $3, state = $4
   WHERE run_id = $1::text::uuid AND state = 'running' AND progress::json->>'runner' = $2 RETURNING run_id
-), told AS (${insertEvent(5, "FROM ended")})
+), told AS (${eventText(5, "FROM ended")})
 SELECT run_id FROM ended`;
 
 const TAKE_OVER = `

@@ -3,7 +3,7 @@ import type { EventRow } from "../audit/record.ts";
 import type { Leased, Outbox } from "../webhook/deliverer.ts";
 import type { Source } from "../webhook/message.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";
-import { eventParams, insertEvent } from "./events.ts";
+import { eventParams, eventText } from "./event-text.ts";
 
 /** What is known of messages that wait, and of those that were given up. */
 export interface OutboxFigures {
@@ -151,7 +151,7 @@ const RETRY = `
 WITH retried AS (
   UPDATE webhook_messages SET state = 'pending', created_at = now(), due_at = now() WHERE source_id = $1::text::uuid
   RETURNING *
-), told AS (${insertEvent(2, "FROM retried")})
+), told AS (${eventText(2, "FROM retried")})
 SELECT ${WAITING} FROM retried`;
 
 const PURGE = `

@@ -37,7 +37,7 @@ class Replica {
     this.#keys = keys;
     this.#operations = new BypassOperations({
       orders: new SqlCircuitOrders(database),
-      agents: new SqlAgentStore(database),
+      agents: new SqlAgentStore(database.kysely),
       grantKeys: () => this.#keys,
       tokens: new PositionTokens(Buffer.alloc(32)),
       random,
@@ -90,7 +90,7 @@ describe.each(storeKinds())("a bypass on the $name store", ({ open }) => {
 
   async function newAgent(agentId: string): Promise<void> {
     const event = makeEvent({ kind: "agent.created", actor: "test", subject: agentId, detail: {} }, now(), random);
-    await new SqlAgentStore(store.database).create(agentId, null, event);
+    await new SqlAgentStore(store.database.kysely).create(agentId, null, event);
   }
 
   test("that is cleared while the grant key is rotated never comes back", { timeout: 120_000 }, async () => {
@@ -123,7 +123,7 @@ describe.each(storeKinds())("a bypass on the $name store", ({ open }) => {
   test("that was set in the same microsecond as others is listed once, as each of them", async () => {
     const [at, keys, tokens] = [now(), firstKeys(), new PositionTokens(Buffer.alloc(32))];
     const orders = new SqlCircuitOrders(store.database);
-    const agents = new SqlAgentStore(store.database);
+    const agents = new SqlAgentStore(store.database.kysely);
     const bypass = new BypassOperations({ orders, agents, grantKeys: () => keys, tokens, random, now: () => at });
     const names = Array.from({ length: 7 }, (_, n) => `tie-${n}`);
     for (const agentId of names) {

@@ -34,7 +34,7 @@ export function variedRows(count: number, start: number, random: () => number): 
 
 /** Records the rows, in batches. @returns them as lists show them */
 export async function record(store: TestStore, rows: readonly Partial<DecisionRow>[]): Promise<DecisionSummary[]> {
-  const records = new SqlRecordStore(store.database);
+  const records = new SqlRecordStore(store.database.kysely);
   const entries = rows.map((row) => entryFor(row.idempotencyKey ?? randomUUID(), row, null));
   for (let at = 0; at < entries.length; at += 200) await records.recordBatch(entries.slice(at, at + 200));
   return entries.map(({ row }) => summaryOf(row));

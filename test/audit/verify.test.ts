@@ -30,7 +30,7 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
     for (let round = 0; round < 12; round++) {
       await recordDecisions(store.database, `round-${round}`, 25);
       const event = makeEvent({ kind: "test.happened", actor: "service" }, systemClock.now(), random);
-      await new SqlEventStore(store.database).append(event);
+      await new SqlEventStore(store.database.kysely).append(event);
       await keeper.turn();
     }
   });
@@ -107,7 +107,9 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
         `SELECT datacrawl_make_partition('${table}', '2026-01-01', ${table !== "audit_payloads"})`,
       );
     const entry = entryFor("old", { recordedAt: at, payloadDigest: null }, null);
-    await new SqlRecordStore(store.database).recordBatch([{ ...entry, hash: hashDecision(entry.row), payload: null }]);
+    await new SqlRecordStore(store.database.kysely).recordBatch([
+      { ...entry, hash: hashDecision(entry.row), payload: null },
+    ]);
     const keeper = trail.newKeeper();
     await keeper.turn();
     await store.owner.query("ALTER TABLE audit_decisions DETACH PARTITION audit_decisions_y2026m01");
@@ -121,7 +123,7 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
     expect((await run({ kind: "full" })).done.findings).toEqual([
       expect.objectContaining({ check: "row_missing", id: entry.row.decisionId }),
     ]);
-    await new SqlEventStore(store.database).append(event);
+    await new SqlEventStore(store.database.kysely).append(event);
     await keeper.turn();
     expect((await run({ kind: "full" })).done.findings).toEqual([]);
   });
@@ -250,7 +252,7 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
     const followUp = entryFor("follow-up", { payloadDigest, linkedDecisionId }, null);
     // As one that reused the first's key: it is linked to it, and was about another payload.
     const other = entryFor("other", { linkedDecisionId }, null);
-    const records = new SqlRecordStore(store.database);
+    const records = new SqlRecordStore(store.database.kysely);
     await records.recordBatch([first, { ...followUp, payload: null }, { ...other, payload: null }]);
     await trail.newKeeper().turn();
     const { done } = await run({ kind: "full" });

@@ -44,7 +44,7 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
   beforeAll(async () => {
     store = await open();
     elsewhere = new AdminOperations({
-      agents: new SqlAgentStore(store.database),
+      agents: new SqlAgentStore(store.database.kysely),
       decisions: new SqlDecisionReader(store.database),
       agentChanged: async () => undefined,
       random,
@@ -59,7 +59,7 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     return { agentId, key: (await elsewhere.createAgent(agentId, "test")).key };
   };
   const openDirectory = async (): Promise<{ directory: AgentDirectory; watched: WatchedStore; errors: unknown[] }> => {
-    const watched = new WatchedStore(new SqlAgentStore(store.database));
+    const watched = new WatchedStore(new SqlAgentStore(store.database.kysely));
     const errors: unknown[] = [];
     const monotonic = (): number => systemClock.monotonic();
     const onError = (error: unknown): void => void errors.push(error);
@@ -181,7 +181,9 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
       const made = await Promise.allSettled(
         Array.from({ length: 12 }, () => elsewhere.createAgentKey(agentId, "test")),
       );
-      const { keyIds } = (await new SqlAgentStore(store.database).find(agentId)) as { keyIds: readonly string[] };
+      const { keyIds } = (await new SqlAgentStore(store.database.kysely).find(agentId)) as {
+        keyIds: readonly string[];
+      };
       const answered = made.flatMap((one) => (one.status === "fulfilled" ? [one.value.keyId] : []));
       expect(answered.toSorted()).toEqual(keyIds.toSorted());
       expect(keyIds).toHaveLength(2);

@@ -57,7 +57,7 @@ describe.skipIf(inject("postgresUrl") === null)("a month is exported, retired, a
       connections: 1,
       onError: () => undefined,
     });
-    await new SqlRecordStore(database).recordBatch(entries);
+    await new SqlRecordStore(database.kysely).recordBatch(entries);
     await database.close();
   });
   afterAll(async () => {

@@ -24,7 +24,7 @@ describe.each(storeKinds())("what is append-only on $name", ({ name, open }) => 
     const owner = store.owner;
     const trail = await openTestTrail(store.database);
     await recordDecisions(store.database, "row", 20);
-    await new SqlEventStore(store.database).append(
+    await new SqlEventStore(store.database.kysely).append(
       makeEvent({ kind: "test.happened", actor: "service" }, systemClock.now(), random),
     );
     await trail.newKeeper().turn();

@@ -1,43 +1,24 @@
+import type { CompiledQuery, Kysely } from "kysely";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import type { BinaryFields } from "../../src/audit/binary-row.ts";
 import { CommitUnknown, type Entry } from "../../src/audit/writer.ts";
-import type { Database, QueryOptions, Session, SqlParam } from "../../src/store/database.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
+import type { Schema } from "../../src/store/schema.ts";
+import type { Statement } from "../../src/store/statements.ts";
 import { entryFor } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { startTcpProxy, type TcpProxy, throughPort } from "../support/tcp-proxy.ts";
 
-/** Acts on the proxy around one statement, as the network would. */
-class Disturbed implements Database {
-  readonly #database: Database;
-  readonly #before: (text: string) => void;
-
-  constructor(database: Database, before: (text: string) => void) {
-    this.#database = database;
-    this.#before = before;
-  }
-
-  query<Row>(text: string, params?: readonly SqlParam[], options: QueryOptions = {}): Promise<Row[]> {
-    this.#before(text);
-    return this.#database.query<Row>(text, params, { ...options, timeoutMs: 500 });
-  }
-
-  transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    return this.#database.transaction(work);
-  }
-
-  copy(query: string, each: (fields: BinaryFields) => void): Promise<void> {
-    return this.#database.copy(query, each);
-  }
-
-  script(text: string): Promise<void> {
-    return this.#database.script(text);
-  }
-
-  close(): Promise<void> {
-    return this.#database.close();
-  }
+/** Acts on the proxy before each statement, as the network would, and waits half a second for its answer. */
+function disturbed(db: Kysely<Schema>, before: (text: string) => void): Kysely<Schema> {
+  const executeQuery = (query: CompiledQuery): Promise<unknown> => {
+    before(query.sql);
+    const statement: Statement<unknown> = { ...query, timeoutMs: 500 };
+    return db.executeQuery(statement);
+  };
+  return new Proxy(db, {
+    get: (target, key) => (key === "executeQuery" ? executeQuery : (Reflect.get(target, key, target) as unknown)),
+  });
 }
 
 describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost", () => {
@@ -70,7 +51,7 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
 
   test("failed: nothing reached Postgres, and the commit is unknown", async () => {
     const records = new SqlRecordStore(
-      new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "stall" : "pass")),
+      disturbed(viaProxy.kysely, (text) => proxy.setMode(isRecord(text) ? "stall" : "pass")),
     );
     await expect(records.recordBatch([entryFor("failed")])).rejects.toThrow(CommitUnknown);
     expect(await exists("failed")).toBe(false);
@@ -78,7 +59,7 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
 
   test("failed but persisted: the row is read back, and counts as written", async () => {
     const records = new SqlRecordStore(
-      new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")),
+      disturbed(viaProxy.kysely, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")),
     );
     const entry = entryFor("persisted");
     const written = await records.recordBatch([entry]);
@@ -87,10 +68,10 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
   });
 
   test("failed but persisted in part: of a batch those alone are read back that won their claims", async () => {
-    const direct = new SqlRecordStore(store.database);
+    const direct = new SqlRecordStore(store.database.kysely);
     await direct.recordBatch([entryFor("taken-1"), entryFor("taken-2")]);
     const records = new SqlRecordStore(
-      new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")),
+      disturbed(viaProxy.kysely, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")),
     );
     const [winners, losers] = [
       ["won-1", "won-2"].map((key) => entryFor(key)),
@@ -102,17 +83,17 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
   });
 
   test("failed but persisted, and reading back fails as well: the commit is unknown, never taken for written", async () => {
-    const records = new SqlRecordStore(new Disturbed(viaProxy, () => proxy.setMode("mute")));
+    const records = new SqlRecordStore(disturbed(viaProxy.kysely, () => proxy.setMode("mute")));
     await expect(records.recordBatch([entryFor("unknown")])).rejects.toThrow(CommitUnknown);
     proxy.setMode("pass");
     expect(await exists("unknown")).toBe(true);
   });
 
   test("a batch that lost its race and its answer is unknown: there is nothing to read back", async () => {
-    await new SqlRecordStore(store.database).recordBatch([entryFor("lost")]);
+    await new SqlRecordStore(store.database.kysely).recordBatch([entryFor("lost")]);
     await viaProxy.query("SELECT 1");
     const records = new SqlRecordStore(
-      new Disturbed(viaProxy, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")),
+      disturbed(viaProxy.kysely, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")),
     );
     await expect(records.recordBatch([entryFor("lost")])).rejects.toThrow(CommitUnknown);
     proxy.setMode("pass");

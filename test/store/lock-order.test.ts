@@ -44,7 +44,11 @@ describe.skipIf(inject("postgresUrl") === null)("a batch that waits for the firs
   });
 
   test.each<[string, string, (keys: readonly string[]) => Promise<unknown>]>([
-    ["of decisions", CLAIM, (keys) => new SqlRecordStore(database).recordBatch(keys.map((key) => entryFor(key)))],
+    [
+      "of decisions",
+      CLAIM,
+      (keys) => new SqlRecordStore(database.kysely).recordBatch(keys.map((key) => entryFor(key))),
+    ],
     [
       "of guards' records",
       KNOWN_RECORD,
@@ -67,7 +71,7 @@ describe.skipIf(inject("postgresUrl") === null)("a batch that waits for the firs
 
   test("is not held up by a purge of expired claims, nor the purge by it", async () => {
     const [holder, observer] = [await connect(), await connect()];
-    const records = new SqlRecordStore(database);
+    const records = new SqlRecordStore(database.kysely);
     await records.recordBatch(["expired-1", "expired-2"].map((key) => entryFor(key)));
     await observer.query(
       "UPDATE idempotency_claims SET expires_at = now() - interval '1 hour' WHERE idempotency_key LIKE 'expired%'",

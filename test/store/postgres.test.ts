@@ -28,6 +28,19 @@ describe.skipIf(inject("postgresUrl") === null)("a connection to Postgres", () =
     expect(await settingsOf(options, true)).toMatchObject({ jit: "off", read_only: "on", work_mem: "7MB" });
   });
 
+  test("reads times and intervals whatever formats the server or the login has", async () => {
+    const { serviceUrl, superUrl } = await makeDatabase(inject("postgresUrl") as string);
+    const admin = new PostgresDatabase(superUrl, { connections: 1, onError: () => undefined });
+    onTestFinished(() => admin.close());
+    const login = `"${decodeURIComponent(new URL(serviceUrl).username)}"`;
+    for (const setting of ["TimeZone = 'Asia/Tokyo'", "DateStyle = 'SQL, DMY'", "IntervalStyle = 'iso_8601'"])
+      await admin.query(`ALTER ROLE ${login} SET ${setting}`);
+    const database = new PostgresDatabase(serviceUrl, { connections: 1, onError: () => undefined });
+    onTestFinished(() => database.close());
+    const read = "SELECT '2026-11-01 12:00:00.000001+02'::timestamptz AS at, interval '90 s' AS lasting";
+    expect(await database.query(read)).toEqual([{ at: 1_793_527_200_000_001, lasting: 90_000_000 }]);
+  });
+
   test("is given up if the server falls silent before it is set up", { timeout: 10_000 }, async () => {
     const silent = createServer((socket) => {
       // It lets anybody in (AuthenticationOk, ReadyForQuery), and then answers nothing.

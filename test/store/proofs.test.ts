@@ -40,7 +40,7 @@ async function openBench(open: () => Promise<TestStore>): Promise<Bench> {
   const keys = noteKeys(trail.origin, await trail.keys());
   const verifierKeys = async (): Promise<string[]> => keys.map(formatVkey);
   const [decisions, tree] = [new SqlDecisionReader(store.database), new SqlExportReader(store.database)];
-  const [payloads, events] = [new SqlPayloadStore(store.database), new SqlEventStore(store.database)];
+  const [payloads, events] = [new SqlPayloadStore(store.database), new SqlEventStore(store.database.kysely)];
   return {
     store,
     trail,
@@ -264,7 +264,7 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
       entryFor(`old-${index}`, index % 3 === 2 ? {} : { recordedAt: MONTH.from + index * 1_000_000 }),
     );
     old = entries.filter((_, index) => index % 3 !== 2).map(({ row }) => row.decisionId);
-    await new SqlRecordStore(bench.store.database).recordBatch(entries);
+    await new SqlRecordStore(bench.store.database.kysely).recordBatch(entries);
   });
   afterAll(() => bench.store.close());
 

@@ -17,7 +17,7 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
 
   beforeAll(async () => {
     store = await open();
-    records = new SqlRecordStore(store.database);
+    records = new SqlRecordStore(store.database.kysely);
   });
   afterAll(() => store.close());
 
@@ -191,7 +191,7 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
       const shuffled = (seed: number): string[] => keys.toSorted((a, b) => hashOf(a, seed) - hashOf(b, seed));
       const results = await Promise.all(
         clients.map((client, seed) =>
-          new SqlRecordStore(client).recordBatch(shuffled(seed).map((key) => entryFor(key))),
+          new SqlRecordStore(client.kysely).recordBatch(shuffled(seed).map((key) => entryFor(key))),
         ),
       );
       expect(results.reduce((sum, written) => sum + written.size, 0)).toBe(keys.length);

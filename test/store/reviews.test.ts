@@ -18,7 +18,7 @@ describe.each(storeKinds())("reviews on $name", ({ name, open }) => {
 
   beforeAll(async () => {
     store = await open();
-    records = new SqlRecordStore(store.database);
+    records = new SqlRecordStore(store.database.kysely);
     reviews = new SqlReviewStore(store.database);
   });
   afterAll(() => store.close());

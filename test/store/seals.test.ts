@@ -50,7 +50,7 @@ describe.each(storeKinds())("sealing on $name", ({ open }) => {
     expect(await sealer.sealAll()).toBe(0);
     const ids = await recordDecisions(store.database, "first", 20);
     const event = makeEvent({ kind: "test.happened", actor: "service" }, systemClock.now(), random);
-    await new SqlEventStore(store.database).append(event);
+    await new SqlEventStore(store.database.kysely).append(event);
     expect(await sealer.sealAll()).toBe(21);
     expect(await sealer.sealAll()).toBe(0);
 
@@ -259,7 +259,7 @@ describe.skipIf(inject("postgresUrl") === null || process.env["TEST_DATABASE_URL
         ].join("\n"),
       );
       const event = makeEvent({ kind: "test.old", actor: "service" }, systemClock.now(), random);
-      await new SqlEventStore(owner).append(event);
+      await new SqlEventStore(owner.kysely).append(event);
       await migrate(owner, null);
       expect(await owner.query("SELECT to_regclass('audit_seals_y2025m02') IS NOT NULL AS made")).toEqual([
         { made: true },

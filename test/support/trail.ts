@@ -47,7 +47,7 @@ export async function recordDecisions(database: Database, name: string, count: n
     const payloadDigest = digestPayload(payload.salt, payload.canonical);
     return { ...entryFor(`${name}-${index}`, { payloadDigest }), payload };
   });
-  await new SqlRecordStore(database).recordBatch(entries);
+  await new SqlRecordStore(database.kysely).recordBatch(entries);
   return entries.map(({ row }) => row.decisionId);
 }
 

@@ -78,7 +78,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
   /** Records an event, as every administrative change does, and gives the id that its message will have. */
   async function happen(kind: string, subject: string, detail: Record<string, string> = {}): Promise<string> {
     const event = makeEvent({ kind, actor: "operator:ann", subject, detail }, systemClock.now(), random);
-    await new SqlEventStore(store.database).append(event);
+    await new SqlEventStore(store.database.kysely).append(event);
     return `msg_${event.row.eventId}`;
   }
 
@@ -93,7 +93,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
       payload: { salt, canonical: payload },
       claim: null,
     };
-    await new SqlRecordStore(store.database).recordBatch([entry]);
+    await new SqlRecordStore(store.database.kysely).recordBatch([entry]);
     return row.decisionId;
   }
 
@@ -145,7 +145,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
 
   test("notes nothing of what was not recorded", async () => {
     const event = makeEvent({ kind: "agent.frozen", actor: "socket", subject: "a" }, systemClock.now(), random);
-    const append = (): Promise<void> => new SqlEventStore(store.database).append(event);
+    const append = (): Promise<void> => new SqlEventStore(store.database.kysely).append(event);
     await append();
     await expect(append()).rejects.toThrow("duplicate key");
     expect(await pending()).toBe(1);
@@ -154,7 +154,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
   test("notes also what is recorded in months to come", async () => {
     await store.owner.query("SELECT datacrawl_make_partition('audit_events', '2099-01-01', true)");
     const event = makeEvent({ kind: "agent.frozen", actor: "socket" }, Date.UTC(2099, 0, 5) * 1000, random);
-    await new SqlEventStore(store.database).append(event);
+    await new SqlEventStore(store.database.kysely).append(event);
     deliver();
     await allTold(1);
     expect(receiver.ids).toEqual([`msg_${event.row.eventId}`]);

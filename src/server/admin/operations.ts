@@ -100,11 +100,11 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const { database } = store;
   const random = new RandomPool();
   const monotonic = (): number => systemClock.monotonic();
-  const agents = new SqlAgentStore(database);
+  const agents = new SqlAgentStore(database.kysely);
   const decisions = new SqlDecisionReader(database);
   const guards = new SqlGuardRecords(database);
   const orders = new SqlCircuitOrders(database);
-  const events = new SqlEventStore(database);
+  const events = new SqlEventStore(database.kysely);
   const accounts = new SqlOperatorStore(database);
   const sessions = new SqlSessionStore(database);
   const tokens = new PositionTokens(store.keys.hmac);

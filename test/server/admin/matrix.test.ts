@@ -170,7 +170,7 @@ beforeAll(async () => {
   const keys = await Promise.all(CALLERS.map((_, n) => house.admin.operations.createAgent(`agent-${n}`, "test")));
   keyIds = keys.map(({ agent }) => agent.keyIds[0]);
   const entry = entryFor("matrix");
-  await new SqlRecordStore(house.store.database).recordBatch([entry]);
+  await new SqlRecordStore(house.store.database.kysely).recordBatch([entry]);
   decisionId = entry.row.decisionId;
   checkpoint = (await house.admin.audit.seal()).note ?? "";
 

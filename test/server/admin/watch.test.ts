@@ -44,7 +44,7 @@ function watchAs(cookie: string, request: MessageInitShape<typeof WatchAdminRequ
 
 async function decide(change: Parameters<typeof entryFor>[1] = {}): Promise<string> {
   const entry = entryFor(crypto.randomUUID(), change);
-  await new SqlRecordStore(house.store.database).recordBatch([entry]);
+  await new SqlRecordStore(house.store.database.kysely).recordBatch([entry]);
   return entry.row.decisionId;
 }
 
