@@ -1,5 +1,11 @@
+import { type Kysely, sql } from "kysely";
+import { type MigrationProvider, Migrator } from "kysely/migration";
+import { UsageError } from "../fault.ts";
 import type { Database } from "./database.ts";
+import { lockLayout } from "./dialect.ts";
 import { MIGRATIONS } from "./migrations/index.ts";
+import type { Schema } from "./schema.ts";
+import { runScript } from "./statements.ts";
 
 /** What the service's login may do, table by table. On the trail itself it may add and read, and no more. */
 const SERVICE_GRANTS: Readonly<Record<string, string>> = {
@@ -28,6 +34,7 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
   webhook_messages: "SELECT, INSERT, UPDATE, DELETE",
   reviews: "SELECT, INSERT, UPDATE",
   review_answers: "SELECT, INSERT",
+  kysely_migration: "SELECT",
   schema_migrations: "SELECT",
 };
 
@@ -37,26 +44,22 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
  *
  * @param owner connected as the tables' owner
  * @param serviceLogin the login that decisions are recorded with; null if it is the owner itself
+ * @returns the names of the migrations that it ran, in their order
+ * @throws UsageError if a newer version has migrated the database
  */
-export async function migrate(owner: Database, serviceLogin: string | null): Promise<void> {
-  const steps = MIGRATIONS.map(
-    ({ id, name, sql }) => `
-DO $migration$ BEGIN
-  IF NOT EXISTS (SELECT FROM schema_migrations WHERE id = ${id}) THEN
-    EXECUTE $statements$${sql}$statements$;
-    INSERT INTO schema_migrations (id, name) VALUES (${id}, '${name}');
-  END IF;
-END $migration$;`,
-  );
-  await owner.script(
-    [
-      "CREATE TABLE IF NOT EXISTS schema_migrations (id int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());",
-      refuseNewerLayout,
-      ...steps,
-      "SELECT datacrawl_make_partitions();",
-      ...(serviceLogin === null ? [] : grants(serviceLogin)),
-    ].join("\n"),
-  );
+export async function migrate(owner: Database, serviceLogin: string | null): Promise<string[]> {
+  return await owner.kysely.transaction().execute(async (transaction) => {
+    // Before Kysely's own lock, which it takes after it has made its tables.
+    await lockLayout(transaction);
+    await carryOver(transaction);
+    const applied = await appliedMigrations(transaction);
+    if (applied !== null && unknownAmong(applied).length > 0) throw new UsageError([newerLayout(applied)]);
+    const { error, results = [] } = await migratorOf(transaction, PROVIDER).migrateToLatest();
+    if (error !== undefined) throw error;
+    await runScript(transaction, "SELECT datacrawl_make_partitions()");
+    if (serviceLogin !== null) await runScript(transaction, grants(serviceLogin).join("\n"));
+    return results.map(({ migrationName }) => migrationName);
+  });
 }
 
 /** Makes the partitions that are due. Called at start and daily. */
@@ -66,28 +69,61 @@ export async function makePartitions(owner: Database): Promise<void> {
 
 /** Whether the layout is the one that this software was written for: null, or what is wrong. */
 export async function layoutProblem(database: Database): Promise<string | null> {
-  const [found] = await database.query<{ present: boolean }>(
-    "SELECT to_regclass('schema_migrations') IS NOT NULL AS present",
-  );
-  if (found?.present !== true)
-    return "the database has no DataCrawl tables: run `datacrawl migrate` with DATABASE_OWNER_URL";
-  const [row] = await database.query<{ newest: number }>(
-    "SELECT coalesce(max(id), 0)::int AS newest FROM schema_migrations",
-  );
-  const newest = MIGRATIONS.at(-1)?.id ?? 0;
-  if (row?.newest === newest) return null;
-  if ((row?.newest ?? 0) > newest) return `${NEWER_LAYOUT}: run that version`;
-  return `the database's layout is number ${row?.newest}, this version needs ${newest}: run \`datacrawl migrate\` with DATABASE_OWNER_URL`;
+  const applied = await appliedMigrations(database.kysely);
+  if (applied === null) {
+    return (await exists(database.kysely, "schema_migrations"))
+      ? "the database's layout is that of an older version: run `datacrawl migrate` with DATABASE_OWNER_URL"
+      : "the database has no DataCrawl tables: run `datacrawl migrate` with DATABASE_OWNER_URL";
+  }
+  if (unknownAmong(applied).length > 0) return `${newerLayout(applied)}: run that version`;
+  const missing = Object.keys(MIGRATIONS).filter((name) => !applied.includes(name));
+  if (missing.length === 0) return null;
+  return `the database's layout lacks ${missing.join(", ")}, which this version needs: run \`datacrawl migrate\` with DATABASE_OWNER_URL`;
 }
 
-const NEWER_LAYOUT = "the database was migrated by a newer version of DataCrawl, and this version refuses to touch it";
+const PROVIDER: MigrationProvider = {
+  getMigrations: async () =>
+    Object.fromEntries(
+      Object.entries(MIGRATIONS).map(([name, text]) => [name, { up: (db: Kysely<Schema>) => runScript(db, text) }]),
+    ),
+};
 
-const refuseNewerLayout = `
-DO $check$ BEGIN
-  IF EXISTS (SELECT FROM schema_migrations WHERE id > ${MIGRATIONS.at(-1)?.id ?? 0}) THEN
-    RAISE EXCEPTION '${NEWER_LAYOUT}';
-  END IF;
-END $check$;`;
+function migratorOf(db: Kysely<Schema>, provider: MigrationProvider): Migrator {
+  // A database may lack a migration before its newest one (see MIGRATIONS).
+  return new Migrator({ db, provider, allowUnorderedMigrations: true });
+}
+
+/** The names of the migrations that Kysely has noted; null if it has noted none in this database yet. */
+async function appliedMigrations(db: Kysely<Schema>): Promise<string[] | null> {
+  if (!(await exists(db, "kysely_migration"))) return null;
+  const { rows } = await sql<{ name: string }>`SELECT name FROM kysely_migration ORDER BY name`.execute(db);
+  return rows.map(({ name }) => name);
+}
+
+async function exists(db: Kysely<Schema>, table: string): Promise<boolean> {
+  const { rows } = await sql<{ found: boolean }>`SELECT to_regclass(${table}::text) IS NOT NULL AS found`.execute(db);
+  return rows[0]?.found === true;
+}
+
+/** Takes over a database whose migrations were noted in `schema_migrations`, by number and name. */
+async function carryOver(db: Kysely<Schema>): Promise<void> {
+  if ((await exists(db, "kysely_migration")) || !(await exists(db, "schema_migrations"))) return;
+  // Without migrations, Kysely makes its tables only.
+  const { error } = await migratorOf(db, { getMigrations: async () => ({}) }).migrateToLatest();
+  if (error !== undefined) throw error;
+  await sql`
+    INSERT INTO kysely_migration (name, "timestamp")
+    SELECT to_char(id, 'FM0000') || '-' || name, to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+    FROM schema_migrations`.execute(db);
+}
+
+function unknownAmong(applied: readonly string[]): string[] {
+  return applied.filter((name) => !Object.hasOwn(MIGRATIONS, name));
+}
+
+function newerLayout(applied: readonly string[]): string {
+  return `the database was migrated by a newer version of DataCrawl (${unknownAmong(applied).join(", ")}), and this version refuses to touch it`;
+}
 
 function grants(login: string): string[] {
   const name = `"${login.replaceAll('"', '""')}"`;

@@ -16,6 +16,8 @@ export interface Store {
   /** For operators' reads, which may take long: in Postgres few connections of their own, which cannot write. */
   readonly reads: Database;
   readonly keys: ServiceKeys;
+  /** The migrations that opening it ran, in their order. */
+  readonly migrations: readonly string[];
   /** What this store promises less than the full set-up, for the operator to read; empty if nothing. */
   readonly warnings: readonly string[];
   /** Makes the partitions that are due; does nothing where the owner's login is not known. */
@@ -74,7 +76,7 @@ export function makeDataDir(dir: string): void {
 async function openLocked(config: DataConfig, lock: FileLock, onError: (error: Error) => void): Promise<Store> {
   const database = await EmbeddedDatabase.open(join(config.dataDir, "db"), onError);
   try {
-    await migrate(database, null);
+    const migrations = await migrate(database, null);
     await initKeys(config.keysDir);
     const keys = await loadKeys(config.keysDir);
     await registerKeys(database, keys);
@@ -83,6 +85,7 @@ async function openLocked(config: DataConfig, lock: FileLock, onError: (error: E
       database,
       reads: database,
       keys,
+      migrations,
       warnings: [NOT_DURABLE],
       makePartitions: () => makePartitions(database),
       close: async () => {
@@ -104,7 +107,7 @@ async function openPostgres(config: DataConfig, url: string, onError: (error: Er
   try {
     const mayMigrate = await mayOwnTables(database);
     const owner = config.databaseOwnerUrl ?? (mayMigrate ? url : null);
-    if (owner !== null) await migrateAs(owner, url, onError);
+    const migrations = owner === null ? [] : await migrateAs(owner, url, onError);
     const problems = await unsafeSettings(database);
     const layout = await layoutProblem(database);
     if (layout !== null) problems.push(layout);
@@ -116,6 +119,7 @@ async function openPostgres(config: DataConfig, url: string, onError: (error: Er
       database,
       reads,
       keys,
+      migrations,
       warnings: [
         ...((await mayOwnTables(database)) ? [ONE_LOGIN] : []),
         ...(config.checkpointDir === null ? [NOT_PUBLISHED] : []),
@@ -133,16 +137,20 @@ async function openPostgres(config: DataConfig, url: string, onError: (error: Er
   }
 }
 
-/** Migrates with the owner's login, which is held no longer than that takes. */
+/**
+ * Migrates with the owner's login, which is held no longer than that takes.
+ *
+ * @returns the names of the migrations that it ran
+ */
 export async function migrateAs(
   ownerUrl: string,
   serviceUrl: string | null,
   onError: (error: Error) => void,
-): Promise<void> {
+): Promise<string[]> {
   const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError });
   try {
     const login = serviceUrl === null ? null : userOf(serviceUrl);
-    await migrate(owner, login === userOf(ownerUrl) ? null : login);
+    return await migrate(owner, login === userOf(ownerUrl) ? null : login);
   } catch (error) {
     if (error instanceof SqlError)
       throw new UsageError([`the migration with DATABASE_OWNER_URL failed: ${error.message}`]);

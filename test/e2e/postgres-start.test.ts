@@ -40,8 +40,8 @@ describe.skipIf(server === null)("starting on Postgres", () => {
 
   test("several processes start at once on an empty database, which is migrated once", async () => {
     const services = await Promise.all([1, 2, 3].map(() => startService(env)));
-    const applied = await query(superUrl, "SELECT id FROM schema_migrations ORDER BY id");
-    expect(applied.map(({ id }) => id)).toEqual(MIGRATIONS.map(({ id }) => id));
+    const applied = await query(superUrl, "SELECT name FROM kysely_migration ORDER BY name");
+    expect(applied.map(({ name }) => name)).toEqual(Object.keys(MIGRATIONS));
     for (const service of services) expect(service.output().out).not.toContain("Warning");
     await Promise.all(services.map(discard));
   });
@@ -88,12 +88,23 @@ describe.skipIf(server === null)("starting on Postgres", () => {
 
     const migrated = runCli(["migrate"], fresh.env);
     expect(migrated).toMatchObject({ status: 0, stderr: "" });
-    await query(fresh.superUrl, "DELETE FROM schema_migrations WHERE id = (SELECT max(id) FROM schema_migrations)");
+    await query(fresh.superUrl, "DELETE FROM kysely_migration WHERE name = '0016-policy-bundles'");
     const older = serveOnce(service);
     expect(older).toMatchObject({ status: 1 });
-    expect(older.stderr).toMatch(
-      /the database's layout is number \d+, this version needs \d+: run `datacrawl migrate`/,
+    expect(older.stderr).toContain(
+      "the database's layout lacks 0016-policy-bundles, which this version needs: run `datacrawl migrate`",
     );
+  });
+
+  test("migrating names the migrations that it ran, and says when none was due", async () => {
+    const fresh = await makeEnv();
+    const first = runCli(["migrate", "--json"], fresh.env);
+    expect(JSON.parse(first.stdout)).toEqual({ migrations: Object.keys(MIGRATIONS) });
+    await query(fresh.superUrl, "DROP TABLE schema_migrations; DELETE FROM kysely_migration WHERE name LIKE '0020%'");
+    const second = runCli(["migrate"], fresh.env);
+    expect(second.stdout).toBe("Ran the migration 0020-numbered-layouts.\nThe database is up to date.\n");
+    expect(runCli(["migrate"], fresh.env).stdout).toBe("The database is up to date: no migration was due.\n");
+    expect(JSON.parse(runCli(["migrate", "--json"], fresh.env).stdout)).toEqual({ migrations: [] });
   });
 
   test("migrating with the owner's login alone says that nobody was granted anything", async () => {
@@ -119,8 +130,12 @@ describe.skipIf(server === null)("starting on Postgres", () => {
   test("a newer version's database is left alone", async () => {
     const fresh = await makeEnv();
     runCli(["migrate"], fresh.env);
-    await query(fresh.superUrl, "INSERT INTO schema_migrations (id, name) VALUES (9999, 'tomorrow')");
-    const newer = "the database was migrated by a newer version of DataCrawl, and this version refuses to touch it";
+    await query(
+      fresh.superUrl,
+      "INSERT INTO kysely_migration (name, timestamp) VALUES ('9999-tomorrow', '2026-01-01T00:00:00.000Z')",
+    );
+    const newer =
+      "the database was migrated by a newer version of DataCrawl (9999-tomorrow), and this version refuses to touch it";
     for (const one of [fresh.env, without(fresh.env, "DATABASE_OWNER_URL")]) {
       const { status, stderr } = serveOnce(one);
       expect(status).toBe(1);

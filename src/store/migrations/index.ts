@@ -12,27 +12,29 @@ import { policyBundles } from "./0016-policy-bundles.ts";
 import { oneRun } from "./0017-one-run.ts";
 import { signedAcknowledgements } from "./0018-signed-acknowledgements.ts";
 import { freezes } from "./0019-freezes.ts";
+import { numberedLayouts } from "./0020-numbered-layouts.ts";
 
-export interface Migration {
-  readonly id: number;
-  readonly name: string;
-  readonly sql: string;
-}
-
-/** In the order in which they run. A migration that has shipped never changes: a later one corrects it. */
-export const MIGRATIONS: readonly Migration[] = [
-  { id: 1, name: "foundation", sql: foundation },
-  { id: 2, name: "guards", sql: guards },
-  { id: 3, name: "operators", sql: operators },
-  { id: 4, name: "reviews", sql: reviews },
-  { id: 5, name: "admin-queries", sql: adminQueries },
-  { id: 6, name: "webhooks", sql: webhooks },
-  { id: 7, name: "seals", sql: seals },
-  { id: 8, name: "retention", sql: retention },
-  { id: 9, name: "agent-identity", sql: agentIdentity },
-  { id: 15, name: "circuit-commands", sql: circuitCommands },
-  { id: 16, name: "policy-bundles", sql: policyBundles },
-  { id: 17, name: "one-run", sql: oneRun },
-  { id: 18, name: "signed-acknowledgements", sql: signedAcknowledgements },
-  { id: 19, name: "freezes", sql: freezes },
-];
+/**
+ * By name, in the order in which they run. A migration that has shipped never changes: a later one corrects it.
+ *
+ * There are no migrations 0010 to 0014 and never were: changes that were made side by side took their numbers in advance, and
+ * these were not needed. The others came in another order than that of their numbers (0015 before 0009, 0004 after both), so
+ * that a database may lack a migration before its newest one.
+ */
+export const MIGRATIONS: Readonly<Record<string, string>> = {
+  "0001-foundation": foundation,
+  "0002-guards": guards,
+  "0003-operators": operators,
+  "0004-reviews": reviews,
+  "0005-admin-queries": adminQueries,
+  "0006-webhooks": webhooks,
+  "0007-seals": seals,
+  "0008-retention": retention,
+  "0009-agent-identity": agentIdentity,
+  "0015-circuit-commands": circuitCommands,
+  "0016-policy-bundles": policyBundles,
+  "0017-one-run": oneRun,
+  "0018-signed-acknowledgements": signedAcknowledgements,
+  "0019-freezes": freezes,
+  "0020-numbered-layouts": numberedLayouts,
+};
