@@ -1,7 +1,7 @@
 import { makeEvent } from "../audit/event.ts";
 import type { EventRow } from "../audit/record.ts";
 import { hashSecret } from "../authn/credential.ts";
-import type { Passwords } from "../authn/password.ts";
+import type { Passwords, Turn } from "../authn/password.ts";
 import type { SignInLimit } from "../authn/sign-in-limit.ts";
 import { matchTotp, type TotpSeal } from "../authn/totp.ts";
 import type { Micros } from "../clock.ts";
@@ -79,6 +79,8 @@ export interface SignIn {
   readonly from: string;
   /** The token of a session that this one replaces. */
   readonly replaces: string | null;
+  /** Aborted when the caller goes away, or its deadline passes. */
+  readonly signal?: AbortSignal;
 }
 
 /** An operator whose sign-in or token has been verified. */
@@ -92,11 +94,12 @@ export class Sessions {
     this.#ports = ports;
   }
 
-  /** @throws Fault SIGN_IN_FAILED, which does not say why; SIGN_IN_LIMITED; QUEUE_FULL */
+  /** @throws Fault SIGN_IN_FAILED, which does not say why; SIGN_IN_LIMITED; QUEUE_FULL; CANCELED */
   async signIn(request: SignIn): Promise<{ caller: Named; token: string }> {
     const attempt = this.#ports.limit.begin(claimedName(request.name), request.from);
     try {
-      const signedIn = await this.#verifyAndStart(request);
+      const turn: Turn = { who: attempt.familiar ? "familiar" : "stranger", signal: request.signal };
+      const signedIn = await this.#verifyAndStart(request, turn);
       attempt.succeeded();
       return signedIn;
     } catch (error) {
@@ -120,10 +123,11 @@ export class Sessions {
     await this.#ports.sessions.end(hashSecret(token), event);
   }
 
-  async #verifyAndStart(request: SignIn): Promise<{ caller: Named; token: string }> {
+  async #verifyAndStart(request: SignIn, turn: Turn): Promise<{ caller: Named; token: string }> {
     const { sessions, passwords } = this.#ports;
     const account = OPERATOR_NAME.test(request.name) ? await sessions.account(request.name) : null;
-    if (!(await passwords.matches(request.password, account?.passwordHash ?? null)) || account === null) throw wrong();
+    const matches = await passwords.matches(request.password, account?.passwordHash ?? null, turn);
+    if (!matches || account === null) throw wrong();
     const totpStep = account.totpSecret === null ? null : this.#totpStep(account.name, account.totpSecret, request);
     const token = this.#ports.random.take(32).toString("base64url");
     const session = await sessions.start(

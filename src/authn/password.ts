@@ -10,8 +10,14 @@ const MAX_MEMORY = 256 * 1024 * 1024;
 
 /** Hashes at a time: the threads are shared with the rest of the service. */
 const RUNNING = 2;
-/** Sign-ins that may wait for one of these; more are refused at once. */
-const WAITING = 32;
+/** How many may wait for one of these; more are refused at once. */
+const WAITING = { familiar: 32, stranger: 8 } as const;
+
+/**
+ * How long strangers wait before they are refused, in milliseconds. Who waits longer may not be answered before the deadline of the
+ * call, and would have taken the turn of somebody who is.
+ */
+const STRANGERS_WAIT_MS = 2000;
 
 const MIN_CHARACTERS = 12;
 const MAX_CHARACTERS = 256;
@@ -26,50 +32,94 @@ export function passwordProblem(password: string): string | null {
     : "must be text without control characters";
 }
 
+/** Who has to wait for a turn. Who is familiar goes first, so that a flood of strangers does not keep them waiting. */
+export interface Turn {
+  readonly who: keyof typeof WAITING;
+  /** Aborted when there is nobody left to answer: the turn goes to the next. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Stores passwords as `scrypt$N$r$p$salt$hash` (base64url), and checks them, a few at a time. */
 export class Passwords {
+  readonly #strangersWaitMs: number;
   #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: Record<Turn["who"], (() => void)[]> = { familiar: [], stranger: [] };
   readonly #decoy = format(COST, randomBytes(SALT_BYTES), randomBytes(HASH_BYTES));
+
+  constructor(strangersWaitMs: number = STRANGERS_WAIT_MS) {
+    this.#strangersWaitMs = strangersWaitMs;
+  }
 
   /** @throws Fault QUEUE_FULL */
   async hash(password: string): Promise<string> {
     const salt = randomBytes(SALT_BYTES);
-    return format(COST, salt, await this.#derive(password, salt, COST, HASH_BYTES));
+    return format(COST, salt, await this.#derive(password, salt, COST, HASH_BYTES, { who: "familiar" }));
   }
 
   /**
    * Whether `password` is the one that `stored` was made from. Takes as long where there is none (null) to compare with.
    *
-   * @throws Fault QUEUE_FULL
+   * @throws Fault QUEUE_FULL, or CANCELED with the turn's signal
    */
-  async matches(password: string, stored: string | null): Promise<boolean> {
+  async matches(password: string, stored: string | null, turn: Turn = { who: "stranger" }): Promise<boolean> {
     const { cost, salt, hash } = parse(stored ?? this.#decoy);
     // Longer ones are never right, and must not cost more.
     const bounded = password.slice(0, 2 * MAX_CHARACTERS);
-    const derived = await this.#derive(bounded, salt, cost, hash.length);
+    const derived = await this.#derive(bounded, salt, cost, hash.length, turn);
     return timingSafeEqual(derived, hash) && stored !== null && bounded === password;
   }
 
-  async #derive(password: string, salt: Buffer, cost: Cost, length: number): Promise<Buffer> {
-    await this.#turn();
+  async #derive(password: string, salt: Buffer, cost: Cost, length: number, turn: Turn): Promise<Buffer> {
+    await this.#begin(turn);
     try {
       return await scryptAsync(password.normalize("NFC"), salt, length, { ...cost, maxmem: MAX_MEMORY });
     } finally {
-      this.#running--;
-      this.#waiting.shift()?.();
+      this.#end();
     }
   }
 
-  async #turn(): Promise<void> {
-    if (this.#running >= RUNNING) {
-      if (this.#waiting.length >= WAITING) {
-        throw new Fault("QUEUE_FULL", "Too many passwords are being checked.", { retryAfterMs: 2000 });
-      }
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  async #begin({ who, signal }: Turn): Promise<void> {
+    if (signal?.aborted) throw canceled();
+    if (this.#running < RUNNING) {
+      this.#running++;
+      return;
     }
-    this.#running++;
+    const waiting = this.#waiting[who];
+    if (waiting.length >= WAITING[who]) throw queueFull();
+    const { promise: begun, resolve: begin, reject } = Promise.withResolvers<void>();
+    waiting.push(begin);
+    const giveUp = (fault: Fault): void => {
+      const index = waiting.indexOf(begin);
+      // Its turn has come already.
+      if (index < 0) return;
+      waiting.splice(index, 1);
+      reject(fault);
+    };
+    const gone = (): void => giveUp(canceled());
+    signal?.addEventListener("abort", gone, { once: true });
+    const timer = who === "stranger" ? setTimeout(() => giveUp(queueFull()), this.#strangersWaitMs) : undefined;
+    try {
+      // Its place among those that run is the one that has ended: nobody comes between.
+      await begun;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", gone);
+    }
   }
+
+  #end(): void {
+    const next = this.#waiting.familiar.shift() ?? this.#waiting.stranger.shift();
+    if (next === undefined) this.#running--;
+    else next();
+  }
+}
+
+function queueFull(): Fault {
+  return new Fault("QUEUE_FULL", "Too many passwords are being checked.", { retryAfterMs: 2000 });
+}
+
+function canceled(): Fault {
+  return new Fault("CANCELED", "The caller went away before its password was checked.");
 }
 
 interface Cost {

@@ -21,6 +21,8 @@ interface Failures {
 
 /** An attempt that may be made. It counts as a failure unless one of these is called. */
 export interface Attempt {
+  /** Whether that name has signed in from there before, or the call came over the socket. */
+  readonly familiar: boolean;
   succeeded(): void;
   /** Nothing was checked: the service failed. */
   abandoned(): void;
@@ -67,6 +69,7 @@ export class SignInLimit {
       for (const key of counted) this.#change(key, -1, now);
     };
     return {
+      familiar,
       abandoned,
       succeeded: () => {
         abandoned();

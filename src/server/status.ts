@@ -59,7 +59,12 @@ export function grpcStatus(fault: Fault): GrpcStatus {
 
 /** `fault` for Connect, with the same details. It is the error's cause, which stays here, for whoever logs it. */
 export function connectError(fault: Fault): ConnectError {
-  return new ConnectError(messageOf(fault), CODES[fault.status], undefined, detailsOf(fault), fault);
+  return new ConnectError(messageOf(fault), CODES[fault.status], headersOf(fault), detailsOf(fault), fault);
+}
+
+/** For callers that know HTTP alone; whole seconds, as HTTP has it. */
+function headersOf({ retryAfterMs }: Fault): Record<string, string> {
+  return retryAfterMs === undefined ? {} : { "retry-after": String(Math.ceil(retryAfterMs / 1000)) };
 }
 
 function detailsOf(fault: Fault): Detail[] {

@@ -2,6 +2,8 @@ import { describe, expect, test } from "vitest";
 import { passwordProblem, Passwords } from "../../src/authn/password.ts";
 
 const passwords = new Passwords();
+/** Of a cost that takes no time. */
+const CHEAP = `scrypt$16$1$1$${"A".repeat(22)}$${"A".repeat(43)}`;
 
 describe("a password", () => {
   test("is stored with its cost and a salt of its own, and is found again", async () => {
@@ -39,16 +41,61 @@ describe("a password", () => {
     expect(await passwords.matches("x".repeat(513), stored)).toBe(false);
   });
 
-  test("is checked by few at a time: a flood is refused, and those before it are answered", async () => {
-    const stored = await passwords.hash("correct horse");
-    const flood = await Promise.allSettled(
-      Array.from({ length: 40 }, () => passwords.matches("correct horse", stored)),
-    );
+  test("is checked by few at a time: a flood of strangers is refused, and those before it are answered", async () => {
+    const flood = await Promise.allSettled(Array.from({ length: 60 }, () => passwords.matches("x", CHEAP)));
     const refused = flood.filter((result) => result.status === "rejected").map(({ reason }) => reason as unknown);
-    expect(refused).toHaveLength(6);
-    expect(refused[0]).toMatchObject({ code: "QUEUE_FULL" });
-    expect(flood.filter((result) => result.status === "fulfilled" && result.value)).toHaveLength(34);
-    expect(await passwords.matches("correct horse", stored)).toBe(true);
+    expect(refused).toHaveLength(50);
+    expect(refused[0]).toMatchObject({ code: "QUEUE_FULL", retryAfterMs: 2000 });
+    await expect(passwords.matches("x", CHEAP)).resolves.toBe(false);
+  });
+
+  test("of a stranger is refused when it would have to wait too long, and not of somebody familiar", async () => {
+    const impatient = new Passwords(0);
+    const stored = await impatient.hash("correct horse");
+    const running = [impatient.matches("correct horse", stored), impatient.matches("correct horse", stored)];
+    const stranger = impatient.matches("correct horse", stored);
+    const familiar = impatient.matches("correct horse", stored, { who: "familiar" });
+    await expect(stranger).rejects.toMatchObject({ code: "QUEUE_FULL" });
+    await expect(Promise.all([...running, familiar])).resolves.toEqual([true, true, true]);
+  });
+
+  test("of somebody familiar is checked before those of strangers that wait, also when these fill their queue", async () => {
+    const order: string[] = [];
+    const check = async (name: string, who: "familiar" | "stranger"): Promise<void> => {
+      await passwords.matches("a guess", CHEAP, { who });
+      order.push(name);
+    };
+    const strangers = Array.from({ length: 10 }, (_, n) => check(`stranger ${n}`, "stranger"));
+    await expect(check("one too many", "stranger")).rejects.toMatchObject({ code: "QUEUE_FULL" });
+    await Promise.all([...strangers, check("ann", "familiar"), check("bob", "familiar")]);
+    // Two are being checked when the familiar come; nobody else is before them.
+    expect(order.slice(0, 4).toSorted()).toEqual(["ann", "bob", "stranger 0", "stranger 1"]);
+    expect(order).toHaveLength(12);
+  });
+
+  test("is not checked for a caller who has gone, whose place in the queue is another's", async () => {
+    const gone = new AbortController();
+    const turn = { who: "stranger", signal: gone.signal } as const;
+    const running = [passwords.matches("x", CHEAP), passwords.matches("x", CHEAP)];
+    const waiting = Array.from({ length: 8 }, () => passwords.matches("x", CHEAP, turn));
+    await expect(passwords.matches("x", CHEAP)).rejects.toMatchObject({ code: "QUEUE_FULL" });
+    gone.abort();
+    const later = Array.from({ length: 8 }, () => passwords.matches("x", CHEAP));
+    for (const one of waiting) await expect(one).rejects.toMatchObject({ code: "CANCELED" });
+    await expect(Promise.all([...running, ...later])).resolves.toEqual(Array.from({ length: 10 }, () => false));
+    await expect(passwords.matches("x", CHEAP, turn)).rejects.toMatchObject({ code: "CANCELED" });
+  });
+
+  test("whose caller goes when its turn has come takes nobody's place", async () => {
+    const gone = new AbortController();
+    const first = passwords.matches("x", CHEAP);
+    const second = passwords.matches("x", CHEAP);
+    const third = passwords.matches("x", CHEAP, { who: "stranger", signal: gone.signal });
+    const fourth = passwords.matches("x", CHEAP);
+    void first.then(() => gone.abort());
+    await expect(Promise.all([first, second, fourth])).resolves.toEqual([false, false, false]);
+    await Promise.allSettled([third]);
+    await expect(passwords.matches("x", CHEAP)).resolves.toBe(false);
   });
 });
 

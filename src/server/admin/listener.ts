@@ -105,7 +105,11 @@ function methodsOf(rpcs: readonly AdminRpc[]): RpcMethod[] {
 function methodOf(rpc: AdminRpc): RpcMethod {
   if ("handle" in rpc) {
     const { method, handle } = rpc;
-    return { method, handle: ({ message, context }) => handle(() => decodeMessage(method.input, message()), context) };
+    return {
+      method,
+      handle: ({ message, context, signal }) =>
+        handle(() => decodeMessage(method.input, message()), { ...context, signal }),
+    };
   }
   const { method, stream } = rpc;
   return {

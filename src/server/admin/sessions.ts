@@ -42,6 +42,7 @@ export function sessionMethods({ sessions, tokens }: Identities, door: Door): Se
         totpCode,
         from,
         replaces: older?.token ?? null,
+        signal: context.signal,
       });
       tell({ actor: actorOf(caller) });
       giveSession(context, door, token);
