@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { isIPv6 } from "node:net";
 import { join, resolve } from "node:path";
 import { Cron } from "croner";
 import { UsageError, messageOf } from "./fault.ts";
@@ -90,6 +91,8 @@ export interface Config {
   readonly webhook: WebhookConfig | null;
   /** Where operators find the dashboard, for links to it; null if nobody said. */
   readonly adminPublicUrl: string | null;
+  /** Hosts besides loopback's that listeners without TLS answer for. Lower case, without ports. */
+  readonly allowedHosts: readonly string[];
   readonly agentRate: number;
   readonly agentBurst: number;
   readonly logLevel: LogLevel;
@@ -149,6 +152,8 @@ export const VARIABLES: Readonly<Record<string, string>> = {
     "https:// URL that is told of reviews, bypasses and freezes (docs/webhooks.md); none by default",
   DATACRAWL_WEBHOOK_SECRET_FILE: "what the webhook's messages are signed with ($DATACRAWL_KEYS_DIR/webhook.secret)",
   DATACRAWL_ADMIN_PUBLIC_URL: "where operators find the dashboard, for links in the webhook's messages",
+  DATACRAWL_ALLOWED_HOSTS:
+    "hosts, separated by commas and without ports, that listeners without TLS answer for besides localhost: those that a proxy passes on",
   DATACRAWL_AGENT_RATE: "requests a second and agent, 0 for no limit (200)",
   DATACRAWL_AGENT_BURST: "requests that an agent may spend at once (twice the rate)",
   DATACRAWL_LOG_LEVEL: `${LOG_LEVELS.join(", ")} (info)`,
@@ -210,6 +215,7 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
     redisUrl: read.urls("REDIS_URL", ["redis:", "rediss:"]),
     webhook: read.webhook(resolve(keysDir, "webhook.secret")),
     adminPublicUrl: read.url("DATACRAWL_ADMIN_PUBLIC_URL", ["https:", "http:"]),
+    allowedHosts: read.hosts("DATACRAWL_ALLOWED_HOSTS"),
     agentRate,
     agentBurst: read.count("DATACRAWL_AGENT_BURST", Math.max(1, 2 * agentRate), 1),
     logLevel: read.oneOf("DATACRAWL_LOG_LEVEL", LOG_LEVELS, "info"),
@@ -277,6 +283,12 @@ class Reader {
       `${variable} is not a URL that begins with ${schemes.map((scheme) => `${scheme}//`).join(" or ")}`,
     );
     return null;
+  }
+
+  hosts(variable: string): readonly string[] {
+    const hosts = parseHosts(this.#env[variable]);
+    if (hosts === null) this.problems.push(`${variable} is "${this.#env[variable]}": ${HOSTS_WANTED}`);
+    return hosts ?? [];
   }
 
   urls(variable: string, schemes: readonly string[]): string | null {
@@ -430,6 +442,16 @@ function templateProblem(template: string): string | null {
   const sample = template.replace("{agent}", "agent");
   if (template.includes("://")) return URL.canParse(sample) ? null : "must be a URI";
   return /^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(sample) ? null : "must be a URI, or a host name in lower case";
+}
+
+/** What {@link parseHosts} takes. */
+export const HOSTS_WANTED = "it must be hosts without ports, separated by commas, such as authz.example.org";
+
+/** The hosts of a list, in lower case; null if it has a part that is no host. */
+export function parseHosts(list: string | undefined): readonly string[] | null {
+  if (list === undefined || list === "") return [];
+  const hosts = list.split(",").map((host) => host.trim().toLowerCase());
+  return hosts.every((host) => /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(host) || isIPv6(host)) ? hosts : null;
 }
 
 /** `roleClaim` as `ROLE_CLAIM`. */

@@ -30,6 +30,7 @@ export const STATUS_OF = {
   NOT_PERMITTED: "permission_denied",
   SIGN_IN_NOT_FRESH: "permission_denied",
   CROSS_SITE: "permission_denied",
+  HOST_NOT_ALLOWED: "permission_denied",
   REQUEST_MALFORMED: "invalid_argument",
   FIELD_INVALID: "invalid_argument",
   AGENT_UNKNOWN: "not_found",

@@ -46,6 +46,7 @@ describe("without any variable", () => {
       webhook: null,
       adminPublicUrl: null,
       redisUrl: null,
+      allowedHosts: [],
       agentRate: 200,
       agentBurst: 400,
       logLevel: "info",
@@ -55,6 +56,13 @@ describe("without any variable", () => {
   test("an empty one is as good as none", () => {
     const empty = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, ""]));
     expect(loadConfig(empty, cwd)).toEqual(loadConfig({}, cwd));
+  });
+
+  test("allowed hosts are read without case, and refused with ports or other signs", () => {
+    const load = (list: string) => loadConfig({ DATACRAWL_ALLOWED_HOSTS: list }, cwd).allowedHosts;
+    expect(load("Authz.example.org, 10.0.0.1,fd00::1")).toEqual(["authz.example.org", "10.0.0.1", "fd00::1"]);
+    for (const list of ["a:7441", "*.example.org", "a,", "http://a", "a b", "[::1]"])
+      expect(() => load(list)).toThrow(/DATACRAWL_ALLOWED_HOSTS is ".*": it must be hosts without ports/);
   });
 
   test("checkpoints have no place of their own beside a database that others reach", () => {

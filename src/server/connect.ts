@@ -11,7 +11,8 @@ import { decodeAuthorizeRequestJson } from "./json.ts";
 import type { Listener } from "./listen.ts";
 import { decodeMessage } from "./messages.ts";
 import { pathOf, respond } from "./node-http.ts";
-import { createPages, type MetricsPage } from "./pages.ts";
+import { createPages, type MetricsPage, refusePage } from "./pages.ts";
+import { RequestRules } from "./request-rules.ts";
 import type { ListenerPorts, Roads } from "./roads.ts";
 import { endingStreams, OpenStreams } from "./streams.ts";
 import { createRpcHandler, type RpcCall, type RpcMethod } from "./rpc.ts";
@@ -23,6 +24,8 @@ export interface ConnectOptions extends ListenerPorts {
   readonly tls: ListenerTls | null;
   readonly readiness: Readiness;
   readonly metrics: MetricsPage;
+  /** See {@link RequestRules}. */
+  readonly allowedHosts?: readonly string[];
 }
 
 /**
@@ -31,12 +34,14 @@ export interface ConnectOptions extends ListenerPorts {
  * @throws UsageError if the address cannot be listened on
  */
 export async function openConnect(options: ConnectOptions): Promise<Listener> {
-  const { address, tls, roads, clock, observer, readiness, metrics } = options;
+  const { address, tls, roads, clock, observer, readiness, metrics, allowedHosts = [] } = options;
+  const rules = new RequestRules({ address, encrypted: tls !== null, allowedHosts });
   const streams = new OpenStreams();
-  const rpc = createRpcHandler(methodsOf(roads), { clock, observer, bodies: new IncompleteBodies(), streams });
+  const rpc = createRpcHandler(methodsOf(roads), { clock, observer, rules, bodies: new IncompleteBodies(), streams });
   const page = createPages(readiness, metrics);
   const listener = await openHttp(address, tls, (request, response) => {
-    if (rpc(request, response) || page(pathOf(request), request, response)) return;
+    if (rpc(request, response) || refusePage(rules.problemOf(request), response)) return;
+    if (page(pathOf(request), request, response)) return;
     respond(response, 404);
   });
   return endingStreams(listener, streams);

@@ -87,7 +87,7 @@ class GrpcCall implements UnaryCall {
 
   start(): void {
     const send = this.#base.sendStatus.bind(this.#base);
-    // grpc-js sends refusals of its own through this method: expired, too large, bad gzip, bad grpc-timeout.
+    // grpc-js sends refusals of its own through this method: expired, too large, bad gzip.
     this.#base.sendStatus = (status) => send(this.#state === "answered" ? status : this.#translate(status));
     this.#base.start(this);
   }
@@ -232,7 +232,7 @@ function faultOf(status: Status, receiving: boolean): Fault | undefined {
   if (status.code === GrpcStatusCode.RESOURCE_EXHAUSTED) return tooLarge();
   if (status.code === GrpcStatusCode.UNIMPLEMENTED && receiving) return unsupportedEncoding(["gzip", "deflate"]);
   const isTheirs = status.code === GrpcStatusCode.INTERNAL && receiving;
-  return isTheirs ? malformed("cannot be decompressed, or has no valid grpc-timeout") : undefined;
+  return isTheirs ? malformed("cannot be decompressed") : undefined;
 }
 
 /** One function for all timers, so that a call costs no closure. */

@@ -14,12 +14,14 @@ import { Fault } from "../fault.ts";
 import { encodeAnswer } from "./answer.ts";
 import { expired, IncompleteBodies } from "./bodies.ts";
 import { openFront } from "./front.ts";
+import { checkStreams } from "./grpc-streams.ts";
 import { type GrpcMethod, serveUnary, type UnaryCall, type UnaryPorts } from "./grpc-unary.ts";
 import type { Readiness } from "./health.ts";
 import { LIMITS } from "./limits.ts";
 import type { Listener } from "./listen.ts";
 import { decodeBinary } from "./messages.ts";
 import { reflection } from "./reflection.ts";
+import { RequestRules } from "./request-rules.ts";
 import { credentialsOf, type ListenerPorts, type Roads } from "./roads.ts";
 import { grpcStatus } from "./status.ts";
 import { OpenStreams } from "./streams.ts";
@@ -29,6 +31,8 @@ export interface GrpcOptions extends ListenerPorts {
   readonly address: Address;
   readonly tls: ListenerTls | null;
   readonly readiness: Readiness;
+  /** See {@link RequestRules}. */
+  readonly allowedHosts?: readonly string[];
 }
 
 type BaseCall = Parameters<grpc.ServerInterceptor>[1];
@@ -47,7 +51,7 @@ export function openGrpc({ roads, clock, observer, ...where }: GrpcOptions): Pro
 export async function openGrpcMethods(
   methods: ReadonlyMap<string, GrpcMethod>,
   ports: UnaryPorts,
-  options: Pick<GrpcOptions, "address" | "tls" | "readiness">,
+  options: Pick<GrpcOptions, "address" | "tls" | "readiness" | "allowedHosts">,
 ): Promise<Listener> {
   // It would log headers that it cannot parse, with their values: credentials among them.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
@@ -55,9 +59,15 @@ export async function openGrpcMethods(
   const server = createServer(methods, ports, watchers);
   const unsubscribe = serveHealth(server, options.readiness);
   reflection().addToServer(server);
+  const { address, tls, allowedHosts = [] } = options;
+  checkStreams(server, {
+    rules: new RequestRules({ address, encrypted: tls !== null, allowedHosts }),
+    observer: ports.observer,
+    nameOf: (path) => (methods.has(path) ? path.slice(path.lastIndexOf("/") + 1) : "-"),
+  });
   // grpc-js would bind the port itself, but then limits neither connections nor TLS handshakes, and hides why it failed.
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
-  const front = await openFront(options.address, options.tls, (socket) => injector.injectConnection(socket));
+  const front = await openFront(address, tls, (socket) => injector.injectConnection(socket));
   return {
     address: front.address,
     setTls: front.setTls,

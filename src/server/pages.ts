@@ -1,3 +1,4 @@
+import type { Fault } from "../fault.ts";
 import type { Readiness } from "./health.ts";
 import { type NodeRequest, type NodeResponse, respond } from "./node-http.ts";
 
@@ -29,6 +30,13 @@ export function createPages(readiness: Readiness, metrics: MetricsPage) {
     else void show(make, response);
     return true;
   };
+}
+
+/** Answers a request that is no call with why the listener's rules refuse it, if they do; tells whether it did. */
+export function refusePage(problem: Fault | null, response: NodeResponse): boolean {
+  if (problem === null) return false;
+  send(response, json(problem.status === "permission_denied" ? 403 : 400, { error: problem.message }));
+  return true;
 }
 
 async function show(make: PageMaker, response: NodeResponse): Promise<void> {

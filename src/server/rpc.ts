@@ -16,15 +16,17 @@ import {
 } from "@connectrpc/connect-node";
 import type { Credentials } from "../authn/agents.ts";
 import type { Clock } from "../clock.ts";
-import { Fault } from "../fault.ts";
+import { Fault, type FaultCode } from "../fault.ts";
 import { canceled, expired, type IncompleteBodies } from "./bodies.ts";
 import { isEnveloped, isJson, readMessage, type RequestMessage } from "./body.ts";
 import { verifiedCertificate } from "./client-certificate.ts";
 import { LIMITS } from "./limits.ts";
 import { closeAfter, destroy, type NodeRequest, type NodeResponse, pathOf } from "./node-http.ts";
+import type { RequestRules } from "./request-rules.ts";
 import type { Observer } from "./roads.ts";
 import { connectError } from "./status.ts";
 import { type OpenStreams, settledUntil, yieldUntil } from "./streams.ts";
+import { connectTimeoutMs, grpcTimeoutMs } from "./timeout.ts";
 
 /** A call whose request has arrived, as it came. */
 export interface RpcCall extends Credentials {
@@ -60,10 +62,13 @@ export interface TurnedAway {
   readonly path: string;
   readonly remoteAddress: string | undefined;
   readonly httpStatus: number;
+  /** Why, where that is known: {@link RequestRules} refused it. */
+  readonly code: FaultCode | null;
 }
 
 export interface RpcPorts {
   readonly clock: Clock;
+  readonly rules: RequestRules;
   readonly observer: Observer;
   readonly bodies: IncompleteBodies;
   readonly streams: OpenStreams;
@@ -84,14 +89,11 @@ interface Exchange {
   readonly remoteAddress: string | undefined;
   /** Whether it got to its method. */
   isCall: boolean;
+  /** Why it did not, where the listener's rules refused it. */
+  refusedBecause: FaultCode | null;
 }
 
 const exchangeKey = createContextKey<Exchange | undefined>(undefined);
-
-/** The request as Node has it; undefined for a call that came over no network. */
-export function nodeRequestOf({ values }: HandlerContext): NodeRequest | undefined {
-  return values.get(exchangeKey)?.request;
-}
 
 /** Where the call came from; undefined over a Unix socket or no network. */
 export function remoteAddressOf({ values }: HandlerContext): string | undefined {
@@ -116,7 +118,13 @@ export function createRpcHandler(methods: readonly RpcMethod[], ports: RpcPorts)
   return (request, response) => {
     const handler = handlers.get(pathOf(request));
     if (handler === undefined) return false;
-    const exchange: Exchange = { request, response, remoteAddress: request.socket.remoteAddress, isCall: false };
+    const exchange: Exchange = {
+      request,
+      response,
+      remoteAddress: request.socket.remoteAddress,
+      isCall: false,
+      refusedBecause: null,
+    };
     // If it fails, the connection is gone, and with it whoever could be told.
     answerRequest(handler, exchange, ports).catch(() => destroy(response));
     return true;
@@ -134,13 +142,13 @@ async function answerRequest(handler: UniversalHandler, exchange: Exchange, port
 }
 
 async function tellTurnedAway(
-  { request, remoteAddress }: Exchange,
+  { request, remoteAddress, refusedBecause: code }: Exchange,
   method: DescMethod,
   httpStatus: number,
   { onTurnedAway }: RpcPorts,
 ): Promise<boolean> {
   try {
-    await onTurnedAway?.({ method, path: pathOf(request), remoteAddress, httpStatus });
+    await onTurnedAway?.({ method, path: pathOf(request), remoteAddress, httpStatus, code });
     return true;
   } catch {
     return false;
@@ -168,20 +176,11 @@ async function* emptyMessage({ headers }: NodeRequest): AsyncGenerator<Uint8Arra
   yield Buffer.from(isEnveloped(headers) ? `\0\0\0\0${String.fromCharCode(message.length)}${message}` : message);
 }
 
-const MILLISECONDS: ReadonlyMap<string, number> = new Map([
-  ["H", 3_600_000],
-  ["M", 60_000],
-  ["S", 1000],
-  ["m", 1],
-  ["u", 0.001],
-]);
-
-/** Node fires timers of more than 24 days at once, and the library sets one for what the caller asks. */
+/** Node fires timers of more than 24 days at once, and the library sets one for what the caller asks. It refuses what is no timeout. */
 function clampTimeout(headers: Headers, maxMs: number): void {
-  if (Number(headers.get("connect-timeout-ms")) > maxMs) headers.set("connect-timeout-ms", String(maxMs));
-  const timeout = headers.get("grpc-timeout") ?? "";
-  const unit = MILLISECONDS.get(timeout.slice(-1)) ?? 0;
-  if (Number(timeout.slice(0, -1)) * unit > maxMs) headers.set("grpc-timeout", `${maxMs}m`);
+  if ((connectTimeoutMs(headers.get("connect-timeout-ms") ?? "") ?? 0) > maxMs)
+    headers.set("connect-timeout-ms", String(maxMs));
+  if ((grpcTimeoutMs(headers.get("grpc-timeout") ?? "") ?? 0) > maxMs) headers.set("grpc-timeout", `${maxMs}m`);
 }
 
 /** What is left of a body that was refused unread must not be taken for the next request, nor be waited for. */
@@ -196,7 +195,7 @@ async function answer<M extends DescMethodUnary>(
 ): Promise<MessageInitShape<M["output"]>> {
   using limit = new Limit(context, LIMITS.defaultDeadlineMs, LIMITS.maxDeadlineMs);
   try {
-    exchangeOf(context).isCall = true;
+    begin(context, ports.rules);
     const call = { context, signal: limit.signal, deadlineAt: ports.clock.monotonic() + limit.leftMs };
     return await settledUntil(receiveAndHandle({ method, handle }, call, ports), limit.signal);
   } catch (error) {
@@ -211,7 +210,7 @@ async function* answerMany<M extends DescMethodServerStreaming>(
 ): AsyncGenerator<MessageInitShape<M["output"]>, void, undefined> {
   using limit = new Limit(context, LIMITS.maxStreamMs, LIMITS.maxStreamMs);
   try {
-    exchangeOf(context).isCall = true;
+    begin(context, ports.rules);
     const message = await receiveSoon(context, limit.signal, ports.bodies);
     ports.streams.add(limit.stop);
     limit.signal.addEventListener("abort", () => cutWhenUnread(context), { once: true });
@@ -222,6 +221,15 @@ async function* answerMany<M extends DescMethodServerStreaming>(
   } finally {
     limit.stop.abort();
   }
+}
+
+/** @throws Fault if the listener's rules refuse the request, which is no call then */
+function begin(context: HandlerContext, rules: RequestRules): void {
+  const exchange = exchangeOf(context);
+  const problem = rules.problemOf(exchange.request);
+  exchange.refusedBecause = problem?.code ?? null;
+  if (problem !== null) throw problem;
+  exchange.isCall = true;
 }
 
 /** A stream may last long, but its request may not take so long to arrive. */

@@ -74,7 +74,8 @@ export async function serve(config: Config): Promise<Running> {
       },
       onLateFault: (fault, method) => logLateFault(log, fault, { method }),
     };
-    const shared = { roads: service.roads, clock: systemClock, observer };
+    const { allowedHosts } = config;
+    const shared = { roads: service.roads, clock: systemClock, observer, allowedHosts };
     const listeners: Listener[] = [];
     const closing = (listener: Listener): Listener => {
       listeners.push(listener);
@@ -96,7 +97,13 @@ export async function serve(config: Config): Promise<Running> {
     const rpcs = adminRpcs(service.admin, network);
     const admin = closing(
       await openAdminPort(
-        { address: config.admin.address, tls: tls.admin, rpcs, pages: await openSite() },
+        {
+          address: config.admin.address,
+          tls: tls.admin,
+          rpcs,
+          pages: await openSite(),
+          allowedHosts: [...allowedHosts, ...hostOf(config.adminPublicUrl)],
+        },
         portsOf(network),
       ),
     );
@@ -129,4 +136,9 @@ export async function serve(config: Config): Promise<Running> {
     await closeAll();
     throw error;
   }
+}
+
+/** Operators come to the dashboard by its public name, whatever stands in front of the port. */
+function hostOf(publicUrl: string | null): string[] {
+  return publicUrl === null ? [] : [new URL(publicUrl).hostname.replace(/^\[(.*)\]$/, "$1")];
 }

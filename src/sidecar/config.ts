@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { checkOptions, type ClientSettings, type DataCrawlOptions } from "../client/options.ts";
-import { type Address, VARIABLES } from "../config.ts";
+import { type Address, HOSTS_WANTED, parseHosts, VARIABLES } from "../config.ts";
 import { isLoopback } from "../loopback.ts";
 import { UsageError } from "../fault.ts";
 
@@ -12,6 +12,8 @@ export interface SidecarConfig extends ClientSettings {
   readonly journalDir: string;
   readonly grpc: Address;
   readonly connect: Address;
+  /** Hosts besides loopback's that callers may name. Lower case, without ports. */
+  readonly allowedHosts: readonly string[];
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
 
@@ -27,6 +29,7 @@ export const SIDECAR_VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_AGENT_ID: "whom the token or the certificate names; a key says it by itself",
   DATACRAWL_SIDECAR_GRPC_ADDR: "where gRPC listens: a loopback host:port, or unix:/path (127.0.0.1:7443)",
   DATACRAWL_SIDECAR_CONNECT_ADDR: "where Connect, /healthz, /readyz and /metrics listen, likewise (127.0.0.1:7444)",
+  DATACRAWL_ALLOWED_HOSTS: "hosts, separated by commas and without ports, that it answers for besides localhost (none)",
   DATACRAWL_SIDECAR_JOURNAL_DIR: "where the journal and the grant are kept ($DATACRAWL_DATA_DIR/guard)",
   DATACRAWL_SIDECAR_TRANSPORT: "how the service is reached: grpc or connect (grpc)",
   DATACRAWL_SIDECAR_TIMEOUT_MS: "how long a verdict may take, if its caller does not say less (5000)",
@@ -58,15 +61,17 @@ export function loadSidecarConfig(env: Env, cwd: string): SidecarConfig {
   const grpc = readAddress(env, "DATACRAWL_SIDECAR_GRPC_ADDR", "127.0.0.1:7443", problems);
   const connect = readAddress(env, "DATACRAWL_SIDECAR_CONNECT_ADDR", "127.0.0.1:7444", problems);
   const logLevel = readLogLevel(env, problems);
+  const allowedHosts = parseHosts(env["DATACRAWL_ALLOWED_HOSTS"]);
+  if (allowedHosts === null) problems.push(`DATACRAWL_ALLOWED_HOSTS: ${HOSTS_WANTED}`);
   const client = readClient(env, readCa(env, cwd, problems), problems);
   for (const name of Object.keys(env)) {
     const isKnown = name in VARIABLES || name in SIDECAR_VARIABLES || name.startsWith("DATACRAWL_TEST_");
     if (name.startsWith("DATACRAWL_") && !isKnown) problems.push(`${name} is not a variable of DataCrawl`);
   }
-  if (problems.length > 0 || client === null) throw new UsageError(problems);
+  if (problems.length > 0 || client === null || allowedHosts === null) throw new UsageError(problems);
   const dataDir = resolve(cwd, env["DATACRAWL_DATA_DIR"] || "data");
   const journalDir = resolve(cwd, env["DATACRAWL_SIDECAR_JOURNAL_DIR"] || join(dataDir, "guard"));
-  return Object.freeze({ ...client, journalDir, grpc, connect, logLevel });
+  return Object.freeze({ ...client, journalDir, grpc, connect, allowedHosts, logLevel });
 }
 
 /** INVARIANT: callers need no credential, so whoever can reach the sidecar is the agent: this machine, or a socket's owner. */

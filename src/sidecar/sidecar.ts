@@ -33,7 +33,7 @@ export interface Sidecar {
  */
 export async function runSidecar(config: SidecarConfig): Promise<Sidecar> {
   const log = openLog(config.logLevel);
-  const { agentId, timeoutMs } = config;
+  const { agentId, timeoutMs, allowedHosts } = config;
   const clock = systemClock;
   const guard = openGuard({
     ...config,
@@ -76,7 +76,7 @@ export async function runSidecar(config: SidecarConfig): Promise<Sidecar> {
         if (answer.reason !== "CIRCUIT_OPEN") logAnswer(log, answer);
       },
     });
-    const shared = { roads, clock, observer, readiness, tls: null };
+    const shared = { roads, clock, observer, readiness, tls: null, allowedHosts };
     const listeners: Listener[] = [];
     // Both at once: they share one time for draining.
     opened.push(() => Promise.all(listeners.map((listener) => listener.close({ drainMs: DRAIN_MS }))));

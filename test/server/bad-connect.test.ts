@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import type { IncomingHttpHeaders } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
 import { setTimeout as sleep } from "node:timers/promises";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -187,9 +190,89 @@ describe("the Connect road", () => {
     expect(open.handler.calls).toEqual([]);
   });
 
-  test("answers a timeout that is none with invalid_argument", async () => {
-    const answer = await http(port, { body: VALID, headers: { "connect-timeout-ms": "soon" } });
-    expect(refusalOf(answer)).toMatchObject({ code: "invalid_argument" });
+  test.each(["soon", "-1", "+1", "1e9", "12345678901", "9999999999999", "0x100000", "Infinity", "1, 1"])(
+    "answers the connect-timeout-ms %s with invalid_argument",
+    async (timeout) => {
+      open.handler.calls.length = 0;
+      const answer = await http(port, { body: VALID, headers: { "connect-timeout-ms": timeout } });
+      expect(refusalOf(answer)).toMatchObject({ code: "invalid_argument" });
+      expect(open.handler.calls).toEqual([]);
+    },
+  );
+
+  test.each(["soon", "100000000S", "1e9S", "-5S", "5 S", "0x100S", "5S, 5S"])(
+    "answers the grpc-timeout %s with invalid_argument",
+    async (timeout) => {
+      open.handler.calls.length = 0;
+      const headers = { "grpc-timeout": timeout, "content-type": "application/grpc-web+json" };
+      const answer = await http(port, { body: frame(Buffer.from(VALID)), headers });
+      expect(`${JSON.stringify(answer.headers)}${answer.body.toString()}`).toMatch(/grpc-status"?:\s?"?3\b/);
+      expect(open.handler.calls).toEqual([]);
+    },
+  );
+
+  const post = (headers: readonly string[], host = "localhost"): Promise<string> =>
+    tcp(
+      port,
+      [
+        `POST ${AUTHORIZE} HTTP/1.1`,
+        ...(host === "" ? [] : [`host: ${host}`]),
+        "content-type: application/json",
+        `content-length: ${VALID.length}`,
+        "connection: close",
+        ...headers,
+        "",
+        VALID,
+      ].join("\r\n"),
+    );
+
+  test.each<[string, string[]]>([
+    ["Authorization", [`Authorization: ${CREDENTIAL}`, "authorization: Bearer other"]],
+    ["Authorization, with the same value", [`authorization: ${CREDENTIAL}`, `authorization: ${CREDENTIAL}`]],
+    ["Host", [`authorization: ${CREDENTIAL}`, "host: localhost"]],
+    ["Content-Type", [`authorization: ${CREDENTIAL}`, "content-type: application/proto"]],
+    ["Content-Encoding", [`authorization: ${CREDENTIAL}`, "content-encoding: identity", "content-encoding: gzip"]],
+    ["Connect-Timeout-Ms", [`authorization: ${CREDENTIAL}`, "connect-timeout-ms: 5000", "Connect-Timeout-Ms: 5000"]],
+  ])("refuses the header %s twice", async (_name, headers) => {
+    open.handler.calls.length = 0;
+    expect(await post(headers)).toMatch(/^HTTP\/1\.1 400 /);
+    expect(open.handler.calls).toEqual([]);
+  });
+
+  test("answers as localhost and by its address, and for no other host or site", async () => {
+    open.handler.calls.length = 0;
+    const credential = `authorization: ${CREDENTIAL}`;
+    for (const host of ["localhost", "127.0.0.1:1", "[::1]:7441"]) {
+      expect(await post([credential], host), host).toMatch(/^HTTP\/1\.1 200 /);
+    }
+    expect(open.handler.calls).toHaveLength(3);
+    expect(await post([credential], "evil.example")).toMatch(/^HTTP\/1\.1 403 [\s\S]*"permission_denied"/);
+    expect(await post([credential, "origin: http://evil.example"])).toMatch(/^HTTP\/1\.1 403 /);
+    expect(await post([credential, "sec-fetch-site: same-site"])).toMatch(/^HTTP\/1\.1 403 /);
+    expect(open.faults.slice(-3).map(({ code }) => code)).toEqual(["HOST_NOT_ALLOWED", "CROSS_SITE", "CROSS_SITE"]);
+    for (const page of ["/metrics", "/readyz"]) {
+      expect(await tcp(port, `GET ${page} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n`)).toMatch(
+        /^HTTP\/1\.1 403 /,
+      );
+      expect(await tcp(port, `GET ${page} HTTP/1.0\r\n\r\n`)).toMatch(/^HTTP\/1\.1 200 /);
+    }
+    expect(open.handler.calls).toHaveLength(3);
+  });
+
+  test("over HTTP/2 with TLS refuses a header twice, and takes any name that its certificate may have", async () => {
+    const strict = { ca: open.ca, servername: "localhost", strictSingleValueFields: false };
+    const session = connectHttp2(`https://127.0.0.1:${portOf(open.connectTls)}`, strict);
+    const ask = async (headers: readonly string[]): Promise<number> => {
+      const head = [":method", "POST", ":path", AUTHORIZE, ":scheme", "https", ":authority", "authz.example.org"];
+      const stream = session.request([...head, "content-type", "application/json", ...headers]);
+      stream.resume();
+      stream.end(VALID);
+      const [answer] = (await once(stream, "response")) as [IncomingHttpHeaders & { ":status": number }];
+      return answer[":status"];
+    };
+    expect(await ask(["authorization", CREDENTIAL])).toBe(200);
+    expect(await ask(["authorization", CREDENTIAL, "authorization", CREDENTIAL])).toBe(400);
+    session.destroy();
   });
 
   test("does not work on a request whose deadline has passed", async () => {
@@ -226,7 +309,7 @@ describe("the Connect road", () => {
   });
 
   test("waits for a body no longer than for anything else", async () => {
-    const head = `POST ${AUTHORIZE} HTTP/1.1\r\nhost: a\r\nauthorization: ${CREDENTIAL}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n`;
+    const head = `POST ${AUTHORIZE} HTTP/1.1\r\nhost: localhost\r\nauthorization: ${CREDENTIAL}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n`;
     const answers = await Promise.all([
       tcp(port, `${head}\r\n{`),
       tcp(port, `${head}connect-timeout-ms: 200\r\n\r\n{`),
@@ -235,7 +318,7 @@ describe("the Connect road", () => {
   });
 
   test("takes no more requests at once than it can hold", async () => {
-    const head = `POST ${AUTHORIZE} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\nconnect-timeout-ms: 3000\r\n\r\n`;
+    const head = `POST ${AUTHORIZE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\nconnect-timeout-ms: 3000\r\n\r\n`;
     const waiting = Array.from({ length: 512 }, () => tcp(port, head));
     await sleep(1500);
     expect(refusalOf(await http(port, { body: VALID }))).toMatchObject({

@@ -2,7 +2,9 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { status } from "@grpc/grpc-js";
 import { type Open, openRoads, portOf } from "./open.ts";
-import { frame, http2, openStream, rawGrpc } from "./raw.ts";
+import { AUTHORIZE } from "./ask.ts";
+import { frame, http2, openStream, rawGrpc, rawGrpcHeaders } from "./raw.ts";
+import { CREDENTIAL } from "./stand-in.ts";
 import { field, text } from "./wire-bytes.ts";
 
 const MIB = 1024 * 1024;
@@ -89,10 +91,76 @@ describe("the gRPC road", () => {
     expect(open.faults.at(-1)).toMatchObject({ code: "INTERNAL", cause: { message: "secret" } });
   });
 
-  test.each(["soon", "S", "5"])("answers the timeout %s with INVALID_ARGUMENT", async (timeout) => {
-    expect(await rawGrpc(port, frame(VALID), { "grpc-timeout": timeout })).toMatchObject({
+  test.each(["soon", "S", "5", "", "100000000S", "123456789012m", "-5S", "5 S", "5S5S", "1e3S", "5s"])(
+    "answers the timeout %j with INVALID_ARGUMENT, and does not call the handler",
+    async (timeout) => {
+      open.handler.calls.length = 0;
+      expect(await rawGrpc(port, frame(VALID), { "grpc-timeout": timeout })).toEqual({
+        http: 200,
+        status: status.INVALID_ARGUMENT,
+        reason: "REQUEST_MALFORMED",
+      });
+      expect(open.handler.calls).toEqual([]);
+      expect(open.faultedMethods.at(-1)).toBe("Authorize");
+    },
+  );
+
+  test.each(["99999999H", "99999999M", "3000000S"])(
+    "takes the distant timeout %s for its own longest",
+    async (timeout) => {
+      expect(await rawGrpc(port, frame(VALID), { "grpc-timeout": timeout })).toMatchObject({ status: status.OK });
+    },
+  );
+
+  test.each<[string, string[]]>([
+    ["authorization", ["authorization", CREDENTIAL, "authorization", "Bearer other"]],
+    ["authorization in other case", ["Authorization", CREDENTIAL, "AUTHORIZATION", CREDENTIAL]],
+    ["grpc-timeout", ["authorization", CREDENTIAL, "grpc-timeout", "5S", "grpc-timeout", "5S"]],
+    ["content-type", ["authorization", CREDENTIAL, "content-type", "application/grpc"]],
+    ["grpc-encoding", ["authorization", CREDENTIAL, "grpc-encoding", "identity", "grpc-encoding", "gzip"]],
+  ])("refuses the header %s twice", async (_name, repeated) => {
+    open.handler.calls.length = 0;
+    expect(await rawGrpcHeaders(port, frame(VALID), repeated)).toMatchObject({
       status: status.INVALID_ARGUMENT,
+      reason: "REQUEST_MALFORMED",
     });
+    expect(open.handler.calls).toEqual([]);
+  });
+
+  test.each([
+    [{ ":authority": "evil.example" }, "HOST_NOT_ALLOWED"],
+    [{ ":authority": "127.0.0.1:7440", origin: "http://evil.example" }, "CROSS_SITE"],
+    [{ ":authority": "localhost", "sec-fetch-site": "cross-site" }, "CROSS_SITE"],
+  ])("refuses %j, health and reflection too", async (headers, reason) => {
+    const paths = [
+      AUTHORIZE,
+      "/grpc.health.v1.Health/Check",
+      "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    ];
+    for (const path of paths) {
+      expect(await rawGrpc(port, frame(VALID), { ...headers, ":path": path })).toEqual({
+        http: 200,
+        status: status.PERMISSION_DENIED,
+        reason,
+      });
+    }
+  });
+
+  test("ends a stream that it refuses, and goes on serving the connection", async () => {
+    const session = http2(port);
+    for (let index = 0; index < 300; index++) {
+      const stream = openStream(session, { ":authority": "evil.example" });
+      stream.resume();
+      // Its body never ends.
+      stream.write(Buffer.from([0]));
+      await new Promise((resolve) => void stream.once("close", resolve));
+    }
+    const stream = openStream(session);
+    stream.resume();
+    const trailers = new Promise((resolve) => void stream.once("trailers", resolve));
+    stream.end(frame(VALID));
+    expect(await trailers).toMatchObject({ "grpc-status": "0" });
+    session.destroy();
   });
 
   test("does not work on a request whose deadline has passed", async () => {

@@ -124,6 +124,9 @@ describe("listening", () => {
       client.waitForReady(Date.now() + 5000, (error) => (error === undefined ? resolve() : reject(error)));
     });
     client.close();
+    // Whatever name their callers give them: no browser reaches a Unix socket.
+    expect(await statusOver(paths[1], "GET /healthz HTTP/1.1\r\nhost: sidecar.internal")).toBe("200");
+    expect(await statusOver(paths[1], "GET /healthz HTTP/1.1\r\nhost: a\r\norigin: http://b")).toBe("403");
     await Promise.all([grpcListener, connectListener].map((listener) => listener.close({ drainMs: 1000 })));
     for (const path of paths) expect(() => statSync(path)).toThrow("ENOENT");
   });
@@ -272,6 +275,17 @@ function handshake(options: ConnectionOptions): Promise<string | false | null> {
       resolve(socket.alpnProtocol);
       socket.destroy();
     });
+    socket.on("error", reject);
+  });
+}
+
+/** The status of the answer to a request without a body. */
+function statusOver(socketPath: string, head: string): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    let received = "";
+    const socket = connectTcp(socketPath, () => socket.write(`${head}\r\nconnection: close\r\n\r\n`));
+    socket.on("data", (chunk: Buffer) => (received += chunk.toString()));
+    socket.on("close", () => resolve(received.split(" ")[1]));
     socket.on("error", reject);
   });
 }

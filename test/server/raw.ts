@@ -1,5 +1,10 @@
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
-import { type ClientHttp2Session, connect as connectHttp2, type OutgoingHttpHeaders } from "node:http2";
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  type OutgoingHttpHeaders,
+} from "node:http2";
 import { connect as connectTcp } from "node:net";
 import { fromBinary } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
@@ -54,7 +59,9 @@ export interface GrpcAnswer {
 
 /** A connection that speaks HTTP/2 in clear, and does what gRPC's libraries would not. */
 export function http2(port: number): ClientHttp2Session {
-  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  // So that it sends what it should not.
+  const lax = { strictSingleValueFields: false } as object;
+  const session = connectHttp2(`http://127.0.0.1:${port}`, lax);
   session.on("error", () => {});
   return session;
 }
@@ -77,8 +84,14 @@ export function rawGrpc(
   headers: OutgoingHttpHeaders = {},
 ): Promise<GrpcAnswer> {
   const session = http2(port);
+  const stream = openStream(session, headers);
+  if (body === undefined) stream.write(Buffer.from([0]));
+  else stream.end(body);
+  return answerOf(stream).finally(() => session.destroy());
+}
+
+function answerOf(stream: ClientHttp2Stream): Promise<GrpcAnswer> {
   return new Promise<GrpcAnswer>((resolve, reject) => {
-    const stream = openStream(session, headers);
     let all: IncomingHttpHeaders & { ":status"?: number | undefined } = {};
     stream.on("response", (received) => (all = { ...all, ...received }));
     stream.on("trailers", (received) => (all = { ...all, ...received }));
@@ -89,9 +102,16 @@ export function rawGrpc(
       resolve({ http: all[":status"] ?? 0, status: Number(all["grpc-status"]), reason: reasonOf(all) }),
     );
     stream.resume();
-    if (body === undefined) stream.write(Buffer.from([0]));
-    else stream.end(body);
-  }).finally(() => session.destroy());
+  });
+}
+
+/** One call with these names and values in turn, in any case and number, besides those that it needs. */
+export function rawGrpcHeaders(port: number, body: Buffer, headers: readonly string[]): Promise<GrpcAnswer> {
+  const session = http2(port);
+  const needed = [":method", "POST", ":path", AUTHORIZE, ":scheme", "http", ":authority", `127.0.0.1:${port}`];
+  const stream = session.request([...needed, "content-type", "application/grpc", "te", "trailers", ...headers]);
+  stream.end(body);
+  return answerOf(stream).finally(() => session.destroy());
 }
 
 function reasonOf(headers: IncomingHttpHeaders): string | undefined {

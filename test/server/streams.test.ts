@@ -14,6 +14,7 @@ import { systemClock } from "../../src/clock.ts";
 import { Fault } from "../../src/fault.ts";
 import { IncompleteBodies } from "../../src/server/bodies.ts";
 import { openGrpcMethods } from "../../src/server/grpc.ts";
+import { RequestRules } from "../../src/server/request-rules.ts";
 import { Readiness } from "../../src/server/health.ts";
 import { openHttp } from "../../src/server/http.ts";
 import { LIMITS } from "../../src/server/limits.ts";
@@ -63,7 +64,8 @@ beforeEach(async () => {
     onFault: (fault: Fault) => void faults.push(fault),
     onLateFault: nothing,
   };
-  const ports = { clock: systemClock, observer, bodies: new IncompleteBodies(), streams };
+  const rules = new RequestRules({ address: ANY_PORT, encrypted: false, allowedHosts: [] });
+  const ports = { clock: systemClock, observer, rules, bodies: new IncompleteBodies(), streams };
   const rpc = createRpcHandler(
     [{ method: WATCH, stream: ({ message, signal }) => notes(textOf(decodeMessage(WATCH.input, message())), signal) }],
     ports,
@@ -169,7 +171,7 @@ describe("a stream, on every road,", () => {
   test("waits for a caller that does not read, and ends with its connection", async () => {
     const socket = connectTcp(portOf(listeners.clear), "127.0.0.1");
     const body = frame(JSON.stringify({ text: "flood" }));
-    const path = `POST ${WATCH_PATH} HTTP/1.1\r\nHost: a\r\nContent-Type: application/connect+json\r\n`;
+    const path = `POST ${WATCH_PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/connect+json\r\n`;
     socket.write(`${path}Content-Length: ${body.length}\r\n\r\n`);
     socket.write(body);
     await once(socket, "readable");

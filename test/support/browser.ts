@@ -35,9 +35,9 @@ function newestIn(path: string): number {
   return Math.max(mtimeMs, ...readdirSync(path).map((name) => newestIn(join(path, name))));
 }
 
-export async function openBrowser(path: string): Promise<Browser> {
+export async function openBrowser(path: string, args: readonly string[] = []): Promise<Browser> {
   // Root, as which CI runs, gets no sandbox from Chromium.
-  return await chromium.launch({ executablePath: path, args: ["--no-sandbox"] });
+  return await chromium.launch({ executablePath: path, args: ["--no-sandbox", ...args] });
 }
 
 export interface Operator {

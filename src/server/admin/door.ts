@@ -4,7 +4,6 @@ import type { Named, Sessions } from "../../admin/sessions.ts";
 import type { OperatorTokens } from "../../admin/tokens.ts";
 import { bearerOf } from "../../authn/credential.ts";
 import { Fault } from "../../fault.ts";
-import { nodeRequestOf } from "../rpc.ts";
 import { clearCookie, sessionCookie, sessionToken } from "./cookie.ts";
 
 /** Where a call came in. */
@@ -49,24 +48,6 @@ async function verifyBearer(authorization: string, tokens: OperatorTokens | null
 /** An IP address, or `socket`. */
 export function fromOf(remoteAddress: string | undefined, door: Door): string {
   return door.kind === "socket" ? "socket" : (remoteAddress ?? "unknown");
-}
-
-/**
- * Refuses what another site makes a browser send, whatever credential goes with it. Browsers say where a request comes from; who
- * sends neither header is no browser, and has no cookie that was not given to it.
- *
- * @throws Fault CROSS_SITE
- */
-export function refuseCrossSite(context: HandlerContext, door: Door): void {
-  if (door.kind === "socket") return;
-  const site = context.requestHeader.get("sec-fetch-site");
-  const origin = context.requestHeader.get("origin");
-  const headers = nodeRequestOf(context)?.headers ?? {};
-  const host = headers.host ?? headers[":authority"];
-  const foreignOrigin = origin !== null && (host === undefined || URL.parse(origin)?.host !== host);
-  if ((site !== null && site !== "same-origin") || foreignOrigin) {
-    throw new Fault("CROSS_SITE", "Requests from other sites are refused.");
-  }
 }
 
 export function giveSession(context: HandlerContext, door: Door, token: string): void {

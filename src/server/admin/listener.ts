@@ -1,10 +1,13 @@
 import { systemClock } from "../../clock.ts";
 import type { Address } from "../../config.ts";
+import type { FaultCode } from "../../fault.ts";
 import { IncompleteBodies } from "../bodies.ts";
 import { openHttp } from "../http.ts";
 import type { Listener } from "../listen.ts";
 import { decodeMessage } from "../messages.ts";
 import { type NodeRequest, type NodeResponse, pathOf, respond } from "../node-http.ts";
+import { refusePage } from "../pages.ts";
+import { RequestRules } from "../request-rules.ts";
 import type { ListenerPorts } from "../roads.ts";
 import { createRpcHandler, type RpcMethod, type RpcPorts, type TurnedAway } from "../rpc.ts";
 import { endingStreams, OpenStreams } from "../streams.ts";
@@ -36,8 +39,9 @@ export async function openAdminSocket(
   ports: AdminListenerPorts = UNOBSERVED,
 ): Promise<Listener> {
   const streams = new OpenStreams();
-  const rpc = createRpcHandler(methodsOf(rpcs), rpcPorts(ports, streams));
   const address = { kind: "unix", path, variable: "DATACRAWL_DATA_DIR" } as const;
+  const rules = new RequestRules({ address, encrypted: false, allowedHosts: [] });
+  const rpc = createRpcHandler(methodsOf(rpcs), rpcPorts(ports, streams, rules));
   const listener = await openHttp(address, null, (request, response) => {
     if (!rpc(request, response)) answerUnknown(request, response, ports);
   });
@@ -49,6 +53,8 @@ export interface AdminPortOptions {
   readonly tls: ListenerTls | null;
   readonly rpcs: readonly AdminRpc[];
   readonly pages?: Pages;
+  /** See {@link RequestRules}. */
+  readonly allowedHosts?: readonly string[];
 }
 
 /**
@@ -58,34 +64,51 @@ export interface AdminPortOptions {
  * @throws UsageError if the address cannot be listened on
  */
 export async function openAdminPort(
-  { address, tls, rpcs, pages }: AdminPortOptions,
+  { address, tls, rpcs, pages, allowedHosts = [] }: AdminPortOptions,
   ports: AdminListenerPorts = UNOBSERVED,
 ): Promise<Listener> {
   const streams = new OpenStreams();
-  const rpc = createRpcHandler(methodsOf(rpcs), rpcPorts(ports, streams));
+  const rules = new RequestRules({ address, encrypted: tls !== null, allowedHosts });
+  const rpc = createRpcHandler(methodsOf(rpcs), rpcPorts(ports, streams, rules));
   const listener = await openHttp(address, tls, (request, response) => {
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
-    if (rpc(request, response) || pages?.(request, response)) return;
-    answerUnknown(request, response, ports);
+    if (rpc(request, response)) return;
+    const problem = rules.problemOf(request);
+    if (problem !== null && !isForPage(request)) answerUnknown(request, response, ports, problem.code);
+    else if (!refusePage(problem, response) && !pages?.(request, response)) answerUnknown(request, response, ports);
   });
   return endingStreams(listener, streams);
 }
 
+function isForPage({ method }: NodeRequest): boolean {
+  return method === "GET" || method === "HEAD";
+}
+
 /** It may be a call of a method that there is not, so it is in the trail as one. */
-function answerUnknown(request: NodeRequest, response: NodeResponse, { turnedAway }: AdminListenerPorts): void {
+function answerUnknown(
+  request: NodeRequest,
+  response: NodeResponse,
+  { turnedAway }: AdminListenerPorts,
+  code: FaultCode | null = null,
+): void {
   turnedAway({
     method: null,
     path: pathOf(request),
     remoteAddress: request.socket.remoteAddress,
     httpStatus: 404,
+    code,
   }).then(
     () => respond(response, 404),
     () => respond(response, 503),
   );
 }
 
-function rpcPorts({ clock, observer, turnedAway }: AdminListenerPorts, streams: OpenStreams): RpcPorts {
-  return { clock, observer, bodies: new IncompleteBodies(), streams, onTurnedAway: turnedAway };
+function rpcPorts(
+  { clock, observer, turnedAway }: AdminListenerPorts,
+  streams: OpenStreams,
+  rules: RequestRules,
+): RpcPorts {
+  return { clock, observer, rules, bodies: new IncompleteBodies(), streams, onTurnedAway: turnedAway };
 }
 
 /** For every answer; pages set their own content-security-policy. */

@@ -37,7 +37,7 @@ import { auditMethods } from "./audit.ts";
 import { bypassMethods } from "./bypass.ts";
 import { circuitMethods } from "./circuits.ts";
 import { decisionMethods } from "./decisions.ts";
-import { type Door, fromOf, type Identities, identify, refuseCrossSite } from "./door.ts";
+import { type Door, fromOf, type Identities, identify } from "./door.ts";
 import type { AdminMethods } from "./methods.ts";
 import { operatorMethods } from "./operators.ts";
 import { overviewMethods } from "./overview.ts";
@@ -183,7 +183,6 @@ async function admit<Request extends object>(
 ): Promise<{ caller: Caller; request: Request }> {
   const caller = await identify(context, door, admin);
   tell({ actor: actorOf(caller) });
-  refuseCrossSite(context, door);
   const request = read();
   tell({ subject: subjectOf(request) });
   checkAccess(name, caller, admin.now());
@@ -195,7 +194,6 @@ async function admit<Request extends object>(
 function sessionRpc(method: DescMethodUnary, methods: SessionMethods, admin: Admin, door: Door): AdminUnary {
   const name = method.localName as keyof SessionMethods;
   return recorded(method, admin, door, async (read, context, tell) => {
-    refuseCrossSite(context, door);
     const request = read();
     refuseNul(method.input, request);
     return await methods[name](request as never, { context, tell });
@@ -250,9 +248,9 @@ function nameOf(method: DescMethod): string {
 
 /** Puts requests into the trail that were no calls. Who sent them is not asked: they have not come to where that matters. */
 export function turnedAway(trail: CallTrail, door: Door): (request: TurnedAway) => Promise<void> {
-  return async ({ method, path, remoteAddress, httpStatus }) => {
+  return async ({ method, path, remoteAddress, httpStatus, code }) => {
     const called = method === null ? { method: "unknown", subject: path } : { method: nameOf(method), subject: null };
-    const outcome = OUTCOME_OF_STATUS.get(httpStatus) ?? "REQUEST_MALFORMED";
+    const outcome = code ?? OUTCOME_OF_STATUS.get(httpStatus) ?? "REQUEST_MALFORMED";
     await trail.record({ ...called, from: fromOf(remoteAddress, door), actor: null, outcome });
   };
 }

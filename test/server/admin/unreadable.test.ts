@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { waitUntil } from "../../support/net.ts";
 import { LIMITS } from "../../../src/server/limits.ts";
 import { addOperator, cookieOf, eventsOf, type House, openHouse, signIn, type TrailEvent } from "./house.ts";
+import { rawHttp } from "../../support/http.ts";
 
 const SERVICE = "/datacrawl.authz.v1.AdminService";
 const JSON_TYPE = { "content-type": "application/json" };
@@ -75,6 +76,13 @@ describe("a request that cannot be read", () => {
       400,
       "REQUEST_MALFORMED",
     ],
+    [
+      "another site's page",
+      "ListAgents",
+      { headers: { ...JSON_TYPE, origin: "http://evil.example" }, body: "{}" },
+      403,
+      "CROSS_SITE",
+    ],
   ])("never gets to its method, and is recorded: %s", async (_, method, init, status, outcome) => {
     expect(await post(`${SERVICE}/${method}`, init)).toBe(status);
     expect(await recorded()).toEqual([event("unknown", outcome, `AdminService.${method}`)]);
@@ -88,10 +96,29 @@ describe("a request that cannot be read", () => {
     },
   );
 
+  test.each<[string, string, string]>([
+    ["for another host", "host: evil.example", "HOST_NOT_ALLOWED"],
+    [
+      "with two credentials",
+      "host: localhost\r\nauthorization: Bearer a\r\nauthorization: Bearer b",
+      "REQUEST_MALFORMED",
+    ],
+  ])("is a stranger's %s, whatever its cookie, and so is one for no method", async (_, headers, outcome) => {
+    for (const method of ["ListAgents", "Nope"]) {
+      const head = `POST ${SERVICE}/${method} HTTP/1.1\r\n${headers}\r\ncookie: ${cookie}\r\ncontent-type: application/json`;
+      const answer = await rawHttp(house.url, `${head}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}`);
+      expect(answer).toMatch(/^HTTP\/1\.1 40[034] /);
+    }
+    expect(await recorded()).toEqual([
+      event("unknown", outcome, "AdminService.ListAgents"),
+      event("unknown", outcome, "unknown", `${SERVICE}/Nope`),
+    ]);
+  });
+
   test("over the socket it is recorded as the socket's", async () => {
     const over = async (path: string, body: string): Promise<string> => {
       const socket = connect(house.socketPath);
-      const head = `POST ${path} HTTP/1.1\r\nhost: admin.sock\r\ncontent-type: application/json\r\nconnection: close`;
+      const head = `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close`;
       socket.write(`${head}\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
       return (await text(socket)).split("\r\n")[0] ?? "";
     };
@@ -107,7 +134,7 @@ describe("a request that cannot be read", () => {
   test("may be cut off: then nobody is told, and the trail is", async () => {
     const { port, hostname: host } = new URL(house.url);
     const socket = connect({ host, port: Number(port) });
-    const head = `POST ${SERVICE}/CreateAgent HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncookie: ${cookie}`;
+    const head = `POST ${SERVICE}/CreateAgent HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncookie: ${cookie}`;
     socket.write(`${head}\r\ncontent-length: 100\r\n\r\n{"agentId":`, () => setTimeout(() => socket.destroy(), 200));
     await waitUntil(async () => (await recorded()).length > 0, 10_000, "nothing is recorded");
     expect(await recorded()).toEqual([event("operator:alice", "CANCELED")]);
