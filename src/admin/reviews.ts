@@ -2,7 +2,7 @@ import { makeEvent } from "../audit/event.ts";
 import { makeFollowUp } from "../audit/follow-up.ts";
 import type { DecisionRow, EventRow } from "../audit/record.ts";
 import { canonicalJson } from "../canonical-json.ts";
-import type { Micros } from "../clock.ts";
+import { isoMicros, type Micros } from "../clock.ts";
 import { Fault } from "../fault.ts";
 import type { RandomPool } from "../ids.ts";
 import {
@@ -12,6 +12,8 @@ import {
   type Review,
   type ReviewAnswer,
   type ReviewState,
+  type Withdrawal,
+  withdrawalProblem,
 } from "../review/review.ts";
 import { type Caller, actorOf } from "./caller.ts";
 import { checkAgentFilter, checkReason, checkUuid, invalid } from "./checks.ts";
@@ -49,6 +51,13 @@ export interface ReviewOperationsPorts {
       readonly to: ReviewState;
       readonly resolution: Hashed<DecisionRow> | null;
       readonly answer: Omit<ReviewAnswer, "at">;
+      readonly event: Hashed<EventRow>;
+    }): Promise<boolean>;
+    /** False if the review has changed since it was read, or its time is over. */
+    withdraw(change: {
+      readonly review: Review;
+      readonly resolution: Hashed<DecisionRow>;
+      readonly withdrawal: Omit<Withdrawal, "at">;
       readonly event: Hashed<EventRow>;
     }): Promise<boolean>;
   };
@@ -131,7 +140,31 @@ export class ReviewOperations {
         return (await this.#read(reviewId)).review;
       }
     }
-    throw new Fault("STORE_UNAVAILABLE", "Other answers to this review kept coming first.", { retryAfterMs: 500 });
+    throw overtaken();
+  }
+
+  /**
+   * Withdraws the caller's own approval, whether or not the call was allowed on it before: it is denied from then on.
+   *
+   * @throws Fault FIELD_INVALID, REVIEW_UNKNOWN, REVIEW_CLOSED, NOT_PERMITTED
+   */
+  async withdraw(reviewId: string, comment: string, caller: Caller): Promise<Review> {
+    const withdrawal = { by: nameOf(caller), comment: checkReason(comment, "comment") };
+    for (let attempt = 1; attempt <= TRIES; attempt++) {
+      const { review, now } = await this.#read(reviewId);
+      const problem = withdrawalProblem(review, withdrawal.by, now);
+      if (problem === "not_approved")
+        throw new Fault(
+          "REVIEW_CLOSED",
+          `${withdrawal.by} has not approved this call, so there is nothing to withdraw.`,
+        );
+      if (problem !== null) throw new Fault("REVIEW_CLOSED", endOf(review));
+      if (await this.#ports.store.withdraw(this.#withdrawalOf(review, withdrawal, caller))) {
+        this.#ports.resolved(review);
+        return (await this.#read(reviewId)).review;
+      }
+    }
+    throw overtaken();
   }
 
   async #read(reviewId: string): Promise<ReadReview> {
@@ -144,9 +177,7 @@ export class ReviewOperations {
   #change(review: Review, said: Omit<ReviewAnswer, "at">, to: ReviewState, caller: Caller) {
     const at = this.#ports.now();
     const { random } = this.#ports;
-    const answers = [...review.answers, said].map(({ by, answer }) => ({ by, answer }));
-    const detail = canonicalJson({ review: to, answers }, "detail", 32);
-    const resolution = to === "open" ? null : makeFollowUp(review, judgementOf(to, review), detail, at, random);
+    const resolution = to === "open" ? null : this.#resolution(review, to, [...review.answers, said], at);
     const { reviewId, decisionId, agentId, tool } = review;
     const facts = {
       kind: `review.${said.answer}`,
@@ -156,6 +187,32 @@ export class ReviewOperations {
       detail: { agentId, tool, comment: said.comment, state: to },
     };
     return { review, to, resolution, answer: said, event: makeEvent(facts, at, random) };
+  }
+
+  #withdrawalOf(review: Review, withdrawal: Omit<Withdrawal, "at">, caller: Caller) {
+    const at = this.#ports.now();
+    const { reviewId, decisionId, agentId, tool, firstAllowedAt } = review;
+    const { comment } = withdrawal;
+    const facts = {
+      kind: "review.withdrawn",
+      actor: actorOf(caller),
+      subject: reviewId,
+      decisionId,
+      detail: { agentId, tool, comment, state: "withdrawn", firstAllowedAtUs: firstAllowedAt },
+    };
+    const resolution = this.#resolution(review, "withdrawn", review.answers, at);
+    return { review, resolution, withdrawal, event: makeEvent(facts, at, this.#ports.random) };
+  }
+
+  #resolution(
+    review: Review,
+    to: ReviewState,
+    answers: readonly Pick<ReviewAnswer, "by" | "answer">[],
+    at: Micros,
+  ): Hashed<DecisionRow> {
+    const facts = { review: to, answers: answers.map(({ by, answer }) => ({ by, answer })) };
+    const detail = canonicalJson(facts, "detail", 32);
+    return makeFollowUp(review, judgementOf(to, review), detail, at, this.#ports.random);
   }
 }
 
@@ -176,9 +233,8 @@ function refusalOf(review: Review, { by }: Omit<ReviewAnswer, "at">, problem: An
     case "own":
       return new Fault("NOT_PERMITTED", `${by} is the agent whose call is under review.`);
     case "resolved":
-      return new Fault("REVIEW_CLOSED", `The review was ${review.state} before.`);
     case "expired":
-      return new Fault("REVIEW_CLOSED", "The review was not answered in time: the call is denied.");
+      return new Fault("REVIEW_CLOSED", endOf(review));
     case "answered":
       return new Fault("REVIEW_CLOSED", `${by} has approved already; another person has to answer.`);
     case "other_policy":
@@ -187,4 +243,33 @@ function refusalOf(review: Review, { by }: Omit<ReviewAnswer, "at">, problem: An
         `The review was opened under the policy ${review.policyVersion}, which is not in force now: an approval would be void. Reject it, and let the agent ask anew.`,
       );
   }
+}
+
+/** Who ended a review that is not open, and when. */
+function endOf(review: Review): string {
+  const { state, answers, withdrawal, resolvedAt, terms } = review;
+  const last = answers.at(-1);
+  const when = isoMicros(resolvedAt ?? review.expiresAt);
+  const people = answers.map(({ by }) => by).join(", ");
+  switch (state) {
+    case "rejected":
+      return `${last?.by} rejected this call at ${when}.`;
+    case "approved":
+      return `${people} approved this call at ${when}.`;
+    case "withdrawn":
+      return `${withdrawal?.by} withdrew the approval of this call at ${when}.`;
+    case "lapsed":
+      return `${people} approved this call, and the approval ended at ${isoMicros(review.approvalExpiresAt ?? 0)}.`;
+    case "void":
+      return `${people} approved this call, and the approval became void at ${when}: another policy was in force.`;
+    case "open":
+    case "expired":
+      return answers.length === 0
+        ? `The review expired unanswered at ${isoMicros(review.expiresAt)}: the call is denied.`
+        : `The review expired at ${isoMicros(review.expiresAt)} with ${answers.length} of ${terms.approvers} approvals (${people}): the call is denied.`;
+  }
+}
+
+function overtaken(): Fault {
+  return new Fault("STORE_UNAVAILABLE", "Other answers to this review kept coming first.", { retryAfterMs: 500 });
 }

@@ -25,6 +25,8 @@ export interface ReviewsPorts {
       readonly to: ReviewState;
       readonly resolution: { readonly row: DecisionRow; readonly hash: Uint8Array };
     }): Promise<boolean>;
+    /** Records that an approved review is answered allow. False if it has changed since it was read. */
+    noteAllow(review: Review): Promise<boolean>;
   };
   /** Told of each review that is not open any more. */
   readonly resolved: (review: Review) => void;
@@ -54,13 +56,29 @@ export class Reviews {
     const read = await this.#ports.store.findByDecision(first.decisionId);
     // A decision of before reviews could be answered.
     if (read === null) return first;
-    const review = await this.settle(read, policyVersion);
+    const review = await this.#answerable(read, policyVersion);
     if (review.state === "open") return first;
     // INVARIANT: an approval is of this agent, tool and payload alone.
     if (!sameDigest(review.requestDigest, first.requestDigest))
       throw new Fault("INTERNAL", "The review is of another request.");
     const { reason, message } = judgementOf(review.state, review);
     return { ...first, reason, message, decidedAt: review.resolvedAt ?? first.decidedAt };
+  }
+
+  /**
+   * The review as it is answered. Its first allow is recorded before it is answered, so that whoever withdraws the approval
+   * knows whether the agent may have acted on it.
+   */
+  async #answerable(first: ReadReview, policyVersion: string): Promise<Review> {
+    let read: ReadReview | null = first;
+    for (let attempt = 1; read !== null && attempt <= TRIES; attempt++) {
+      const review = await this.settle(read, policyVersion);
+      if (review.state !== "approved" || review.firstAllowedAt !== null) return review;
+      // After this line the allow counts as given, also if this process dies before it is.
+      if (await this.#ports.store.noteAllow(review)) return review;
+      read = await this.#ports.store.find(review.reviewId);
+    }
+    throw changedTooOften();
   }
 
   /** Records what has become due of a review, once, whoever sees it first. @returns the review as it then is */
@@ -73,7 +91,7 @@ export class Reviews {
         this.#ports.resolved(read.review);
       read = await this.#ports.store.find(review.reviewId);
     }
-    throw new Fault("STORE_UNAVAILABLE", "The review changed too often to be read.", { retryAfterMs: 100 });
+    throw changedTooOften();
   }
 
   /** Denies the reviews that nobody has answered in time. Time alone is asked: under which policy is for whoever retries. */
@@ -85,4 +103,8 @@ export class Reviews {
     const detail = canonicalJson({ review: to }, "detail", 32);
     return makeFollowUp(review, judgementOf(to, review), detail, this.#ports.now(), this.#ports.random);
   }
+}
+
+function changedTooOften(): Fault {
+  return new Fault("STORE_UNAVAILABLE", "The review changed too often to be read.", { retryAfterMs: 100 });
 }

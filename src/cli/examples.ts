@@ -85,6 +85,7 @@ const EXAMPLES: Readonly<Record<string, string | readonly string[]>> = {
   "datacrawl review show": `datacrawl review show ${DECISION}`,
   "datacrawl review approve": `datacrawl review approve ${DECISION} --reason "checked with the customer" --as ann`,
   "datacrawl review reject": `datacrawl review reject ${DECISION} --reason "not ours" --as ann`,
+  "datacrawl review withdraw": `datacrawl review withdraw ${DECISION} --reason "the customer called again" --as ann`,
   "datacrawl conformance": "datacrawl conformance list --family decision",
   "datacrawl conformance serve": "datacrawl conformance serve --json",
   "datacrawl conformance list": "datacrawl conformance list --family decision",

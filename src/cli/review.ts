@@ -28,9 +28,9 @@ interface AnswerFlags {
   readonly json?: true;
 }
 
-const STATES = ["open", "approved", "rejected", "expired", "lapsed", "void"] as const;
+const STATES = ["open", "approved", "rejected", "expired", "lapsed", "void", "withdrawn"] as const;
 
-/** `datacrawl review list|show|approve|reject`. */
+/** `datacrawl review list|show|approve|reject|withdraw`. */
 export function reviewCommand(io: Io): Command {
   const command = new Command("review");
 
@@ -98,6 +98,20 @@ export function reviewCommand(io: Io): Command {
       });
     formerly(answering, "--comment <text>", "--reason");
   }
+
+  command
+    .command("withdraw")
+    .description("Withdraw your own approval: the call is denied from then on.")
+    .argument("<review-id>")
+    .requiredOption("--reason <text>", "why, for the audit trail")
+    .option("--json", "print the review")
+    .addHelpText("after", "\nNeeds the person who approved. It says whether the call was allowed before.")
+    .action(async (reviewId: string, flags: AnswerFlags) => {
+      const { review } = await withAdmin(io, (admin) => admin.withdrawApproval({ reviewId, comment: flags.reason }));
+      if (review === undefined) return;
+      if (flags.json) return outJson(io, jsonOf(review));
+      io.out(`The approval is withdrawn: the call is denied from now on. ${useOf(review)}\n`);
+    });
   return command;
 }
 
@@ -116,17 +130,32 @@ function describe(io: Io, review: Review, payload: string | undefined): void {
     ["expires", timeText(review.expiresAt)],
     ["resolved", timeText(review.resolvedAt)],
     ["approved until", timeText(review.approvalExpiresAt)],
+    ["first allowed", timeText(review.firstAllowedAt)],
   ];
   for (const [name, value] of facts) if (value !== "") io.out(`${name.padEnd(15)} ${printable(value)}\n`);
   for (const { operator, verdict, comment, answeredAt } of review.answers) {
     io.out(`${verdictOf(verdict).padEnd(15)} ${printable(operator)}, ${timeText(answeredAt)}: ${printable(comment)}\n`);
   }
+  const { withdrawal } = review;
+  if (withdrawal !== undefined) {
+    const { operator, comment, withdrawnAt } = withdrawal;
+    io.out(`withdrawn       ${printable(operator)}, ${timeText(withdrawnAt)}: ${printable(comment)}\n`);
+  }
+  if (review.state === ReviewState.EXPIRED && review.answers.length === 0)
+    io.out("answers         none: it expired unanswered, and the call is denied\n");
   io.out(payload === undefined ? "payload         erased\n" : `payload\n${readable(payload)}\n`);
 }
 
 /** Indented; each line is made harmless for itself, so that a payload's own line breaks stay visible. */
 function readable(payload: string): string {
   return JSON.stringify(JSON.parse(payload), null, 2).split("\n").map(printable).join("\n");
+}
+
+/** Whether the agent may have acted on an approval that is withdrawn. */
+function useOf({ firstAllowedAt }: Review): string {
+  return firstAllowedAt === undefined
+    ? "It was never answered ALLOW."
+    : `It was answered ALLOW, first at ${timeText(firstAllowedAt)}: the agent may have acted on it.`;
 }
 
 function parseState(text: string): ReviewState {
@@ -170,5 +199,14 @@ function jsonOf(review: Review): Record<string, unknown> {
     resolvedAt: timeText(review.resolvedAt) || null,
     resolutionId: review.resolutionId || null,
     approvalExpiresAt: timeText(review.approvalExpiresAt) || null,
+    firstAllowedAt: timeText(review.firstAllowedAt) || null,
+    withdrawal:
+      review.withdrawal === undefined
+        ? null
+        : {
+            operator: review.withdrawal.operator,
+            comment: review.withdrawal.comment,
+            withdrawnAt: timeText(review.withdrawal.withdrawnAt),
+          },
   };
 }

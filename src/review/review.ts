@@ -3,9 +3,10 @@ import { judge, type Judgement, type ReviewTerms } from "../decision.ts";
 
 /**
  * How a review stands. `open`: it waits for answers. `expired`: it did not get them in time. `lapsed`: it was approved, and the
- * approval's time is over. `void`: it was approved, and then another policy came into force.
+ * approval's time is over. `void`: it was approved, and then another policy came into force. `withdrawn`: somebody who had approved
+ * took it back.
  */
-export const REVIEW_STATES = ["open", "approved", "rejected", "expired", "lapsed", "void"] as const;
+export const REVIEW_STATES = ["open", "approved", "rejected", "expired", "lapsed", "void", "withdrawn"] as const;
 export type ReviewState = (typeof REVIEW_STATES)[number];
 
 /** What one person said. */
@@ -13,6 +14,13 @@ export interface ReviewAnswer {
   /** The name under which they signed in. */
   readonly by: string;
   readonly answer: "approved" | "rejected";
+  readonly comment: string;
+  readonly at: Micros;
+}
+
+/** What the person said who withdrew their approval. */
+export interface Withdrawal {
+  readonly by: string;
   readonly comment: string;
   readonly at: Micros;
 }
@@ -47,6 +55,10 @@ export interface Review {
   readonly resolutionId: string | null;
   /** How long it allows; null if it was never approved. */
   readonly approvalExpiresAt: Micros | null;
+  /** When its key was first answered allow, recorded before that answer left; null if it never was. */
+  readonly firstAllowedAt: Micros | null;
+  /** Null unless it is withdrawn. */
+  readonly withdrawal: Withdrawal | null;
 }
 
 /** Why an answer is not taken. Nothing changes. */
@@ -70,6 +82,20 @@ export function afterAnswer(
   if (policyVersion !== null && policyVersion !== review.policyVersion) return { problem: "other_policy" };
   // One reject resolves, so all answers of an open review approve.
   return { state: review.answers.length + 1 >= review.terms.approvers ? "approved" : "open" };
+}
+
+/** Why an approval is not withdrawn. Nothing changes. */
+export type WithdrawalProblem = "not_approved" | "resolved" | "expired";
+
+/**
+ * Why `by` cannot withdraw an approval; null if they can. It may be one of several that the call needs, and the policy in force does
+ * not matter.
+ */
+export function withdrawalProblem(review: Review, by: string, now: Micros): WithdrawalProblem | null {
+  if (!review.answers.some((said) => said.by === by && said.answer === "approved")) return "not_approved";
+  const due = overdue(review, now, null);
+  if (review.state === "expired" || due === "expired") return "expired";
+  return (review.state === "open" || review.state === "approved") && due === null ? null : "resolved";
 }
 
 /**
@@ -103,6 +129,8 @@ export function judgementOf(state: ReviewState, review: Pick<Review, "terms" | "
       return judge("REVIEW_EXPIRED", "The review of this call was not answered in time.", ruleId);
     case "lapsed":
       return judge("REVIEW_EXPIRED", "The approval of this call has lapsed.", ruleId);
+    case "withdrawn":
+      return judge("REVIEW_REJECTED", "A reviewer withdrew the approval of this call.", ruleId);
     case "void":
       return judge("REVIEW_EXPIRED", "This call was approved under another policy than is in force now.", ruleId);
   }

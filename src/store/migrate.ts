@@ -34,6 +34,7 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
   webhook_messages: "SELECT, INSERT, UPDATE, DELETE",
   reviews: "SELECT, INSERT, UPDATE",
   review_answers: "SELECT, INSERT",
+  review_withdrawals: "SELECT, INSERT",
   kysely_migration: "SELECT",
   schema_migrations: "SELECT",
 };

@@ -1,9 +1,10 @@
 import { DECISION_COLUMNS, type DecisionRow, type EventRow } from "../audit/record.ts";
 import type { Micros } from "../clock.ts";
-import type { Review, ReviewAnswer, ReviewState } from "../review/review.ts";
+import type { Review, ReviewAnswer, ReviewState, Withdrawal } from "../review/review.ts";
 import { type Database, microsOf, type SqlParam } from "./database.ts";
 import { COLUMN_VALUES, decisionInputText, decisionJson } from "./decision-input.ts";
 import { eventParams, eventText } from "./event-text.ts";
+import { noteAllow, withdrawApproval, type WithdrawalChange } from "./review-withdrawals.ts";
 
 interface Hashed<Row> {
   readonly row: Row;
@@ -107,6 +108,16 @@ export class SqlReviewStore {
     return (await this.#database.query(SETTLE, changeParams(change), { name: "settle_review" })).length > 0;
   }
 
+  /** Withdraws an approval. False if the review has changed since it was read, or its time is over. */
+  async withdraw(change: WithdrawalChange): Promise<boolean> {
+    return await withdrawApproval(this.#database.kysely, change);
+  }
+
+  /** Records that an approved review is answered allow. False if it has changed since it was read. */
+  async noteAllow(review: Review): Promise<boolean> {
+    return await noteAllow(this.#database.kysely, review);
+  }
+
   async #one(text: string, params: readonly SqlParam[], name: string): Promise<ReadReview | null> {
     const [row] = await this.#database.query<ReviewRow>(text, params, { name });
     return row === undefined ? null : readOf(row);
@@ -117,7 +128,14 @@ interface ReviewRow {
   readonly [column: string]: unknown;
 }
 
-const MICROS_COLUMNS = ["recorded_at", "opened_at", "expires_at", "resolved_at", "approval_expires_at"];
+const MICROS_COLUMNS = [
+  "recorded_at",
+  "opened_at",
+  "expires_at",
+  "resolved_at",
+  "approval_expires_at",
+  "first_allowed_at",
+];
 
 const SELECT = `
 SELECT r.review_id, r.decision_id, r.agent_id, r.tool, r.idempotency_key, r.rule_id, r.policy_version, r.request_digest,
@@ -127,7 +145,9 @@ SELECT r.review_id, r.decision_id, r.agent_id, r.tool, r.idempotency_key, r.rule
   ${microsOf("now()")} AS now,
   (SELECT coalesce(json_agg(json_build_object('by', operator, 'answer', answer, 'comment', comment,
      'at', ${microsOf("answered_at")}) ORDER BY answered_at, operator), '[]')
-   FROM review_answers a WHERE a.review_id = r.review_id)::text AS answers
+   FROM review_answers a WHERE a.review_id = r.review_id)::text AS answers,
+  (SELECT json_build_object('by', operator, 'comment', comment, 'at', ${microsOf("withdrawn_at")})
+   FROM review_withdrawals w WHERE w.review_id = r.review_id)::text AS withdrawal
 FROM reviews r`;
 
 const LIST = `${SELECT}
@@ -190,6 +210,7 @@ function reviewOf(row: ReviewRow): Review {
   const micros = (name: string): Micros => Number(row[name]);
   const microsOrNull = (name: string): Micros | null => (row[name] === null ? null : micros(name));
   const answers = JSON.parse(text("answers")) as (Omit<ReviewAnswer, "at"> & { at: string })[];
+  const withdrawal = JSON.parse((row["withdrawal"] as string | null) ?? "null") as (Withdrawal & { at: string }) | null;
   return {
     reviewId: text("review_id"),
     decisionId: text("decision_id"),
@@ -214,5 +235,7 @@ function reviewOf(row: ReviewRow): Review {
     resolvedAt: microsOrNull("resolved_at"),
     resolutionId: row["resolution_id"] as string | null,
     approvalExpiresAt: microsOrNull("approval_expires_at"),
+    firstAllowedAt: microsOrNull("first_allowed_at"),
+    withdrawal: withdrawal === null ? null : { ...withdrawal, at: Number(withdrawal.at) },
   };
 }

@@ -51,6 +51,7 @@ export interface Schema {
   webhook_messages: WebhookMessages;
   reviews: Reviews;
   review_answers: ReviewAnswers;
+  review_withdrawals: ReviewWithdrawals;
 }
 
 interface Agents {
@@ -307,6 +308,14 @@ interface Reviews {
   resolved_at: StoredTime | null;
   resolution_id: string | null;
   approval_expires_at: StoredTime | null;
+  first_allowed_at: StoredTime | null;
+}
+
+interface ReviewWithdrawals {
+  review_id: string;
+  operator: string;
+  comment: string;
+  withdrawn_at: StoredTime;
 }
 
 interface ReviewAnswers {

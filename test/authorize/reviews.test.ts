@@ -30,6 +30,8 @@ function review(change: Partial<Review> = {}): Review {
     resolvedAt: state === "open" ? null : STORE_TIME + 5,
     resolutionId: state === "open" ? null : "0195e0b2-7a3b-7c1d-8a2b-000000000002",
     approvalExpiresAt: state === "approved" ? STORE_TIME + HOUR : null,
+    firstAllowedAt: null,
+    withdrawal: null,
     ...change,
     state,
   };
@@ -48,6 +50,8 @@ function reviewsWorld(stored: Review | null, now = STORE_TIME + 10) {
     unreadable: null as Error | null,
     settlements: [] as Settlement[],
     resolved: [] as string[],
+    /** The reviews that were noted as answered allow, by their versions. */
+    allowed: [] as number[],
   };
   const read = async (): Promise<ReadReview | null> => {
     if (world.unreadable !== null) throw world.unreadable;
@@ -74,6 +78,13 @@ function reviewsWorld(stored: Review | null, now = STORE_TIME + 10) {
         };
         return true;
       },
+      noteAllow: async ({ version }) => {
+        world.rivals.shift()?.();
+        if (version !== world.stored?.version) return false;
+        world.allowed.push(version);
+        world.stored = { ...world.stored, version: version + 1, firstAllowedAt: world.now };
+        return true;
+      },
     },
     resolved: ({ decisionId }) => void world.resolved.push(decisionId),
     now: () => world.now,
@@ -90,6 +101,7 @@ describe("A claim under review is answered", () => {
     ["expired", "REVIEW_EXPIRED"],
     ["lapsed", "REVIEW_EXPIRED"],
     ["void", "REVIEW_EXPIRED"],
+    ["withdrawn", "REVIEW_REJECTED"],
   ])("by what its review has come to, under its own id: %s", async (state, reason) => {
     const { world, reviews } = reviewsWorld(review({ state }));
     const current = await reviews.current(FIRST, POLICY_VERSION);
@@ -97,6 +109,46 @@ describe("A claim under review is answered", () => {
     if (state === "open") expect(current).toBe(FIRST);
     else expect(current).toMatchObject({ decidedAt: STORE_TIME + 5, message: judgementOf(state, review()).message });
     expect([world.settlements, world.resolved]).toEqual([[], []]);
+  });
+
+  test("allow only after that is noted, once", async () => {
+    const { world, reviews } = reviewsWorld(review({ state: "approved" }));
+    for (let time = 1; time <= 3; time++)
+      expect(await reviews.current(FIRST, POLICY_VERSION)).toMatchObject({ reason: "REVIEW_APPROVED" });
+    expect(world.allowed).toEqual([1]);
+    for (const state of ["open", "rejected", "withdrawn"] as const) {
+      const other = reviewsWorld(review({ state }));
+      await other.reviews.current(FIRST, POLICY_VERSION);
+      expect(other.world.allowed).toEqual([]);
+    }
+  });
+
+  test("deny where the approval is withdrawn before its first allow is noted", async () => {
+    const { world, reviews } = reviewsWorld(review({ state: "approved" }));
+    world.rivals.push(() => void (world.stored = review({ state: "withdrawn", version: 2 })));
+    expect(await reviews.current(FIRST, POLICY_VERSION)).toMatchObject({ reason: "REVIEW_REJECTED" });
+    expect(world.allowed).toEqual([]);
+  });
+
+  test("allow where another replica notes the first allow at that moment", async () => {
+    const { world, reviews } = reviewsWorld(review({ state: "approved" }));
+    world.rivals.push(
+      () => void (world.stored = review({ state: "approved", version: 2, firstAllowedAt: STORE_TIME })),
+    );
+    expect(await reviews.current(FIRST, POLICY_VERSION)).toMatchObject({ reason: "REVIEW_APPROVED" });
+    expect(world.allowed).toEqual([]);
+  });
+
+  test("with a fault if the allow cannot be noted", async () => {
+    const { world, reviews } = reviewsWorld(review({ state: "approved" }));
+    world.rivals.push(() => {
+      throw new Outage("down");
+    });
+    await expect(reviews.current(FIRST, POLICY_VERSION)).rejects.toThrow("down");
+    const change = (): void =>
+      void (world.stored = review({ state: "approved", version: (world.stored?.version ?? 0) + 1 }));
+    world.rivals.push(...Array.from({ length: 5 }, () => change));
+    await expect(reviews.current(FIRST, POLICY_VERSION)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
   });
 
   test("as it was recorded if it has no review", async () => {

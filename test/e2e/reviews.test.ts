@@ -194,11 +194,78 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     const waits = [dc.waitForReview(first.decisionId), dc.waitForReview(first.decisionId)];
     for (const verdict of await Promise.all(waits))
       expect(verdict).toMatchObject({ decision: "deny", reason: "REVIEW_EXPIRED", decisionId: first.decisionId });
-    expect(codeOf((await ann?.call("ApproveReview", { reviewId, comment: "late" })) as never)).toBe(
-      "failed_precondition",
-    );
+    const late = await ann?.call("ApproveReview", { reviewId, comment: "late" });
+    expect(codeOf(late as never)).toBe("failed_precondition");
+    expect(late?.body["message"]).toMatch(/^The review expired unanswered at \d{4}-/);
     expect(await dc.authorize(asked)).toMatchObject({ reason: "REVIEW_EXPIRED", decisionId: first.decisionId });
     expect((await rowsOf(first)).map(({ reason }) => reason)).toEqual(["REVIEW_PENDING", "REVIEW_EXPIRED"]);
+  });
+
+  test("an approval that is withdrawn allows nothing from then on, and says whether it did before", async () => {
+    const withdraw = (reviewId: string) => ({ reviewId, comment: "the customer called again" });
+    for (const isUsed of [false, true]) {
+      const asked = question("refund");
+      const first = await dc.authorize(asked);
+      const reviewId = await reviewOf(first);
+      await ann?.call("ApproveReview", { reviewId, comment: "yes" });
+      if (isUsed) expect(await dc.authorize(asked)).toMatchObject({ decision: "allow" });
+      const other = await bob?.call("WithdrawApproval", withdraw(reviewId));
+      expect(other?.body["message"]).toContain("bob has not approved this call");
+      const withdrawn = await annThere.call("WithdrawApproval", withdraw(reviewId));
+      expect(withdrawn.body).toMatchObject({
+        review: {
+          state: "REVIEW_STATE_WITHDRAWN",
+          withdrawal: { operator: "ann", comment: "the customer called again" },
+        },
+      });
+      expect("firstAllowedAt" in (withdrawn.body["review"] as object)).toBe(isUsed);
+      expect(await dc.authorize(asked)).toMatchObject({
+        decision: "deny",
+        reason: "REVIEW_REJECTED",
+        decisionId: first.decisionId,
+      });
+      expect(await dc.waitForReview(first.decisionId)).toMatchObject({ reason: "REVIEW_REJECTED" });
+      const reasons = ["REVIEW_PENDING", "REVIEW_APPROVED", "REVIEW_REJECTED"];
+      expect((await rowsOf(first)).map(({ reason }) => reason)).toEqual(reasons);
+      const { rows } = await database.query(
+        "SELECT kind, actor, detail FROM audit_events WHERE subject = $1 AND kind LIKE 'review.%' ORDER BY recorded_at",
+        [reviewId],
+      );
+      expect(rows).toMatchObject([{ kind: "review.approved" }, { kind: "review.withdrawn", actor: "operator:ann" }]);
+      const detail = JSON.parse((rows[1] as { detail: string }).detail) as Record<string, unknown>;
+      expect(detail["firstAllowedAtUs"] === null).toBe(!isUsed);
+      const again = await bob?.call("RejectReview", { reviewId, comment: "no" });
+      expect(again?.body["message"]).toMatch(/^ann withdrew the approval of this call at \d{4}-/);
+    }
+  });
+
+  test("one of two approvals can be withdrawn: the call is denied, whatever the other person says", async () => {
+    const asked = question("wire");
+    const first = await dc.authorize(asked);
+    const reviewId = await reviewOf(first);
+    await ann?.call("ApproveReview", { reviewId, comment: "yes" });
+    expect((await ann?.call("WithdrawApproval", { reviewId, comment: "no" }))?.status).toBe(200);
+    expect(codeOf((await bob?.call("ApproveReview", { reviewId, comment: "yes" })) as never)).toBe(
+      "failed_precondition",
+    );
+    expect(await dc.authorize(asked)).toMatchObject({ reason: "REVIEW_REJECTED", decisionId: first.decisionId });
+    expect((await rowsOf(first)).map(({ reason }) => reason)).toEqual(["REVIEW_PENDING", "REVIEW_REJECTED"]);
+  });
+
+  test("an agent that asks while the approval is withdrawn is not allowed unless the person is told", async () => {
+    for (let round = 0; round < 8; round++) {
+      const asked = question("refund");
+      const first = await dc.authorize(asked);
+      const reviewId = await reviewOf(first);
+      await ann?.call("ApproveReview", { reviewId, comment: "yes" });
+      const [verdict, withdrawn] = await Promise.all([
+        dc.authorize(asked),
+        annThere.call("WithdrawApproval", { reviewId, comment: "no" }),
+      ]);
+      expect(withdrawn.status).toBe(200);
+      if (verdict.decision === "allow") expect(withdrawn.body["review"]).toHaveProperty("firstAllowedAt");
+      expect(await dc.authorize(asked)).toMatchObject({ decision: "deny", reason: "REVIEW_REJECTED" });
+    }
   });
 
   test("an approval lapses: its key is denied from then on", async () => {
@@ -289,6 +356,16 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     expect([status, stderr]).toEqual([0, ""]);
     expect(JSON.parse(stdout)).toMatchObject({ state: "approved", answers: [{ operator: "bob", comment: "seen" }] });
     expect((await rowsOf(first)).map(({ reason }) => reason)).toEqual(["REVIEW_PENDING", "REVIEW_APPROVED"]);
+    const asAnn = ["--reason", "late", "--as", "ann", "--password-stdin"];
+    const conflict = runCli(["review", "reject", reviewId, ...asAnn], env, REVIEWER_PASSWORD);
+    expect(conflict).toMatchObject({ status: 1, stdout: "" });
+    expect(conflict.stderr).toMatch(/bob approved this call at \d{4}-\d\d-\d\dT/);
+    const asBob = ["--reason", "I erred", "--as", "bob", "--password-stdin"];
+    const withdrawn = runCli(["review", "withdraw", reviewId, ...asBob], env, REVIEWER_PASSWORD);
+    expect(withdrawn).toMatchObject({ status: 0, stderr: "" });
+    expect(withdrawn.stdout).toContain("the call is denied from now on. It was never answered ALLOW.");
+    const shown = runCli(["review", "show", reviewId], env);
+    expect(shown.stdout).toMatch(/withdrawn +bob, .*: I erred/);
   });
 
   test("a bare stub watches through the sidecar: the current answer, and then the resolution", async () => {

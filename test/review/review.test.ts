@@ -1,7 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DECISION_OF } from "../../src/decision.ts";
-import { afterAnswer, judgementOf, overdue, type Review, REVIEW_STATES } from "../../src/review/review.ts";
+import {
+  afterAnswer,
+  judgementOf,
+  overdue,
+  type Review,
+  REVIEW_STATES,
+  withdrawalProblem,
+} from "../../src/review/review.ts";
 
 const OPENED = 1_000_000;
 const [EXPIRY, APPROVAL] = [1000, 100];
@@ -28,11 +35,14 @@ function open(approvers: number): Review {
     resolvedAt: null,
     resolutionId: null,
     approvalExpiresAt: null,
+    firstAllowedAt: null,
+    withdrawal: null,
   };
 }
 
 type Step =
   | { readonly kind: "answer"; readonly by: string; readonly answer: "approved" | "rejected" }
+  | { readonly kind: "withdraw"; readonly by: string }
   | { readonly kind: "look"; readonly policy: string | null };
 
 /** What the store does with a step: nothing, or one change. */
@@ -40,6 +50,10 @@ function take(review: Review, step: Step, now: number, policy: string): Review {
   if (step.kind === "look") {
     const to = overdue(review, now, step.policy);
     return to === null ? review : { ...review, state: to, version: review.version + 1, resolvedAt: now };
+  }
+  if (step.kind === "withdraw") {
+    if (withdrawalProblem(review, step.by, now) !== null) return review;
+    return { ...review, state: "withdrawn", version: review.version + 1, resolvedAt: now };
   }
   const after = afterAnswer(review, step, now, policy);
   if ("problem" in after) return review;
@@ -60,6 +74,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     by: fc.constantFrom("ann", "bob", "cid", "billing-1", "Billing-1", "oidc:billing-1"),
     answer: fc.constantFrom("approved" as const, "approved" as const, "rejected" as const),
   }),
+  fc.record({ kind: fc.constant("withdraw" as const), by: fc.constantFrom("ann", "bob", "cid", "dee") }),
   fc.record({ kind: fc.constant("look" as const), policy: fc.constantFrom(POLICY, "sha256:b", null) }),
 );
 const history = fc.array(
@@ -88,7 +103,14 @@ describe("a review", () => {
             "open→expired",
             "approved→lapsed",
             "approved→void",
+            "open→withdrawn",
+            "approved→withdrawn",
           ]).toContain(`${before.state}→${review.state}`);
+          if (review.state === "withdrawn") {
+            const { by } = taken as { by: string };
+            expect(before.answers).toContainEqual(expect.objectContaining({ by, answer: "approved" }));
+            expect(now).toBeLessThan(before.approvalExpiresAt ?? before.expiresAt);
+          }
           if (review.state === "approved") {
             const people = new Set(review.answers.map(({ by }) => by.toLowerCase()));
             expect(people.size).toBe(approvers);
@@ -136,5 +158,22 @@ describe("a review", () => {
     expect(problemOf(once, "bob", OPENED, "sha256:b")).toBe("other_policy");
     // A rejection is not about a policy.
     expect(afterAnswer(once, { by: "bob", answer: "rejected" }, OPENED, "sha256:b")).toEqual({ state: "rejected" });
+  });
+
+  test("says why an approval is not withdrawn", () => {
+    const said = { by: "ann", answer: "approved" as const, comment: "", at: OPENED };
+    const once: Review = { ...open(2), answers: [said] };
+    const approved: Review = { ...open(1), state: "approved", answers: [said], approvalExpiresAt: OPENED + APPROVAL };
+    expect(withdrawalProblem(once, "ann", OPENED)).toBeNull();
+    expect(withdrawalProblem(approved, "ann", OPENED)).toBeNull();
+    for (const review of [open(1), once, approved])
+      expect(withdrawalProblem(review, "bob", OPENED)).toBe("not_approved");
+    const rejected: Review = { ...open(1), state: "rejected", answers: [{ ...said, answer: "rejected" }] };
+    expect(withdrawalProblem(rejected, "ann", OPENED)).toBe("not_approved");
+    expect(withdrawalProblem({ ...once, state: "rejected" }, "ann", OPENED)).toBe("resolved");
+    expect(withdrawalProblem({ ...approved, state: "withdrawn" }, "ann", OPENED)).toBe("resolved");
+    expect(withdrawalProblem(approved, "ann", OPENED + APPROVAL)).toBe("resolved");
+    expect(withdrawalProblem(once, "ann", OPENED + EXPIRY)).toBe("expired");
+    expect(withdrawalProblem({ ...once, state: "expired" }, "ann", OPENED)).toBe("expired");
   });
 });

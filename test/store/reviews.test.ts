@@ -6,7 +6,7 @@ import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { type ReviewFilter, SqlReviewStore } from "../../src/store/reviews.ts";
 import { entryFor } from "../support/entries.ts";
-import { answerOf, changeOf, reviewEntry } from "../support/reviews.ts";
+import { answerOf, changeOf, reviewEntry, withdrawalOf } from "../support/reviews.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 
 const HOUR = 3600 * 1e6;
@@ -173,6 +173,56 @@ describe.each(storeKinds())("reviews on $name", ({ name, open }) => {
     }
   });
 
+  test("a withdrawal, its event and the row that resolves are one change, of an open review and of an approved one", async () => {
+    for (const [approvers, to] of [
+      [1, "approved"],
+      [2, "open"],
+    ] as const) {
+      const review = await opened(`withdraw ${to}`, { approvers });
+      await reviews.answer(answerOf(review, "ann", to));
+      const approved = await found(review.reviewId);
+      expect(approved).toMatchObject({ state: to, withdrawal: null, firstAllowedAt: null });
+      expect(await reviews.withdraw(withdrawalOf(review, "ann"))).toBe(false);
+      expect(await reviews.withdraw(withdrawalOf(approved, "ann"))).toBe(true);
+      const after = await found(review.reviewId);
+      expect(after).toMatchObject({ state: "withdrawn", withdrawal: { by: "ann", comment: "I erred" } });
+      expect(after.withdrawal?.at).toBe(after.resolvedAt);
+      expect((await rowsAbout(review)).map(({ reason }) => reason).at(-1)).toBe("REVIEW_REJECTED");
+      expect(await events(review)).toBe(2);
+      expect((await new SqlDecisionReader(store.database).find(after.resolutionId as string))?.row).toMatchObject({
+        reason: "REVIEW_REJECTED",
+        linkedDecisionId: review.decisionId,
+      });
+      expect(await reviews.withdraw(withdrawalOf(after, "ann"))).toBe(false);
+      expect(await reviews.noteAllow(after)).toBe(false);
+    }
+  });
+
+  test("nobody withdraws what another person has approved, and nothing when its time is over", async () => {
+    const review = await opened("not theirs");
+    await reviews.answer(answerOf(review, "ann", "approved"));
+    const approved = await found(review.reviewId);
+    await expect(reviews.withdraw(withdrawalOf(approved, "bob"))).rejects.toThrow(/review_withdrawals/);
+    expect(await found(review.reviewId)).toEqual(approved);
+    expect(await reviews.withdraw(withdrawalOf(await age(approved), "ann"))).toBe(false);
+    expect(await rowsAbout(review)).toHaveLength(1);
+  });
+
+  test("the first allow and a withdrawal that were decided at once come one after the other", async () => {
+    const review = await opened("first allow");
+    expect(await reviews.noteAllow(review)).toBe(false);
+    await reviews.answer(answerOf(review, "ann", "approved"));
+    const approved = await found(review.reviewId);
+    const noted = await Promise.all(Array.from({ length: 8 }, () => reviews.noteAllow(approved)));
+    expect(noted.filter(Boolean)).toHaveLength(1);
+    expect(await reviews.withdraw(withdrawalOf(approved, "ann"))).toBe(false);
+    const used = await found(review.reviewId);
+    expect(used).toMatchObject({ state: "approved", firstAllowedAt: expect.any(Number) });
+    expect(await reviews.noteAllow(used)).toBe(false);
+    expect(await reviews.withdraw(withdrawalOf(used, "ann"))).toBe(true);
+    expect(await found(review.reviewId)).toMatchObject({ state: "withdrawn", firstAllowedAt: used.firstAllowedAt });
+  });
+
   test("nothing moves a rejected or expired review", async () => {
     const review = await opened("final");
     await reviews.answer(answerOf(review, "ann", "rejected"));
@@ -214,6 +264,8 @@ describe.each(storeKinds())("reviews on $name", ({ name, open }) => {
     for (const text of [
       "UPDATE review_answers SET operator = 'bob'",
       "DELETE FROM review_answers",
+      "UPDATE review_withdrawals SET operator = 'bob'",
+      "DELETE FROM review_withdrawals",
       "DELETE FROM reviews",
     ])
       await expect(store.database.query(text)).rejects.toThrow(/permission denied/);

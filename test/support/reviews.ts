@@ -5,6 +5,7 @@ import { systemClock } from "../../src/clock.ts";
 import type { ReviewTerms } from "../../src/decision.ts";
 import { uuidV7 } from "../../src/ids.ts";
 import { judgementOf, type Review, type ReviewState } from "../../src/review/review.ts";
+import type { WithdrawalChange } from "../../src/store/review-withdrawals.ts";
 import type { ReviewAnswerChange, ReviewChange } from "../../src/store/reviews.ts";
 import { entryFor, random } from "./entries.ts";
 
@@ -30,4 +31,11 @@ export function answerOf(review: Review, by: string, to: ReviewState): ReviewAns
   const answer = { by, answer: to === "rejected" ? ("rejected" as const) : ("approved" as const), comment: "seen" };
   const facts = { kind: `review.${answer.answer}`, actor: `operator:${by}`, subject: review.reviewId };
   return { ...changeOf(review, to), answer, event: makeEvent(facts, systemClock.now(), random) };
+}
+
+export function withdrawalOf(review: Review, by: string): WithdrawalChange {
+  const resolution = makeFollowUp(review, judgementOf("withdrawn", review), "{}", systemClock.now(), random);
+  const facts = { kind: "review.withdrawn", actor: `operator:${by}`, subject: review.reviewId };
+  const event = makeEvent(facts, systemClock.now(), random);
+  return { review, resolution, withdrawal: { by, comment: "I erred" }, event };
 }

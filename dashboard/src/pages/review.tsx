@@ -1,22 +1,19 @@
-import { useMutation, useQuery } from "@connectrpc/connect-query";
-import { type FormEvent, useState } from "react";
+import { useQuery } from "@connectrpc/connect-query";
 import { Link } from "wouter";
 import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
 import {
   type Review,
   type ReviewAnswer,
   ReviewState,
   ReviewVerdict,
+  type ReviewWithdrawal,
 } from "../../../gen/datacrawl/authz/v1/reviews_pb.ts";
-import { queries } from "../api.ts";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
-import { useMay, useSession } from "../session.tsx";
-import { TextArea } from "../ui/field.tsx";
+import { Answer, Withdraw } from "./review-answer.tsx";
 import { Payload } from "../ui/payload.tsx";
 import { ReviewBadge } from "../ui/review-badge.tsx";
-import { sayFailure, Shown } from "../ui/state.tsx";
+import { Shown } from "../ui/state.tsx";
 import { Untrusted } from "../ui/text.tsx";
 import { ExactTime, Time } from "../ui/time.tsx";
 
@@ -48,6 +45,7 @@ function Shows({ review, payload }: { readonly review: Review; readonly payload:
       </section>
       <div className="stack">
         <Answer review={review} />
+        <Withdraw review={review} />
         <section className="card" aria-label="Facts">
           <h2>Facts</h2>
           <dl className="facts">
@@ -69,6 +67,10 @@ function Shows({ review, payload }: { readonly review: Review; readonly payload:
                 <dd>
                   <ExactTime at={review.approvalExpiresAt} />
                 </dd>
+                <dt>First allowed</dt>
+                <dd>
+                  <ExactTime at={review.firstAllowedAt} />
+                </dd>
               </>
             )}
             <dt>Key</dt>
@@ -87,10 +89,11 @@ function Shows({ review, payload }: { readonly review: Review; readonly payload:
           <h2>
             Answers ({review.answers.length} of {review.approvers} {review.approvers === 1 ? "person" : "people"})
           </h2>
-          {review.answers.length === 0 ? <p className="muted">Nobody has answered yet.</p> : null}
+          {review.answers.length === 0 ? <p className="muted">{sayUnanswered(review.state)}</p> : null}
           {review.answers.map((answer) => (
             <Answered key={answer.operator} answer={answer} />
           ))}
+          {review.withdrawal === undefined ? null : <Withdrawn withdrawal={review.withdrawal} />}
         </section>
       </div>
     </div>
@@ -119,62 +122,16 @@ function Answered({ answer: { operator, verdict, comment, answeredAt } }: { read
   );
 }
 
-function Answer({ review }: { readonly review: Review }) {
-  const mayAnswer = useMay(OperatorRole.REVIEWER);
-  const { session } = useSession();
-  const [comment, setComment] = useState("");
-  // Also when it is refused: somebody else may have been faster.
-  const onSettled = (): void => void queries.invalidateQueries();
-  const approve = useMutation(AdminService.method.approveReview, { onSettled });
-  const reject = useMutation(AdminService.method.rejectReview, { onSettled });
-  const busy = approve.isPending || reject.isPending;
-  const error = approve.error ?? reject.error;
-  const refused =
-    error === null ? null : (
-      <p className="notice deny field" role="alert">
-        {sayFailure(error)}
-      </p>
-    );
-  if (review.state !== ReviewState.OPEN) return refused;
-  if (!mayAnswer) return <p className="notice">Answering needs the role reviewer.</p>;
-  if (review.answers.some(({ operator }) => operator === session.name))
-    return <p className="notice review">You have answered. Another person has to, as well.</p>;
-  const answer = { reviewId: review.reviewId, comment };
-  const submit = (event: FormEvent): void => {
-    event.preventDefault();
-    reject.reset();
-    approve.mutate(answer);
-  };
+function Withdrawn({ withdrawal: { operator, comment, withdrawnAt } }: { readonly withdrawal: ReviewWithdrawal }) {
   return (
-    <section className="card" aria-label="Your answer">
-      <h2>Your answer</h2>
-      <form onSubmit={submit}>
-        <TextArea
-          label="Comment"
-          hint="Say why: either answer needs it. Kept in the audit trail."
-          required
-          maxLength={500}
-          value={comment}
-          onChange={setComment}
-        />
-        {refused}
-        <div className="actions">
-          <button type="submit" className="primary" disabled={busy || comment.trim() === ""}>
-            Approve
-          </button>
-          <button
-            type="button"
-            className="danger"
-            disabled={busy || comment.trim() === ""}
-            onClick={() => {
-              approve.reset();
-              reject.mutate(answer);
-            }}
-          >
-            Reject
-          </button>
-        </div>
-      </form>
-    </section>
+    <p className="notice deny field">
+      <strong>{operator}</strong> withdrew the approval <Time at={withdrawnAt} />: <Untrusted text={comment} />
+    </p>
   );
+}
+
+function sayUnanswered(state: ReviewState): string {
+  return state === ReviewState.OPEN
+    ? "Nobody has answered yet."
+    : "It expired unanswered, so the call is denied. The agent may ask again under another key.";
 }

@@ -17,6 +17,7 @@ const STATES = {
   approved: ReviewState.APPROVED,
   rejected: ReviewState.REJECTED,
   expired: ReviewState.EXPIRED,
+  withdrawn: ReviewState.WITHDRAWN,
   all: ReviewState.UNSPECIFIED,
 } as const;
 
@@ -25,6 +26,7 @@ const CHOICES: Choices = [
   ["approved", "approved"],
   ["rejected", "rejected"],
   ["expired", "expired"],
+  ["withdrawn", "approval withdrawn"],
   ["all", "all"],
 ];
 

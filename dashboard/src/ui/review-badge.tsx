@@ -9,6 +9,7 @@ const STATES: Readonly<Record<ReviewState, { readonly word: string; readonly ton
   [ReviewState.REJECTED]: { word: "rejected", tone: "deny", icon: "cross" },
   [ReviewState.EXPIRED]: { word: "expired", tone: "deny", icon: "clock" },
   [ReviewState.LAPSED]: { word: "approval lapsed", tone: "deny", icon: "clock" },
+  [ReviewState.WITHDRAWN]: { word: "approval withdrawn", tone: "deny", icon: "cross" },
   [ReviewState.VOID]: { word: "void: the policy changed", tone: "deny", icon: "cross" },
 };
 

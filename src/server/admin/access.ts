@@ -62,6 +62,7 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   getReview: READ,
   approveReview: ANSWER,
   rejectReview: ANSWER,
+  withdrawApproval: ANSWER,
   startAuditVerification: CHANGE,
   getAuditRun: READ,
   listAuditRuns: READ,

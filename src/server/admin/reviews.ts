@@ -12,7 +12,10 @@ import { timestampOf } from "../timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit } from "./paging.ts";
 
-type ReviewMethods = Pick<AdminMethods, "listReviews" | "getReview" | "approveReview" | "rejectReview">;
+type ReviewMethods = Pick<
+  AdminMethods,
+  "listReviews" | "getReview" | "approveReview" | "rejectReview" | "withdrawApproval"
+>;
 
 export function reviewMethods(operations: ReviewOperations): ReviewMethods {
   return {
@@ -31,6 +34,9 @@ export function reviewMethods(operations: ReviewOperations): ReviewMethods {
     async rejectReview({ reviewId, comment }, { caller }) {
       return { review: reviewMessage(await operations.answer(reviewId, "rejected", comment, caller)) };
     },
+    async withdrawApproval({ reviewId, comment }, { caller }) {
+      return { review: reviewMessage(await operations.withdraw(reviewId, comment, caller)) };
+    },
   };
 }
 
@@ -41,6 +47,7 @@ const STATE: Readonly<Record<ReviewState, WireState>> = {
   expired: WireState.EXPIRED,
   lapsed: WireState.LAPSED,
   void: WireState.VOID,
+  withdrawn: WireState.WITHDRAWN,
 };
 const VERDICT = { approved: ReviewVerdict.APPROVED, rejected: ReviewVerdict.REJECTED } as const;
 
@@ -52,7 +59,16 @@ function stateOf(wire: WireState): ReviewState | null {
 }
 
 function reviewMessage(review: Review): ReviewMessage {
-  const { requestDigest, payloadDigest, ruleId, resolutionId, resolvedAt, approvalExpiresAt } = review;
+  const {
+    requestDigest,
+    payloadDigest,
+    ruleId,
+    resolutionId,
+    resolvedAt,
+    approvalExpiresAt,
+    firstAllowedAt,
+    withdrawal,
+  } = review;
   const { reviewId, decisionId, agentId, tool, idempotencyKey, policyVersion } = review;
   return create(ReviewSchema, {
     reviewId,
@@ -77,5 +93,13 @@ function reviewMessage(review: Review): ReviewMessage {
     resolutionId: resolutionId ?? "",
     ...(resolvedAt !== null && { resolvedAt: timestampOf(resolvedAt) }),
     ...(approvalExpiresAt !== null && { approvalExpiresAt: timestampOf(approvalExpiresAt) }),
+    ...(firstAllowedAt !== null && { firstAllowedAt: timestampOf(firstAllowedAt) }),
+    ...(withdrawal !== null && {
+      withdrawal: {
+        operator: withdrawal.by,
+        comment: withdrawal.comment,
+        withdrawnAt: timestampOf(withdrawal.at),
+      },
+    }),
   });
 }

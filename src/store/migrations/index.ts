@@ -13,6 +13,7 @@ import { oneRun } from "./0017-one-run.ts";
 import { signedAcknowledgements } from "./0018-signed-acknowledgements.ts";
 import { freezes } from "./0019-freezes.ts";
 import { numberedLayouts } from "./0020-numbered-layouts.ts";
+import { reviewWithdrawals } from "./0030-review-withdrawals.ts";
 
 /**
  * By name, in the order in which they run. A migration that has shipped never changes: a later one corrects it.
@@ -37,4 +38,5 @@ export const MIGRATIONS: Readonly<Record<string, string>> = {
   "0018-signed-acknowledgements": signedAcknowledgements,
   "0019-freezes": freezes,
   "0020-numbered-layouts": numberedLayouts,
+  "0030-review-withdrawals": reviewWithdrawals,
 };

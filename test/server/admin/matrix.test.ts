@@ -90,6 +90,7 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   "AdminService.GetReview": READS,
   "AdminService.ApproveReview": ANSWERS,
   "AdminService.RejectReview": ANSWERS,
+  "AdminService.WithdrawApproval": ANSWERS,
   "SessionService.GetSession": NAMED,
   "SessionService.SignIn": CALLERS,
   "SessionService.SignOut": CALLERS,
@@ -119,6 +120,7 @@ const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
   "AdminService.GetReview": () => ({ reviewId: decisionId }),
   "AdminService.ApproveReview": () => ({ reviewId: decisionId, comment: "c" }),
   "AdminService.RejectReview": () => ({ reviewId: decisionId, comment: "c" }),
+  "AdminService.WithdrawApproval": () => ({ reviewId: decisionId, comment: "c" }),
   "AdminService.RevokeAgent": (n) => ({ agentId: `agent-${n}` }),
   "AdminService.FreezeAgent": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
   "AdminService.UnfreezeAgent": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
@@ -147,6 +149,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   "AdminService.GetReview": "REVIEW_UNKNOWN",
   "AdminService.ApproveReview": "REVIEW_UNKNOWN",
   "AdminService.RejectReview": "REVIEW_UNKNOWN",
+  "AdminService.WithdrawApproval": "REVIEW_UNKNOWN",
 };
 
 /** In an order in which they do not spoil each other's state: freeze before unfreeze, sign out last. */

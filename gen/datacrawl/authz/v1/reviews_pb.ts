@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file datacrawl/authz/v1/reviews.proto.
  */
 export const file_datacrawl_authz_v1_reviews: GenFile = /*@__PURE__*/
-  fileDesc("CiBkYXRhY3Jhd2wvYXV0aHovdjEvcmV2aWV3cy5wcm90bxISZGF0YWNyYXdsLmF1dGh6LnYxIpYBCgxSZXZpZXdBbnN3ZXISEAoIb3BlcmF0b3IYASABKAkSMgoHdmVyZGljdBgCIAEoDjIhLmRhdGFjcmF3bC5hdXRoei52MS5SZXZpZXdWZXJkaWN0Eg8KB2NvbW1lbnQYAyABKAkSLwoLYW5zd2VyZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpgECgZSZXZpZXcSEQoJcmV2aWV3X2lkGAEgASgJEhMKC2RlY2lzaW9uX2lkGAIgASgJEhAKCGFnZW50X2lkGAMgASgJEgwKBHRvb2wYBCABKAkSFwoPaWRlbXBvdGVuY3lfa2V5GAUgASgJEg8KB3J1bGVfaWQYBiABKAkSFgoOcG9saWN5X3ZlcnNpb24YByABKAkSFgoOcmVxdWVzdF9kaWdlc3QYCCABKAwSFgoOcGF5bG9hZF9kaWdlc3QYCSABKAwSEQoJYXBwcm92ZXJzGAogASgFEi4KBXN0YXRlGAsgASgOMh8uZGF0YWNyYXdsLmF1dGh6LnYxLlJldmlld1N0YXRlEjEKB2Fuc3dlcnMYDCADKAsyIC5kYXRhY3Jhd2wuYXV0aHoudjEuUmV2aWV3QW5zd2VyEi0KCW9wZW5lZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVzb2x2ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXJlc29sdXRpb25faWQYECABKAkSNwoTYXBwcm92YWxfZXhwaXJlc19hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiiwEKEkxpc3RSZXZpZXdzUmVxdWVzdBIuCgVzdGF0ZRgBIAEoDjIfLmRhdGFjcmF3bC5hdXRoei52MS5SZXZpZXdTdGF0ZRIQCghhZ2VudF9pZBgCIAEoCRIMCgR0b29sGAMgASgJEhEKCXBhZ2Vfc2l6ZRgEIAEoBRISCgpwYWdlX3Rva2VuGAUgASgJIlsKE0xpc3RSZXZpZXdzUmVzcG9uc2USKwoHcmV2aWV3cxgBIAMoCzIaLmRhdGFjcmF3bC5hdXRoei52MS5SZXZpZXcSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiUKEEdldFJldmlld1JlcXVlc3QSEQoJcmV2aWV3X2lkGAEgASgJImEKEUdldFJldmlld1Jlc3BvbnNlEioKBnJldmlldxgBIAEoCzIaLmRhdGFjcmF3bC5hdXRoei52MS5SZXZpZXcSFAoHcGF5bG9hZBgCIAEoCUgAiAEBQgoKCF9wYXlsb2FkIjoKFEFwcHJvdmVSZXZpZXdSZXF1ZXN0EhEKCXJldmlld19pZBgBIAEoCRIPCgdjb21tZW50GAIgASgJIkMKFUFwcHJvdmVSZXZpZXdSZXNwb25zZRIqCgZyZXZpZXcYASABKAsyGi5kYXRhY3Jhd2wuYXV0aHoudjEuUmV2aWV3IjkKE1JlamVjdFJldmlld1JlcXVlc3QSEQoJcmV2aWV3X2lkGAEgASgJEg8KB2NvbW1lbnQYAiABKAkiQgoUUmVqZWN0UmV2aWV3UmVzcG9uc2USKgoGcmV2aWV3GAEgASgLMhouZGF0YWNyYXdsLmF1dGh6LnYxLlJldmlldyrCAQoLUmV2aWV3U3RhdGUSHAoYUkVWSUVXX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRUkVWSUVXX1NUQVRFX09QRU4QARIZChVSRVZJRVdfU1RBVEVfQVBQUk9WRUQQAhIZChVSRVZJRVdfU1RBVEVfUkVKRUNURUQQAxIYChRSRVZJRVdfU1RBVEVfRVhQSVJFRBAEEhcKE1JFVklFV19TVEFURV9MQVBTRUQQBRIVChFSRVZJRVdfU1RBVEVfVk9JRBAGKmkKDVJldmlld1ZlcmRpY3QSHgoaUkVWSUVXX1ZFUkRJQ1RfVU5TUEVDSUZJRUQQABIbChdSRVZJRVdfVkVSRElDVF9BUFBST1ZFRBABEhsKF1JFVklFV19WRVJESUNUX1JFSkVDVEVEEAJiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiBkYXRhY3Jhd2wvYXV0aHovdjEvcmV2aWV3cy5wcm90bxISZGF0YWNyYXdsLmF1dGh6LnYxIpYBCgxSZXZpZXdBbnN3ZXISEAoIb3BlcmF0b3IYASABKAkSMgoHdmVyZGljdBgCIAEoDjIhLmRhdGFjcmF3bC5hdXRoei52MS5SZXZpZXdWZXJkaWN0Eg8KB2NvbW1lbnQYAyABKAkSLwoLYW5zd2VyZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImcKEFJldmlld1dpdGhkcmF3YWwSEAoIb3BlcmF0b3IYASABKAkSDwoHY29tbWVudBgCIAEoCRIwCgx3aXRoZHJhd25fYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIogFCgZSZXZpZXcSEQoJcmV2aWV3X2lkGAEgASgJEhMKC2RlY2lzaW9uX2lkGAIgASgJEhAKCGFnZW50X2lkGAMgASgJEgwKBHRvb2wYBCABKAkSFwoPaWRlbXBvdGVuY3lfa2V5GAUgASgJEg8KB3J1bGVfaWQYBiABKAkSFgoOcG9saWN5X3ZlcnNpb24YByABKAkSFgoOcmVxdWVzdF9kaWdlc3QYCCABKAwSFgoOcGF5bG9hZF9kaWdlc3QYCSABKAwSEQoJYXBwcm92ZXJzGAogASgFEi4KBXN0YXRlGAsgASgOMh8uZGF0YWNyYXdsLmF1dGh6LnYxLlJldmlld1N0YXRlEjEKB2Fuc3dlcnMYDCADKAsyIC5kYXRhY3Jhd2wuYXV0aHoudjEuUmV2aWV3QW5zd2VyEi0KCW9wZW5lZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVzb2x2ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXJlc29sdXRpb25faWQYECABKAkSNwoTYXBwcm92YWxfZXhwaXJlc19hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQZmlyc3RfYWxsb3dlZF9hdBgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASOAoKd2l0aGRyYXdhbBgTIAEoCzIkLmRhdGFjcmF3bC5hdXRoei52MS5SZXZpZXdXaXRoZHJhd2FsIosBChJMaXN0UmV2aWV3c1JlcXVlc3QSLgoFc3RhdGUYASABKA4yHy5kYXRhY3Jhd2wuYXV0aHoudjEuUmV2aWV3U3RhdGUSEAoIYWdlbnRfaWQYAiABKAkSDAoEdG9vbBgDIAEoCRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCSJbChNMaXN0UmV2aWV3c1Jlc3BvbnNlEisKB3Jldmlld3MYASADKAsyGi5kYXRhY3Jhd2wuYXV0aHoudjEuUmV2aWV3EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIlChBHZXRSZXZpZXdSZXF1ZXN0EhEKCXJldmlld19pZBgBIAEoCSJhChFHZXRSZXZpZXdSZXNwb25zZRIqCgZyZXZpZXcYASABKAsyGi5kYXRhY3Jhd2wuYXV0aHoudjEuUmV2aWV3EhQKB3BheWxvYWQYAiABKAlIAIgBAUIKCghfcGF5bG9hZCI6ChRBcHByb3ZlUmV2aWV3UmVxdWVzdBIRCglyZXZpZXdfaWQYASABKAkSDwoHY29tbWVudBgCIAEoCSJDChVBcHByb3ZlUmV2aWV3UmVzcG9uc2USKgoGcmV2aWV3GAEgASgLMhouZGF0YWNyYXdsLmF1dGh6LnYxLlJldmlldyI5ChNSZWplY3RSZXZpZXdSZXF1ZXN0EhEKCXJldmlld19pZBgBIAEoCRIPCgdjb21tZW50GAIgASgJIkIKFFJlamVjdFJldmlld1Jlc3BvbnNlEioKBnJldmlldxgBIAEoCzIaLmRhdGFjcmF3bC5hdXRoei52MS5SZXZpZXciPQoXV2l0aGRyYXdBcHByb3ZhbFJlcXVlc3QSEQoJcmV2aWV3X2lkGAEgASgJEg8KB2NvbW1lbnQYAiABKAkiRgoYV2l0aGRyYXdBcHByb3ZhbFJlc3BvbnNlEioKBnJldmlldxgBIAEoCzIaLmRhdGFjcmF3bC5hdXRoei52MS5SZXZpZXcq3gEKC1Jldmlld1N0YXRlEhwKGFJFVklFV19TVEFURV9VTlNQRUNJRklFRBAAEhUKEVJFVklFV19TVEFURV9PUEVOEAESGQoVUkVWSUVXX1NUQVRFX0FQUFJPVkVEEAISGQoVUkVWSUVXX1NUQVRFX1JFSkVDVEVEEAMSGAoUUkVWSUVXX1NUQVRFX0VYUElSRUQQBBIXChNSRVZJRVdfU1RBVEVfTEFQU0VEEAUSFQoRUkVWSUVXX1NUQVRFX1ZPSUQQBhIaChZSRVZJRVdfU1RBVEVfV0lUSERSQVdOEAcqaQoNUmV2aWV3VmVyZGljdBIeChpSRVZJRVdfVkVSRElDVF9VTlNQRUNJRklFRBAAEhsKF1JFVklFV19WRVJESUNUX0FQUFJPVkVEEAESGwoXUkVWSUVXX1ZFUkRJQ1RfUkVKRUNURUQQAmIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message datacrawl.authz.v1.ReviewAnswer
@@ -47,6 +47,37 @@ export type ReviewAnswer = Message<"datacrawl.authz.v1.ReviewAnswer"> & {
  */
 export const ReviewAnswerSchema: GenMessage<ReviewAnswer> = /*@__PURE__*/
   messageDesc(file_datacrawl_authz_v1_reviews, 0);
+
+/**
+ * What a person said who withdrew their approval.
+ *
+ * @generated from message datacrawl.authz.v1.ReviewWithdrawal
+ */
+export type ReviewWithdrawal = Message<"datacrawl.authz.v1.ReviewWithdrawal"> & {
+  /**
+   * The name under which the person has signed in. It is that of an answer, too.
+   *
+   * @generated from field: string operator = 1;
+   */
+  operator: string;
+
+  /**
+   * @generated from field: string comment = 2;
+   */
+  comment: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp withdrawn_at = 3;
+   */
+  withdrawnAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.ReviewWithdrawal.
+ * Use `create(ReviewWithdrawalSchema)` to create a new message.
+ */
+export const ReviewWithdrawalSchema: GenMessage<ReviewWithdrawal> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_reviews, 1);
 
 /**
  * A decision that waits, or waited, for people. Times are of the database's clock.
@@ -162,6 +193,21 @@ export type Review = Message<"datacrawl.authz.v1.Review"> & {
    * @generated from field: google.protobuf.Timestamp approval_expires_at = 17;
    */
   approvalExpiresAt?: Timestamp | undefined;
+
+  /**
+   * When its key was first answered ALLOW; absent if it never was. The time is recorded before that answer leaves the service,
+   * so an answer that was lost on its way counts as well.
+   *
+   * @generated from field: google.protobuf.Timestamp first_allowed_at = 18;
+   */
+  firstAllowedAt?: Timestamp | undefined;
+
+  /**
+   * Present in REVIEW_STATE_WITHDRAWN alone.
+   *
+   * @generated from field: datacrawl.authz.v1.ReviewWithdrawal withdrawal = 19;
+   */
+  withdrawal?: ReviewWithdrawal | undefined;
 };
 
 /**
@@ -169,7 +215,7 @@ export type Review = Message<"datacrawl.authz.v1.Review"> & {
  * Use `create(ReviewSchema)` to create a new message.
  */
 export const ReviewSchema: GenMessage<Review> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_reviews, 1);
+  messageDesc(file_datacrawl_authz_v1_reviews, 2);
 
 /**
  * @generated from message datacrawl.authz.v1.ListReviewsRequest
@@ -216,7 +262,7 @@ export type ListReviewsRequest = Message<"datacrawl.authz.v1.ListReviewsRequest"
  * Use `create(ListReviewsRequestSchema)` to create a new message.
  */
 export const ListReviewsRequestSchema: GenMessage<ListReviewsRequest> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_reviews, 2);
+  messageDesc(file_datacrawl_authz_v1_reviews, 3);
 
 /**
  * @generated from message datacrawl.authz.v1.ListReviewsResponse
@@ -242,7 +288,7 @@ export type ListReviewsResponse = Message<"datacrawl.authz.v1.ListReviewsRespons
  * Use `create(ListReviewsResponseSchema)` to create a new message.
  */
 export const ListReviewsResponseSchema: GenMessage<ListReviewsResponse> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_reviews, 3);
+  messageDesc(file_datacrawl_authz_v1_reviews, 4);
 
 /**
  * @generated from message datacrawl.authz.v1.GetReviewRequest
@@ -259,7 +305,7 @@ export type GetReviewRequest = Message<"datacrawl.authz.v1.GetReviewRequest"> & 
  * Use `create(GetReviewRequestSchema)` to create a new message.
  */
 export const GetReviewRequestSchema: GenMessage<GetReviewRequest> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_reviews, 4);
+  messageDesc(file_datacrawl_authz_v1_reviews, 5);
 
 /**
  * @generated from message datacrawl.authz.v1.GetReviewResponse
@@ -283,7 +329,7 @@ export type GetReviewResponse = Message<"datacrawl.authz.v1.GetReviewResponse"> 
  * Use `create(GetReviewResponseSchema)` to create a new message.
  */
 export const GetReviewResponseSchema: GenMessage<GetReviewResponse> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_reviews, 5);
+  messageDesc(file_datacrawl_authz_v1_reviews, 6);
 
 /**
  * @generated from message datacrawl.authz.v1.ApproveReviewRequest
@@ -307,7 +353,7 @@ export type ApproveReviewRequest = Message<"datacrawl.authz.v1.ApproveReviewRequ
  * Use `create(ApproveReviewRequestSchema)` to create a new message.
  */
 export const ApproveReviewRequestSchema: GenMessage<ApproveReviewRequest> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_reviews, 6);
+  messageDesc(file_datacrawl_authz_v1_reviews, 7);
 
 /**
  * @generated from message datacrawl.authz.v1.ApproveReviewResponse
@@ -326,7 +372,7 @@ export type ApproveReviewResponse = Message<"datacrawl.authz.v1.ApproveReviewRes
  * Use `create(ApproveReviewResponseSchema)` to create a new message.
  */
 export const ApproveReviewResponseSchema: GenMessage<ApproveReviewResponse> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_reviews, 7);
+  messageDesc(file_datacrawl_authz_v1_reviews, 8);
 
 /**
  * @generated from message datacrawl.authz.v1.RejectReviewRequest
@@ -350,7 +396,7 @@ export type RejectReviewRequest = Message<"datacrawl.authz.v1.RejectReviewReques
  * Use `create(RejectReviewRequestSchema)` to create a new message.
  */
 export const RejectReviewRequestSchema: GenMessage<RejectReviewRequest> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_reviews, 8);
+  messageDesc(file_datacrawl_authz_v1_reviews, 9);
 
 /**
  * @generated from message datacrawl.authz.v1.RejectReviewResponse
@@ -367,7 +413,50 @@ export type RejectReviewResponse = Message<"datacrawl.authz.v1.RejectReviewRespo
  * Use `create(RejectReviewResponseSchema)` to create a new message.
  */
 export const RejectReviewResponseSchema: GenMessage<RejectReviewResponse> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_reviews, 9);
+  messageDesc(file_datacrawl_authz_v1_reviews, 10);
+
+/**
+ * @generated from message datacrawl.authz.v1.WithdrawApprovalRequest
+ */
+export type WithdrawApprovalRequest = Message<"datacrawl.authz.v1.WithdrawApprovalRequest"> & {
+  /**
+   * @generated from field: string review_id = 1;
+   */
+  reviewId: string;
+
+  /**
+   * Why, for the audit trail: 1 to 500 characters.
+   *
+   * @generated from field: string comment = 2;
+   */
+  comment: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.WithdrawApprovalRequest.
+ * Use `create(WithdrawApprovalRequestSchema)` to create a new message.
+ */
+export const WithdrawApprovalRequestSchema: GenMessage<WithdrawApprovalRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_reviews, 11);
+
+/**
+ * @generated from message datacrawl.authz.v1.WithdrawApprovalResponse
+ */
+export type WithdrawApprovalResponse = Message<"datacrawl.authz.v1.WithdrawApprovalResponse"> & {
+  /**
+   * first_allowed_at says whether the agent may have acted on the approval.
+   *
+   * @generated from field: datacrawl.authz.v1.Review review = 1;
+   */
+  review?: Review | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.WithdrawApprovalResponse.
+ * Use `create(WithdrawApprovalResponseSchema)` to create a new message.
+ */
+export const WithdrawApprovalResponseSchema: GenMessage<WithdrawApprovalResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_reviews, 12);
 
 /**
  * How a review stands.
@@ -421,6 +510,13 @@ export const ReviewState = {
    * @generated from enum value: REVIEW_STATE_VOID = 6;
    */
   VOID: 6,
+
+  /**
+   * A person has withdrawn their approval. Its key is answered DENY, REASON_REVIEW_REJECTED.
+   *
+   * @generated from enum value: REVIEW_STATE_WITHDRAWN = 7;
+   */
+  WITHDRAWN: 7,
 } as const;
 
 /**
