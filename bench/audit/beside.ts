@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { AuditScope } from "../../gen/datacrawl/authz/v1/audit_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { AuditScope } from "@datacrawl/proto/datacrawl/authz/v1/audit_pb";
 import type { Prepared } from "../peers/datacrawl.ts";
 import { withClient } from "../support/stores.ts";
 

@@ -5,8 +5,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
-import { AuthorizeRequestSchema, AuthorizeResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { Decision } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import {
+  AuthorizeRequestSchema,
+  AuthorizeResponseSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { Decision } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { DataCrawl } from "../../src/client/index.ts";
 import { AUTHORIZE_PATH, QUESTION } from "../peers/question.ts";
 import { quantile } from "../support/statistics.ts";

@@ -1,8 +1,11 @@
 /** A service that allows every question, naming it as a guard demands; nothing else. `node answer-server.ts PORT`. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { AuthorizeRequestSchema, AuthorizeResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import {
+  AuthorizeRequestSchema,
+  AuthorizeResponseSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { AGENT } from "./question.ts";
 import { serveRaw } from "./raw-server.ts";
 

@@ -31,7 +31,15 @@ export async function describeBrowserMachine(chromium: string): Promise<Record<s
 /** The commit that is checked out, and whether the sources differ from it; "unknown" outside a repository. */
 export async function commit(): Promise<string> {
   try {
-    const changed = await git("status", "--porcelain", "--", "../../src", "../../gen");
+    const changed = await git(
+      "status",
+      "--porcelain",
+      "--",
+      "../../src",
+      "../../gen",
+      "../../clients",
+      "../../conformance",
+    );
     return `${(await git("rev-parse", "--short", "HEAD")).trim()}${changed === "" ? "" : " with changes"}`;
   } catch {
     return "unknown";

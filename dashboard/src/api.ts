@@ -1,8 +1,8 @@
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { QueryClient } from "@tanstack/react-query";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { ErrorInfoSchema } from "@datacrawl/proto/google/rpc/error_details_pb";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 
 /** Why somebody has to sign in: nobody is signed in any more, or the last sign-in is too old for what was to be done. */
 export type SignInNeed = "ended" | "too old";

@@ -11,8 +11,8 @@ import {
   useRef,
   useState,
 } from "react";
-import type { DecisionFilterSchema, DecisionSummary } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
-import type { Overview } from "../../gen/datacrawl/authz/v1/overview_pb.ts";
+import type { DecisionFilterSchema, DecisionSummary } from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
+import type { Overview } from "@datacrawl/proto/datacrawl/authz/v1/overview_pb";
 import { queries, streams } from "./api.ts";
 import { follow } from "./follow.ts";
 

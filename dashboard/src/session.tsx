@@ -11,8 +11,8 @@ import {
   useRef,
   useState,
 } from "react";
-import { OperatorRole } from "../../gen/datacrawl/authz/v1/operators_pb.ts";
-import { type Session, SessionService } from "../../gen/datacrawl/authz/v1/session_service_pb.ts";
+import { OperatorRole } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
+import { type Session, SessionService } from "@datacrawl/proto/datacrawl/authz/v1/session_service_pb";
 import { onSignInNeeded, queries, type SignInNeed } from "./api.ts";
 import { focusAgain } from "./ui/dialog.tsx";
 import { TextField } from "./ui/field.tsx";

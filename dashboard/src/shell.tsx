@@ -1,9 +1,9 @@
 import { type ReactNode, useEffect, useRef } from "react";
 import { Link, useLocation } from "wouter";
-import { AdminService, type CircuitBypass } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService, type CircuitBypass } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { useQuery } from "@connectrpc/connect-query";
 import { useLive, useRenewed } from "./live.tsx";
-import { type OperatorRole, OperatorRoleSchema } from "../../gen/datacrawl/authz/v1/operators_pb.ts";
+import { type OperatorRole, OperatorRoleSchema } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
 import { useSession } from "./session.tsx";
 import { person, Untrusted } from "./ui/text.tsx";
 import { relative, Until, useNow } from "./ui/time.tsx";

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { type Agent, AgentStateSchema } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { type Agent, AgentStateSchema } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";

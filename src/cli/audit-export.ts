@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { createGzip, createZstdCompress } from "node:zlib";
 import type { Client } from "@connectrpc/connect";
 import { Command } from "commander";
-import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { endLine } from "../audit/export-lines.ts";
 import { type Micros, systemClock } from "../clock.ts";
 import { syncDirectory } from "../durable.ts";

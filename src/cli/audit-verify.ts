@@ -2,14 +2,14 @@ import type { Client } from "@connectrpc/connect";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Command } from "commander";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import {
   type AuditFinding,
   type AuditRun,
   AuditRunState,
   AuditRunStateSchema,
   AuditScope,
-} from "../../gen/datacrawl/authz/v1/audit_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/audit_pb";
 import { isoMicros, type Micros } from "../clock.ts";
 import { withAdmin } from "./admin-client.ts";
 import { ExitCode, type Io } from "./io.ts";

@@ -1,6 +1,6 @@
 import { Command } from "commander";
-import type { AuditDecision, GetDecisionResponse } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { DecisionSchema, ReasonSchema, SourceSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import type { AuditDecision, GetDecisionResponse } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { DecisionSchema, ReasonSchema, SourceSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { DECISION_COLUMNS } from "../audit/record.ts";
 import { isoMicros } from "../clock.ts";
 import { withAdmin } from "./admin-client.ts";

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { CircuitBypass } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { CircuitBypass } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { GUARDS_HAVE_IT, withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable } from "./output.ts";

@@ -1,8 +1,12 @@
 import type { Client } from "@connectrpc/connect";
 import { Command } from "commander";
-import type { AdminService, GetCircuitResponse, GuardCircuit } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { CircuitStateSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { type CircuitOrder, CircuitOrderKindSchema } from "../../gen/datacrawl/authz/v1/circuits_pb.ts";
+import type {
+  AdminService,
+  GetCircuitResponse,
+  GuardCircuit,
+} from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { CircuitStateSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { type CircuitOrder, CircuitOrderKindSchema } from "@datacrawl/proto/datacrawl/authz/v1/circuits_pb";
 import { GUARDS_HAVE_IT, withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";

@@ -1,8 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Command, InvalidArgumentError } from "commander";
-import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
-import type { DecisionFilterSchema } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
+import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
+import type { DecisionFilterSchema } from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
 import type { Micros } from "../clock.ts";
 import { parseTime } from "./parse.ts";
 

@@ -1,9 +1,9 @@
 import { type Client } from "@connectrpc/connect";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { Command } from "commander";
-import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { DecisionSchema, ReasonSchema, SourceSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
-import type { DecisionSummary } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
+import type { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { DecisionSchema, ReasonSchema, SourceSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
+import type { DecisionSummary } from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
 import { isoMicros } from "../clock.ts";
 import { withAdmin } from "./admin-client.ts";
 import { showDecision } from "./audit.ts";

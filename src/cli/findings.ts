@@ -1,5 +1,5 @@
-import type { RuleFinding, RuleText } from "../../gen/datacrawl/authz/v1/policies_pb.ts";
-import { RuleOutcomeSchema } from "../../gen/datacrawl/authz/v1/policies_pb.ts";
+import type { RuleFinding, RuleText } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
+import { RuleOutcomeSchema } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import { printable, wordOf } from "./output.ts";
 
 export function ruleJson(rule: RuleText): Omit<RuleText, "$typeName" | "$unknown"> {

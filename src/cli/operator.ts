@@ -1,5 +1,5 @@
 import { Command, Option } from "commander";
-import { type Operator, OperatorRole, OperatorRoleSchema } from "../../gen/datacrawl/authz/v1/operators_pb.ts";
+import { type Operator, OperatorRole, OperatorRoleSchema } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
 import { UsageError } from "../fault.ts";
 import { lineOf, withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";

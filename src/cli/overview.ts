@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { OutcomeCounts, Overview } from "../../gen/datacrawl/authz/v1/overview_pb.ts";
+import type { OutcomeCounts, Overview } from "@datacrawl/proto/datacrawl/authz/v1/overview_pb";
 import { type Answering, withAdmin } from "./admin-client.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, outTable, printable } from "./output.ts";

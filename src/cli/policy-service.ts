@@ -1,8 +1,8 @@
 import { basename, resolve } from "node:path";
 import type { Command } from "commander";
 import type { JsonObject } from "@bufbuild/protobuf";
-import { Decision, DecisionSchema, ReasonSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
-import type { PolicyVersion, TestPolicyResponse } from "../../gen/datacrawl/authz/v1/policies_pb.ts";
+import { Decision, DecisionSchema, ReasonSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
+import type { PolicyVersion, TestPolicyResponse } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import { formatProblem } from "../policy/yaml.ts";
 import { UsageError } from "../fault.ts";
 import { withAdmin } from "./admin-client.ts";

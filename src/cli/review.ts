@@ -5,7 +5,7 @@ import {
   ReviewState,
   ReviewStateSchema,
   ReviewVerdictSchema,
-} from "../../gen/datacrawl/authz/v1/reviews_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/reviews_pb";
 import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { Command } from "commander";
-import type { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import type { DecisionSummary } from "../../gen/datacrawl/authz/v1/decisions_pb.ts";
+import type { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import type { DecisionSummary } from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
 import { withAdmin } from "./admin-client.ts";
 import { answersWithin } from "./admin-options.ts";
 import { decisionCells, decisionJson } from "./decision.ts";

@@ -3,7 +3,7 @@ import {
   type WebhookMessage,
   WebhookMessageState,
   WebhookMessageStateSchema,
-} from "../../gen/datacrawl/authz/v1/webhooks_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/webhooks_pb";
 import { withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";

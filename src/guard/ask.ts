@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { AuthorizeRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { AuthorizeRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { Question } from "../authorize/request.ts";
 import type { Clock } from "../clock.ts";
 import type { RandomPool } from "../ids.ts";

@@ -1,4 +1,4 @@
-import * as wire from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import * as wire from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { Question } from "../authorize/request.ts";
 import { type Decision, DECISION_OF, type Reason } from "../decision.ts";
 import { decodeAnswer, type UnverifiedAnswer } from "./answer.ts";

@@ -7,7 +7,7 @@ import {
   SyncGuardRequestSchema,
   type SyncGuardResponse,
   SyncGuardResponseSchema,
-} from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { CircuitSnapshot } from "../breaker/breaker.ts";
 import type { Clock, Micros } from "../clock.ts";
 import type { Road } from "./ask.ts";

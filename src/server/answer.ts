@@ -1,4 +1,4 @@
-import * as wire from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import * as wire from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { Answer } from "../authorize/call.ts";
 import type { Micros } from "../clock.ts";
 import type { Source } from "../decision.ts";

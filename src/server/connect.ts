@@ -1,5 +1,5 @@
-import { AuthorizeService, SyncGuardRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { WatchDecisionRequestSchema } from "../../gen/datacrawl/authz/v1/watch_pb.ts";
+import { AuthorizeService, SyncGuardRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
 import type { UnverifiedRequest } from "../authorize/request.ts";
 import type { Address } from "../config.ts";
 import { type AnswerFields, answerFields } from "./answer.ts";

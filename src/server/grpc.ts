@@ -6,8 +6,8 @@ import {
   AuthorizeService,
   SyncGuardRequestSchema,
   SyncGuardResponseSchema,
-} from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { WatchDecisionRequestSchema } from "../../gen/datacrawl/authz/v1/watch_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
 import type { Call } from "../authorize/call.ts";
 import type { Address } from "../config.ts";
 import { Fault } from "../fault.ts";

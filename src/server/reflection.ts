@@ -1,9 +1,9 @@
 import { type DescFile, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { ReflectionService } from "@grpc/reflection";
-import { file_datacrawl_authz_v1_authorize_service } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
-import { file_grpc_health_v1_health } from "../../gen/grpc/health/v1/health_pb.ts";
+import { file_datacrawl_authz_v1_authorize_service } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { file_google_rpc_error_details } from "@datacrawl/proto/google/rpc/error_details_pb";
+import { file_grpc_health_v1_health } from "@datacrawl/proto/grpc/health/v1/health_pb";
 
 type Package = ConstructorParameters<typeof ReflectionService>[0];
 

@@ -1,4 +1,4 @@
-import type { SyncGuardRequest, SyncGuardResponse } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import type { SyncGuardRequest, SyncGuardResponse } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { Credentials } from "../authn/agents.ts";
 import type { AuthorizeHandler, Call, WatchHandler } from "../authorize/call.ts";
 import type { Clock } from "../clock.ts";

@@ -8,7 +8,7 @@ import {
   RequestInfoSchema,
   RetryInfoSchema,
   StatusSchema,
-} from "../../gen/google/rpc/error_details_pb.ts";
+} from "@datacrawl/proto/google/rpc/error_details_pb";
 import type { Fault, FaultStatus } from "../fault.ts";
 
 /** `google.rpc.ErrorInfo.domain`: whose reasons these are. */

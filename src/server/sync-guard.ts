@@ -5,7 +5,7 @@ import {
   type SyncGuardRequest,
   type SyncGuardResponse,
   SyncGuardResponseSchema,
-} from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Admission, type AdmissionLimits } from "../authorize/admission.ts";
 import { Fault, messageOf } from "../fault.ts";
 import type { SyncGuardHandler, SyncResult, UnverifiedSync } from "../authorize/sync-guard.ts";

@@ -1,7 +1,7 @@
 import { Code, ConnectError, createClient, createRouterTransport, type ServiceImpl } from "@connectrpc/connect";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { answerDeadline } from "../../src/cli/answer-deadline.ts";
 
 const never = (): Promise<never> => new Promise(() => {});

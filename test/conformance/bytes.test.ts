@@ -5,7 +5,7 @@ import { connect as connectHttp2, constants } from "node:http2";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { AuthorizeRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { AuthorizeRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { systemClock } from "../../src/clock.ts";
 import { type HostileServer, serveConformance } from "../../src/conformance/serve.ts";
 import { askOverHttp2, askOverTcp, type SeenFrame, wiretap } from "./support/wiretap.ts";

@@ -2,7 +2,10 @@ import { create, fromBinary, fromJsonString, toBinary } from "@bufbuild/protobuf
 import { X509Certificate } from "node:crypto";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { AuthorizeRequestSchema, AuthorizeResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import {
+  AuthorizeRequestSchema,
+  AuthorizeResponseSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { systemClock } from "../../src/clock.ts";
 import { allowing, toJson, toProto } from "../../src/conformance/answer.ts";
 import { CASES } from "../../src/conformance/catalogue.ts";

@@ -8,7 +8,7 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { AdminService } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { type Certificate, certificate, type CertificateOptions } from "../../src/conformance/certificates.ts";
 import { loadConfig } from "../../src/config.ts";
 import { type Running, serve } from "../../src/server/serve.ts";

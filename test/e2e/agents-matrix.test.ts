@@ -2,7 +2,7 @@ import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { AuthorizeService } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { call, cookieOf, PASSWORD, signIn } from "../server/admin/house.ts";
 import { outcomeOfCall } from "../support/call-outcome.ts";
 import { QUESTION } from "../support/agent-roads.ts";

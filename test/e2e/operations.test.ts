@@ -8,7 +8,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import * as grpc from "@grpc/grpc-js";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { RetryInfoSchema } from "@datacrawl/proto/google/rpc/error_details_pb";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { waitUntil } from "../support/net.ts";
 import { ask, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";

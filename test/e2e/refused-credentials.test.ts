@@ -1,7 +1,7 @@
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { AuthorizeService } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { outcomeOfCall } from "../support/call-outcome.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { discard, type ServiceProcess, startService } from "../support/service.ts";

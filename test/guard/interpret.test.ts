@@ -1,8 +1,11 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { AuthorizeRequestSchema, AuthorizeResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import {
+  AuthorizeRequestSchema,
+  AuthorizeResponseSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { interpret } from "../../src/guard/interpret.ts";
 import type { Outcome } from "../../src/guard/outcome.ts";
 import { allowing, denied, inReview } from "./support/service.ts";

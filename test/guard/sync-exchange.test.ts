@@ -6,7 +6,7 @@ import {
   CircuitState,
   SyncGuardRequestSchema,
   SyncGuardResponseSchema,
-} from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { CircuitSnapshot } from "../../src/breaker/breaker.ts";
 import { systemClock } from "../../src/clock.ts";
 import { unframeGrpc } from "../../src/guard/framing-grpc.ts";

@@ -12,8 +12,8 @@ import {
   CircuitState,
   SyncGuardRequestSchema,
   SyncGuardResponseSchema,
-} from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import type { SyncGuardRequest, SyncGuardResponse } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import type { SyncGuardRequest, SyncGuardResponse } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { RedisLink } from "../../src/breaker/redis-link.ts";
 import { systemClock } from "../../src/clock.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../src/guard/grants.ts";

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import http2 from "node:http2";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it } from "vitest";
-import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import {
   type WatchDecisionRequest,
   WatchDecisionRequestSchema,
   WatchDecisionResponseSchema,
-} from "../../gen/datacrawl/authz/v1/watch_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
 import { DataCrawl } from "../../src/client/index.ts";
 import { API_KEY, fail, frame, run, type TestService } from "./support/service.ts";
 

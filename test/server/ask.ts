@@ -20,13 +20,13 @@ import {
   type AuthorizeResponse,
   AuthorizeResponseSchema,
   AuthorizeService,
-} from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import {
   BadRequestSchema,
   ErrorInfoSchema,
   RetryInfoSchema,
   StatusSchema,
-} from "../../gen/google/rpc/error_details_pb.ts";
+} from "@datacrawl/proto/google/rpc/error_details_pb";
 import { type Open, portOf } from "./open.ts";
 import { CREDENTIAL } from "./stand-in.ts";
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fromBinary } from "@bufbuild/protobuf";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { ErrorInfoSchema } from "@datacrawl/proto/google/rpc/error_details_pb";
 import { AUTHORIZE } from "./ask.ts";
 import { type Open, openRoads, portOf } from "./open.ts";
 import { frame, http, type HttpAnswer, tcp } from "./raw.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { type Asked, type Outcome, type Refusal, type Road, roadsTo, VALID } from "./ask.ts";
 import { type Open, openRoads } from "./open.ts";
 

@@ -11,7 +11,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
 import { service as healthDefinition } from "grpc-health-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { AdminService, AgentState } from "../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService, AgentState } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { systemClock } from "../../src/clock.ts";
 import { Fault, UsageError } from "../../src/fault.ts";
 import { openAdminSocket } from "../../src/server/admin/listener.ts";

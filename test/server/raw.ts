@@ -8,7 +8,7 @@ import {
 import { connect as connectTcp } from "node:net";
 import { fromBinary } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
-import { ErrorInfoSchema, StatusSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { ErrorInfoSchema, StatusSchema } from "@datacrawl/proto/google/rpc/error_details_pb";
 import { AUTHORIZE } from "./ask.ts";
 import { CREDENTIAL } from "./stand-in.ts";
 

@@ -1,4 +1,4 @@
-import type { SyncGuardRequest } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import type { SyncGuardRequest } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { Answer, Call, UnverifiedWatch } from "../../src/authorize/call.ts";
 import type { UnverifiedRequest } from "../../src/authorize/request.ts";
 import { parseRequest } from "../../src/authorize/request.ts";

@@ -1,7 +1,10 @@
 import { create, fromBinary, type JsonObject, toBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type AuthorizeRequest, AuthorizeRequestSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import {
+  type AuthorizeRequest,
+  AuthorizeRequestSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { UnverifiedRequest } from "../../src/authorize/request.ts";
 import { Fault } from "../../src/fault.ts";
 import { decodeAuthorizeRequest } from "../../src/server/wire.ts";

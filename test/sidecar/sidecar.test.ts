@@ -9,8 +9,8 @@ import {
   AuthorizeRequestSchema,
   type AuthorizeResponse,
   AuthorizeResponseSchema,
-} from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { Decision, Reason, Source } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { loadSidecarConfig } from "../../src/sidecar/config.ts";
 import { runSidecar, type Sidecar } from "../../src/sidecar/sidecar.ts";
 import { frame, http2, openStream } from "../server/raw.ts";

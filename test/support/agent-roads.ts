@@ -1,7 +1,10 @@
 import { fromBinary, toBinary, create } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
-import { AuthorizeRequestSchema, AuthorizeResponseSchema } from "../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { ReasonSchema } from "../../gen/datacrawl/authz/v1/decision_pb.ts";
+import {
+  AuthorizeRequestSchema,
+  AuthorizeResponseSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { ReasonSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { ask, type ServiceProcess } from "./service.ts";
 
 /** What a road answers: the reason of a decision, or the status that refused. */

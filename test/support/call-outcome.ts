@@ -1,6 +1,6 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { ErrorInfoSchema } from "@datacrawl/proto/google/rpc/error_details_pb";
 
 type Call = (request: object, options: { signal: AbortSignal }) => Promise<unknown> | AsyncIterable<unknown>;
 

@@ -1,6 +1,6 @@
 import { useMutation } from "@connectrpc/connect-query";
 import { useState } from "react";
-import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { queries } from "../api.ts";
 import { FormDialog } from "../ui/dialog.tsx";
 import { type Choices, Select, TextField } from "../ui/field.tsx";

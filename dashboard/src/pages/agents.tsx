@@ -1,8 +1,8 @@
 import { useInfiniteQuery } from "@connectrpc/connect-query";
 import { useState } from "react";
 import { Link, useSearchParams } from "wouter";
-import { type Agent, AdminService, AgentState } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
+import { type Agent, AdminService, AgentState } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { OperatorRole } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
 import { Page } from "../page.tsx";
 import { useMay } from "../session.tsx";
 import { Badge, type Tone } from "../ui/badge.tsx";

@@ -1,13 +1,13 @@
 import { useMutation, useQuery } from "@connectrpc/connect-query";
 import { Link } from "wouter";
-import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import {
   type AuditRun,
   AuditRunState,
   AuditScope,
   type GetAuditStatusResponse,
-} from "../../../gen/datacrawl/authz/v1/audit_pb.ts";
-import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/audit_pb";
+import { OperatorRole } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
 import { queries } from "../api.ts";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";

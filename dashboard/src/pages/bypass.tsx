@@ -1,7 +1,7 @@
 import { useInfiniteQuery, useMutation, useQuery } from "@connectrpc/connect-query";
 import { useState } from "react";
-import { AdminService, type CircuitBypass } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
+import { AdminService, type CircuitBypass } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { OperatorRole } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
 import { queries } from "../api.ts";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";

@@ -5,9 +5,9 @@ import {
   AdminService,
   type GetCircuitResponse,
   type GuardCircuit,
-} from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { type CircuitOrder, CircuitOrderKind } from "../../../gen/datacrawl/authz/v1/circuits_pb.ts";
-import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { type CircuitOrder, CircuitOrderKind } from "@datacrawl/proto/datacrawl/authz/v1/circuits_pb";
+import { OperatorRole } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
 import { queries } from "../api.ts";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";

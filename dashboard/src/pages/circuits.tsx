@@ -1,6 +1,6 @@
 import { useInfiniteQuery } from "@connectrpc/connect-query";
 import { Link, useSearchParams } from "wouter";
-import { AdminService, type GuardCircuit } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService, type GuardCircuit } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { CircuitBadge, NextProbe } from "../ui/circuit.tsx";

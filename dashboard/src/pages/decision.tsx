@@ -5,9 +5,9 @@ import {
   type AuditDecision,
   AdminService,
   type GetDecisionResponse,
-} from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { Reason, Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
-import type { DecisionExplanation } from "../../../gen/datacrawl/authz/v1/policies_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
+import type { DecisionExplanation } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import { Page } from "../page.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { DecisionTable, dateOf } from "../ui/decision-table.tsx";

@@ -1,7 +1,7 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { useMemo } from "react";
 import { Link } from "wouter";
-import type { Overview } from "../../../gen/datacrawl/authz/v1/overview_pb.ts";
+import type { Overview } from "@datacrawl/proto/datacrawl/authz/v1/overview_pb";
 import { useLive } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { Badge, type Tone } from "../ui/badge.tsx";

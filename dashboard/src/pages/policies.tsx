@@ -2,13 +2,13 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { useMutation, useQuery } from "@connectrpc/connect-query";
 import { type FormEvent, useState } from "react";
 import { useSearchParams } from "wouter";
-import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import type {
   GetPoliciesResponse,
   PolicyVersion,
   RuleText,
   TestPolicyResponse,
-} from "../../../gen/datacrawl/authz/v1/policies_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import { Page } from "../page.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { DecisionBadge, reasonWord } from "../ui/decision.tsx";

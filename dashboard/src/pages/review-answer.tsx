@@ -1,8 +1,8 @@
 import { useMutation } from "@connectrpc/connect-query";
 import { type FormEvent, type ReactNode, useState } from "react";
-import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
-import { type Review, ReviewState } from "../../../gen/datacrawl/authz/v1/reviews_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { OperatorRole } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
+import { type Review, ReviewState } from "@datacrawl/proto/datacrawl/authz/v1/reviews_pb";
 import { queries } from "../api.ts";
 import { useMay, useSession } from "../session.tsx";
 import { TextArea } from "../ui/field.tsx";

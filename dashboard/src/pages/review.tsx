@@ -1,13 +1,13 @@
 import { useQuery } from "@connectrpc/connect-query";
 import { Link } from "wouter";
-import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import {
   type Review,
   type ReviewAnswer,
   ReviewState,
   ReviewVerdict,
   type ReviewWithdrawal,
-} from "../../../gen/datacrawl/authz/v1/reviews_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/reviews_pb";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { Answer, Withdraw } from "./review-answer.tsx";

@@ -1,7 +1,7 @@
 import { useInfiniteQuery } from "@connectrpc/connect-query";
 import { Link, useSearchParams } from "wouter";
-import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { type Review, ReviewState, ReviewVerdict } from "../../../gen/datacrawl/authz/v1/reviews_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { type Review, ReviewState, ReviewVerdict } from "@datacrawl/proto/datacrawl/authz/v1/reviews_pb";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { type Choices, Select } from "../ui/field.tsx";

@@ -1,6 +1,6 @@
-import { CircuitState } from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { CircuitState } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { GuardCircuit } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { GuardCircuit } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { Badge, type Tone } from "./badge.tsx";
 import type { IconName } from "./icon.tsx";
 import { Time, useNow } from "./time.tsx";

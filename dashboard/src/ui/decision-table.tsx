@@ -1,6 +1,6 @@
 import { Link } from "wouter";
-import { Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
-import type { DecisionSummary } from "../../../gen/datacrawl/authz/v1/decisions_pb.ts";
+import { Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
+import type { DecisionSummary } from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
 import { DecisionBadge, reasonWord } from "./decision.tsx";
 import { Table } from "./table.tsx";
 import { AgentId, Untrusted } from "./text.tsx";

@@ -1,4 +1,4 @@
-import { Decision, Reason, ReasonSchema } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
+import { Decision, Reason, ReasonSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { Badge } from "./badge.tsx";
 
 /** Denies that tell of an outage, not of a policy, as the overview counts them: another colour, another shape. */

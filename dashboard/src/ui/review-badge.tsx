@@ -1,4 +1,4 @@
-import { ReviewState } from "../../../gen/datacrawl/authz/v1/reviews_pb.ts";
+import { ReviewState } from "@datacrawl/proto/datacrawl/authz/v1/reviews_pb";
 import { Badge, type Tone } from "./badge.tsx";
 import type { IconName } from "./icon.tsx";
 

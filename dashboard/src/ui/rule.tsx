@@ -1,4 +1,4 @@
-import { type RuleFinding, RuleOutcome, type RuleText } from "../../../gen/datacrawl/authz/v1/policies_pb.ts";
+import { type RuleFinding, RuleOutcome, type RuleText } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import { Badge, type Tone } from "./badge.tsx";
 import { Untrusted, visible } from "./text.tsx";
 

@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { ReactNode } from "react";
-import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { ErrorInfoSchema } from "@datacrawl/proto/google/rpc/error_details_pb";
 import { isFinal } from "../api.ts";
 
 /** Nothing is there, and what would bring something. */

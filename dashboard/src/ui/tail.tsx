@@ -1,5 +1,5 @@
 import { useQuery } from "@connectrpc/connect-query";
-import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { type DecisionFilter, useNewDecisions } from "../live.tsx";
 import { DecisionTable } from "./decision-table.tsx";
 import { Empty, Problem, Shown } from "./state.tsx";

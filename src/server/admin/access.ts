@@ -1,4 +1,4 @@
-import type { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { type Caller, hasRole, type Role } from "../../admin/caller.ts";
 import type { Micros } from "../../clock.ts";
 import { Fault } from "../../fault.ts";

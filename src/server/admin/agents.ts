@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Agent, AgentSchema, AgentState } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { type Agent, AgentSchema, AgentState } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { AdminOperations, AgentView } from "../../admin/operations.ts";
 import { AGENT_ID } from "../../authn/credential.ts";

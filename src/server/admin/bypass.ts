@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { type CircuitBypass, CircuitBypassSchema } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { type CircuitBypass, CircuitBypassSchema } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import type { BypassOperations, GrantView } from "../../admin/bypass.ts";
 import { timestampOf } from "../timestamp.ts";
 import type { AdminMethods } from "./methods.ts";

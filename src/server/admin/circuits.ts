@@ -1,12 +1,12 @@
 import { create, fromJsonString } from "@bufbuild/protobuf";
 import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
-import { type GuardCircuit, GuardCircuitSchema } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { CircuitReportSchema } from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { type GuardCircuit, GuardCircuitSchema } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { CircuitReportSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import {
   type CircuitOrder,
   CircuitOrderKind,
   CircuitOrderSchema,
-} from "../../../gen/datacrawl/authz/v1/circuits_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/circuits_pb";
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { CircuitCommand, CircuitOperations, CircuitPlace, CircuitView } from "../../admin/circuits.ts";
 import { timestampOf } from "../timestamp.ts";

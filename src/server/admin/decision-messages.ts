@@ -1,11 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { Decision, Reason, Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
+import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import {
   type DecisionFilter as FilterMessage,
   type DecisionSummary as SummaryMessage,
   DecisionSummarySchema,
-} from "../../../gen/datacrawl/authz/v1/decisions_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
 import { type DecisionFilter, type DecisionSummary, EVERY_DECISION } from "../../admin/decision-filter.ts";
 import { invalid } from "../../admin/checks.ts";
 import type { Micros } from "../../clock.ts";

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type AuditDecision, AuditDecisionSchema } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { type AuditDecision, AuditDecisionSchema } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
 import type { PolicyOperations } from "../../admin/policies.ts";

@@ -1,6 +1,6 @@
 import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import type { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import type { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import type { Caller } from "../../admin/caller.ts";
 import type { AdminMethod } from "./access.ts";
 

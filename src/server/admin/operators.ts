@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Operator, OperatorRole, OperatorSchema } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
+import { type Operator, OperatorRole, OperatorSchema } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
 import { type AccountOperations, OPERATOR_NAME, type OperatorView } from "../../admin/accounts.ts";
 import type { Role } from "../../admin/caller.ts";
 import { invalid } from "../../admin/checks.ts";

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { OverviewSchema } from "../../../gen/datacrawl/authz/v1/overview_pb.ts";
+import type { OverviewSchema } from "@datacrawl/proto/datacrawl/authz/v1/overview_pb";
 import type { Overview } from "../../admin/overview.ts";
 import { watch, type WatchPorts } from "../../admin/watch.ts";
 import { Fault } from "../../fault.ts";

@@ -4,7 +4,7 @@ import {
   type RuleFindingSchema,
   RuleOutcome,
   type RuleTextSchema,
-} from "../../../gen/datacrawl/authz/v1/policies_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import type { Explanation, PolicyOperations } from "../../admin/policies.ts";
 import type { FindingView, RuleView } from "../../policy/rule-view.ts";
 import { timestampOf } from "../timestamp.ts";

@@ -4,7 +4,7 @@ import {
   ReviewSchema,
   ReviewState as WireState,
   ReviewVerdict,
-} from "../../../gen/datacrawl/authz/v1/reviews_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/reviews_pb";
 import type { ReviewOperations } from "../../admin/reviews.ts";
 import { Fault } from "../../fault.ts";
 import type { Review, ReviewState } from "../../review/review.ts";

@@ -7,8 +7,8 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { SessionService } from "../../../gen/datacrawl/authz/v1/session_service_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { SessionService } from "@datacrawl/proto/datacrawl/authz/v1/session_service_pb";
 import type { AccountOperations } from "../../admin/accounts.ts";
 import type { AuditOperations } from "../../admin/audit.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";

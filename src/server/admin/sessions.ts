@@ -4,7 +4,7 @@ import {
   type Session,
   SessionSchema,
   type SessionService,
-} from "../../../gen/datacrawl/authz/v1/session_service_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/session_service_pb";
 import { actorOf } from "../../admin/caller.ts";
 import { claimedName, type Named } from "../../admin/sessions.ts";
 import { Fault } from "../../fault.ts";

@@ -7,7 +7,7 @@ import {
   AuditRunState,
   AuditScope,
   type StartAuditVerificationRequest,
-} from "../../../gen/datacrawl/authz/v1/audit_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/audit_pb";
 import type { RunView, VerificationOperations } from "../../admin/verification.ts";
 import type { Finding } from "../../audit/findings.ts";
 import type { Scope } from "../../audit/verify-plan.ts";

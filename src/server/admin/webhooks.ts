@@ -3,7 +3,7 @@ import {
   type WebhookMessage,
   WebhookMessageSchema,
   WebhookMessageState,
-} from "../../../gen/datacrawl/authz/v1/webhooks_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/webhooks_pb";
 import type { WaitingMessage, WebhookOperations } from "../../admin/webhooks.ts";
 import { Fault } from "../../fault.ts";
 import { messageId } from "../../webhook/deliverer.ts";

@@ -1,7 +1,7 @@
 /** A bare client of @connectrpc/connect-node for any transport, whose caller acts only on DECISION_ALLOW. */
 import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
-import { AuthorizeService } from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { AdapterQuestion } from "../../../src/conformance/adapter.ts";
 import { answerQuestions } from "./lines.ts";
 import { decisionOf } from "./stub.ts";

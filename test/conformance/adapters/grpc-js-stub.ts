@@ -6,7 +6,7 @@ import {
   AuthorizeRequestSchema,
   type AuthorizeResponse,
   AuthorizeResponseSchema,
-} from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { AdapterQuestion } from "../../../src/conformance/adapter.ts";
 import { answerQuestions } from "./lines.ts";
 import { decisionOf } from "./stub.ts";

@@ -1,5 +1,5 @@
-import { type AuthorizeResponse } from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { Decision } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
+import { type AuthorizeResponse } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { Decision } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { Heard } from "./lines.ts";
 
 /** What a caller of a bare stub does with an answer: an equality with ALLOW, and nothing else. */

@@ -7,8 +7,8 @@ import {
   type AuthorizeRequest,
   AuthorizeRequestSchema,
   AuthorizeResponseSchema,
-} from "../../../gen/datacrawl/authz/v1/authorize_service_pb.ts";
-import { Decision, Reason, Source } from "../../../gen/datacrawl/authz/v1/decision_pb.ts";
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 
 export const API_KEY = `dc_agent_agent-1_0123456789ab_${"c0".repeat(32)}`;
 

@@ -1,6 +1,6 @@
 import { ScalarType } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { ACCESS, type AdminMethod } from "../../../src/server/admin/access.ts";
 import { addOperator, call, cookieOf, type House, openHouse, type Reply, reasonOf, signIn } from "./house.ts";
 

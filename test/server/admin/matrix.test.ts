@@ -1,9 +1,9 @@
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { AdminService } from "../../../gen/datacrawl/authz/v1/admin_service_pb.ts";
-import { OperatorRole } from "../../../gen/datacrawl/authz/v1/operators_pb.ts";
-import { SessionService } from "../../../gen/datacrawl/authz/v1/session_service_pb.ts";
+import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { OperatorRole } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
+import { SessionService } from "@datacrawl/proto/datacrawl/authz/v1/session_service_pb";
 import { SqlRecordStore } from "../../../src/store/records.ts";
 import { outcomeOfCall } from "../../support/call-outcome.ts";
 import { entryFor } from "../../support/entries.ts";
