@@ -3,7 +3,7 @@
  * sealing, a long trail and a verification cost decisions. Starts and stops all it needs. See docs/benchmarks.md.
  */
 import { join } from "node:path";
-import { isoMicros, systemClock } from "../src/clock.ts";
+import { isoMicros, systemClock } from "../src/core/clock.ts";
 import { measureExport, measureVerification } from "./audit/commands.ts";
 import { fill, rowsSealedPerSecond, settle, storageOf, templateOf, untilSealed } from "./audit/fill.ts";
 import { verifying } from "./audit/beside.ts";

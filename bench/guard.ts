@@ -3,7 +3,7 @@
  * Starts and stops all it needs. See docs/benchmarks.md.
  */
 import { join } from "node:path";
-import { isoMicros, systemClock } from "../src/clock.ts";
+import { isoMicros, systemClock } from "../src/core/clock.ts";
 import type { CallerResult, CallerSpec } from "./guard/caller.ts";
 import type { DenyResult, DenySpec } from "./guard/deny.ts";
 import { timeFleets } from "./guard/fleet.ts";

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { isoMicros, systemClock } from "../src/clock.ts";
+import { isoMicros, systemClock } from "../src/core/clock.ts";
 import { answersHttp, freePort, run, start } from "./support/child.ts";
 import type { Figure } from "./report.ts";
 import { commit, describeBrowserMachine } from "./support/machine.ts";

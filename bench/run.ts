@@ -2,7 +2,7 @@
  * `npm run bench`: what a durable decision costs, beside a bare echo and beside Cerbos with its decision log, in one run on
  * one machine with one generator. Starts and stops all it needs. See docs/benchmarks.md.
  */
-import { isoMicros, systemClock } from "../src/clock.ts";
+import { isoMicros, systemClock } from "../src/core/clock.ts";
 import { measure, type Pace, type Scenario, unexpectedAnswers } from "./measure.ts";
 import { startCerbos } from "./peers/cerbos.ts";
 import { startDatacrawl, startTimes } from "./peers/datacrawl.ts";

@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { join, resolve } from "node:path";
 import { Cron } from "croner";
-import { UsageError, messageOf } from "./fault.ts";
-import { isLoopback } from "./loopback.ts";
+import { UsageError, messageOf } from "./core/fault.ts";
+import { isLoopback } from "./core/loopback.ts";
 import { PACKAGE_ROOT } from "./package-root.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadConfig, loadDataConfig, VARIABLES } from "../src/config.ts";
-import { UsageError } from "../src/fault.ts";
+import { UsageError } from "../src/core/fault.ts";
 
 type Env = Readonly<Record<string, string>>;
 

@@ -4,7 +4,7 @@ import { AUDIT_KEYS, noteKeys } from "../../src/audit/keys.ts";
 import { formatVkey, type NoteKey } from "../../src/audit/note.ts";
 import { checkProof, formatConsistencyProof, formatDecisionProof } from "../../src/audit/proof.ts";
 import { loadDataConfig } from "../../src/config.ts";
-import { openSigningKeys } from "../../src/key-files.ts";
+import { openSigningKeys } from "../../src/keys/key-files.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlTreeReader } from "../../src/store/proofs.ts";

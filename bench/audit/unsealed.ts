@@ -6,7 +6,7 @@ import { EMPTY_ROOT } from "../../src/audit/merkle.ts";
 import { signNote } from "../../src/audit/note.ts";
 import { CheckpointDirectory, pathOf, type PublishedCheckpoint } from "../../src/audit/published.ts";
 import { loadDataConfig } from "../../src/config.ts";
-import { openSigningKeys } from "../../src/key-files.ts";
+import { openSigningKeys } from "../../src/keys/key-files.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
 import type { Prepared } from "../peers/datacrawl.ts";

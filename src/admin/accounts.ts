@@ -3,9 +3,9 @@ import { makeEvent } from "../audit/event.ts";
 import type { EventRow } from "../audit/record.ts";
 import { type Passwords, passwordProblem } from "../authn/password.ts";
 import { newTotpSecret, type TotpSeal, totpUri } from "../authn/totp.ts";
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
-import type { RandomPool } from "../ids.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
+import type { RandomPool } from "../core/ids.ts";
 import type { Role } from "./caller.ts";
 import { invalid } from "./checks.ts";
 

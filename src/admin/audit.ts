@@ -3,9 +3,9 @@ import { makeEvent } from "../audit/event.ts";
 import type { Rollback } from "../audit/keeper.ts";
 import type { EventRow } from "../audit/record.ts";
 import type { TreeState } from "../audit/seal.ts";
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
-import type { RandomPool } from "../ids.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
+import type { RandomPool } from "../core/ids.ts";
 import { checkReason } from "./checks.ts";
 
 interface HashedEvent {

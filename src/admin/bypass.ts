@@ -1,12 +1,12 @@
 import { makeEvent } from "../audit/event.ts";
 import type { EventRow } from "../audit/record.ts";
 import type { AgentState } from "../authn/directory.ts";
-import { MAX_ORDER_MICROS, type Order, signOrder, verifyOrder } from "../bypass/grant.ts";
-import type { StoredOrder } from "../bypass/orders.ts";
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
-import { type RandomPool, uuidV7 } from "../ids.ts";
-import type { SigningKeys } from "../key-files.ts";
+import { MAX_ORDER_MICROS, type Order, signOrder, verifyOrder } from "../core/grant.ts";
+import type { StoredOrder } from "../core/stored-order.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
+import { type RandomPool, uuidV7 } from "../core/ids.ts";
+import type { SigningKeys } from "../keys/key-files.ts";
 import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
 import type { Position, PositionTokens } from "./position.ts";
 

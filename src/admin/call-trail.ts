@@ -2,9 +2,9 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { makeEvent } from "../audit/event.ts";
 import type { EventRow } from "../audit/record.ts";
 import { Tally } from "../authn/tally.ts";
-import type { Micros } from "../clock.ts";
-import { Fault, type FaultCode } from "../fault.ts";
-import type { RandomPool } from "../ids.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault, type FaultCode } from "../core/fault.ts";
+import type { RandomPool } from "../core/ids.ts";
 
 /** What the trail tells of a call of an operator, or of somebody who is none. */
 export interface CallFacts {

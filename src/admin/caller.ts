@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 
 /** What an operator may do; each role may also do what the ones before it may. */
 export const ROLES = ["viewer", "reviewer", "operator"] as const;

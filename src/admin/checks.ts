@@ -1,5 +1,5 @@
-import { AGENT_ID } from "../authn/credential.ts";
-import { Fault } from "../fault.ts";
+import { AGENT_ID } from "../core/credential.ts";
+import { Fault } from "../core/fault.ts";
 
 const REASON_CHARACTERS = 500;
 

@@ -1,9 +1,9 @@
 import { makeEvent } from "../audit/event.ts";
 import type { EventRow } from "../audit/record.ts";
 import type { AgentState } from "../authn/directory.ts";
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
-import type { RandomPool } from "../ids.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
+import type { RandomPool } from "../core/ids.ts";
 import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
 
 /** An operator's order to all guards of an agent. They follow the one with the highest epoch. */

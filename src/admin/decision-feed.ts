@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import type { DecisionSummary } from "./decision-filter.ts";
 import type { Position } from "./position.ts";
 

@@ -1,5 +1,5 @@
-import type { Micros } from "../clock.ts";
-import type { Decision, Reason, Source } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Decision, Reason, Source } from "../core/decision.ts";
 import { toolPatternProblem } from "../policy/pattern.ts";
 import { checkAgentFilter, invalid } from "./checks.ts";
 

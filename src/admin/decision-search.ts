@@ -1,5 +1,5 @@
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
 import { checkFilter, type DecisionFilter, type DecisionSummary } from "./decision-filter.ts";
 import type { Position, PositionTokens } from "./position.ts";
 

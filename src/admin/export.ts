@@ -1,7 +1,7 @@
 import { checkpointLine, epochLine, gapLine, headerLine } from "../audit/export-lines.ts";
 import type { Stream } from "../audit/leaf.ts";
 import { type NodeReader, subtreesOf, type TreeNode } from "../audit/merkle.ts";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { invalid } from "./checks.ts";
 import type { StoredCheckpoint } from "./proofs.ts";
 

@@ -1,11 +1,11 @@
 import { makeEvent } from "../audit/event.ts";
 import { hashDecision } from "../audit/hash.ts";
 import type { DecisionRow, EventRow } from "../audit/record.ts";
-import { AGENT_ID, type Credential, formatCredential, hashSecret, newCredential } from "../authn/credential.ts";
+import { AGENT_ID, type Credential, formatCredential, hashSecret, newCredential } from "../core/credential.ts";
 import type { AgentState } from "../authn/directory.ts";
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
-import type { RandomPool } from "../ids.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
+import type { RandomPool } from "../core/ids.ts";
 import { checkReason, checkUuid, invalid } from "./checks.ts";
 import type { DecisionSummary } from "./decision-filter.ts";
 

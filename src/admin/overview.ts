@@ -1,5 +1,5 @@
-import type { Micros } from "../clock.ts";
-import { DECISION_OF, type Reason } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import { DECISION_OF, type Reason } from "../core/decision.ts";
 
 /** Decisions by what came of them. */
 export interface OutcomeCounts {

@@ -1,8 +1,8 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { DecisionRow } from "../audit/record.ts";
-import type { Micros } from "../clock.ts";
-import { canonicalJson, NotCanonical } from "../canonical-json.ts";
-import { Fault, pathText } from "../fault.ts";
+import type { Micros } from "../core/clock.ts";
+import { canonicalJson, NotCanonical } from "../core/canonical-json.ts";
+import { Fault, pathText } from "../core/fault.ts";
 import { type DigestKeys, digestRequest, sameDigest } from "../idempotency/key.ts";
 import { type Bundle, type PolicyFile, readStoredBundle } from "../policy/bundle.ts";
 import { type FindingView, type RuleView, ruleView, type Trial, tryPolicy } from "../policy/rule-view.ts";

@@ -1,5 +1,5 @@
 import { hkdfSync, timingSafeEqual } from "node:crypto";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { Mac } from "../idempotency/mac.ts";
 
 /** A place in the trail's order: by time, then by id. */

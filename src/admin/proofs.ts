@@ -2,7 +2,7 @@ import { CheckpointError, epochOf, parseCheckpoint } from "../audit/checkpoint.t
 import { consistencyProof, inclusionProof, type NodeReader } from "../audit/merkle.ts";
 import { NoteError, parseNote } from "../audit/note.ts";
 import type { ConsistencyProof, DecisionProof } from "../audit/proof.ts";
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 import { invalid } from "./checks.ts";
 import type { AdminPorts } from "./operations.ts";
 

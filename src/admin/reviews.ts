@@ -1,10 +1,10 @@
 import { makeEvent } from "../audit/event.ts";
 import { makeFollowUp } from "../audit/follow-up.ts";
 import type { DecisionRow, EventRow } from "../audit/record.ts";
-import { canonicalJson } from "../canonical-json.ts";
-import { isoMicros, type Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
-import type { RandomPool } from "../ids.ts";
+import { canonicalJson } from "../core/canonical-json.ts";
+import { isoMicros, type Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
+import type { RandomPool } from "../core/ids.ts";
 import {
   afterAnswer,
   type AnswerProblem,

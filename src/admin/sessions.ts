@@ -1,12 +1,12 @@
 import { makeEvent } from "../audit/event.ts";
 import type { EventRow } from "../audit/record.ts";
-import { hashSecret } from "../authn/credential.ts";
+import { hashSecret } from "../core/credential.ts";
 import type { Passwords, Turn } from "../authn/password.ts";
 import type { SignInLimit } from "../authn/sign-in-limit.ts";
 import { matchTotp, type TotpSeal } from "../authn/totp.ts";
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
-import type { RandomPool } from "../ids.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
+import type { RandomPool } from "../core/ids.ts";
 import { OPERATOR_NAME } from "./accounts.ts";
 import type { Caller, Role } from "./caller.ts";
 

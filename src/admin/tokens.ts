@@ -1,6 +1,6 @@
 import type { JWTPayload } from "jose";
 import { claimAt, type JwtVerifier } from "../authn/jwt.ts";
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 import { ROLES, type Role } from "./caller.ts";
 import type { Named } from "./sessions.ts";
 

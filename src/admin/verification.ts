@@ -4,9 +4,9 @@ import { makeEvent } from "../audit/event.ts";
 import type { EventRow } from "../audit/record.ts";
 import { type Progress, verify, type VerificationPorts, type VerifyStore } from "../audit/verify.ts";
 import { type Last, type PlanPorts, planRun, type Scope } from "../audit/verify-plan.ts";
-import { isoMicros, type Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
-import { type RandomPool, uuidV7 } from "../ids.ts";
+import { isoMicros, type Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
+import { type RandomPool, uuidV7 } from "../core/ids.ts";
 
 /** A run, and how far it has come. */
 export interface RunView {

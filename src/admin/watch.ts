@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
 import { type Batch, type DecisionFeed, LATEST_COMMIT } from "./decision-feed.ts";
 import { checkFilter, type DecisionFilter, type DecisionSummary, matcher } from "./decision-filter.ts";
 import type { DecisionSearch } from "./decision-search.ts";

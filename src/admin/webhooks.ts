@@ -1,8 +1,8 @@
 import { makeEvent } from "../audit/event.ts";
 import type { EventRow } from "../audit/record.ts";
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
-import type { RandomPool } from "../ids.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
+import type { RandomPool } from "../core/ids.ts";
 
 /** A message that the webhook has not taken. */
 export interface WaitingMessage {

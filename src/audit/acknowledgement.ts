@@ -1,6 +1,6 @@
 import { noteSigner } from "./keys.ts";
 import { type NoteKey, signNote, verifyNote } from "./note.ts";
-import type { SigningKeys } from "../key-files.ts";
+import type { SigningKeys } from "../keys/key-files.ts";
 
 /** A place in the trees, one after another. */
 export interface Place {

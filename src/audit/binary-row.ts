@@ -1,4 +1,4 @@
-import { sha256 } from "../sha256.ts";
+import { sha256 } from "../core/sha256.ts";
 import { DECISION_DOMAIN, EVENT_DOMAIN } from "./hash.ts";
 import type { Stream } from "./leaf.ts";
 import {

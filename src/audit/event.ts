@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { canonicalJson } from "../canonical-json.ts";
-import type { Micros } from "../clock.ts";
-import { type RandomPool, uuidV7 } from "../ids.ts";
+import { canonicalJson } from "../core/canonical-json.ts";
+import type { Micros } from "../core/clock.ts";
+import { type RandomPool, uuidV7 } from "../core/ids.ts";
 import { hashEvent } from "./hash.ts";
 import type { EventRow } from "./record.ts";
 

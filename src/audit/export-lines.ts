@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { toHex } from "./row-json.ts";
 
 /** The lines that an export is made of, each with its newline (docs/proof-format.md); those of rows are `row-line.ts`. `export-check.ts` reads them. */

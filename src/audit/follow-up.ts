@@ -1,6 +1,6 @@
-import type { Micros } from "../clock.ts";
-import type { Judgement } from "../decision.ts";
-import { type RandomPool, uuidV7 } from "../ids.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Judgement } from "../core/decision.ts";
+import { type RandomPool, uuidV7 } from "../core/ids.ts";
 import { hashDecision } from "./hash.ts";
 import { type DecisionRow, decisionRow } from "./record.ts";
 

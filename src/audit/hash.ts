@@ -1,4 +1,4 @@
-import { sha256 } from "../sha256.ts";
+import { sha256 } from "../core/sha256.ts";
 import { type Column, DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "./record.ts";
 
 /** What the hash covers first, so that a row of one table never passes for a row of another or of another version. */

@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 
 /** Who was writing to the trail at a moment. */
 export interface Observation {

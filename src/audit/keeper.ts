@@ -1,10 +1,10 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { type Acknowledgement, acknowledgementIn, type Place, signAcknowledgement } from "./acknowledgement.ts";
 import { noteKeys } from "./keys.ts";
 import { checkCheckpoint } from "./proof.ts";
 import { type CheckpointDirectory, Fork, type PublishedCheckpoint, type UnverifiedCheckpoint } from "./published.ts";
 import type { Sealer, SealerOptions, SealStore } from "./seal.ts";
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 
 /** How the database differs from what it said before, as checkpoints outside it show. */
 export interface Rollback {

@@ -1,4 +1,4 @@
-import type { KeyFilesUse, SigningKeys } from "../key-files.ts";
+import type { KeyFilesUse, SigningKeys } from "../keys/key-files.ts";
 import { type NoteKey, noteKey, type NoteSigner } from "./note.ts";
 
 /** The keys that sign checkpoints of the trail. */

@@ -1,4 +1,4 @@
-import { sha256 } from "../sha256.ts";
+import { sha256 } from "../core/sha256.ts";
 
 /**
  * RFC 6962's Merkle tree (section 2.1), over a store of the hashes of full subtrees. Sizes and indices are whole numbers up to

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
-import { sha256 } from "../sha256.ts";
+import { sha256 } from "../core/sha256.ts";
 
 /**
  * Signed notes (c2sp.org/signed-note) with Ed25519: a text, an empty line, and a line for each signature. Stricter than the

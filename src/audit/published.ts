@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { link, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { makeDirectory, syncDirectory, writeDurably } from "../durable.ts";
-import { failpoint } from "../failpoint.ts";
+import { makeDirectory, syncDirectory, writeDurably } from "../core/durable.ts";
+import { failpoint } from "../core/failpoint.ts";
 import { epochOf, parseCheckpoint } from "./checkpoint.ts";
 import { parseNote } from "./note.ts";
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 
 /** A committed checkpoint. */
 export interface PublishedCheckpoint {

@@ -1,5 +1,5 @@
-import type { Micros } from "../clock.ts";
-import type { Decision, Reason, Source } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Decision, Reason, Source } from "../core/decision.ts";
 
 /**
  * How a column's value becomes bytes, in the hash and in SQL:

@@ -1,14 +1,14 @@
 import { setImmediate } from "node:timers/promises";
-import type { Micros } from "../clock.ts";
-import { failpoint } from "../failpoint.ts";
-import type { SigningKeys } from "../key-files.ts";
+import type { Micros } from "../core/clock.ts";
+import { failpoint } from "../core/failpoint.ts";
+import type { SigningKeys } from "../keys/key-files.ts";
 import { epochLine, formatCheckpoint } from "./checkpoint.ts";
 import { Horizon, type Observation } from "./horizon.ts";
 import { noteKeys, noteSigner } from "./keys.ts";
 import { CompactRange, type TreeNode } from "./merkle.ts";
 import { signNote } from "./note.ts";
 import { checkCheckpoint } from "./proof.ts";
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 
 /** The tree as its newest checkpoint has it; size 0 and no note before the first. */
 export interface TreeState {

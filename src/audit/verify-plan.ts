@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { FROM_START, type NextRun, type Progress, type Segment } from "./verify.ts";
 
 /** What a run is to verify. */

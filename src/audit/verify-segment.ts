@@ -6,7 +6,7 @@ import { CompactRange, type TreeNode } from "./merkle.ts";
 import type { NoteKey } from "./note.ts";
 import { checkCheckpoint } from "./proof.ts";
 import { isStored } from "./seal.ts";
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 
 /** A checkpoint as the database has it. */
 export interface StoredCheckpoint {

@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { type Acknowledgement, acknowledgementIn, coversLossOf } from "./acknowledgement.ts";
 import { type Finding, KEPT_FINDINGS } from "./findings.ts";
 import { CompactRange } from "./merkle.ts";
@@ -6,7 +6,7 @@ import type { NoteKey } from "./note.ts";
 import { checkCheckpoint } from "./proof.ts";
 import type { CheckpointDirectory, UnverifiedCheckpoint } from "./published.ts";
 import { type SegmentStore, type StoredCheckpoint, storedTree, verifyCheckpoints } from "./verify-segment.ts";
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 
 /** Rows of one epoch's tree, from a checkpoint's size on up to another's. */
 export interface Segment {

@@ -1,6 +1,6 @@
-import type { Micros } from "../clock.ts";
-import type { ReviewTerms } from "../decision.ts";
-import { Fault } from "../fault.ts";
+import type { Micros } from "../core/clock.ts";
+import type { ReviewTerms } from "../core/decision.ts";
+import { Fault } from "../core/fault.ts";
 import type { DecisionRow } from "./record.ts";
 import { FairQueue } from "./fair-queue.ts";
 

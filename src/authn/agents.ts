@@ -1,9 +1,9 @@
 import type { X509Certificate } from "node:crypto";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { certificateId, namedBy } from "./certificate.ts";
 import { type AgentDirectory, type AgentState, type AuthenticatedAgent, unknownCredential } from "./directory.ts";
-import { AGENT_ID, bearerOf } from "./credential.ts";
-import { Fault } from "../fault.ts";
+import { AGENT_ID, bearerOf } from "../core/credential.ts";
+import { Fault } from "../core/fault.ts";
 import { claimAt, type JwtVerifier } from "./jwt.ts";
 
 /** Who issues agents' tokens, and which claim names the agent; a path as in {@link claimAt}. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
-import { parseAuthorization, secretMatches } from "./credential.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
+import { parseAuthorization, secretMatches } from "../core/credential.ts";
 
 export type AgentState = "active" | "frozen" | "revoked";
 

@@ -1,5 +1,5 @@
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 
 /** How old the issuer's keys may be while it cannot be asked. */
 const MAX_AGE_MS = 24 * 3600_000;

@@ -1,8 +1,8 @@
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
-import type { Micros } from "../clock.ts";
-import { Fault, type Path, pathText } from "../fault.ts";
-import { parseJsonText } from "../json-text.ts";
-import { Undecodable } from "../undecodable.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault, type Path, pathText } from "../core/fault.ts";
+import { parseJsonText } from "../core/json-text.ts";
+import { Undecodable } from "../core/undecodable.ts";
 
 /** How far the issuer's clock may be from ours. */
 const CLOCK_TOLERANCE_SECONDS = 10;

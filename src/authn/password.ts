@@ -1,5 +1,5 @@
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from "node:crypto";
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 
 /** What a guess costs: some 32 MiB and a quarter of a second (OWASP's recommendation). Stored hashes keep their own. */
 const COST = { N: 2 ** 15, r: 8, p: 3 } as const;

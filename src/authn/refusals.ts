@@ -1,5 +1,5 @@
-import type { FaultCode } from "../fault.ts";
-import { parseAuthorization } from "./credential.ts";
+import type { FaultCode } from "../core/fault.ts";
+import { parseAuthorization } from "../core/credential.ts";
 import { Tally } from "./tally.ts";
 
 /** Distinct (code, claimed agent) pairs that one report tells apart; the rest is counted together. */

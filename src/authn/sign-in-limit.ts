@@ -1,4 +1,4 @@
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 
 /** Failures that cost nothing: people mistype. */
 const FREE = 5;

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 
 const STEP: Micros = 30_000_000;
 const DIGITS = 6;

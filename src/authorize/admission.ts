@@ -1,4 +1,4 @@
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 
 export interface AdmissionLimits {
   /** Requests per second and agent; 0 means no limit. */

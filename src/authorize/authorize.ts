@@ -1,9 +1,9 @@
 import type { Entry, Written } from "../audit/writer.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
-import type { Micros } from "../clock.ts";
-import { DECISION_OF, type Judgement, judge } from "../decision.ts";
-import { failpoint } from "../failpoint.ts";
-import { Fault } from "../fault.ts";
+import type { Micros } from "../core/clock.ts";
+import { DECISION_OF, type Judgement, judge } from "../core/decision.ts";
+import { failpoint } from "../core/failpoint.ts";
+import { Fault } from "../core/fault.ts";
 import { type Deadline, Flights } from "../idempotency/flights.ts";
 import { type DigestKeys, digestRequest, flightName, sameDigest } from "../idempotency/key.ts";
 import {
@@ -15,7 +15,7 @@ import {
   type RecordedDecision,
   type Variant,
 } from "../idempotency/ledger.ts";
-import type { RandomPool } from "../ids.ts";
+import type { RandomPool } from "../core/ids.ts";
 import type { PolicyInput } from "../policy/bundle.ts";
 import type { Redaction } from "../policy/redaction.ts";
 import { type Answer, answerTo, type AuthorizeHandler, type Call, traceIdOf } from "./call.ts";
@@ -24,7 +24,7 @@ import { type FramePorts, frameUnary } from "./frame.ts";
 import { recordFrozen } from "./frozen.ts";
 import { PayloadBudget } from "./payload-budget.ts";
 import { Progress, type StepObserver } from "./progress.ts";
-import { parseRequest, type UnverifiedRequest } from "./request.ts";
+import { parseRequest, type UnverifiedRequest } from "../core/request.ts";
 
 /** Everything that a decision needs from the rest of the service. */
 export interface AuthorizePorts extends FramePorts {

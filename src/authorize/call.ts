@@ -1,7 +1,7 @@
 import type { Credentials } from "../authn/agents.ts";
-import type { Micros } from "../clock.ts";
-import { type Decision, DECISION_OF, type Reason, type Source } from "../decision.ts";
-import type { UnverifiedRequest } from "./request.ts";
+import type { Micros } from "../core/clock.ts";
+import { type Decision, DECISION_OF, type Reason, type Source } from "../core/decision.ts";
+import type { UnverifiedRequest } from "../core/request.ts";
 
 /** One attempt to call an agent's RPC, as a transport (gRPC, Connect) hands it over. Nothing in it has been verified. */
 export interface Call<Body> extends Credentials {

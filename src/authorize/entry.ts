@@ -1,13 +1,13 @@
 import { digestPayload, hashDecision } from "../audit/hash.ts";
 import { decisionRow } from "../audit/record.ts";
 import type { Entry } from "../audit/writer.ts";
-import type { Micros } from "../clock.ts";
-import type { Judgement } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Judgement } from "../core/decision.ts";
 import { type DigestKeys, digestRedacted } from "../idempotency/key.ts";
 import type { RecordedDecision, Variant } from "../idempotency/ledger.ts";
-import { type RandomPool, uuidV7 } from "../ids.ts";
+import { type RandomPool, uuidV7 } from "../core/ids.ts";
 import type { Redaction } from "../policy/redaction.ts";
-import type { Question } from "./request.ts";
+import type { Question } from "../core/request.ts";
 
 /** A request of an authenticated agent: decoded, within the contract's limits, and digested. */
 export interface AuthorizeRequest extends Question {

@@ -1,6 +1,6 @@
 import type { Credentials } from "../authn/agents.ts";
 import type { AuthenticatedAgent } from "../authn/directory.ts";
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 import type { Redaction } from "../policy/redaction.ts";
 import type { Call } from "./call.ts";
 

@@ -1,6 +1,6 @@
 import type { Entry, Written } from "../audit/writer.ts";
-import { type Judgement, judge } from "../decision.ts";
-import { Fault } from "../fault.ts";
+import { type Judgement, judge } from "../core/decision.ts";
+import { Fault } from "../core/fault.ts";
 
 /** Records that a frozen agent's call is denied, whatever was decided before; by a row that claims nothing. */
 export async function recordFrozen(

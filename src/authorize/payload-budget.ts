@@ -1,4 +1,4 @@
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 
 export interface PayloadLimits {
   /** Characters of canonical JSON, of all agents. */

@@ -1,4 +1,4 @@
-import { failpoint } from "../failpoint.ts";
+import { failpoint } from "../core/failpoint.ts";
 
 export type Step = "authenticate" | "parse" | "replay" | "evaluate" | "record" | "remember";
 

@@ -1,11 +1,11 @@
 import { makeFollowUp } from "../audit/follow-up.ts";
 import type { DecisionRow } from "../audit/record.ts";
-import { canonicalJson } from "../canonical-json.ts";
-import type { Micros } from "../clock.ts";
-import { Fault } from "../fault.ts";
+import { canonicalJson } from "../core/canonical-json.ts";
+import type { Micros } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
 import { sameDigest } from "../idempotency/key.ts";
 import type { RecordedDecision } from "../idempotency/ledger.ts";
-import type { RandomPool } from "../ids.ts";
+import type { RandomPool } from "../core/ids.ts";
 import { judgementOf, overdue, type Review, type ReviewState } from "../review/review.ts";
 
 /** A review as it was read, and the store's time then. */

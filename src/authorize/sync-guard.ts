@@ -1,15 +1,15 @@
 import { hashDecision } from "../audit/hash.ts";
 import { type DecisionRow, decisionRow } from "../audit/record.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
-import type { KeyLink } from "../key-chain.ts";
-import type { StoredOrder } from "../bypass/orders.ts";
-import { canonicalJson } from "../canonical-json.ts";
-import type { Micros } from "../clock.ts";
-import { judge } from "../decision.ts";
-import { failpoint } from "../failpoint.ts";
-import { Fault } from "../fault.ts";
-import { readEntry, type StoredRecord } from "../guard/journal-format.ts";
-import { type RandomPool, UUID, uuidV7 } from "../ids.ts";
+import type { KeyLink } from "../core/key-chain.ts";
+import type { StoredOrder } from "../core/stored-order.ts";
+import { canonicalJson } from "../core/canonical-json.ts";
+import type { Micros } from "../core/clock.ts";
+import { judge } from "../core/decision.ts";
+import { failpoint } from "../core/failpoint.ts";
+import { Fault } from "../core/fault.ts";
+import { readEntry, type StoredRecord } from "../core/journal-format.ts";
+import { type RandomPool, UUID, uuidV7 } from "../core/ids.ts";
 import type { Call } from "./call.ts";
 import { type FramePorts, frameUnary } from "./frame.ts";
 

@@ -1,16 +1,16 @@
 import { makeFollowUp } from "../audit/follow-up.ts";
 import type { Entry, Written } from "../audit/writer.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
-import type { Micros } from "../clock.ts";
-import { DECISION_OF, type Judgement } from "../decision.ts";
-import { Fault } from "../fault.ts";
+import type { Micros } from "../core/clock.ts";
+import { DECISION_OF, type Judgement } from "../core/decision.ts";
+import { Fault } from "../core/fault.ts";
 import type { RecordedDecision } from "../idempotency/ledger.ts";
-import { type RandomPool, UUID } from "../ids.ts";
+import { type RandomPool, UUID } from "../core/ids.ts";
 import type { Redaction } from "../policy/redaction.ts";
 import { type Answer, answerTo, type Call, type UnverifiedWatch, type WatchHandler } from "./call.ts";
 import { type FramePorts, frameStream } from "./frame.ts";
 import { recordFrozen } from "./frozen.ts";
-import { checkNonce } from "./request.ts";
+import { checkNonce } from "../core/request.ts";
 import type { Watchers } from "./watchers.ts";
 
 /** A decision that holds its claim, with what it is about. */

@@ -1,4 +1,4 @@
-import type { Clock, Micros } from "../clock.ts";
+import type { Clock, Micros } from "../core/clock.ts";
 import { admission, type Circuit, type Generation, type Input, newCircuit, sameGeneration, step } from "./circuit.ts";
 import { clipped } from "./clipped.ts";
 import { type BreakerConfig, type Timing, timing } from "./config.ts";

@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import type { Generation } from "./circuit.ts";
 import type { Cause, State } from "./situation.ts";
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import type { Redis } from "ioredis";
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 
 /** How long a connection may take to be of use, and then each exchange; then it is dropped, with all that waits on it. */
 const CONNECT_MS = 1_000;

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../core/clock.ts";
 import { type BreakerConfig, type Timing, timing } from "./config.ts";
 import type { FleetView, Member, SharedCircuit } from "./fleet.ts";
 import { RedisLink, Script } from "./redis-link.ts";

@@ -5,8 +5,8 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { SessionService } from "@datacrawl/proto/datacrawl/authz/v1/session_service_pb";
 import { loadDataConfig } from "../config.ts";
-import { UsageError } from "../fault.ts";
-import { isLoopback } from "../loopback.ts";
+import { UsageError } from "../core/fault.ts";
+import { isLoopback } from "../core/loopback.ts";
 import { answerDeadline } from "./answer-deadline.ts";
 import type { Io } from "./io.ts";
 

@@ -1,7 +1,7 @@
 import { Command } from "commander";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { loadDataConfig } from "../config.ts";
-import { RandomPool } from "../ids.ts";
+import { RandomPool } from "../core/ids.ts";
 import { withoutService } from "./admin-options.ts";
 import type { Io } from "./io.ts";
 import { outJson } from "./output.ts";

@@ -10,7 +10,7 @@ import {
   AuditRunStateSchema,
   AuditScope,
 } from "@datacrawl/proto/datacrawl/authz/v1/audit_pb";
-import { isoMicros, type Micros } from "../clock.ts";
+import { isoMicros, type Micros } from "../core/clock.ts";
 import { withAdmin } from "./admin-client.ts";
 import { ExitCode, type Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";

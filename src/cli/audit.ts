@@ -2,7 +2,7 @@ import { Command } from "commander";
 import type { AuditDecision, GetDecisionResponse } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { DecisionSchema, ReasonSchema, SourceSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { DECISION_COLUMNS } from "../audit/record.ts";
-import { isoMicros } from "../clock.ts";
+import { isoMicros } from "../core/clock.ts";
 import { withAdmin } from "./admin-client.ts";
 import { findingJson, findingText, ruleJson } from "./findings.ts";
 import { checkCommands } from "./audit-check.ts";

@@ -3,7 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Command, InvalidArgumentError } from "commander";
 import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { DecisionFilterSchema } from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { parseTime } from "./parse.ts";
 
 /** The flags of {@link withFilter}. */

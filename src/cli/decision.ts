@@ -4,7 +4,7 @@ import { Command } from "commander";
 import type { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { DecisionSchema, ReasonSchema, SourceSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { DecisionSummary } from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
-import { isoMicros } from "../clock.ts";
+import { isoMicros } from "../core/clock.ts";
 import { withAdmin } from "./admin-client.ts";
 import { showDecision } from "./audit.ts";
 import { type FilterFlags, filterOf, withFilter } from "./decision-filter.ts";

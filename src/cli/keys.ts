@@ -1,8 +1,8 @@
 import { Command } from "commander";
 import { loadDataConfig } from "../config.ts";
-import { GRANT_KEYS } from "../bypass/keys.ts";
-import { fingerprint } from "../key-chain.ts";
-import { rotateSigningKeys } from "../key-files.ts";
+import { GRANT_KEYS } from "../keys/grant-keys.ts";
+import { fingerprint } from "../core/key-chain.ts";
+import { rotateSigningKeys } from "../keys/key-files.ts";
 import { initKeys } from "../store/keys.ts";
 import { withoutService } from "./admin-options.ts";
 import type { Io } from "./io.ts";

@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import { type Operator, OperatorRole, OperatorRoleSchema } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
-import { UsageError } from "../fault.ts";
+import { UsageError } from "../core/fault.ts";
 import { lineOf, withAdmin } from "./admin-client.ts";
 import type { Io } from "./io.ts";
 import { outJson, outTable, printable, wordOf } from "./output.ts";

@@ -1,5 +1,5 @@
 import { createRouterTransport, type Interceptor, type Transport } from "@connectrpc/connect";
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../core/clock.ts";
 import type { DataConfig } from "../config.ts";
 import { openAdmin } from "../server/admin/operations.ts";
 import { adminRpcs } from "../server/admin/service.ts";

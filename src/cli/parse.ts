@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "commander";
-import { type Micros, systemClock } from "../clock.ts";
+import { type Micros, systemClock } from "../core/clock.ts";
 
 /** What people write behind flags, the same for every command. Each parser throws commander's InvalidArgumentError. */
 

@@ -1,8 +1,8 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { InvalidArgumentError } from "commander";
-import { Fault, type Path } from "../fault.ts";
-import { parseJsonText } from "../json-text.ts";
-import { undecodableFault } from "../undecodable.ts";
+import { Fault, type Path } from "../core/fault.ts";
+import { parseJsonText } from "../core/json-text.ts";
+import { undecodableFault } from "../core/undecodable.ts";
 
 /**
  * The value of `--payload`, read as strictly as the service reads it: what the command asks about is what was typed.

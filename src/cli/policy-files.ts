@@ -1,4 +1,4 @@
-import { UsageError } from "../fault.ts";
+import { UsageError } from "../core/fault.ts";
 import type { PolicyDirectory } from "../policy/directory.ts";
 import { PolicyReader, ReadFailure } from "../policy/reader.ts";
 

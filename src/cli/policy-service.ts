@@ -4,7 +4,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { Decision, DecisionSchema, ReasonSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { PolicyVersion, TestPolicyResponse } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import { formatProblem } from "../policy/yaml.ts";
-import { UsageError } from "../fault.ts";
+import { UsageError } from "../core/fault.ts";
 import { withAdmin } from "./admin-client.ts";
 import { findingJson, findingText, ruleJson } from "./findings.ts";
 import { ExitCode, type Io } from "./io.ts";

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { Command } from "commander";
-import type { Decision } from "../decision.ts";
+import type { Decision } from "../core/decision.ts";
 import { type Explanation, inspectDirectory, requireBundle } from "../policy/bundle.ts";
 import { readRuleTests, type RuleTestResult, runRuleTest } from "../policy/rule-test.ts";
 import { formatProblem, type Problem } from "../policy/yaml.ts";

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Command, CommanderError, Help } from "commander";
-import { messageOf, UsageError } from "../fault.ts";
+import { messageOf, UsageError } from "../core/fault.ts";
 import { adminOptions, arrange, asksService, calledName } from "./admin-options.ts";
 import { COMMAND_GROUPS, type CommandEntry } from "./commands.ts";
 import { addExamples, examplesOf } from "./examples.ts";

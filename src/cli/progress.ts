@@ -1,5 +1,5 @@
 import { stderr } from "node:process";
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../core/clock.ts";
 
 const EVERY_MS = 250;
 const BAR = 24;

@@ -1,5 +1,5 @@
 import { text } from "node:stream/consumers";
-import { UsageError } from "../fault.ts";
+import { UsageError } from "../core/fault.ts";
 
 export async function readInput(): Promise<string> {
   return await text(process.stdin);

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
-import { AGENT_ID, parseCredential } from "../authn/credential.ts";
+import { AGENT_ID, parseCredential } from "../core/credential.ts";
 import { type CertificateFiles, type Identity, nameOf, type TokenSource } from "../guard/identity.ts";
 
 /** Whose guard it is, and what proves it. */

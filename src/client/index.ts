@@ -2,19 +2,19 @@
  * DataCrawl for agents: ask before you act, and act only on `"allow"`. docs/client.md tells it at length.
  */
 import type { CircuitEvent, CircuitSnapshot } from "../breaker/breaker.ts";
-import { systemClock } from "../clock.ts";
-import { isAllow } from "../decision.ts";
+import { systemClock } from "../core/clock.ts";
+import { isAllow } from "../core/decision.ts";
 import { faultMessage, guardVerdict } from "../guard/guard.ts";
 import { type GuardStatus, type OpenGuard, openGuard } from "../guard/open.ts";
 import { copyPayload, type GuardRequest } from "../guard/question.ts";
 import type { Verdict } from "../guard/verdict.ts";
 import type { ReviewVerdict } from "../guard/wait.ts";
-import { RandomPool } from "../ids.ts";
+import { RandomPool } from "../core/ids.ts";
 import { DeniedError } from "./denied-error.ts";
 import { type DataCrawlOptions, isTimeout, readOptions } from "./options.ts";
 
 export type { CircuitEvent, CircuitSnapshot } from "../breaker/breaker.ts";
-export type { Decision, Reason, Source } from "../decision.ts";
+export type { Decision, Reason, Source } from "../core/decision.ts";
 export type { GuardStatus } from "../guard/open.ts";
 export type { GuardRequest as AuthorizeRequest } from "../guard/question.ts";
 export type { Verdict } from "../guard/verdict.ts";

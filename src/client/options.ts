@@ -1,5 +1,5 @@
 import { hasRedisClient } from "../breaker/redis-link.ts";
-import { isLoopback } from "../loopback.ts";
+import { isLoopback } from "../core/loopback.ts";
 import type { CertificateFiles, TokenSource } from "../guard/identity.ts";
 import type { Endpoint } from "../guard/transport.ts";
 import { readAgent } from "./agent.ts";

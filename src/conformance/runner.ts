@@ -1,10 +1,10 @@
 /** Puts cases to a client, one after the other, and compares what it makes of them with what is right. */
-import type { Clock } from "../clock.ts";
-import type { Decision, Reason } from "../decision.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Decision, Reason } from "../core/decision.ts";
 import type { Adapter, AdapterAnswer, AdapterQuestion } from "./adapter.ts";
 import { type Case, toolOf, type Transport } from "./case.ts";
 import type { Directory } from "./serve.ts";
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 
 /** The agent that the questions are about, and its credential. */
 export const AGENT_ID = "conformance";

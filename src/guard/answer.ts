@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { WireError, WireReader, WireType } from "./wire.ts";
 
 /** An AuthorizeResponse as decoded: each known field at most once and of its wire type, and no more than that. */

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { AuthorizeRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
-import type { Question } from "../authorize/request.ts";
-import type { Clock } from "../clock.ts";
-import type { RandomPool } from "../ids.ts";
+import type { Question } from "../core/request.ts";
+import type { Clock } from "../core/clock.ts";
+import type { RandomPool } from "../core/ids.ts";
 import { fraction } from "./chance.ts";
 import type { Unframed } from "./framing.ts";
 import { interpret } from "./interpret.ts";

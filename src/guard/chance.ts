@@ -1,4 +1,4 @@
-import type { RandomPool } from "../ids.ts";
+import type { RandomPool } from "../core/ids.ts";
 
 /** Uniform in [0, 1). */
 export function fraction(random: RandomPool): number {

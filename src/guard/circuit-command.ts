@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Breaker } from "../breaker/breaker.ts";
-import type { Clock, Micros } from "../clock.ts";
-import { makeDirectory, replaceFile } from "../durable.ts";
-import { type Checked, either, isBoolean, isCount, isInteger, isNull, object } from "../shape.ts";
+import type { Clock, Micros } from "../core/clock.ts";
+import { makeDirectory, replaceFile } from "../core/durable.ts";
+import { type Checked, either, isBoolean, isCount, isInteger, isNull, object } from "../core/shape.ts";
 
 /** What an operator ordered about the circuit. It can deny, and allows nothing. */
 export interface CircuitCommand {

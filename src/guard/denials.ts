@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 
 /** How long a policy's no is remembered: as long as the service stands by a decision, and as long as a grant can live. */
 const KEPT_MS = 24 * 60 * 60 * 1000;

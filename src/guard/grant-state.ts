@@ -1,6 +1,6 @@
-import { GRANT_KEY_USE, type GrantClaims, type Order } from "../bypass/grant.ts";
-import { followChain, type KeyLink } from "../key-chain.ts";
-import { type Micros, isoMicros } from "../clock.ts";
+import { GRANT_KEY_USE, type GrantClaims, type Order } from "../core/grant.ts";
+import { followChain, type KeyLink } from "../core/key-chain.ts";
+import { type Micros, isoMicros } from "../core/clock.ts";
 
 /** What a guard knows of its agent's grants, and what follows from it. Pure. */
 export interface GrantState {

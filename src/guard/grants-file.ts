@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { KeyLink } from "../key-chain.ts";
-import type { Micros } from "../clock.ts";
-import { replaceFile } from "../durable.ts";
-import { arrayOf, type Checked, isBase64url, isBoolean, isCount, object } from "../shape.ts";
+import type { KeyLink } from "../core/key-chain.ts";
+import type { Micros } from "../core/clock.ts";
+import { replaceFile } from "../core/durable.ts";
+import { arrayOf, type Checked, isBase64url, isBoolean, isCount, object } from "../core/shape.ts";
 
 /** What a guard keeps of grants between its processes. Of what was read, nothing has been verified. */
 export interface GrantFiles {

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AGENT_ID } from "../authn/credential.ts";
-import { type GrantClaims, verifyOrder } from "../bypass/grant.ts";
-import { fingerprint, type KeyLink } from "../key-chain.ts";
-import type { Clock, Micros } from "../clock.ts";
-import { makeDirectory } from "../durable.ts";
-import { type FileLock, tryLock } from "../file-lock.ts";
+import { AGENT_ID } from "../core/credential.ts";
+import { type GrantClaims, verifyOrder } from "../core/grant.ts";
+import { fingerprint, type KeyLink } from "../core/key-chain.ts";
+import type { Clock, Micros } from "../core/clock.ts";
+import { makeDirectory } from "../core/durable.ts";
+import { type FileLock, tryLock } from "../core/file-lock.ts";
 import { grantFor, type GrantState, NOTHING_KNOWN, pinnedKey, withKeys, withOrder } from "./grant-state.ts";
 import { type GrantFiles, readGrantFiles, writeGrantFiles } from "./grants-file.ts";
 

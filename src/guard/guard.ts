@@ -1,11 +1,11 @@
-import type { Question } from "../authorize/request.ts";
+import type { Question } from "../core/request.ts";
 import type { Breaker, Permit, Result } from "../breaker/breaker.ts";
-import type { GrantClaims } from "../bypass/grant.ts";
-import type { Clock } from "../clock.ts";
-import { isAllow, judge, type Reason } from "../decision.ts";
-import { failpoint } from "../failpoint.ts";
-import { Fault } from "../fault.ts";
-import { type RandomPool, uuidV7 } from "../ids.ts";
+import type { GrantClaims } from "../core/grant.ts";
+import type { Clock } from "../core/clock.ts";
+import { isAllow, judge, type Reason } from "../core/decision.ts";
+import { failpoint } from "../core/failpoint.ts";
+import { Fault } from "../core/fault.ts";
+import { type RandomPool, uuidV7 } from "../core/ids.ts";
 import { ask, type Asked, type Road } from "./ask.ts";
 import { Denials, EVERY_REQUEST } from "./denials.ts";
 import type { GrantKeeper } from "./grants.ts";

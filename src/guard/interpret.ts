@@ -1,6 +1,6 @@
 import * as wire from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
-import type { Question } from "../authorize/request.ts";
-import { type Decision, DECISION_OF, type Reason } from "../decision.ts";
+import type { Question } from "../core/request.ts";
+import { type Decision, DECISION_OF, type Reason } from "../core/decision.ts";
 import { decodeAnswer, type UnverifiedAnswer } from "./answer.ts";
 import type { Unframed } from "./framing.ts";
 import { malformed, type Outcome } from "./outcome.ts";

@@ -1,9 +1,9 @@
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Clock } from "../clock.ts";
-import { makeDirectory } from "../durable.ts";
-import { type FileLock, tryLock } from "../file-lock.ts";
-import { encodeLine, hex, type JournalEntry } from "./journal-format.ts";
+import type { Clock } from "../core/clock.ts";
+import { makeDirectory } from "../core/durable.ts";
+import { type FileLock, tryLock } from "../core/file-lock.ts";
+import { encodeLine, hex, type JournalEntry } from "../core/journal-format.ts";
 import { openRefusedLog, type RefusedLog } from "./journal-refused.ts";
 import { Segment } from "./journal-segment.ts";
 import type { JournalStore, Refused } from "./journal-store.ts";

@@ -1,4 +1,4 @@
-import { hex, type JournalEntry } from "./journal-format.ts";
+import { hex, type JournalEntry } from "../core/journal-format.ts";
 import type { JournalStore } from "./journal-store.ts";
 
 /** Records without a disk: they end with the process, so nothing can be kept durably, and so nothing can be bypassed. */

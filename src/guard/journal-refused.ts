@@ -1,6 +1,6 @@
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { hex, type JournalEntry, readBody } from "./journal-format.ts";
+import { hex, type JournalEntry, readBody } from "../core/journal-format.ts";
 
 /** Records that the service will never accept, kept in `refused.log` for people, and so that they are not sent again. */
 export interface RefusedLog {

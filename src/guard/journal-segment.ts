@@ -1,8 +1,8 @@
 import { type FileHandle, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { syncDirectory } from "../durable.ts";
-import { failpoint } from "../failpoint.ts";
-import { hex, type JournalEntry, readSegment } from "./journal-format.ts";
+import { syncDirectory } from "../core/durable.ts";
+import { failpoint } from "../core/failpoint.ts";
+import { hex, type JournalEntry, readSegment } from "../core/journal-format.ts";
 
 /** A journal is a row of files: each is removed as a whole when the service has all its records, so nothing is rewritten. */
 export class Segment {

@@ -1,4 +1,4 @@
-import type { JournalEntry } from "./journal-format.ts";
+import type { JournalEntry } from "../core/journal-format.ts";
 
 /** A record that the service will never accept. */
 export interface Refused {

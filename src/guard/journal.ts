@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { AGENT_ID } from "../authn/credential.ts";
-import type { Clock } from "../clock.ts";
+import { AGENT_ID } from "../core/credential.ts";
+import type { Clock } from "../core/clock.ts";
 import { openDiskStore } from "./journal-disk.ts";
-import { encodeEntry, NO_HASH } from "./journal-format.ts";
-import type { BypassRecord, DenyRecord, JournalEntry, JournalRecord } from "./journal-format.ts";
+import { encodeEntry, NO_HASH } from "../core/journal-format.ts";
+import type { BypassRecord, DenyRecord, JournalEntry, JournalRecord } from "../core/journal-format.ts";
 import { memoryStore } from "./journal-memory.ts";
 import type { JournalStore, Refused } from "./journal-store.ts";
 

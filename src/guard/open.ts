@@ -1,9 +1,9 @@
-import type { Question } from "../authorize/request.ts";
+import type { Question } from "../core/request.ts";
 import { type Breaker, type BreakerConfig, createBreaker, type SharedCircuit } from "../breaker/breaker.ts";
 import { RedisLink } from "../breaker/redis-link.ts";
 import { openSharedCircuit } from "../breaker/shared-redis.ts";
-import type { Clock } from "../clock.ts";
-import type { RandomPool } from "../ids.ts";
+import type { Clock } from "../core/clock.ts";
+import type { RandomPool } from "../core/ids.ts";
 import type { Road } from "./ask.ts";
 import { type CircuitOrders, openCircuitOrders } from "./circuit-command.ts";
 import { fraction } from "./chance.ts";
@@ -22,7 +22,7 @@ import { openConnectTransport } from "./transport-connect.ts";
 import { openGrpcTransport } from "./transport-grpc.ts";
 import type { Verdict } from "./verdict.ts";
 import { type ReviewVerdict, waitForReview, type WatchRoad } from "./wait.ts";
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 
 export interface GuardSettings {
   readonly endpoint: Endpoint;

@@ -1,5 +1,5 @@
-import type { Micros } from "../clock.ts";
-import type { Decision, Reason } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Decision, Reason } from "../core/decision.ts";
 
 /** The service's decision on this very question, read from a well-formed answer. */
 export interface ServiceAnswer {

@@ -1,7 +1,7 @@
 import { types } from "node:util";
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
-import { LIMITS, parseRequest, type Question } from "../authorize/request.ts";
-import { Fault } from "../fault.ts";
+import { LIMITS, parseRequest, type Question } from "../core/request.ts";
+import { Fault } from "../core/fault.ts";
 import { derivedKey } from "./key.ts";
 
 /** What a caller asks. Nothing in it has been verified, whatever its types say. */

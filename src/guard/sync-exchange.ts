@@ -9,7 +9,7 @@ import {
   SyncGuardResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { CircuitSnapshot } from "../breaker/breaker.ts";
-import type { Clock, Micros } from "../clock.ts";
+import type { Clock, Micros } from "../core/clock.ts";
 import type { Road } from "./ask.ts";
 import { Limit } from "./limit.ts";
 

@@ -1,5 +1,5 @@
-import type { Micros } from "../clock.ts";
-import type { Decision, Reason, Source } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Decision, Reason, Source } from "../core/decision.ts";
 
 /** What a guard answers. Frozen. Only `decision === "allow"` means yes. */
 export interface Verdict {

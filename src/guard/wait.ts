@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
-import type { Clock } from "../clock.ts";
-import { judge, type Reason } from "../decision.ts";
-import { type RandomPool, uuidV7 } from "../ids.ts";
+import type { Clock } from "../core/clock.ts";
+import { judge, type Reason } from "../core/decision.ts";
+import { type RandomPool, uuidV7 } from "../core/ids.ts";
 import { fraction } from "./chance.ts";
 import type { UnframedStream } from "./framing.ts";
 import { type GuardCall, serviceVerdict } from "./guard.ts";

@@ -1,5 +1,5 @@
-import type { Micros } from "../clock.ts";
-import type { Reason } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Reason } from "../core/decision.ts";
 
 /** A decision as it was recorded. */
 export interface RecordedDecision {

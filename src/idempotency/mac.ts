@@ -1,4 +1,4 @@
-import { sha256 } from "../sha256.ts";
+import { sha256 } from "../core/sha256.ts";
 
 const BLOCK_BYTES = 64;
 const DIGEST_BYTES = 32;

@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import type { Claim, ClaimCache, ClaimSlot } from "./ledger.ts";
 
 /** Claims remembered in this process: the newest `limit` of them. */

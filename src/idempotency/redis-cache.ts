@@ -1,5 +1,5 @@
 import { Cluster, type Redis } from "ioredis";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { cacheName, type DigestKeys } from "./key.ts";
 import type { Claim, ClaimCache, ClaimSlot } from "./ledger.ts";
 import { openClaim, sealClaim } from "./sealed-claim.ts";

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
-import type { Micros } from "../clock.ts";
-import { DECISION_OF, type Reason } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import { DECISION_OF, type Reason } from "../core/decision.ts";
 import type { DigestKeys } from "./key.ts";
 import type { Claim } from "./ledger.ts";
 

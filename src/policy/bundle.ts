@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Judgement } from "../decision.ts";
-import { UsageError } from "../fault.ts";
+import type { Judgement } from "../core/decision.ts";
+import { UsageError } from "../core/fault.ts";
 import type { Subject } from "./cel/evaluation.ts";
 import { type PolicyDirectory, readPolicyDirectory } from "./directory.ts";
 import { Engine, type Finding } from "./engine.ts";

@@ -1,7 +1,7 @@
 import { type BigIntStats, closeSync, constants, fstatSync, opendirSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { Micros } from "../clock.ts";
-import { messageOf } from "../fault.ts";
+import type { Micros } from "../core/clock.ts";
+import { messageOf } from "../core/fault.ts";
 import type { Problem } from "./yaml.ts";
 
 /** A file's path, as problems name it, and its text. */

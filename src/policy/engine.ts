@@ -1,4 +1,4 @@
-import { type Judgement, judge } from "../decision.ts";
+import { type Judgement, judge } from "../core/decision.ts";
 import { Evaluation, type Subject } from "./cel/evaluation.ts";
 import { Failure } from "./cel/value.ts";
 import { agentMatcher, ToolIndex } from "./pattern.ts";

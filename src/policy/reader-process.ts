@@ -1,5 +1,5 @@
 import { watch } from "node:fs";
-import { failpoint } from "../failpoint.ts";
+import { failpoint } from "../core/failpoint.ts";
 import { fingerprintOf, readPolicyDirectory } from "./directory.ts";
 import type { ReaderMessage, ReaderRequest } from "./reader.ts";
 

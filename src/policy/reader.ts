@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 import type { PolicyDirectory } from "./directory.ts";
 
 export type ReaderRequest = "fingerprint" | "rules" | "rules and tests";

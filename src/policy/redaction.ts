@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
-import { canonicalJson } from "../canonical-json.ts";
-import { Fault, type Path, pathText } from "../fault.ts";
+import { canonicalJson } from "../core/canonical-json.ts";
+import { Fault, type Path, pathText } from "../core/fault.ts";
 import { ToolIndex } from "./pattern.ts";
 import { ANY, type RedactPath } from "./redact-path.ts";
 

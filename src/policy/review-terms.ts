@@ -1,5 +1,5 @@
 import { isScalar, type Node } from "yaml";
-import type { ReviewTerms } from "../decision.ts";
+import type { ReviewTerms } from "../core/decision.ts";
 import { describe, type Entry, type YamlFile } from "./yaml.ts";
 
 const SECOND = 1_000_000;

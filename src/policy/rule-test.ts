@@ -1,7 +1,7 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { isMap, isScalar, isSeq, type Node, type YAMLMap } from "yaml";
-import { INEXACT_INTEGER, isExactInteger } from "../canonical-json.ts";
-import { type Decision, type Judgement, type Reason } from "../decision.ts";
+import { INEXACT_INTEGER, isExactInteger } from "../core/canonical-json.ts";
+import { type Decision, type Judgement, type Reason } from "../core/decision.ts";
 import type { Bundle } from "./bundle.ts";
 import type { PolicyDirectory } from "./directory.ts";
 import { describe, type Entry, type Problem, YamlFile } from "./yaml.ts";

@@ -1,7 +1,7 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { basename } from "node:path";
-import { canonicalJson } from "../canonical-json.ts";
-import type { Judgement } from "../decision.ts";
+import { canonicalJson } from "../core/canonical-json.ts";
+import type { Judgement } from "../core/decision.ts";
 import type { Bundle, PolicyFile } from "./bundle.ts";
 import type { ConstantValue } from "./constants.ts";
 import type { Finding } from "./engine.ts";

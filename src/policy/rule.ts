@@ -1,5 +1,5 @@
 import type { Node } from "yaml";
-import type { ReviewTerms } from "../decision.ts";
+import type { ReviewTerms } from "../core/decision.ts";
 import { compileCondition, type CompiledCondition, type Condition, type Syntax } from "./condition.ts";
 import { type Constant, type Constants, joinConstants, readConstants } from "./constants.ts";
 import { agentPatternProblem, toolPatternProblem } from "./pattern.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Clock, systemClock } from "../clock.ts";
-import { UsageError, messageOf } from "../fault.ts";
+import { type Clock, systemClock } from "../core/clock.ts";
+import { UsageError, messageOf } from "../core/fault.ts";
 import { type Bundle, type Inspection, inspectDirectory, requireBundle } from "./bundle.ts";
 import type { PolicyDirectory } from "./directory.ts";
 import { PolicyReader, ReadFailure } from "./reader.ts";

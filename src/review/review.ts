@@ -1,5 +1,5 @@
-import type { Micros } from "../clock.ts";
-import { judge, type Judgement, type ReviewTerms } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import { judge, type Judgement, type ReviewTerms } from "../core/decision.ts";
 
 /**
  * How a review stands. `open`: it waits for answers. `expired`: it did not get them in time. `lapsed`: it was approved, and the

@@ -1,7 +1,7 @@
 import * as wire from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { Answer } from "../authorize/call.ts";
-import type { Micros } from "../clock.ts";
-import type { Source } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Source } from "../core/decision.ts";
 import { secondsAndNanos } from "./timestamp.ts";
 import { WireWriter } from "./wire-writer.ts";
 

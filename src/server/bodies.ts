@@ -1,4 +1,4 @@
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 import { LIMITS } from "./limits.ts";
 
 /** Counts the requests of a listener whose body has not arrived whole. */

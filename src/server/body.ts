@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip } from "node:zlib";
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 import { tooLarge, unsupportedEncoding } from "./bodies.ts";
-import { codeOf } from "./errors.ts";
+import { codeOf } from "../core/error-code.ts";
 import { LIMITS } from "./limits.ts";
 import type { NodeRequest } from "./node-http.ts";
 

@@ -1,6 +1,6 @@
 import { AuthorizeService, SyncGuardRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
-import type { UnverifiedRequest } from "../authorize/request.ts";
+import type { UnverifiedRequest } from "../core/request.ts";
 import type { Address } from "../config.ts";
 import { type AnswerFields, answerFields } from "./answer.ts";
 import { IncompleteBodies } from "./bodies.ts";

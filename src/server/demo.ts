@@ -1,6 +1,6 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 import type { AdminOperations } from "../admin/operations.ts";
 
 const DEMO_AGENT = "demo";

@@ -1,4 +1,4 @@
-import { Fault, messageOf, StoreError } from "../fault.ts";
+import { Fault, messageOf, StoreError } from "../core/fault.ts";
 
 /** What a log line says of a failure: `cause` of one that was to be expected, `error` of a bug. */
 export type Failure =

@@ -1,6 +1,6 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 import { LIMITS } from "./limits.ts";
 import type { Observer } from "./roads.ts";
 import type { RequestRules } from "./request-rules.ts";

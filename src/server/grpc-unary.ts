@@ -1,9 +1,9 @@
 import { X509Certificate } from "node:crypto";
 import { Metadata, type ServerInterceptor, status as GrpcStatusCode } from "@grpc/grpc-js";
 import type { Call } from "../authorize/call.ts";
-import type { UnverifiedRequest } from "../authorize/request.ts";
-import type { Clock } from "../clock.ts";
-import { Fault } from "../fault.ts";
+import type { UnverifiedRequest } from "../core/request.ts";
+import type { Clock } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
 import { canceled, expired, type IncompleteBodies, tooLarge, unsupportedEncoding } from "./bodies.ts";
 import { LIMITS } from "./limits.ts";
 import type { Observer } from "./roads.ts";

@@ -10,7 +10,7 @@ import {
 import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
 import type { Call } from "../authorize/call.ts";
 import type { Address } from "../config.ts";
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 import { encodeAnswer } from "./answer.ts";
 import { expired, IncompleteBodies } from "./bodies.ts";
 import { openFront } from "./front.ts";

@@ -1,4 +1,4 @@
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 
 /** Why something is not ready, or null if it is; or what an operator should know although it is ready. */
 export type Finding = string | null | { readonly warning: string };

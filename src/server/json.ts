@@ -1,10 +1,10 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
-import type { Path } from "../fault.ts";
-import type { UnverifiedRequest } from "../authorize/request.ts";
-import { parseJsonText } from "../json-text.ts";
+import type { Path } from "../core/fault.ts";
+import type { UnverifiedRequest } from "../core/request.ts";
+import { parseJsonText } from "../core/json-text.ts";
 import { nearest } from "./nearest.ts";
-import { Undecodable, undecodableFault } from "../undecodable.ts";
+import { Undecodable, undecodableFault } from "../core/undecodable.ts";
 
 type Field = "tool" | "payload" | "idempotency_key" | "agent_id" | "nonce";
 

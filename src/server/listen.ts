@@ -1,8 +1,8 @@
 import { lstat, unlink } from "node:fs/promises";
 import { connect, type Server } from "node:net";
 import type { Address } from "../config.ts";
-import { messageOf, UsageError } from "../fault.ts";
-import { codeOf } from "./errors.ts";
+import { messageOf, UsageError } from "../core/fault.ts";
+import { codeOf } from "../core/error-code.ts";
 import type { ListenerTls } from "./tls.ts";
 
 /** A port or socket that is being served. */

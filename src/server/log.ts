@@ -1,7 +1,7 @@
 import { pino, type Logger } from "pino";
 import { type Answer, traceIdOf } from "../authorize/call.ts";
 import type { LogLevel } from "../config.ts";
-import type { Fault } from "../fault.ts";
+import type { Fault } from "../core/fault.ts";
 import { failureOf } from "./failure.ts";
 
 export type Log = Logger;

@@ -1,8 +1,8 @@
 import { type DescMessage, fromBinary, fromJson, type MessageShape } from "@bufbuild/protobuf";
-import { Fault, messageOf, type Path } from "../fault.ts";
+import { Fault, messageOf, type Path } from "../core/fault.ts";
 import type { RequestMessage } from "./body.ts";
-import { parseJsonText } from "../json-text.ts";
-import { undecodableFault } from "../undecodable.ts";
+import { parseJsonText } from "../core/json-text.ts";
+import { undecodableFault } from "../core/undecodable.ts";
 
 /**
  * Decodes messages other than AuthorizeRequest: not on the path of decisions, and written by our own guards and operators.

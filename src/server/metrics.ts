@@ -1,8 +1,8 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Answer } from "../authorize/call.ts";
 import type { Step } from "../authorize/progress.ts";
-import { DECISION_OF } from "../decision.ts";
-import { type FaultCode, STATUS_OF } from "../fault.ts";
+import { DECISION_OF } from "../core/decision.ts";
+import { type FaultCode, STATUS_OF } from "../core/fault.ts";
 import type { Observer } from "./roads.ts";
 
 const STEPS = ["authenticate", "parse", "replay", "evaluate", "record", "remember"] as const satisfies readonly Step[];

@@ -1,4 +1,4 @@
-import type { Fault } from "../fault.ts";
+import type { Fault } from "../core/fault.ts";
 import type { Readiness } from "./health.ts";
 import { type NodeRequest, type NodeResponse, respond } from "./node-http.ts";
 

@@ -1,9 +1,9 @@
 import type { SyncGuardRequest, SyncGuardResponse } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { Credentials } from "../authn/agents.ts";
 import type { AuthorizeHandler, Call, WatchHandler } from "../authorize/call.ts";
-import type { Clock } from "../clock.ts";
-import type { Source } from "../decision.ts";
-import type { Fault } from "../fault.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Source } from "../core/decision.ts";
+import type { Fault } from "../core/fault.ts";
 
 /** What stands behind AuthorizeService, whichever way a call comes. All reject with a Fault alone. */
 export interface Roads {

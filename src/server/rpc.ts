@@ -15,8 +15,8 @@ import {
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
 import type { Credentials } from "../authn/agents.ts";
-import type { Clock } from "../clock.ts";
-import { Fault, type FaultCode } from "../fault.ts";
+import type { Clock } from "../core/clock.ts";
+import { Fault, type FaultCode } from "../core/fault.ts";
 import { canceled, expired, type IncompleteBodies } from "./bodies.ts";
 import { isEnveloped, isJson, readMessage, type RequestMessage } from "./body.ts";
 import { verifiedCertificate } from "./client-certificate.ts";

@@ -1,5 +1,5 @@
 import type { Address, Config } from "../config.ts";
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../core/clock.ts";
 import { makeDataDir, openStore } from "../store/open.ts";
 import type { Door } from "./admin/door.ts";
 import { openAdminPort, openAdminSocket } from "./admin/listener.ts";

@@ -9,7 +9,7 @@ import {
   RetryInfoSchema,
   StatusSchema,
 } from "@datacrawl/proto/google/rpc/error_details_pb";
-import type { Fault, FaultStatus } from "../fault.ts";
+import type { Fault, FaultStatus } from "../core/fault.ts";
 
 /** `google.rpc.ErrorInfo.domain`: whose reasons these are. */
 const DOMAIN = "datacrawl";

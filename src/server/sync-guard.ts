@@ -7,7 +7,7 @@ import {
   SyncGuardResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Admission, type AdmissionLimits } from "../authorize/admission.ts";
-import { Fault, messageOf } from "../fault.ts";
+import { Fault, messageOf } from "../core/fault.ts";
 import type { SyncGuardHandler, SyncResult, UnverifiedSync } from "../authorize/sync-guard.ts";
 import { credentialsOf, type Roads } from "./roads.ts";
 import { timestampOf } from "./timestamp.ts";

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 
 /** The parts of a `google.protobuf.Timestamp`. */
 export function secondsAndNanos(at: Micros): { seconds: number; nanos: number } {

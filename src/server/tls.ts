@@ -2,7 +2,7 @@ import { constants, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createSecureContext, type TlsOptions } from "node:tls";
 import type { TlsFiles } from "../config.ts";
-import { messageOf, UsageError } from "../fault.ts";
+import { messageOf, UsageError } from "../core/fault.ts";
 
 /** What a listener's TLS is made of. */
 export type ListenerTls = Pick<

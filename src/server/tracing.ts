@@ -1,6 +1,6 @@
 import { context, ProxyTracerProvider, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import type { AuthorizeHandler } from "../authorize/call.ts";
-import { Fault } from "../fault.ts";
+import { Fault } from "../core/fault.ts";
 
 /**
  * A span for each request, under the caller's `traceparent`. Without an OpenTelemetry SDK in the process (loaded with

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { Config } from "../config.ts";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import type { Database } from "../store/database.ts";
 import { type OutboxFigures, SqlOutbox } from "../store/webhooks.ts";
 import { Deliverer, type DeliveryObserver, type Leased, messageId } from "../webhook/deliverer.ts";

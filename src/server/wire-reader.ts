@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { Undecodable } from "../undecodable.ts";
+import { Undecodable } from "../core/undecodable.ts";
 
 export const WireType = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 

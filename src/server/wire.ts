@@ -1,8 +1,8 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Path } from "../fault.ts";
-import type { UnverifiedRequest } from "../authorize/request.ts";
+import type { Path } from "../core/fault.ts";
+import type { UnverifiedRequest } from "../core/request.ts";
 import { decodeStruct } from "./struct.ts";
-import { undecodableFault } from "../undecodable.ts";
+import { undecodableFault } from "../core/undecodable.ts";
 import { WireReader, WireType } from "./wire-reader.ts";
 
 const NAMES = ["", "tool", "payload", "idempotency_key", "agent_id", "nonce"] as const;

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { checkOptions, type ClientSettings, type DataCrawlOptions } from "../client/options.ts";
 import { type Address, HOSTS_WANTED, parseHosts, VARIABLES } from "../config.ts";
-import { isLoopback } from "../loopback.ts";
-import { UsageError } from "../fault.ts";
+import { isLoopback } from "../core/loopback.ts";
+import { UsageError } from "../core/fault.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Answer } from "../authorize/call.ts";
-import { DECISION_OF, type Reason, type Source } from "../decision.ts";
+import { DECISION_OF, type Reason, type Source } from "../core/decision.ts";
 import type { OpenGuard } from "../guard/open.ts";
 
 export interface SidecarMetrics {

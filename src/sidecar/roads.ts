@@ -1,7 +1,7 @@
 import type { Answer, AuthorizeHandler, WatchHandler } from "../authorize/call.ts";
-import { parseRequest } from "../authorize/request.ts";
-import type { Clock } from "../clock.ts";
-import { Fault } from "../fault.ts";
+import { parseRequest } from "../core/request.ts";
+import type { Clock } from "../core/clock.ts";
+import { Fault } from "../core/fault.ts";
 import type { OpenGuard } from "../guard/open.ts";
 import type { Roads } from "../server/roads.ts";
 

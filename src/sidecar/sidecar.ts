@@ -1,8 +1,8 @@
-import { systemClock } from "../clock.ts";
+import { systemClock } from "../core/clock.ts";
 import type { Address } from "../config.ts";
-import { UsageError } from "../fault.ts";
+import { UsageError } from "../core/fault.ts";
 import { openGuard } from "../guard/open.ts";
-import { RandomPool } from "../ids.ts";
+import { RandomPool } from "../core/ids.ts";
 import { openConnect } from "../server/connect.ts";
 import { openGrpc } from "../server/grpc.ts";
 import { failureOf } from "../server/failure.ts";

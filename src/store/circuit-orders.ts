@@ -1,5 +1,5 @@
-import type { StoredOrder } from "../bypass/orders.ts";
-import type { Micros } from "../clock.ts";
+import type { StoredOrder } from "../core/stored-order.ts";
+import type { Micros } from "../core/clock.ts";
 import type { HashedEvent } from "../audit/event.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";
 import { eventParams, eventText } from "./event-text.ts";

@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
 import type { BinaryFields } from "../audit/binary-row.ts";
-import { StoreError } from "../fault.ts";
+import { StoreError } from "../core/fault.ts";
 import type { Schema } from "./schema.ts";
 
 /** Where statements run. */

@@ -2,10 +2,10 @@ import { createHash, randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { AUDIT_KEYS } from "../audit/keys.ts";
-import { GRANT_KEYS } from "../bypass/keys.ts";
-import { UsageError } from "../fault.ts";
-import { fingerprint } from "../key-chain.ts";
-import { openOrMakeSigningKeys, openSigningKeys, type SigningKeys } from "../key-files.ts";
+import { GRANT_KEYS } from "../keys/grant-keys.ts";
+import { UsageError } from "../core/fault.ts";
+import { fingerprint } from "../core/key-chain.ts";
+import { openOrMakeSigningKeys, openSigningKeys, type SigningKeys } from "../keys/key-files.ts";
 import { newWebhookSecret } from "../webhook/signature.ts";
 import type { Database } from "./database.ts";
 

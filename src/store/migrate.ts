@@ -1,6 +1,6 @@
 import { type Kysely, sql } from "kysely";
 import { type MigrationProvider, Migrator } from "kysely/migration";
-import { UsageError } from "../fault.ts";
+import { UsageError } from "../core/fault.ts";
 import type { Database } from "./database.ts";
 import { lockLayout } from "./dialect.ts";
 import { MIGRATIONS } from "./migrations/index.ts";

@@ -1,8 +1,8 @@
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { DataConfig } from "../config.ts";
-import { messageOf, UsageError } from "../fault.ts";
-import { type FileLock, tryLock } from "../file-lock.ts";
+import { messageOf, UsageError } from "../core/fault.ts";
+import { type FileLock, tryLock } from "../core/file-lock.ts";
 import { type Database, SqlError } from "./database.ts";
 import { EmbeddedDatabase } from "./embedded.ts";
 import { initKeys, loadKeys, registerKeys, type ServiceKeys } from "./keys.ts";

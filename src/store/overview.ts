@@ -1,6 +1,6 @@
 import type { CircuitCounts } from "../admin/overview.ts";
-import type { Micros } from "../clock.ts";
-import type { Reason } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Reason } from "../core/decision.ts";
 import { type Database, timestampOf } from "./database.ts";
 
 /** The figures that the database knows. */

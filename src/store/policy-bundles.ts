@@ -1,5 +1,5 @@
 import type { PolicyFile } from "../policy/bundle.ts";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";
 
 /** A version of the policies, as it was when a service first used it. */

@@ -1,5 +1,5 @@
 import { DECISION_COLUMNS, type DecisionRow, type EventRow } from "../audit/record.ts";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import type { Review, ReviewAnswer, ReviewState, Withdrawal } from "../review/review.ts";
 import { type Database, microsOf, type SqlParam } from "./database.ts";
 import { COLUMN_VALUES, decisionInputText, decisionJson } from "./decision-input.ts";

@@ -2,8 +2,8 @@ import type { Generated } from "kysely";
 import type { AgentState } from "../authn/directory.ts";
 import type { Role } from "../admin/caller.ts";
 import type { CircuitCommand } from "../admin/circuits.ts";
-import type { Micros } from "../clock.ts";
-import type { Decision, Reason, Source } from "../decision.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Decision, Reason, Source } from "../core/decision.ts";
 import type { ReviewAnswer, ReviewState } from "../review/review.ts";
 
 /*

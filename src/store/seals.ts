@@ -4,7 +4,7 @@ import { originOf } from "../audit/checkpoint.ts";
 import type { PublishedCheckpoint } from "../audit/published.ts";
 import { type Stream, STREAM } from "../audit/leaf.ts";
 import { type SealStore, type SealTransaction, STORED_LEVELS, type TreeState } from "../audit/seal.ts";
-import { type Micros, systemClock } from "../clock.ts";
+import { type Micros, systemClock } from "../core/clock.ts";
 import type { HashedEvent } from "../audit/event.ts";
 import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
 import { eventParams, eventText } from "./event-text.ts";

@@ -10,7 +10,7 @@ import {
   type RawBuilder,
   sql,
 } from "kysely";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import type { QueryOptions } from "./database.ts";
 import type { Schema, StoredInterval, StoredTime } from "./schema.ts";
 

@@ -6,7 +6,7 @@ import { STORED_LEVELS } from "../audit/seal.ts";
 import type { Strays, VerifyStore } from "../audit/verify.ts";
 import type { PlanPorts } from "../audit/verify-plan.ts";
 import type { SealedDecision, StoredCheckpoint } from "../audit/verify-segment.ts";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
 import { hashesOf, leafOf } from "./seal-transaction.ts";
 

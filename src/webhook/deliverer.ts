@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Micros } from "../clock.ts";
+import type { Micros } from "../core/clock.ts";
 import { backoffMs } from "./backoff.ts";
 import { bodyOf, type Source } from "./message.ts";
 import { NotDelivered } from "./send.ts";

@@ -1,5 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { isoMicros, type Micros } from "../clock.ts";
+import { isoMicros, type Micros } from "../core/clock.ts";
 
 /** A row of the trail, as far as a message tells of it. */
 export type Source =

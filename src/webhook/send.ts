@@ -1,4 +1,4 @@
-import { messageOf } from "../fault.ts";
+import { messageOf } from "../core/fault.ts";
 
 /** What went wrong with an attempt, for operators to read; it says nothing of the URL's path, which may hold a secret. */
 export class NotDelivered extends Error {

@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { messageOf, UsageError } from "../fault.ts";
+import { messageOf, UsageError } from "../core/fault.ts";
 
 const PREFIX = "whsec_";
 /** What the Standard Webhooks specification asks for. */

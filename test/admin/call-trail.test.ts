@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { CallTrail } from "../../src/admin/call-trail.ts";
 import type { EventRow } from "../../src/audit/record.ts";
-import { RandomPool } from "../../src/ids.ts";
+import { RandomPool } from "../../src/core/ids.ts";
 
 let now: number;
 let failing: boolean;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Batch, DecisionFeed } from "../../src/admin/decision-feed.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { SqlDecisionSearch } from "../../src/store/decision-search.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { record } from "./decisions.ts";

@@ -10,7 +10,7 @@ import {
 } from "../../src/admin/decision-filter.ts";
 import { DecisionSearch } from "../../src/admin/decision-search.ts";
 import { PositionTokens } from "../../src/admin/position.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { SqlDecisionSearch } from "../../src/store/decision-search.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { SqlPolicyBundles } from "../../src/store/policy-bundles.ts";

@@ -7,7 +7,7 @@ import { epochLine, formatCheckpoint } from "../../src/audit/checkpoint.ts";
 import { AUDIT_KEYS, noteKeys, noteSigner } from "../../src/audit/keys.ts";
 import { signNote } from "../../src/audit/note.ts";
 import { checkCheckpoint } from "../../src/audit/proof.ts";
-import { openOrMakeSigningKeys, type SigningKeys } from "../../src/key-files.ts";
+import { openOrMakeSigningKeys, type SigningKeys } from "../../src/keys/key-files.ts";
 
 const ORIGIN = "datacrawl/log";
 const LOST = { epoch: 3, size: 20, root: Buffer.alloc(32, 7) };

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { makeEvent } from "../../src/audit/event.ts";
 import type { TrailKeeper } from "../../src/audit/keeper.ts";
 import { CheckpointDirectory, Fork } from "../../src/audit/published.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { random } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { openTestTrail, recordDecisions, type TestTrail } from "../support/trail.ts";

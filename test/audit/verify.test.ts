@@ -6,7 +6,7 @@ import { noteKeys } from "../../src/audit/keys.ts";
 import { type Progress, verify } from "../../src/audit/verify.ts";
 import { planRun, type Scope } from "../../src/audit/verify-plan.ts";
 import { makeEvent } from "../../src/audit/event.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { SqlVerifyStore } from "../../src/store/verification.ts";
 import { hashDecision } from "../../src/audit/hash.ts";

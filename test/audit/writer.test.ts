@@ -9,7 +9,7 @@ import {
   type RecordStore,
   type Written,
 } from "../../src/audit/writer.ts";
-import { Fault } from "../../src/fault.ts";
+import { Fault } from "../../src/core/fault.ts";
 import { entryFor } from "../support/entries.ts";
 
 /** A store that writes when it is told to, with the laws of the real one: a claim is won once, a poisoned batch fails whole. */

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { AdminOperations } from "../../src/admin/operations.ts";
-import { formatCredential, newCredential, parseCredential } from "../../src/authn/credential.ts";
+import { formatCredential, newCredential, parseCredential } from "../../src/core/credential.ts";
 import { AgentDirectory, type DirectoryChanges, type DirectoryStore } from "../../src/authn/directory.ts";
-import { systemClock } from "../../src/clock.ts";
-import { Fault } from "../../src/fault.ts";
-import { RandomPool } from "../../src/ids.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { Fault } from "../../src/core/fault.ts";
+import { RandomPool } from "../../src/core/ids.ts";
 import { SqlAgentStore } from "../../src/store/agents.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { waitUntil } from "../support/net.ts";

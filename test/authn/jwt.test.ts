@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchJson } from "../../src/authn/fetch-json.ts";
 import { Jwks } from "../../src/authn/jwks.ts";
 import { JwtVerifier, type VerifiedToken } from "../../src/authn/jwt.ts";
-import { Fault } from "../../src/fault.ts";
+import { Fault } from "../../src/core/fault.ts";
 import { type Issuer, startIssuer } from "../support/issuer.ts";
 
 const AT = 1_800_000_000;

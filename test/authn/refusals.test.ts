@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Refusals, type Refused } from "../../src/authn/refusals.ts";
-import type { FaultCode } from "../../src/fault.ts";
+import type { FaultCode } from "../../src/core/fault.ts";
 
 const claiming = (agentId: string): string => `Bearer dc_agent_${agentId}_${"0".repeat(12)}_${"f".repeat(64)}`;
 

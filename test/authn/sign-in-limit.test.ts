@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { SignInLimit } from "../../src/authn/sign-in-limit.ts";
-import { Fault } from "../../src/fault.ts";
+import { Fault } from "../../src/core/fault.ts";
 
 const MINUTE = 60_000;
 

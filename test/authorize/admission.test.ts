@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Admission } from "../../src/authorize/admission.ts";
-import { Fault } from "../../src/fault.ts";
+import { Fault } from "../../src/core/fault.ts";
 
 /** An admission whose clock the test sets. */
 function open(ratePerAgent: number, burstPerAgent: number): { admission: Admission; clock: { ms: number } } {

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { hashDecision } from "../../src/audit/hash.ts";
 import type { AgentState } from "../../src/authn/directory.ts";
-import { type Judgement, judge, type Reason } from "../../src/decision.ts";
-import { Fault } from "../../src/fault.ts";
+import { type Judgement, judge, type Reason } from "../../src/core/decision.ts";
+import { Fault } from "../../src/core/fault.ts";
 import type { Claim } from "../../src/idempotency/ledger.ts";
 import {
   AGENT,

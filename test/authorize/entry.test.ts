@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
 import { decisionOf, makeEntry } from "../../src/authorize/entry.ts";
-import { parseRequest } from "../../src/authorize/request.ts";
-import { type Judgement, judge } from "../../src/decision.ts";
+import { parseRequest } from "../../src/core/request.ts";
+import { type Judgement, judge } from "../../src/core/decision.ts";
 import { FIRST, type Variant } from "../../src/idempotency/ledger.ts";
 import { MAX_REDACTED, Redaction } from "../../src/policy/redaction.ts";
 import {

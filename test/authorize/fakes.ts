@@ -1,17 +1,17 @@
 import { createAuthorize } from "../../src/authorize/authorize.ts";
 import type { Answer, Call } from "../../src/authorize/call.ts";
 import type { RefusedCall } from "../../src/authorize/frame.ts";
-import type { UnverifiedRequest } from "../../src/authorize/request.ts";
+import type { UnverifiedRequest } from "../../src/core/request.ts";
 import type { Entry, Written } from "../../src/audit/writer.ts";
 import type { AgentState, AuthenticatedAgent } from "../../src/authn/directory.ts";
-import { type Judgement, judge, type Reason } from "../../src/decision.ts";
-import { Fault, StoreError } from "../../src/fault.ts";
+import { type Judgement, judge, type Reason } from "../../src/core/decision.ts";
+import { Fault, StoreError } from "../../src/core/fault.ts";
 import { deriveDigestKeys, digestRequest } from "../../src/idempotency/key.ts";
 import { type Claim, FIRST } from "../../src/idempotency/ledger.ts";
-import { RandomPool, uuidV7 } from "../../src/ids.ts";
+import { RandomPool, uuidV7 } from "../../src/core/ids.ts";
 import { parseRedactPath } from "../../src/policy/redact-path.ts";
 import { Redaction } from "../../src/policy/redaction.ts";
-import { canonicalJson } from "../../src/canonical-json.ts";
+import { canonicalJson } from "../../src/core/canonical-json.ts";
 
 export const AGENT = "billing-1";
 export const CREDENTIAL = "Bearer dc_agent_billing-1";

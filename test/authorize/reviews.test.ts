@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { hashDecision } from "../../src/audit/hash.ts";
 import { type ReadReview, Reviews } from "../../src/authorize/reviews.ts";
-import type { Reason } from "../../src/decision.ts";
-import { RandomPool } from "../../src/ids.ts";
+import type { Reason } from "../../src/core/decision.ts";
+import { RandomPool } from "../../src/core/ids.ts";
 import { judgementOf, type Review, type ReviewState } from "../../src/review/review.ts";
 import { AGENT, claim, KEY, OTHER, Outage, POLICY_VERSION, SAME, STORE_TIME } from "./fakes.ts";
 

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { hashDecision } from "../../src/audit/hash.ts";
-import type { StoredOrder } from "../../src/bypass/orders.ts";
-import { Fault } from "../../src/fault.ts";
-import { encodeEntry, type JournalRecord, NO_HASH } from "../../src/guard/journal-format.ts";
+import type { StoredOrder } from "../../src/core/stored-order.ts";
+import { Fault } from "../../src/core/fault.ts";
+import { encodeEntry, type JournalRecord, NO_HASH } from "../../src/core/journal-format.ts";
 import type { Call } from "../../src/authorize/call.ts";
 import type { RefusedCall } from "../../src/authorize/frame.ts";
 import {

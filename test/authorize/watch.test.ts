@@ -4,8 +4,8 @@ import type { RefusedCall } from "../../src/authorize/frame.ts";
 import { createWatch, type WatchedDecision } from "../../src/authorize/watch.ts";
 import { Watchers } from "../../src/authorize/watchers.ts";
 import { hashDecision } from "../../src/audit/hash.ts";
-import type { Reason } from "../../src/decision.ts";
-import { Fault } from "../../src/fault.ts";
+import type { Reason } from "../../src/core/decision.ts";
+import { Fault } from "../../src/core/fault.ts";
 import {
   AGENT,
   callWith,

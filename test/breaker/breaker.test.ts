@@ -7,7 +7,7 @@ import {
   type Result,
   type Token,
 } from "../../src/breaker/breaker.ts";
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/core/clock.ts";
 
 /** A clock that goes only when told to; its wall time can be set without its monotonic time. */
 class HandClock implements Clock {

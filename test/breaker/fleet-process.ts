@@ -5,7 +5,7 @@
 import { connect } from "node:net";
 import { createBreaker, type Permit, type Result } from "../../src/breaker/breaker.ts";
 import { openSharedCircuit } from "../../src/breaker/shared-redis.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 
 const [redisUrl = "", agentId = "", port = "", config = ""] = process.argv.slice(2);
 const options = { service: "service", agentId, config: JSON.parse(config), clock: systemClock, random: Math.random };

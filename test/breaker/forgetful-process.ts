@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createBreaker } from "../../src/breaker/breaker.ts";
 import { openSharedCircuit } from "../../src/breaker/shared-redis.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 
 const [redisUrl = "", milliseconds = ""] = process.argv.slice(2);
 const config = { failures: 1, probeAfterMs: 30_000 };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type Breaker, createBreaker, type Permit, type SharedCircuit } from "../../src/breaker/breaker.ts";
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/core/clock.ts";
 import type { FleetView, Member, Standing } from "../../src/breaker/fleet.ts";
 
 const LEASE_MS = 10_000;

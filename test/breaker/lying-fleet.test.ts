@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { createBreaker, type Permit, type Result, type SharedCircuit } from "../../src/breaker/breaker.ts";
 import { timing } from "../../src/breaker/config.ts";
 import type { FleetView, Member } from "../../src/breaker/fleet.ts";
-import type { Clock } from "../../src/clock.ts";
+import type { Clock } from "../../src/core/clock.ts";
 
 const CONFIG = { failures: 3, probeAfterMs: 30_000, rampMs: 5_000 };
 const LIMITS = timing(CONFIG);

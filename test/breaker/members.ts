@@ -7,7 +7,7 @@ import {
   type SharedCircuit,
 } from "../../src/breaker/breaker.ts";
 import { openSharedCircuit } from "../../src/breaker/shared-redis.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { waitUntil } from "../support/net.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
 

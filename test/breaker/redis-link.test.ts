@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
 import { keysOf } from "../../src/breaker/redis-script.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { freePort, waitUntil } from "../support/net.ts";
 import { heard, leave, newAgent, one, opened, redisOn, trio } from "./members.ts";
 

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { parseDuration, parseLimit, parseMonth, parseSeconds, parseTime } from "../../src/cli/parse.ts";
 
 const DAY_MS = 86_400_000;

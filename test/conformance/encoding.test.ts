@@ -6,7 +6,7 @@ import {
   AuthorizeRequestSchema,
   AuthorizeResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { allowing, toJson, toProto } from "../../src/conformance/answer.ts";
 import { CASES } from "../../src/conformance/catalogue.ts";
 import { certificate } from "../../src/conformance/certificates.ts";

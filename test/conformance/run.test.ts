@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { describe, expect, test } from "vitest";
 import { setTimeout as sleep } from "node:timers/promises";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { type AdapterQuestion, startAdapter } from "../../src/conformance/adapter.ts";
 import { CASES } from "../../src/conformance/catalogue.ts";
 import { serveConformance } from "../../src/conformance/serve.ts";

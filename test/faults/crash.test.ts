@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { FAILPOINTS } from "../../src/failpoint.ts";
+import { FAILPOINTS } from "../../src/core/failpoint.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { initialiseEmbedded } from "../support/embedded.ts";
 import { type Asked, ask, demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";

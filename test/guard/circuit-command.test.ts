@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Breaker, createBreaker } from "../../src/breaker/breaker.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { openCircuitOrders } from "../../src/guard/circuit-command.ts";
 
 let dir: string;

@@ -1,6 +1,6 @@
-import { GRANT_KEY_USE, type GrantClaims, type Order, signOrder } from "../../src/bypass/grant.ts";
-import { firstLink, type KeyLink, type SigningKey, makeSigningKey, nextLink } from "../../src/key-chain.ts";
-import type { Clock, Micros } from "../../src/clock.ts";
+import { GRANT_KEY_USE, type GrantClaims, type Order, signOrder } from "../../src/core/grant.ts";
+import { firstLink, type KeyLink, type SigningKey, makeSigningKey, nextLink } from "../../src/core/key-chain.ts";
+import type { Clock, Micros } from "../../src/core/clock.ts";
 import type { GrantOffer } from "../../src/guard/grants.ts";
 
 export const agentId = "billing-1";

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { fingerprint } from "../../src/key-chain.ts";
-import { tryLock } from "../../src/file-lock.ts";
+import { fingerprint } from "../../src/core/key-chain.ts";
+import { tryLock } from "../../src/core/file-lock.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../src/guard/grants.ts";
 import { agentId, HandClock, hour, minute, SigningService } from "./grant-samples.ts";
 

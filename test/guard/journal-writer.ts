@@ -1,7 +1,7 @@
 // A process that keeps a journal, for tests that kill it or take its disk away.
 // Arguments: directory, how many bypasses (each after the one before), how many denies before each. Prints a line for each
 // outcome. Stays alive at the end, with its journal open, unless told to "close", or to "deny and end" without closing.
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { openJournal } from "../../src/guard/journal.ts";
 import { agentId, bypass, deny } from "./journal-samples.ts";
 

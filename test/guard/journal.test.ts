@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import { type JournalEntry, readBody } from "../../src/guard/journal-format.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { type JournalEntry, readBody } from "../../src/core/journal-format.ts";
 import { type Journal, openJournal } from "../../src/guard/journal.ts";
 import { agentId, bypass, deny } from "./journal-samples.ts";
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import vm from "node:vm";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Fault } from "../../src/fault.ts";
+import { Fault } from "../../src/core/fault.ts";
 import { derivedKey, requestDigest } from "../../src/guard/key.ts";
 import { copyPayload, type GuardRequest, readQuestion } from "../../src/guard/question.ts";
 

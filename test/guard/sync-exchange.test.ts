@@ -8,7 +8,7 @@ import {
   SyncGuardResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { CircuitSnapshot } from "../../src/breaker/breaker.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { unframeGrpc } from "../../src/guard/framing-grpc.ts";
 import { circuitReport, exchangeSync } from "../../src/guard/sync-exchange.ts";
 import { openGrpcTransport } from "../../src/guard/transport-grpc.ts";

@@ -15,11 +15,11 @@ import {
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { SyncGuardRequest, SyncGuardResponse } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { RedisLink } from "../../src/breaker/redis-link.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../src/guard/grants.ts";
 import { redisGrants, type SharedGrants } from "../../src/guard/grants-redis.ts";
 import { type Journal, openJournal } from "../../src/guard/journal.ts";
-import { hex, readBody } from "../../src/guard/journal-format.ts";
+import { hex, readBody } from "../../src/core/journal-format.ts";
 import { LIMITS } from "../../src/server/limits.ts";
 import { delayAfter, startSync, TIMEOUT_MS, type Sync, type SyncOptions } from "../../src/guard/sync.ts";
 import { HandClock, hour, SigningService } from "./grant-samples.ts";
@@ -324,7 +324,7 @@ describe("by itself", () => {
       import { openGrantKeeper } from "./src/guard/grants.ts";
       import { openJournal } from "./src/guard/journal.ts";
       import { startSync } from "./src/guard/sync.ts";
-      import { systemClock as clock } from "./src/clock.ts";
+      import { systemClock as clock } from "./src/core/clock.ts";
       const parts = { dir: process.argv[1], agentId: "billing-1", clock };
       const [journal, grants] = [await openJournal(parts), await openGrantKeeper(parts)];
       const sync = startSync({ exchange: async () => { throw new Error("down") }, journal, grants, report: () => ({}), clock, random: () => 0 });

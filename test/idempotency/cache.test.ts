@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setImmediate as nextTick, setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { deriveDigestKeys } from "../../src/idempotency/key.ts";
 import type { Claim, ClaimCache } from "../../src/idempotency/ledger.ts";
 import { MemoryClaimCache } from "../../src/idempotency/memory-cache.ts";

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import type { Claim } from "../../src/idempotency/ledger.ts";
 
 export const MINUTE = 60_000_000;

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { UsageError } from "../../src/fault.ts";
+import { UsageError } from "../../src/core/fault.ts";
 import { inspectFiles, inspectPolicies, loadBundle, readStoredBundle } from "../../src/policy/bundle.ts";
 import { readPolicyDirectory } from "../../src/policy/directory.ts";
 import { readRuleTests, runRuleTest } from "../../src/policy/rule-test.ts";

@@ -1,7 +1,7 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Judgement } from "../../src/decision.ts";
+import type { Judgement } from "../../src/core/decision.ts";
 import { Engine } from "../../src/policy/engine.ts";
 import type { Effect, Rule } from "../../src/policy/rule.ts";
 import { readRules } from "./support.ts";

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { canonicalJson } from "../../src/canonical-json.ts";
-import { Fault } from "../../src/fault.ts";
+import { canonicalJson } from "../../src/core/canonical-json.ts";
+import { Fault } from "../../src/core/fault.ts";
 import { parseRedactPath, type RedactPath } from "../../src/policy/redact-path.ts";
 import { MAX_REDACTED, Redaction } from "../../src/policy/redaction.ts";
 

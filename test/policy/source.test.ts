@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { UsageError } from "../../src/fault.ts";
+import { UsageError } from "../../src/core/fault.ts";
 import { openPolicySource, type PolicyEvent, type PolicySource } from "../../src/policy/source.ts";
 import { policyDir } from "./support.ts";
 

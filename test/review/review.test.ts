@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { DECISION_OF } from "../../src/decision.ts";
+import { DECISION_OF } from "../../src/core/decision.ts";
 import {
   afterAnswer,
   judgementOf,

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { AuthorizeResponseSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { Answer } from "../../src/authorize/call.ts";
-import { DECISION_OF, type Reason as ReasonName } from "../../src/decision.ts";
+import { DECISION_OF, type Reason as ReasonName } from "../../src/core/decision.ts";
 import { answerFields, encodeAnswer } from "../../src/server/answer.ts";
 
 const words = fc.oneof(

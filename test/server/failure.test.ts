@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CommitUnknown } from "../../src/audit/writer.ts";
-import { Fault } from "../../src/fault.ts";
+import { Fault } from "../../src/core/fault.ts";
 import { failureOf } from "../../src/server/failure.ts";
 import { SqlError } from "../../src/store/database.ts";
 

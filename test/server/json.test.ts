@@ -1,9 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Path, Fault } from "../../src/fault.ts";
+import { type Path, Fault } from "../../src/core/fault.ts";
 import { decodeAuthorizeRequestJson } from "../../src/server/json.ts";
-import { parseJsonText } from "../../src/json-text.ts";
-import { Undecodable } from "../../src/undecodable.ts";
+import { parseJsonText } from "../../src/core/json-text.ts";
+import { Undecodable } from "../../src/core/undecodable.ts";
 
 describe("parseJsonText", () => {
   test("reads what JSON.stringify writes, indented or not", () => {

@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import { expect, test } from "vitest";
-import { Fault } from "../../src/fault.ts";
+import { Fault } from "../../src/core/fault.ts";
 import { logFault, logLateFault } from "../../src/server/log.ts";
 import { SqlError } from "../../src/store/database.ts";
 

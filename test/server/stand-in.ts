@@ -1,8 +1,8 @@
 import type { SyncGuardRequest } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { Answer, Call, UnverifiedWatch } from "../../src/authorize/call.ts";
-import type { UnverifiedRequest } from "../../src/authorize/request.ts";
-import { parseRequest } from "../../src/authorize/request.ts";
-import { Fault, type FaultCode } from "../../src/fault.ts";
+import type { UnverifiedRequest } from "../../src/core/request.ts";
+import { parseRequest } from "../../src/core/request.ts";
+import { Fault, type FaultCode } from "../../src/core/fault.ts";
 import type { Roads } from "../../src/server/roads.ts";
 
 export const CREDENTIAL = "Bearer dc_agent_agent-a_k1_secret";

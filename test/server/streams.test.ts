@@ -10,8 +10,8 @@ import {
 } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { systemClock } from "../../src/clock.ts";
-import { Fault } from "../../src/fault.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { Fault } from "../../src/core/fault.ts";
 import { IncompleteBodies } from "../../src/server/bodies.ts";
 import { openGrpcMethods } from "../../src/server/grpc.ts";
 import { RequestRules } from "../../src/server/request-rules.ts";

@@ -5,8 +5,8 @@ import {
   type AuthorizeRequest,
   AuthorizeRequestSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
-import type { UnverifiedRequest } from "../../src/authorize/request.ts";
-import { Fault } from "../../src/fault.ts";
+import type { UnverifiedRequest } from "../../src/core/request.ts";
+import { Fault } from "../../src/core/fault.ts";
 import { decodeAuthorizeRequest } from "../../src/server/wire.ts";
 import { doubleValue, field, fixed64, list, struct, text, varint, varintField } from "./wire-bytes.ts";
 

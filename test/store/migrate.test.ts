@@ -1,8 +1,8 @@
 import { sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
 import { makeEvent } from "../../src/audit/event.ts";
-import { systemClock } from "../../src/clock.ts";
-import { UsageError } from "../../src/fault.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { UsageError } from "../../src/core/fault.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { layoutProblem, migrate } from "../../src/store/migrate.ts";
 import { MIGRATIONS } from "../../src/store/migrations/index.ts";

@@ -9,7 +9,7 @@ import { endLine } from "../../src/audit/export-lines.ts";
 import { noteKeys } from "../../src/audit/keys.ts";
 import { formatVkey, type NoteKey } from "../../src/audit/note.ts";
 import { checkProof, formatConsistencyProof, formatDecisionProof } from "../../src/audit/proof.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { SqlExportReader } from "../../src/store/export.ts";

@@ -12,7 +12,7 @@ import { rowLeaf } from "../../src/audit/leaf.ts";
 import { checkCheckpoint } from "../../src/audit/proof.ts";
 import { noteKeys } from "../../src/audit/keys.ts";
 import { SEAL_ROWS, Sealer, type SealStore } from "../../src/audit/seal.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { MIGRATIONS } from "../../src/store/migrations/index.ts";

@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { makeEvent } from "../../src/audit/event.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { insertEvent, SqlEventStore } from "../../src/store/events.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { prepared, run, runScript } from "../../src/store/statements.ts";

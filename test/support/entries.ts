@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
 import { type DecisionRow, decisionRow } from "../../src/audit/record.ts";
 import type { Entry } from "../../src/audit/writer.ts";
-import { systemClock } from "../../src/clock.ts";
-import { RandomPool, uuidV7 } from "../../src/ids.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { RandomPool, uuidV7 } from "../../src/core/ids.ts";
 
 export const random = new RandomPool();
 

@@ -1,9 +1,9 @@
 import { makeEvent } from "../../src/audit/event.ts";
 import { makeFollowUp } from "../../src/audit/follow-up.ts";
 import type { Entry } from "../../src/audit/writer.ts";
-import { systemClock } from "../../src/clock.ts";
-import type { ReviewTerms } from "../../src/decision.ts";
-import { uuidV7 } from "../../src/ids.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import type { ReviewTerms } from "../../src/core/decision.ts";
+import { uuidV7 } from "../../src/core/ids.ts";
 import { judgementOf, type Review, type ReviewState } from "../../src/review/review.ts";
 import type { WithdrawalChange } from "../../src/store/review-withdrawals.ts";
 import type { ReviewAnswerChange, ReviewChange } from "../../src/store/reviews.ts";

@@ -3,7 +3,7 @@
  * caller's in the message.
  */
 import { AdminOperations } from "../../src/admin/operations.ts";
-import { RandomPool } from "../../src/ids.ts";
+import { RandomPool } from "../../src/core/ids.ts";
 import type { Subject } from "../../src/policy/cel/evaluation.ts";
 import { Engine } from "../../src/policy/engine.ts";
 import { SqlCircuitCommands } from "../../src/store/circuit-commands.ts";

@@ -6,7 +6,7 @@ import { type Rollback, TrailKeeper } from "../../src/audit/keeper.ts";
 import { AUDIT_KEYS } from "../../src/audit/keys.ts";
 import { CheckpointDirectory } from "../../src/audit/published.ts";
 import { Sealer } from "../../src/audit/seal.ts";
-import { openOrMakeSigningKeys, type SigningKeys } from "../../src/key-files.ts";
+import { openOrMakeSigningKeys, type SigningKeys } from "../../src/keys/key-files.ts";
 import type { Database } from "../../src/store/database.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { WebhookOperations } from "../../src/admin/webhooks.ts";
 import { makeEvent } from "../../src/audit/event.ts";
 import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
-import { systemClock } from "../../src/clock.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { SqlOutbox } from "../../src/store/webhooks.ts";

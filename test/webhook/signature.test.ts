@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it, test } from "vitest";
-import { UsageError } from "../../src/fault.ts";
+import { UsageError } from "../../src/core/fault.ts";
 import { newWebhookSecret, readWebhookSecrets, signedHeaders } from "../../src/webhook/signature.ts";
 import { tempDir } from "../support/service.ts";
 

@@ -7,7 +7,7 @@ import { LinearRegex } from "./regex.ts";
 import { type Compiled, compiled, type Expr, literalOf, pair, pathOf, type Scope } from "./scope.ts";
 import { ANY, BOOL, DOUBLE, Failure, INT, isList, kindOf, type Kinds, LIST, nameKinds, STRING } from "./value.ts";
 import type { Value } from "./value.ts";
-import { messageOf } from "../../fault.ts";
+import { messageOf } from "../../core/fault.ts";
 
 type Call = Extract<Expr["exprKind"], { case: "callExpr" }>["value"];
 

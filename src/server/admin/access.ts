@@ -1,7 +1,7 @@
 import type { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { type Caller, hasRole, type Role } from "../../admin/caller.ts";
-import type { Micros } from "../../clock.ts";
-import { Fault } from "../../fault.ts";
+import type { Micros } from "../../core/clock.ts";
+import { Fault } from "../../core/fault.ts";
 
 export type AdminMethod = keyof typeof AdminService.method;
 

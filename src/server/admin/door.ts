@@ -2,8 +2,8 @@ import type { HandlerContext } from "@connectrpc/connect";
 import type { Caller } from "../../admin/caller.ts";
 import type { Named, Sessions } from "../../admin/sessions.ts";
 import type { OperatorTokens } from "../../admin/tokens.ts";
-import { bearerOf } from "../../authn/credential.ts";
-import { Fault } from "../../fault.ts";
+import { bearerOf } from "../../core/credential.ts";
+import { Fault } from "../../core/fault.ts";
 import { clearCookie, sessionCookie, sessionToken } from "./cookie.ts";
 
 /** Where a call came in. */

@@ -1,6 +1,6 @@
-import { systemClock } from "../../clock.ts";
+import { systemClock } from "../../core/clock.ts";
 import type { Address } from "../../config.ts";
-import type { FaultCode } from "../../fault.ts";
+import type { FaultCode } from "../../core/fault.ts";
 import { IncompleteBodies } from "../bodies.ts";
 import { openHttp } from "../http.ts";
 import type { Listener } from "../listen.ts";

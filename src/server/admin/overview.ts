@@ -2,7 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { OverviewSchema } from "@datacrawl/proto/datacrawl/authz/v1/overview_pb";
 import type { Overview } from "../../admin/overview.ts";
 import { watch, type WatchPorts } from "../../admin/watch.ts";
-import { Fault } from "../../fault.ts";
+import { Fault } from "../../core/fault.ts";
 import { timestampOf } from "../timestamp.ts";
 import { filterOf, summaryMessage } from "./decision-messages.ts";
 import type { AdminMethods } from "./methods.ts";

@@ -1,5 +1,5 @@
-import type { Micros } from "../../clock.ts";
-import { Fault } from "../../fault.ts";
+import type { Micros } from "../../core/clock.ts";
+import { Fault } from "../../core/fault.ts";
 
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;

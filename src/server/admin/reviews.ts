@@ -6,7 +6,7 @@ import {
   ReviewVerdict,
 } from "@datacrawl/proto/datacrawl/authz/v1/reviews_pb";
 import type { ReviewOperations } from "../../admin/reviews.ts";
-import { Fault } from "../../fault.ts";
+import { Fault } from "../../core/fault.ts";
 import type { Review, ReviewState } from "../../review/review.ts";
 import { timestampOf } from "../timestamp.ts";
 import type { AdminMethods } from "./methods.ts";

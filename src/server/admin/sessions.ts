@@ -7,7 +7,7 @@ import {
 } from "@datacrawl/proto/datacrawl/authz/v1/session_service_pb";
 import { actorOf } from "../../admin/caller.ts";
 import { claimedName, type Named } from "../../admin/sessions.ts";
-import { Fault } from "../../fault.ts";
+import { Fault } from "../../core/fault.ts";
 import { remoteAddressOf } from "../rpc.ts";
 import { timestampOf } from "../timestamp.ts";
 import { type Door, fromOf, giveSession, type Identities, identify, sessionOf, takeSession } from "./door.ts";

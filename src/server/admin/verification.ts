@@ -11,7 +11,7 @@ import {
 import type { RunView, VerificationOperations } from "../../admin/verification.ts";
 import type { Finding } from "../../audit/findings.ts";
 import type { Scope } from "../../audit/verify-plan.ts";
-import { Fault } from "../../fault.ts";
+import { Fault } from "../../core/fault.ts";
 import { timestampOf } from "../timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit, pageTime } from "./paging.ts";

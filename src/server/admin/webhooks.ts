@@ -5,7 +5,7 @@ import {
   WebhookMessageState,
 } from "@datacrawl/proto/datacrawl/authz/v1/webhooks_pb";
 import type { WaitingMessage, WebhookOperations } from "../../admin/webhooks.ts";
-import { Fault } from "../../fault.ts";
+import { Fault } from "../../core/fault.ts";
 import { messageId } from "../../webhook/deliverer.ts";
 import { timestampOf } from "../timestamp.ts";
 import type { AdminMethods } from "./methods.ts";

@@ -6,7 +6,7 @@ import { OperatorTokens } from "../../../src/admin/tokens.ts";
 import { fetchJson } from "../../../src/authn/fetch-json.ts";
 import { Jwks } from "../../../src/authn/jwks.ts";
 import { JwtVerifier } from "../../../src/authn/jwt.ts";
-import { systemClock } from "../../../src/clock.ts";
+import { systemClock } from "../../../src/core/clock.ts";
 import { loadConfig } from "../../../src/config.ts";
 import type { Door } from "../../../src/server/admin/door.ts";
 import { openAdminPort, openAdminSocket } from "../../../src/server/admin/listener.ts";

@@ -3,11 +3,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generateKeyPairSync } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { UsageError } from "../src/fault.ts";
-import { fingerprint, firstLink, makeSigningKey, signingKeyFromJwk } from "../src/key-chain.ts";
-import * as chains from "../src/key-chain.ts";
-import type { KeyLink, SigningKey } from "../src/key-chain.ts";
-import { type KeyFilesUse, openOrMakeSigningKeys, openSigningKeys, rotateSigningKeys } from "../src/key-files.ts";
+import { UsageError } from "../../src/core/fault.ts";
+import { fingerprint, firstLink, makeSigningKey, signingKeyFromJwk } from "../../src/core/key-chain.ts";
+import * as chains from "../../src/core/key-chain.ts";
+import type { KeyLink, SigningKey } from "../../src/core/key-chain.ts";
+import {
+  type KeyFilesUse,
+  openOrMakeSigningKeys,
+  openSigningKeys,
+  rotateSigningKeys,
+} from "../../src/keys/key-files.ts";
 
 const USE: KeyFilesUse = { label: "grant key", linkDomain: "datacrawl.grantkey.v1", filePrefix: "grant-key" };
 const OTHER: KeyFilesUse = { label: "audit key", linkDomain: "datacrawl.auditkey.v1", filePrefix: "audit-key" };

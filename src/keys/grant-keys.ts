@@ -1,5 +1,5 @@
-import type { KeyFilesUse } from "../key-files.ts";
-import { GRANT_KEY_USE } from "./grant.ts";
+import type { KeyFilesUse } from "./key-files.ts";
+import { GRANT_KEY_USE } from "../core/grant.ts";
 
 /** The service's files of the keys that sign circuit-bypass orders. */
 export const GRANT_KEYS: KeyFilesUse = { ...GRANT_KEY_USE, filePrefix: "grant-key" };

@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { canonicalJson, NotCanonical } from "../canonical-json.ts";
-import { Fault, type Path, pathText } from "../fault.ts";
+import { canonicalJson, NotCanonical } from "./canonical-json.ts";
+import { Fault, type Path, pathText } from "./fault.ts";
 
 /** Limits of the contract. Bytes are of UTF-8. */
 export const LIMITS = { nameBytes: 256, payloadBytes: 256 * 1024, payloadDepth: 32, nonceBytes: 16 } as const;

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
-import type { RandomPool } from "../ids.ts";
-import { sha256 } from "../sha256.ts";
+import type { RandomPool } from "./ids.ts";
+import { sha256 } from "./sha256.ts";
 
 /** What an agent's id may be. */
 export const AGENT_ID = /^[a-z0-9][a-z0-9.-]{0,62}$/;

@@ -2,10 +2,10 @@ import { link, mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { z } from "zod";
-import { syncDirectory, writeDurably } from "./durable.ts";
-import { UsageError } from "./fault.ts";
-import { firstLink, followChain, makeSigningKey, nextLink, signingKeyFromJwk } from "./key-chain.ts";
-import type { KeyLink, KeyUse, SigningKey } from "./key-chain.ts";
+import { syncDirectory, writeDurably } from "../core/durable.ts";
+import { UsageError } from "../core/fault.ts";
+import { firstLink, followChain, makeSigningKey, nextLink, signingKeyFromJwk } from "../core/key-chain.ts";
+import type { KeyLink, KeyUse, SigningKey } from "../core/key-chain.ts";
 
 /** A chain of signing keys as files. */
 export interface KeyFilesUse extends KeyUse {

@@ -2,8 +2,8 @@ import { createPublicKey, sign } from "node:crypto";
 import * as fc from "fast-check";
 import { CompactSign, compactVerify } from "jose";
 import { describe, expect, test } from "vitest";
-import { type GrantClaims, MAX_ORDER_MICROS, type Order, signOrder, verifyOrder } from "../../src/bypass/grant.ts";
-import { makeSigningKey, publicKeyObject } from "../../src/key-chain.ts";
+import { type GrantClaims, MAX_ORDER_MICROS, type Order, signOrder, verifyOrder } from "../../src/core/grant.ts";
+import { makeSigningKey, publicKeyObject } from "../../src/core/key-chain.ts";
 
 const key = makeSigningKey();
 const trusted = [key.publicKey];

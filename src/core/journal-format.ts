@@ -1,8 +1,8 @@
-import { AGENT_ID } from "../authn/credential.ts";
-import { canonicalJson } from "../canonical-json.ts";
-import type { Micros } from "../clock.ts";
-import { DECISION_OF, type Reason } from "../decision.ts";
-import { sha256 } from "../sha256.ts";
+import { AGENT_ID } from "./credential.ts";
+import { canonicalJson } from "./canonical-json.ts";
+import type { Micros } from "./clock.ts";
+import { DECISION_OF, type Reason } from "./decision.ts";
+import { sha256 } from "./sha256.ts";
 import {
   arrayOf,
   type Check,
@@ -14,7 +14,7 @@ import {
   isUuid,
   literal,
   object,
-} from "../shape.ts";
+} from "./shape.ts";
 
 /**
  * The journal's records and lines, as docs/journal-format.md has them. Pure: the service reads uploads with

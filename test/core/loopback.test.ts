@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isLoopback } from "../src/loopback.ts";
+import { isLoopback } from "../../src/core/loopback.ts";
 
 test("a host is loopback by its name or its number alone", () => {
   for (const host of ["localhost", "127.0.0.1", "127.255.255.254", "::1"]) expect(isLoopback(host)).toBe(true);

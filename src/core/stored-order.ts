@@ -1,4 +1,4 @@
-import type { Micros } from "../clock.ts";
+import type { Micros } from "./clock.ts";
 
 /** The newest order for an agent, as the service keeps it. */
 export interface StoredOrder {

@@ -1,6 +1,6 @@
 import { sign, verify } from "node:crypto";
-import type { Micros } from "../clock.ts";
-import { type KeyUse, publicKeyObject, type SigningKey } from "../key-chain.ts";
+import type { Micros } from "./clock.ts";
+import { type KeyUse, publicKeyObject, type SigningKey } from "./key-chain.ts";
 import {
   arrayOf,
   type Check,
@@ -12,7 +12,7 @@ import {
   isUuid,
   literal,
   object,
-} from "../shape.ts";
+} from "./shape.ts";
 
 /**
  * Circuit-bypass orders as they travel: compact JWS that the service signs and a guard verifies offline. The layout and what

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { JournalRecord } from "../../src/guard/journal-format.ts";
+import type { JournalRecord } from "../../src/core/journal-format.ts";
 import {
   encodeEntry,
   encodeLine,
@@ -13,8 +13,8 @@ import {
   readBody,
   readEntry,
   readSegment,
-} from "../../src/guard/journal-format.ts";
-import { agentId, bypass, deny } from "./journal-samples.ts";
+} from "../../src/core/journal-format.ts";
+import { agentId, bypass, deny } from "../guard/journal-samples.ts";
 
 const journalId = "7b0c2c1e-3a54-4f2e-8d25-0c6a1f0f9b11";
 

@@ -14,7 +14,7 @@ import {
   isUuid,
   literal,
   object,
-} from "../src/shape.ts";
+} from "../../src/core/shape.ts";
 
 /** The same twice: as a check, and as a schema of the library that the service uses. */
 const PAIRS: readonly (readonly [string, (value: unknown) => boolean, z.ZodType])[] = [

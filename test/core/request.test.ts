@@ -1,8 +1,8 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
-import type { UnverifiedRequest } from "../../src/authorize/request.ts";
-import { LIMITS, parseRequest } from "../../src/authorize/request.ts";
-import { Fault } from "../../src/fault.ts";
+import type { UnverifiedRequest } from "../../src/core/request.ts";
+import { LIMITS, parseRequest } from "../../src/core/request.ts";
+import { Fault } from "../../src/core/fault.ts";
 
 const request = (change: Partial<UnverifiedRequest> = {}): UnverifiedRequest => ({
   tool: "stripe.refund",

@@ -2,7 +2,7 @@ import type { JsonValue } from "@bufbuild/protobuf";
 import canonicalize from "canonicalize";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { canonicalJson, NotCanonical } from "../src/canonical-json.ts";
+import { canonicalJson, NotCanonical } from "../../src/core/canonical-json.ts";
 
 const text = fc.string({ unit: "binary" }).filter((value) => value.isWellFormed() && !value.includes("\0"));
 const { json } = fc.letrec<{ json: JsonValue }>((tie) => ({

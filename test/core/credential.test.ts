@@ -7,8 +7,8 @@ import {
   parseAuthorization,
   parseCredential,
   secretMatches,
-} from "../../src/authn/credential.ts";
-import { RandomPool } from "../../src/ids.ts";
+} from "../../src/core/credential.ts";
+import { RandomPool } from "../../src/core/ids.ts";
 
 const hex = (length: number): fc.Arbitrary<string> =>
   fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: length, maxLength: length });
