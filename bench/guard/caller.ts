@@ -10,7 +10,7 @@ import {
   AuthorizeResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Decision } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
-import { DataCrawl } from "../../src/client/index.ts";
+import { DataCrawl } from "@datacrawl/client";
 import { AUTHORIZE_PATH, QUESTION } from "../peers/question.ts";
 import { quantile } from "../support/statistics.ts";
 import { API_KEY } from "./parts.ts";

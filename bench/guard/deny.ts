@@ -3,7 +3,7 @@
  * SPEC`, a {@link DenySpec} as JSON. Prints a {@link DenyResult}.
  */
 import { setImmediate as turn } from "node:timers/promises";
-import { DataCrawl } from "../../src/client/index.ts";
+import { DataCrawl } from "@datacrawl/client";
 import { QUESTION } from "../peers/question.ts";
 import { quantile } from "../support/statistics.ts";
 import { API_KEY, NO_PROBE_MS } from "./parts.ts";

@@ -2,7 +2,7 @@
  * One process of a fleet whose service has died, started with `fork`: it is sent {@link ToMember}s and sends {@link
  * FromMember}s. Times are of the machine's monotonic clock, which all processes share.
  */
-import { DataCrawl } from "../../src/client/index.ts";
+import { DataCrawl } from "@datacrawl/client";
 import { QUESTION } from "../peers/question.ts";
 import { apiKeyOf, NO_PROBE_MS } from "./parts.ts";
 

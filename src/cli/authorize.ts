@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { DataCrawl, type Decision, type Verdict } from "../client/index.ts";
+import { DataCrawl, type Decision, type Verdict } from "@datacrawl/client";
 import { systemClock } from "../core/clock.ts";
 import { messageOf, UsageError } from "../core/fault.ts";
 import { withoutService } from "./admin-options.ts";

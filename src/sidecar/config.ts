@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { checkOptions, type ClientSettings, type DataCrawlOptions } from "../client/options.ts";
+import { checkOptions, type ClientSettings, type DataCrawlOptions } from "@datacrawl/client/internal/options";
 import { type Address, HOSTS_WANTED, parseHosts, VARIABLES } from "../config.ts";
 import { isLoopback } from "../core/loopback.ts";
 import { UsageError } from "../core/fault.ts";

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Answer } from "../authorize/call.ts";
 import { DECISION_OF, type Reason, type Source } from "../core/decision.ts";
-import type { OpenGuard } from "../guard/open.ts";
+import type { OpenGuard } from "@datacrawl/client/internal/call/open";
 
 export interface SidecarMetrics {
   readonly registry: Registry;

@@ -2,7 +2,7 @@ import type { Answer, AuthorizeHandler, WatchHandler } from "../authorize/call.t
 import { parseRequest } from "../core/request.ts";
 import type { Clock } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
-import type { OpenGuard } from "../guard/open.ts";
+import type { OpenGuard } from "@datacrawl/client/internal/call/open";
 import type { Roads } from "../server/roads.ts";
 
 export interface SidecarRoadsOptions {

@@ -1,7 +1,7 @@
 import { systemClock } from "../core/clock.ts";
 import type { Address } from "../config.ts";
 import { UsageError } from "../core/fault.ts";
-import { openGuard } from "../guard/open.ts";
+import { openGuard } from "@datacrawl/client/internal/call/open";
 import { RandomPool } from "../core/ids.ts";
 import { openConnect } from "../server/connect.ts";
 import { openGrpc } from "../server/grpc.ts";

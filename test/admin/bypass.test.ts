@@ -6,7 +6,7 @@ import { GRANT_KEY_USE } from "../../src/core/grant.ts";
 import { PositionTokens } from "../../src/admin/position.ts";
 import { makeEvent } from "../../src/audit/event.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { type GrantKeeper, openGrantKeeper } from "../../src/guard/grants.ts";
+import { type GrantKeeper, openGrantKeeper } from "../../clients/typescript/src/grants/grants.ts";
 import { RandomPool } from "../../src/core/ids.ts";
 import { firstLink, makeSigningKey, nextLink } from "../../src/core/key-chain.ts";
 import type { SigningKeys } from "../../src/keys/key-files.ts";

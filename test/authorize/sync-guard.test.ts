@@ -14,7 +14,7 @@ import {
   type UnverifiedSync,
 } from "../../src/authorize/sync-guard.ts";
 import { AGENT, callWith, FakeAgents, FakePolicy, Outage, random, STORE_TIME } from "./fakes.ts";
-import { bypass, deny } from "../guard/journal-samples.ts";
+import { bypass, deny } from "../../clients/typescript/test/support/journal-samples.ts";
 
 const JOURNAL = "0195e0b2-7a3b-7c1d-8a2b-00000000000f";
 const KEYS = [{ publicKey: Buffer.alloc(32, 1), signatureByPrevious: Buffer.alloc(0) }];

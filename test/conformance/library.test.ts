@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { adapter, report } from "./support/command.ts";
 
-const library = adapter("test/client/conformance-adapter.ts");
+const library = adapter("clients/typescript/test/conformance-adapter.ts");
 
 /** A minute each, at the same time: deadlines have to pass, and retries to be waited for. */
 describe("this library against every case", () => {

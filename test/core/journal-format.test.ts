@@ -14,7 +14,7 @@ import {
   readEntry,
   readSegment,
 } from "../../src/core/journal-format.ts";
-import { agentId, bypass, deny } from "../guard/journal-samples.ts";
+import { agentId, bypass, deny } from "../../clients/typescript/test/support/journal-samples.ts";
 
 const journalId = "7b0c2c1e-3a54-4f2e-8d25-0c6a1f0f9b11";
 

@@ -152,7 +152,9 @@ describe("A bug in a sidecar", () => {
     expect(body).toMatchObject({ decision: "DECISION_DENY", source: "SOURCE_GUARD" });
     const bugs = (): Line[] => linesOf(sidecar.output()).filter(({ error }) => error !== undefined);
     await waitUntil(() => bugs().length > 0, 10_000, "the bug is not logged");
-    expect(bugs()).toMatchObject([{ agentId: "demo", error: { stack: expect.stringContaining("src/guard/ask.ts") } }]);
+    expect(bugs()).toMatchObject([
+      { agentId: "demo", error: { stack: expect.stringContaining("clients/typescript/src/call/ask.ts") } },
+    ]);
     expect(sidecar.output()).not.toContain(SECRET);
   });
 });

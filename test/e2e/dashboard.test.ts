@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import pg from "pg";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { DataCrawl } from "../../src/client/index.ts";
+import { DataCrawl } from "@datacrawl/client";
 import { eventually, expectAccessible, openBrowser, type Operator, press, signIn, type } from "../support/browser.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { addReviewer, REVIEWER_PASSWORD } from "../support/reviewers.ts";

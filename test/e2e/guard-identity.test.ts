@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
-import { DataCrawl, type DataCrawlOptions } from "../../src/client/index.ts";
+import { DataCrawl, type DataCrawlOptions } from "@datacrawl/client";
 import { type Certificate, certificate } from "../../src/conformance/certificates.ts";
 import { loadConfig } from "../../src/config.ts";
 import { type Running, serve } from "../../src/server/serve.ts";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { encodeEntry, NO_HASH } from "../../src/core/journal-format.ts";
-import { agentId, deny } from "../guard/journal-samples.ts";
+import { agentId, deny } from "../../clients/typescript/test/support/journal-samples.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { demoKey, discard, type ServiceProcess, startService } from "../support/service.ts";
 

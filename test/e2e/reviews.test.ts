@@ -5,7 +5,7 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
-import { DataCrawl, type Verdict } from "../../src/client/index.ts";
+import { DataCrawl, type Verdict } from "@datacrawl/client";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { freePort, waitUntil } from "../support/net.ts";
 import { cli } from "../support/cli.ts";

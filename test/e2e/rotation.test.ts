@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DataCrawl } from "../../src/client/index.ts";
+import { DataCrawl } from "@datacrawl/client";
 import { waitUntil } from "../support/net.ts";
 import { demoKey, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 

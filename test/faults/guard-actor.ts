@@ -4,7 +4,7 @@
 import { fsyncSync, openSync, writeSync } from "node:fs";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { DataCrawl } from "../../src/client/index.ts";
+import { DataCrawl } from "@datacrawl/client";
 
 export interface ActorSpec {
   readonly url: string;

@@ -14,7 +14,15 @@ import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/de
 import { loadSidecarConfig } from "../../src/sidecar/config.ts";
 import { runSidecar, type Sidecar } from "../../src/sidecar/sidecar.ts";
 import { frame, http2, openStream } from "../server/raw.ts";
-import { allowing, API_KEY, type Asked, denied, fail, reply, serveGrpc } from "../guard/support/service.ts";
+import {
+  allowing,
+  API_KEY,
+  type Asked,
+  denied,
+  fail,
+  reply,
+  serveGrpc,
+} from "../../clients/typescript/test/support/service.ts";
 
 const opened: (() => unknown)[] = [];
 afterEach(async () => {

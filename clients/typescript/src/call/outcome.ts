@@ -1,0 +1,106 @@
+import type { Micros } from "@datacrawl/core/clock";
+import type { Decision, Reason } from "@datacrawl/core/decision";
+
+/** The service's decision on this very question, read from a well-formed answer. */
+export interface ServiceAnswer {
+  readonly decision: Decision;
+  readonly reason: Reason;
+  readonly message: string;
+  /** UUID. */
+  readonly decisionId: string;
+  readonly policyVersion: string;
+  readonly ruleId: string | null;
+  readonly replayed: boolean;
+  /** Null if the answer does not say. */
+  readonly decidedAt: Micros | null;
+  readonly tool: string;
+  readonly idempotencyKey: string;
+}
+
+/** What one attempt to ask the service came to. `problem` is for people, at most {@link MAX_PROBLEM} characters. */
+export type Outcome =
+  | { readonly kind: "answered"; readonly answer: ServiceAnswer }
+  /**
+   * Not a well-formed answer to this question. `saysNo`: what could be read of it says deny or needs_review, and though nobody
+   * can tell to what question, no bypass may overturn it.
+   */
+  | { readonly kind: "malformed"; readonly problem: string; readonly saysNo: boolean }
+  /** Not reached, or it said UNAVAILABLE: the same question may be asked again. */
+  | { readonly kind: "unavailable"; readonly problem: string }
+  /** Another failure of the service. */
+  | { readonly kind: "failed"; readonly problem: string }
+  /**
+   * The service declined to decide this request: a credential, an argument, a limit. `final`: waiting does not help. `ofAgent`: it
+   * is who asks that it does not accept, whatever the request.
+   */
+  | { readonly kind: "refused"; readonly problem: string; readonly final: boolean; readonly ofAgent: boolean }
+  /** The agent could not say who it is, so that nothing was asked, and nothing is known of the service. */
+  | { readonly kind: "unsent"; readonly problem: string }
+  /** The service says that the deadline has passed. */
+  | { readonly kind: "late"; readonly problem: string };
+
+export const MAX_PROBLEM = 200;
+
+export function malformed(problem: string, saysNo = false): Outcome {
+  return { kind: "malformed", problem: excerpt(problem), saysNo };
+}
+
+/** Text from elsewhere, cut and without what controls terminals and the direction of text. */
+export function excerpt(text: string): string {
+  return text
+    .slice(0, MAX_PROBLEM)
+    .toWellFormed()
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, " ");
+}
+
+/** The statuses of gRPC by number; the Connect protocol names them in lower case. */
+export const STATUSES = [
+  "OK",
+  "CANCELLED",
+  "UNKNOWN",
+  "INVALID_ARGUMENT",
+  "DEADLINE_EXCEEDED",
+  "NOT_FOUND",
+  "ALREADY_EXISTS",
+  "PERMISSION_DENIED",
+  "RESOURCE_EXHAUSTED",
+  "FAILED_PRECONDITION",
+  "ABORTED",
+  "OUT_OF_RANGE",
+  "UNIMPLEMENTED",
+  "INTERNAL",
+  "UNAVAILABLE",
+  "DATA_LOSS",
+  "UNAUTHENTICATED",
+] as const;
+export type Status = (typeof STATUSES)[number];
+
+/** What a status other than OK says about the service. `detail` is the service's own message. */
+export function outcomeOfStatus(status: Exclude<Status, "OK">, detail: string): Outcome {
+  // What comes of it stands in the middle of a sentence.
+  const problem = excerpt(detail === "" ? status : `${status}: ${detail.replace(/\.$/, "")}`);
+  switch (status) {
+    case "UNAVAILABLE":
+      return { kind: "unavailable", problem };
+    case "DEADLINE_EXCEEDED":
+      return { kind: "late", problem };
+    case "RESOURCE_EXHAUSTED":
+      return { kind: "refused", problem, final: false, ofAgent: false };
+    case "UNAUTHENTICATED":
+      return { kind: "refused", problem, final: true, ofAgent: true };
+    case "INVALID_ARGUMENT":
+    case "NOT_FOUND":
+    case "ALREADY_EXISTS":
+    case "PERMISSION_DENIED":
+    case "FAILED_PRECONDITION":
+    case "OUT_OF_RANGE":
+      return { kind: "refused", problem, final: true, ofAgent: false };
+    case "CANCELLED":
+    case "UNKNOWN":
+    case "ABORTED":
+    case "UNIMPLEMENTED":
+    case "INTERNAL":
+    case "DATA_LOSS":
+      return { kind: "failed", problem };
+  }
+}

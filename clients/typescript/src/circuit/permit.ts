@@ -1,0 +1,69 @@
+import type { Micros } from "@datacrawl/core/clock";
+import type { Generation } from "./circuit.ts";
+import type { Cause, State } from "./situation.ts";
+
+/** Leave to call, or not. Every permit that was not denied is reported once, with its token. */
+export type Permit =
+  | { readonly kind: "call"; readonly token: Token }
+  /** This call is the probe. It must end within `leaseMs`: after that another may probe, and its result no longer counts. */
+  | { readonly kind: "probe"; readonly token: Token; readonly leaseMs: number }
+  | { readonly kind: "denied"; readonly cause: Cause; readonly retryInMs: number };
+
+/**
+ * How a call went, whatever its attempts. `success`: the service decided, allow or deny. `failure`: it did not, and that
+ * is its fault. `ignored`: it did not, and that says nothing about it (bad request, credential refused, caller's cancel).
+ */
+export type Result =
+  | { readonly kind: "success" }
+  | { readonly kind: "failure"; readonly error: string }
+  | { readonly kind: "ignored" };
+
+/** Made by {@link Breaker.permit} alone; known by identity, so a copy is none. */
+export interface Token {
+  readonly generation: Generation;
+}
+
+export interface CircuitSnapshot {
+  readonly state: State;
+  /** Null while closed. */
+  readonly cause: Cause | null;
+  /** This process's own count. */
+  readonly consecutiveFailures: number;
+  /**
+   * This very process's own count of failures has opened the circuit, and it is open now (or one probe is under way): the
+   * only state in which a bypass may act. False while an order holds the circuit open, and while it recovers.
+   */
+  readonly openedLocally: boolean;
+  readonly openedAt: Micros | null;
+  /** Null unless open, and under an order. 0 when due: the next call, or the next one under the fleet's lease, is the probe. */
+  readonly nextProbeInMs: number | null;
+  /** Newest first, at most 5, each at most 200 bytes. */
+  readonly lastErrors: readonly string[];
+}
+
+export interface CircuitEvent {
+  readonly from: State;
+  readonly to: State;
+  readonly cause: Cause | null;
+  readonly snapshot: CircuitSnapshot;
+}
+
+/** The one object that a guard asks before it calls the service. */
+export interface Breaker {
+  /** Synchronous; takes microseconds, and never awaits the network. */
+  permit(): Permit;
+  /** Once per permit that was not denied. A repeated report is ignored, and so is one that comes after the state has moved on. */
+  report(token: Token, result: Result): void;
+  readonly snapshot: CircuitSnapshot;
+  /**
+   * Calls `listener` at each change of state; what it throws, or rejects with, becomes a process warning. What time alone changes
+   * is noticed at the next permit, report, snapshot or word from the fleet. @returns how to stop
+   */
+  on(listener: (event: CircuitEvent) => unknown): () => void;
+  /** An operator's order to hold the circuit open, or the end of that order. It can close nothing. */
+  force(open: boolean): void;
+  /** Makes the probe due now, this process' and the fleet's. It closes nothing. */
+  reset(): void;
+  /** Leaves the fleet, if there is one; within about a second. */
+  close(): Promise<void>;
+}

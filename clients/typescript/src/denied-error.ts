@@ -1,0 +1,14 @@
+import type { Verdict } from "./call/verdict.ts";
+
+/** Thrown in place of an action that was not allowed: the action did not run. */
+export class DeniedError extends Error {
+  override readonly name = "DeniedError";
+  readonly tool: string;
+  readonly verdict: Verdict;
+
+  constructor(tool: string, verdict: Verdict) {
+    super(`${tool} was not allowed (${verdict.reason}): ${verdict.message}`);
+    this.tool = tool;
+    this.verdict = verdict;
+  }
+}

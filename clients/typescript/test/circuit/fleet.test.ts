@@ -1,0 +1,134 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { createServer, type Server, type Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { freePort, waitUntil } from "../../../../test/support/net.ts";
+import type { RedisServer } from "../../../../test/support/redis.ts";
+import { newAgent, redisOn } from "./members.ts";
+
+const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
+const [PROCESSES, RECOVERIES] = FULL ? [32, 25] : [8, 3];
+const CONFIG = { failures: 5, probeAfterMs: 1_500, rampMs: 300 };
+
+let redis: RedisServer;
+let service: FakeService;
+const fleet: Member[] = [];
+
+/** Answers, hangs up, or hangs; and counts who asks for what. */
+class FakeService {
+  mode: "well" | "down" | "hanging" = "well";
+  asked: { readonly kind: string; readonly pid: number }[] = [];
+  readonly #server: Server = createServer((socket) => this.#serve(socket));
+  readonly #sockets = new Set<Socket>();
+
+  async listen(): Promise<number> {
+    const port = await freePort();
+    await new Promise<void>((resolve) => this.#server.listen(port, "127.0.0.1", resolve));
+    return port;
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #serve(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on("error", () => undefined);
+    socket.on("close", () => this.#sockets.delete(socket));
+    socket.on("data", (data) => {
+      const [kind = "", pid = ""] = data.toString().split(" ");
+      this.asked.push({ kind, pid: Number(pid) });
+      if (this.mode === "well") socket.write("ok");
+      if (this.mode === "down") socket.destroy();
+    });
+  }
+}
+
+interface Member {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  joined: boolean;
+  state: string;
+}
+
+beforeAll(async () => {
+  redis = await redisOn(await freePort());
+});
+
+afterEach(async () => {
+  const exits = fleet.map(({ child }) => new Promise((resolve) => child.once("exit", resolve)));
+  for (const { child } of fleet) child.kill("SIGKILL");
+  await Promise.all(exits);
+  fleet.length = 0;
+  service.close();
+});
+
+afterAll(async () => {
+  await redis.stop();
+});
+
+async function startFleet(count: number): Promise<void> {
+  service = new FakeService();
+  const args = [redis.url, newAgent(), String(await service.listen()), JSON.stringify(CONFIG)];
+  for (let index = 0; index < count; index += 1) fleet.push(startMember(args));
+  await waitUntil(() => fleet.every(({ joined }) => joined), 60_000, "not all joined");
+}
+
+function startMember(args: string[]): Member {
+  const child = fork(fileURLToPath(new URL("fleet-process.ts", import.meta.url)), args, { execArgv: [] });
+  const member: Member = { child, pid: child.pid ?? 0, joined: false, state: "closed" };
+  child.on("message", (message) => {
+    if (message === "joined") member.joined = true;
+    else if (typeof message === "string") member.state = message;
+  });
+  return member;
+}
+
+async function until(state: string): Promise<void> {
+  await waitUntil(() => fleet.every((member) => member.state === state), 30_000, `not all ${state}`);
+}
+
+function probes(): number {
+  return service.asked.filter(({ kind }) => kind === "probe").length;
+}
+
+describe(`${PROCESSES} processes that share a circuit`, () => {
+  it(`probe once in each of ${RECOVERIES} recoveries`, async () => {
+    await startFleet(PROCESSES);
+    for (let recovery = 0; recovery < RECOVERIES; recovery += 1) {
+      service.mode = "down";
+      await until("open");
+      service.asked = [];
+      service.mode = "well";
+      await until("closed");
+      expect(probes(), `recovery ${recovery + 1}`).toBe(1);
+    }
+  }, 600_000);
+
+  it("probe one after the other while the service stays down, and each is denied meanwhile", async () => {
+    await startFleet(PROCESSES);
+    service.mode = "down";
+    await until("open");
+    service.asked = [];
+    const start = performance.now();
+    await waitUntil(() => probes() === 3, 30_000, "no third probe");
+    expect(performance.now() - start).toBeGreaterThan(2 * 0.9 * CONFIG.probeAfterMs);
+    expect(service.asked).toHaveLength(3);
+  });
+
+  it("recover although the one that probes is killed", async () => {
+    await startFleet(PROCESSES);
+    service.mode = "down";
+    await until("open");
+    service.asked = [];
+    service.mode = "hanging";
+    await waitUntil(() => probes() === 1, 30_000, "no probe");
+    const index = fleet.findIndex(({ pid }) => pid === service.asked[0]?.pid);
+    const [victim] = fleet.splice(index, 1);
+    victim?.child.kill("SIGKILL");
+    service.mode = "well";
+    await until("closed");
+    expect(probes()).toBe(2);
+  });
+});

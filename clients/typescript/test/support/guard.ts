@@ -1,0 +1,137 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Breaker, createBreaker } from "../../src/circuit/breaker.ts";
+import { type Order, signOrder } from "../../../../src/core/grant.ts";
+import { firstLink, makeSigningKey, type SigningKey } from "../../../../src/core/key-chain.ts";
+import { type Clock, systemClock } from "../../../../src/core/clock.ts";
+import { unframeConnect } from "../../src/transport/framing-connect.ts";
+import { unframeGrpc } from "../../src/transport/framing-grpc.ts";
+import { type GrantKeeper, openGrantKeeper } from "../../src/grants/grants.ts";
+import { createGuard, type GuardCall } from "../../src/call/guard.ts";
+import { type Journal, openJournal } from "../../src/journal/journal.ts";
+import type { TokenSource } from "../../src/transport/identity.ts";
+import type { GuardRequest } from "../../src/call/question.ts";
+import { openConnectTransport } from "../../src/transport/transport-connect.ts";
+import { openGrpcTransport } from "../../src/transport/transport-grpc.ts";
+import type { Verdict } from "../../src/call/verdict.ts";
+import { RandomPool } from "../../../../src/core/ids.ts";
+import { API_KEY } from "./service.ts";
+
+export const AGENT_ID = "agent-1";
+
+export interface Rig {
+  readonly breaker: Breaker;
+  readonly journal: Journal;
+  readonly grants: GrantKeeper;
+  /** A question about `tool`, given four seconds unless the call says otherwise. */
+  ask(request?: Partial<GuardRequest>, call?: { timeoutMs?: number } & Partial<GuardCall>): Promise<Verdict>;
+  /** Whatever it is. */
+  askAnything(request: unknown): Promise<Verdict>;
+  /** Signs and offers a grant, as a healthy service would have. */
+  grant(claims?: Partial<GrantClaimsInit>): Promise<void>;
+  /** Signs and offers a revocation of everything below `epoch`. */
+  revoke(epoch: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface GrantClaimsInit {
+  agentId: string;
+  tools: readonly string[] | "*";
+  epoch: number;
+  issuedAt: number;
+  expiresAt: number;
+}
+
+export interface RigOptions {
+  readonly url: URL;
+  readonly transport?: "grpc" | "connect";
+  readonly ca?: string;
+  readonly failures?: number;
+  readonly probeAfterMs?: number;
+  /** False: no directory, and so no bypass. */
+  readonly disk?: boolean;
+  readonly clock?: Clock;
+  /** Instead of a key. */
+  readonly token?: TokenSource;
+  readonly wrapJournal?: (journal: Journal) => Journal;
+}
+
+/** A guard on real sockets and files. */
+export async function openRig(options: RigOptions): Promise<Rig> {
+  const { url, transport: name = "grpc", ca, failures = 5, probeAfterMs = 30_000, clock = systemClock } = options;
+  const dir = options.disk === false ? null : await mkdtemp(join(tmpdir(), "datacrawl-guard-"));
+  const endpoint = {
+    url,
+    identity: { bearer: options.token ?? API_KEY, certificateFiles: null },
+    ...(ca !== undefined && { ca }),
+  };
+  const transport = name === "grpc" ? openGrpcTransport(endpoint) : openConnectTransport(endpoint);
+  const unframe = name === "grpc" ? unframeGrpc : unframeConnect;
+  const config = { failures, probeAfterMs };
+  const breaker = createBreaker({ service: url.origin, agentId: AGENT_ID, config, clock, random: Math.random });
+  const opened = await openJournal({ dir, agentId: AGENT_ID, clock });
+  const journal = options.wrapJournal?.(opened) ?? opened;
+  const grants = await openGrantKeeper({ dir, agentId: AGENT_ID, clock });
+  const guard = createGuard({
+    agentId: AGENT_ID,
+    road: { transport, unframe },
+    breaker,
+    journal,
+    grants,
+    clock,
+    random: new RandomPool(),
+  });
+  const key = makeSigningKey();
+  return {
+    breaker,
+    journal,
+    grants,
+    ask: (request = {}, { timeoutMs = 4000, ...call } = {}) =>
+      guard.authorize(
+        { tool: "mail.send", payload: { to: "a@example.com" }, ...request },
+        {
+          deadlineAt: clock.monotonic() + timeoutMs,
+          ...call,
+        },
+      ),
+    askAnything: (request) => guard.authorize(request as GuardRequest, { deadlineAt: clock.monotonic() + 4000 }),
+    grant: (claims) => offer(grants, key, clock, { kind: "grant", claims: { ...grantClaims(clock), ...claims } }),
+    revoke: (epoch) => {
+      const issuedAt = clock.now();
+      const order: Order = {
+        kind: "revocation",
+        agentId: AGENT_ID,
+        issuedAt,
+        expiresAt: issuedAt + 3_600_000_000,
+        epoch,
+      };
+      return offer(grants, key, clock, order);
+    },
+    close: async () => {
+      transport.close();
+      await breaker.close();
+      await opened.close();
+      if (dir !== null) await rm(dir, { recursive: true });
+    },
+  };
+}
+
+function grantClaims(clock: Clock) {
+  const issuedAt = clock.now();
+  return {
+    grantId: "0198c0de-0000-7000-8000-0000000000aa",
+    agentId: AGENT_ID,
+    tools: ["mail.send"] as readonly string[] | "*",
+    operator: "ada",
+    reason: "the service is being moved",
+    issuedAt,
+    expiresAt: issuedAt + 3_600_000_000,
+    epoch: 1,
+  };
+}
+
+async function offer(grants: GrantKeeper, key: SigningKey, clock: Clock, order: Order): Promise<void> {
+  const unverifiedGrants = [signOrder(order, key)];
+  await grants.offer({ fromService: true, unverifiedGrants, grantKeys: [firstLink(key)], serviceTime: clock.now() });
+}
