@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["{,clients/typescript/}test/**/*.test.ts"],
+    include: ["{,clients/typescript/,conformance/}test/**/*.test.ts"],
     globalSetup: ["test/support/global-setup.ts"],
     setupFiles: ["test/support/cleanup.ts"],
     testTimeout: 60_000,

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import { z } from "zod";
 import { systemClock } from "../core/clock.ts";
-import { type Case, LEVELS, TRANSPORTS, type Transport } from "../conformance/case.ts";
-import type { Report } from "../conformance/report.ts";
-import type { Directory, HostileServer } from "../conformance/serve.ts";
+import { type Case, LEVELS, TRANSPORTS, type Transport } from "@datacrawl/conformance/case";
+import type { Report } from "@datacrawl/conformance/report";
+import type { Directory, HostileServer } from "@datacrawl/conformance/serve";
 import { UsageError } from "../core/fault.ts";
 import { withoutService } from "./admin-options.ts";
 import { ExitCode, type Io } from "./io.ts";
@@ -31,7 +31,7 @@ function serveCommand(io: Io): Command {
     .option("--connect-addr <host:port>", "where Connect listens, and GET /endpoints", "127.0.0.1:7451")
     .option("--json", "print every address and the authority of the TLS ones as JSON")
     .action(async ({ grpcAddr, connectAddr, json }: { grpcAddr: string; connectAddr: string; json?: true }) => {
-      const { serveConformance } = await import("../conformance/serve.ts");
+      const { serveConformance } = await import("@datacrawl/conformance/serve");
       const stopped = untilStopped();
       const server = await serveConformance({ grpcAddr, connectAddr, clock: systemClock });
       const { endpoints, authority } = server;
@@ -57,7 +57,7 @@ function listCommand(io: Io): Command {
     .description("List the cases: how each is selected, and the one verdict that is right.")
     .option("--json", "print a list of cases as JSON")
     .action(async (flags: Selection & { json?: true }) => {
-      const { listed } = await import("../conformance/catalogue.ts");
+      const { listed } = await import("@datacrawl/conformance/catalogue");
       const cases = (await select(flags)).map(listed);
       if (flags.json) return outJson(io, cases);
       const rows = cases.map(({ name, level, verdict, says }) => [name, level, verdict, says]);
@@ -104,7 +104,7 @@ function selecting(command: Command, defaultTransport?: Transport): Command {
 
 /** Throws a UsageError if nothing is left. */
 async function select({ transport, family, case: names, level }: Selection): Promise<Case[]> {
-  const { CASES } = await import("../conformance/catalogue.ts");
+  const { CASES } = await import("@datacrawl/conformance/catalogue");
   const selected = CASES.filter(
     (one) =>
       (transport === undefined || one.transports.includes(transport)) &&
@@ -124,9 +124,9 @@ function duration(flags: string, description: string, fallback: string): Option 
 }
 
 async function runCases(flags: RunFlags, io: Io): Promise<Report> {
-  const { startAdapter } = await import("../conformance/adapter.ts");
-  const { run } = await import("../conformance/runner.ts");
-  const { summarize } = await import("../conformance/report.ts");
+  const { startAdapter } = await import("@datacrawl/conformance/adapter");
+  const { run } = await import("@datacrawl/conformance/runner");
+  const { summarize } = await import("@datacrawl/conformance/report");
   const cases = await select(flags);
   const own = flags.url === undefined ? await ownServer() : null;
   const directory = own ?? (await directoryAt(flags.url ?? ""));
@@ -147,7 +147,7 @@ async function runCases(flags: RunFlags, io: Io): Promise<Report> {
 }
 
 async function ownServer(): Promise<HostileServer> {
-  const { serveConformance } = await import("../conformance/serve.ts");
+  const { serveConformance } = await import("@datacrawl/conformance/serve");
   return await serveConformance({ grpcAddr: "127.0.0.1:0", connectAddr: "127.0.0.1:0", clock: systemClock });
 }
 

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { namedBy } from "../../src/authn/certificate.ts";
 import { maySignCertificates } from "../../src/authn/key-usage.ts";
-import { certificate, type CertificateOptions } from "../../src/conformance/certificates.ts";
+import { certificate, type CertificateOptions } from "../../conformance/src/certificates.ts";
 
 const TEMPLATE = "spiffe://example.org/agent/{agent}";
 const HOSTS = "{agent}.agents.example.org";

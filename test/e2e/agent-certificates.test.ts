@@ -9,7 +9,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
-import { type Certificate, certificate, type CertificateOptions } from "../../src/conformance/certificates.ts";
+import { type Certificate, certificate, type CertificateOptions } from "../../conformance/src/certificates.ts";
 import { loadConfig } from "../../src/config.ts";
 import { type Running, serve } from "../../src/server/serve.ts";
 import { askGrpc, QUESTION, type Reply } from "../support/agent-roads.ts";

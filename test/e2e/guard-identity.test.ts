@@ -9,7 +9,7 @@ import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_
 import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { DataCrawl, type DataCrawlOptions } from "@datacrawl/client";
-import { type Certificate, certificate } from "../../src/conformance/certificates.ts";
+import { type Certificate, certificate } from "../../conformance/src/certificates.ts";
 import { loadConfig } from "../../src/config.ts";
 import { type Running, serve } from "../../src/server/serve.ts";
 import { type Issuer, startIssuer } from "../support/issuer.ts";

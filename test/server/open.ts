@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { certificate } from "../../src/conformance/certificates.ts";
+import { certificate } from "../../conformance/src/certificates.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Address } from "../../src/config.ts";
 import type { Fault } from "../../src/core/fault.ts";

@@ -15,7 +15,7 @@ import {
   type Verdict,
 } from "../src/index.ts";
 import { readOptions } from "../src/options.ts";
-import { certificate } from "../../../src/conformance/certificates.ts";
+import { certificate } from "../../../conformance/src/certificates.ts";
 import {
   allowing,
   API_KEY,

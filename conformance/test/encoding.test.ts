@@ -7,10 +7,10 @@ import {
   AuthorizeResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { systemClock } from "../../src/core/clock.ts";
-import { allowing, toJson, toProto } from "../../src/conformance/answer.ts";
-import { CASES } from "../../src/conformance/catalogue.ts";
-import { certificate } from "../../src/conformance/certificates.ts";
-import { grpcTimeoutMs, type Question, readJson, readProto } from "../../src/conformance/question.ts";
+import { allowing, toJson, toProto } from "../src/answer.ts";
+import { CASES } from "../src/catalogue.ts";
+import { certificate } from "../src/certificates.ts";
+import { grpcTimeoutMs, type Question, readJson, readProto } from "../src/question.ts";
 
 const text = fc.string({ unit: "grapheme", maxLength: 300 });
 const nonce = fc.uint8Array({ maxLength: 20 });

@@ -2,7 +2,7 @@
 import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
-import type { AdapterQuestion } from "../../../src/conformance/adapter.ts";
+import type { AdapterQuestion } from "../../src/adapter.ts";
 import { answerQuestions } from "./lines.ts";
 import { decisionOf } from "./stub.ts";
 

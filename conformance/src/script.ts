@@ -1,6 +1,6 @@
 /** What a server does on a connection, step by step. */
 import type { Socket } from "node:net";
-import type { Clock } from "../core/clock.ts";
+import type { Clock } from "@datacrawl/core/clock";
 import type { Question } from "./question.ts";
 
 export type Step =

@@ -5,7 +5,7 @@
  * means: a decoder's mistake would then agree with itself. (The idea of a hostile server with a table of named cases:
  * after gRPC's interop `http2` tests and Connect's conformance suite.)
  */
-import type { Decision, Reason } from "../core/decision.ts";
+import type { Decision, Reason } from "@datacrawl/core/decision";
 import type { AnswerFields } from "./answer.ts";
 import type { H2Stream } from "./frames.ts";
 import type { HttpAnswer } from "./http1.ts";

@@ -1,5 +1,5 @@
 /** What the server remembers from one question to the next, so that it can answer the wrong one. */
-import type { Clock } from "../core/clock.ts";
+import type { Clock } from "@datacrawl/core/clock";
 import { agentOf, type Body, EMPTY, type Question } from "./question.ts";
 
 /** What a request tells beside its body. */

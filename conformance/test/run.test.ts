@@ -4,13 +4,13 @@ import { createInterface } from "node:readline";
 import { describe, expect, test } from "vitest";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../src/core/clock.ts";
-import { type AdapterQuestion, startAdapter } from "../../src/conformance/adapter.ts";
-import { CASES } from "../../src/conformance/catalogue.ts";
-import { serveConformance } from "../../src/conformance/serve.ts";
+import { type AdapterQuestion, startAdapter } from "../src/adapter.ts";
+import { CASES } from "../src/catalogue.ts";
+import { serveConformance } from "../src/serve.ts";
 import { adapter, conformance, report } from "./support/command.ts";
 
-const deny = adapter("test/conformance/adapters/always.ts", "deny");
-const allow = adapter("test/conformance/adapters/always.ts", "allow");
+const deny = adapter("conformance/test/adapters/always.ts", "deny");
+const allow = adapter("conformance/test/adapters/always.ts", "allow");
 
 /** An adapter of a few lines: `answer` is an expression over the question `q` and the number of the question `n`. */
 const inline = (answer: string, ready = '{"ready":true}') => {
@@ -47,7 +47,7 @@ describe("datacrawl conformance run", () => {
   );
 
   test("a right client passes, and the exit status says so", async () => {
-    const stub = adapter("test/conformance/adapters/grpc-js-stub.ts");
+    const stub = adapter("conformance/test/adapters/grpc-js-stub.ts");
     const { failures, families, exit } = await report(stub, "--family", "control", "control-grpc");
     expect(failures).toEqual([]);
     expect(families).toEqual([
@@ -58,13 +58,13 @@ describe("datacrawl conformance run", () => {
   });
 
   test.each(["connect-proto", "connect-json"])("the controls pass over %s", async (transport) => {
-    const stub = adapter("test/conformance/adapters/connect-stub.ts");
+    const stub = adapter("conformance/test/adapters/connect-stub.ts");
     const { failures } = await report(stub, "--transport", transport, "--family", "control", "control-http", "tls");
     expect(failures).toEqual([]);
   });
 
   test("what a lenient decoder lets pass is found", async () => {
-    const stub = adapter("test/conformance/adapters/grpc-js-stub.ts");
+    const stub = adapter("conformance/test/adapters/grpc-js-stub.ts");
     const { failures } = await report(
       stub,
       "--case",
@@ -162,7 +162,7 @@ describe("datacrawl conformance run", () => {
 
   test("--url runs against a server that is already there", async () => {
     const server = await serveConformance({ grpcAddr: "127.0.0.1:0", connectAddr: "127.0.0.1:0", clock: systemClock });
-    const stub = adapter("test/conformance/adapters/grpc-js-stub.ts");
+    const stub = adapter("conformance/test/adapters/grpc-js-stub.ts");
     const there = ["--url", server.endpoints["main"]?.connect ?? ""];
     expect(
       (await report(stub, ...there, "--case", "control.plain", "tls.trusted", "tls.unknown-authority")).failures,

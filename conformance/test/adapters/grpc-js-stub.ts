@@ -7,7 +7,7 @@ import {
   type AuthorizeResponse,
   AuthorizeResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
-import type { AdapterQuestion } from "../../../src/conformance/adapter.ts";
+import type { AdapterQuestion } from "../../src/adapter.ts";
 import { answerQuestions } from "./lines.ts";
 import { decisionOf } from "./stub.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { TRANSPORTS } from "../../src/conformance/case.ts";
-import { CASES, caseOfTool, listed } from "../../src/conformance/catalogue.ts";
+import { TRANSPORTS } from "../src/case.ts";
+import { CASES, caseOfTool, listed } from "../src/catalogue.ts";
 
 const countBy = (key: (one: (typeof CASES)[number]) => string): Record<string, number> => {
   const counts: Record<string, number> = {};

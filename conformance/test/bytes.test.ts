@@ -7,7 +7,7 @@ import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuthorizeRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { systemClock } from "../../src/core/clock.ts";
-import { type HostileServer, serveConformance } from "../../src/conformance/serve.ts";
+import { type HostileServer, serveConformance } from "../src/serve.ts";
 import { askOverHttp2, askOverTcp, type SeenFrame, wiretap } from "./support/wiretap.ts";
 
 const PATH = "/datacrawl.authz.v1.AuthorizeService/Authorize";

@@ -1,10 +1,10 @@
 /** Puts cases to a client, one after the other, and compares what it makes of them with what is right. */
-import type { Clock } from "../core/clock.ts";
-import type { Decision, Reason } from "../core/decision.ts";
+import type { Clock } from "@datacrawl/core/clock";
+import type { Decision, Reason } from "@datacrawl/core/decision";
 import type { Adapter, AdapterAnswer, AdapterQuestion } from "./adapter.ts";
 import { type Case, toolOf, type Transport } from "./case.ts";
 import type { Directory } from "./serve.ts";
-import { messageOf } from "../core/fault.ts";
+import { messageOf } from "@datacrawl/core/fault";
 
 /** The agent that the questions are about, and its credential. */
 export const AGENT_ID = "conformance";

@@ -1,5 +1,5 @@
 import { createInterface } from "node:readline";
-import type { AdapterQuestion } from "../../../src/conformance/adapter.ts";
+import type { AdapterQuestion } from "../../src/adapter.ts";
 
 export interface Heard {
   readonly decision: string;

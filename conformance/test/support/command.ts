@@ -1,8 +1,8 @@
 import { Command } from "commander";
 import { conformanceCommand } from "../../../src/cli/conformance.ts";
 import type { ExitCode, Io } from "../../../src/cli/io.ts";
-import type { Report } from "../../../src/conformance/report.ts";
-import { NO_TERMINAL } from "../../support/io.ts";
+import type { Report } from "../../src/report.ts";
+import { NO_TERMINAL } from "../../../test/support/io.ts";
 
 /** `datacrawl conformance …`, in this process. Rejects as the command does. */
 export async function conformance(...args: readonly string[]): Promise<{ out: string; exit: ExitCode }> {

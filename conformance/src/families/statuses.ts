@@ -1,5 +1,5 @@
 /** Every gRPC status other than OK, alone and with an allow before it. A fault is a deny, whatever came with it. */
-import type { Reason } from "../../core/decision.ts";
+import type { Reason } from "@datacrawl/core/decision";
 import { allowing, toProto } from "../answer.ts";
 import { ANY, DOWN, family, grpc, http, LATE, REFUSED } from "../case.ts";
 import { envelope, GRPC_HEADERS, type Header } from "../frames.ts";

@@ -1,7 +1,7 @@
 /** The hostile server: every address, opened and closed together. Never one that other machines can reach. */
 import { createServer, type Server, type Socket } from "node:net";
-import type { Clock } from "../core/clock.ts";
-import { UsageError } from "../core/fault.ts";
+import type { Clock } from "@datacrawl/core/clock";
+import { UsageError } from "@datacrawl/core/fault";
 import { certificates, type Listener, rawListeners, tlsListener } from "./listeners.ts";
 import { memory } from "./memory.ts";
 import { connectServer } from "./server-connect.ts";
