@@ -72,7 +72,7 @@ function functionOf(frame: CallFrame): string {
   return `${name}  ${moduleOf(frame)}`;
 }
 
-/** `src/audit/writer.ts`, a package's name, a part of Node, or what V8 names in brackets. */
+/** `src/audit/write/writer.ts`, a package's name, a part of Node, or what V8 names in brackets. */
 function moduleOf({ url, functionName }: CallFrame): string {
   const inPackage = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url);
   if (inPackage !== null) return inPackage[1]!;

@@ -1,90 +1,158 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
 
-/** The parts of src/, lowest first. A part may import from lower layers, from itself, and where it says so from siblings. */
+/** The packages of this repository, with what each may import of the others. A package imports its own files by their paths. */
+const PACKAGES = [
+  { name: "@datacrawl/proto", sources: "gen", mayImport: [] },
+  { name: "@datacrawl/core", sources: "src/core", mayImport: [] },
+  { name: "@datacrawl/client", sources: "clients/typescript/src", mayImport: ["@datacrawl/core", "@datacrawl/proto"] },
+  { name: "@datacrawl/conformance", sources: "conformance/src", mayImport: ["@datacrawl/core", "@datacrawl/proto"] },
+  {
+    name: "datacrawl",
+    sources: "src",
+    mayImport: ["@datacrawl/proto", "@datacrawl/client", "@datacrawl/conformance"],
+  },
+] as const;
+
+/** The parts of the service, lowest first. A part imports from lower layers, from itself, and where it says so from siblings. */
 const LAYERS: readonly (readonly string[])[] = [
   ["core", "package-root.ts"],
   ["config.ts"],
   ["keys"],
-  ["policy", "idempotency", "audit", "breaker", "bypass", "review", "authn", "webhook"],
-  ["authorize", "guard", "admin"],
+  ["policy", "idempotency", "audit", "review", "authn", "webhook"],
+  ["authorize", "admin"],
   ["store"],
-  ["server", "sidecar", "client", "conformance", "cli"],
+  ["server", "sidecar", "cli"],
   ["main.ts"],
 ];
-/**
- * Siblings of one layer that may see each other: the guard holds a request to what Authorize would refuse, and SyncGuard reads
- * journals as guards write them; commands run what they start.
- */
-const SIBLINGS_MAY = new Set([
-  "authorize → guard",
-  "guard → authorize",
-  "sidecar → server",
-  "sidecar → client",
-  "cli → server",
-  "cli → sidecar",
-  "cli → client",
-  "cli → conformance",
-]);
-/** Who may know the generated code. */
-const MAY_IMPORT_GEN = new Set(["server", "client", "guard", "sidecar", "conformance", "cli"]);
+/** Siblings of one layer that may see each other: commands run what they start, and a sidecar is a server. */
+const SIBLINGS_MAY = new Set(["sidecar → server", "cli → server", "cli → sidecar"]);
+/** The parts of the service that may import each of the other packages. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  "@datacrawl/proto": ["server", "sidecar", "cli"],
+  "@datacrawl/client": ["sidecar", "cli"],
+  "@datacrawl/conformance": ["cli"],
+};
 
 interface Import {
+  readonly package: string;
+  /** From the root of the repository. */
   readonly file: string;
   readonly target: string;
 }
 
-const root = join(import.meta.dirname, "../src");
-const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
-const imports: Import[] = files.flatMap((file) =>
-  [...readFileSync(join(root, file), "utf8").matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => ({
+const ROOT = join(import.meta.dirname, "..");
+const IMPORT = /(?:^(?:import|export)\b[^;"]*?\bfrom |^import |\bimport\()"([^"]+)"/gm;
+
+function sourcesIn(directory: string): string[] {
+  const names = readdirSync(join(ROOT, directory), { recursive: true, encoding: "utf8" });
+  const isOwn = (name: string): boolean =>
+    name.endsWith(".ts") &&
+    !/(^|\/)(dist|node_modules)\//.test(name) &&
+    !(directory === "src" && name.startsWith("core/"));
+  return names.filter(isOwn).map((name) => join(directory, name));
+}
+
+/** The service's own core is a part of it as well as a package. */
+const files = PACKAGES.flatMap(({ name, sources }) => sourcesIn(sources).map((file) => ({ package: name, file })));
+const imports: readonly Import[] = files.flatMap(({ package: name, file }) =>
+  [...readFileSync(join(ROOT, file), "utf8").matchAll(IMPORT)].map((match) => ({
+    package: name,
     file,
     target: match[1] as string,
   })),
 );
-const own = imports.filter(({ target }) => target.startsWith("."));
+const nameOf = (target: string): string =>
+  target
+    .split("/")
+    .slice(0, target.startsWith("@") ? 2 : 1)
+    .join("/");
+const isOurs = (target: string): boolean => target.startsWith("@datacrawl/");
+const landsAt = ({ file, target }: Import): string => relative(ROOT, join(ROOT, dirname(file), target));
 
-const partOf = (path: string): string => path.split("/")[0] as string;
-const targetPart = ({ file, target }: Import): string => partOf(relative(root, join(root, dirname(file), target)));
-const layerOf = (part: string): number => LAYERS.findIndex((layer) => layer.includes(part));
+describe("the packages of the repository", () => {
+  test("each imports only the packages that it may, and never the service", () => {
+    const wrong = imports.filter((one) => {
+      const { mayImport } = PACKAGES.find(({ name }) => name === one.package) ?? { mayImport: [] };
+      return isOurs(one.target) && !(mayImport as readonly string[]).includes(nameOf(one.target));
+    });
+    expect(wrong).toEqual([]);
+  });
 
-describe("the direction of imports", () => {
+  test("no import by path leaves its package, but the service's into its own core", () => {
+    const wrong = imports.filter((one) => {
+      if (!one.target.startsWith(".")) return false;
+      const { sources } = PACKAGES.find(({ name }) => name === one.package) ?? { sources: "" };
+      return !landsAt(one).startsWith(`${sources}/`);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test("each declares what it imports", () => {
+    const wrong = imports.filter(({ package: name, target }) => {
+      if (target.startsWith(".") || target.startsWith("node:")) return false;
+      const sources = PACKAGES.find((one) => one.name === name)?.sources ?? "";
+      const dir =
+        name === "datacrawl" ? "." : existsSync(join(ROOT, sources, "package.json")) ? sources : dirname(sources);
+      const manifest = JSON.parse(readFileSync(join(ROOT, dir, "package.json"), "utf8"));
+      const { dependencies, peerDependencies, devDependencies } = manifest;
+      const declared = { ...dependencies, ...peerDependencies, ...(isOurs(target) && devDependencies) };
+      return !Object.hasOwn(declared, nameOf(target));
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test("the client depends on one package, and on Redis' client only if it is there", () => {
+    const manifest = JSON.parse(readFileSync(join(ROOT, "clients/typescript/package.json"), "utf8"));
+    expect(Object.keys(manifest.dependencies)).toEqual(["@bufbuild/protobuf"]);
+    expect(manifest.peerDependenciesMeta).toEqual({ ioredis: { optional: true } });
+  });
+});
+
+describe("the layers of the service", () => {
+  const partOf = (path: string): string => path.split("/")[1] as string;
+  const layerOf = (part: string): number => LAYERS.findIndex((layer) => layer.includes(part));
+  const service = imports.filter(({ package: name }) => name === "datacrawl" || name === "@datacrawl/core");
+  const own = service.filter(({ target }) => target.startsWith("."));
+
   test("every part of src/ has a layer", () => {
-    expect(files.map(partOf).filter((part) => layerOf(part) < 0)).toEqual([]);
+    const parts = files.filter(({ file }) => file.startsWith("src/")).map(({ file }) => partOf(file));
+    expect([...new Set(parts)].filter((part) => layerOf(part) < 0)).toEqual([]);
   });
 
   test("nothing imports from a layer above, or from a sibling", () => {
     const wrong = own.filter((one) => {
-      const [from, to] = [partOf(one.file), targetPart(one)];
-      if (from === to || to === ".." || layerOf(from) === 0) return false;
-      if (layerOf(to) < layerOf(from)) return false;
+      const [from, to] = [partOf(one.file), partOf(landsAt(one))];
+      if (from === to || layerOf(to) < layerOf(from)) return false;
       return !SIBLINGS_MAY.has(`${from} → ${to}`);
     });
     expect(wrong).toEqual([]);
   });
 
-  test("the vocabulary imports no part", () => {
-    const wrong = own.filter((one) => layerOf(partOf(one.file)) === 0 && layerOf(targetPart(one)) > 0);
-    expect(wrong).toEqual([]);
-    expect(imports.filter(({ file }) => file === "core/decision.ts")).toEqual([]);
+  test("the vocabulary of decisions imports nothing", () => {
+    expect(imports.filter(({ file }) => file === "src/core/decision.ts")).toEqual([]);
   });
 
-  test("only the outer parts know the generated code", () => {
-    const wrong = own.filter(({ file, target }) => target.includes("/gen/") && !MAY_IMPORT_GEN.has(partOf(file)));
+  test("only the outer parts know the other packages", () => {
+    const wrong = service.filter(
+      ({ file, target }) => isOurs(target) && !(MAY_IMPORT[nameOf(target)] ?? []).includes(partOf(file)),
+    );
     expect(wrong).toEqual([]);
   });
+});
 
-  test("only store/ and files named after a store touch SQL or Redis", () => {
-    const drivers = new Set(["pg", "ioredis", "@electric-sql/pglite", "node:sqlite"]);
+describe("what is reached from few places", () => {
+  test("only store/ and files named after a store or a lock touch SQL or Redis", () => {
+    const drivers = new Set(["pg", "kysely", "ioredis", "@electric-sql/pglite", "node:sqlite"]);
     const wrong = imports.filter(
-      ({ file, target }) => drivers.has(target) && partOf(file) !== "store" && !/redis|lock/.test(file),
+      ({ file, target }) => drivers.has(target) && !file.startsWith("src/store/") && !/redis|lock/.test(file),
     );
     expect(wrong).toEqual([]);
   });
 
-  test("the wall clock is read in clock.ts alone", () => {
-    const reads = files.filter((file) => /Date\.now\(\)|new Date\(\)/.test(readFileSync(join(root, file), "utf8")));
-    expect(reads).toEqual(["core/clock.ts"]);
+  test("the wall clock is read in core/clock.ts alone", () => {
+    const reads = files.filter(({ file }) => /Date\.now\(\)|new Date\(\)/.test(readFileSync(join(ROOT, file), "utf8")));
+    expect(reads.map(({ file }) => file)).toEqual(["src/core/clock.ts"]);
   });
 });

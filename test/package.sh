@@ -1,18 +1,32 @@
 #!/usr/bin/env bash
-# Packs the package, installs it into an empty project, and runs the service from there.
+# Packs the packages, installs each tarball alone into an empty project, and uses it from there.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 service=""
 trap '[ -z "$service" ] || kill "$service" 2>/dev/null || true; rm -rf "$work"' EXIT
 
-# Packing builds.
-(cd "$root" && npm pack --silent --pack-destination "$work" && npx publint --strict)
-cd "$work"
-npm init -y >/dev/null
+fail() { echo "$1" >&2; exit 1; }
+# Installs a tarball into an empty project: empty <project> <tarball>
+empty() { mkdir "$work/$1"; cd "$work/$1"; npm init -y >/dev/null; npm install --no-save --loglevel=error "$2" >/dev/null; }
+
+# Packing the root builds all of them.
+cd "$root"
+npm pack --silent --pack-destination "$work" >/dev/null
+for dir in gen clients/typescript conformance; do
+  npm pack --silent --pack-destination "$work" "./$dir/dist" >/dev/null
+  npx publint --strict "$dir/dist"
+done
+npx publint --strict
+for tarball in "$work"/datacrawl-client-*.tgz "$work"/datacrawl-conformance-*.tgz; do
+  npx attw --profile node16 --ignore-rules cjs-resolves-to-esm -- "$tarball"
+done
+if grep -rlE 'DATACRAWL_TEST_FAILPOINT|\bfailpoint\(' dist gen/dist clients/typescript/dist conformance/dist; then fail "a failpoint is published"; fi
 # The project's own Node, which the machine may not have.
 PATH="$root/node_modules/.bin:$PATH"
-npm install --no-save ./datacrawl-*.tgz >/dev/null
+
+# The service.
+empty service "$work"/datacrawl-[0-9]*.tgz
 ./node_modules/.bin/datacrawl --version
 ./node_modules/.bin/datacrawl policy test node_modules/datacrawl/policies
 DATACRAWL_GRPC_ADDR=127.0.0.1:0 DATACRAWL_CONNECT_ADDR=127.0.0.1:0 DATACRAWL_ADMIN_ADDR=127.0.0.1:0 ./node_modules/.bin/datacrawl serve >out 2>err &
@@ -20,11 +34,42 @@ service=$!
 for _ in $(seq 300); do grep -q '^curl' out && break; sleep 0.2; done
 answer=$(bash -c "$(sed -n '/^curl/,$p' out)")
 echo "$answer"
-case "$answer" in *DECISION_ALLOW*) ;; *) echo "no allow from the installed package" >&2; cat out err >&2; exit 1 ;; esac
+case "$answer" in *DECISION_ALLOW*) ;; *) cat out err >&2; fail "no allow from the installed package" ;; esac
 dashboard=$(sed -n 's/^ *Admin *\(http:[^,]*\),.*/\1/p' out)
-case "$(curl -sS "$dashboard/")" in *'<div id="root">'*) ;; *) echo "no dashboard from the installed package" >&2; cat out >&2; exit 1 ;; esac
-node --input-type=module -e 'const { DataCrawl } = await import("datacrawl"); if (typeof DataCrawl !== "function") process.exit(1)'
+case "$(curl -sS "$dashboard/")" in *'<div id="root">'*) ;; *) cat out >&2; fail "no dashboard from the installed package" ;; esac
+
+# The client, which asks it.
+empty client "$work"/datacrawl-client-*.tgz
+packages=$(find node_modules -name package.json -path '*node_modules/*' | grep -cE 'node_modules/(@[^/]+/)?[^/@]+/package\.json$')
+size=$(du -sk node_modules | cut -f1)
+echo "the client is $packages packages and $size KiB"
+[ "$packages" -le 8 ] && [ "$size" -le 6144 ] || fail "the client is too heavy"
+export DATACRAWL_URL DATACRAWL_API_KEY
+DATACRAWL_URL=$(sed -n 's/^ *Connect *\(http:[^ ,]*\).*/\1/p' ../service/out)
+DATACRAWL_API_KEY=$(cat ../service/data/demo-agent.key)
+cat >ask.mjs <<'JS'
+import { DataCrawl } from "@datacrawl/client";
+const datacrawl = new DataCrawl({ transport: "connect" });
+const { decision, reason } = await datacrawl.authorize({ tool: process.argv[2], payload: JSON.parse(process.argv[3]) });
+await datacrawl.close();
+console.log(decision, reason);
+JS
+asked=$(node ask.mjs "$(sed -n 's/.*"tool": *"\([^"]*\)".*/\1/p' ../service/out)" "$(sed -n 's/.*"payload": *\({[^}]*}\).*/\1/p' ../service/out)")
+echo "$asked"
+[ "$asked" = "allow RULE_ALLOWED" ] || fail "no allow through the installed client"
+node --input-type=commonjs -e 'const { DataCrawl } = require("@datacrawl/client"); if (typeof DataCrawl !== "function") process.exit(1)'
+refused=$(node --input-type=module -e 'import { DataCrawl } from "@datacrawl/client"; try { new DataCrawl({ redisUrl: "redis://127.0.0.1" }) } catch (error) { console.log(error.message) }')
+case "$refused" in *"npm install ioredis"*) ;; *) fail "redisUrl without ioredis: $refused" ;; esac
+
+# The conformance kit.
+empty conformance "$work"/datacrawl-conformance-*.tgz
+node --input-type=module -e '
+import { CASES, serveConformance, systemClock } from "@datacrawl/conformance";
+const server = await serveConformance({ grpcAddr: "127.0.0.1:0", connectAddr: "127.0.0.1:0", clock: systemClock });
+console.log(`${CASES.length} cases, ${Object.keys(server.endpoints).length} endpoints`);
+await server.close();'
+
 kill -TERM "$service"
 wait "$service"
 service=""
-echo "the package installs, runs and stops"
+echo "the packages install, run and stop"

@@ -5,14 +5,14 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
-import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
-import { DECISION_COLUMNS, type DecisionRow } from "../../src/audit/record.ts";
+import { digestPayload, hashDecision } from "../../src/audit/row/hash.ts";
+import { DECISION_COLUMNS, type DecisionRow } from "../../src/audit/row/record.ts";
 import { isoMicros, systemClock } from "../../src/core/clock.ts";
 import { RandomPool, uuidV7 } from "../../src/core/ids.ts";
 import { SqlDecisionReader, type StoredDecision } from "../../src/store/decisions.ts";
 import { bytea } from "../../src/store/decision-input.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
-import { SEAL_ROWS } from "../../src/audit/seal.ts";
+import { SEAL_ROWS } from "../../src/audit/seal/seal.ts";
 import { withClient } from "../support/stores.ts";
 import { copyIn } from "./copy-in.ts";
 

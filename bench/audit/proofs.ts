@@ -1,8 +1,8 @@
 import { randomInt } from "node:crypto";
 import { ProofOperations } from "../../src/admin/proofs.ts";
-import { AUDIT_KEYS, noteKeys } from "../../src/audit/keys.ts";
-import { formatVkey, type NoteKey } from "../../src/audit/note.ts";
-import { checkProof, formatConsistencyProof, formatDecisionProof } from "../../src/audit/proof.ts";
+import { AUDIT_KEYS, noteKeys } from "../../src/audit/log/keys.ts";
+import { formatVkey, type NoteKey } from "../../src/audit/log/note.ts";
+import { checkProof, formatConsistencyProof, formatDecisionProof } from "../../src/audit/proof/proof.ts";
 import { loadDataConfig } from "../../src/config.ts";
 import { openSigningKeys } from "../../src/keys/key-files.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";

@@ -1,10 +1,10 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { epochLine, formatCheckpoint } from "../../src/audit/checkpoint.ts";
-import { AUDIT_KEYS, noteSigner } from "../../src/audit/keys.ts";
-import { EMPTY_ROOT } from "../../src/audit/merkle.ts";
-import { signNote } from "../../src/audit/note.ts";
-import { CheckpointDirectory, pathOf, type PublishedCheckpoint } from "../../src/audit/published.ts";
+import { epochLine, formatCheckpoint } from "../../src/audit/log/checkpoint.ts";
+import { AUDIT_KEYS, noteSigner } from "../../src/audit/log/keys.ts";
+import { EMPTY_ROOT } from "../../src/audit/log/merkle.ts";
+import { signNote } from "../../src/audit/log/note.ts";
+import { CheckpointDirectory, pathOf, type PublishedCheckpoint } from "../../src/audit/seal/published.ts";
 import { loadDataConfig } from "../../src/config.ts";
 import { openSigningKeys } from "../../src/keys/key-files.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";

@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { makeEvent } from "../audit/event.ts";
-import type { EventRow } from "../audit/record.ts";
+import { makeEvent } from "../audit/row/event.ts";
+import type { EventRow } from "../audit/row/record.ts";
 import { type Passwords, passwordProblem } from "../authn/password.ts";
 import { newTotpSecret, type TotpSeal, totpUri } from "../authn/totp.ts";
 import type { Micros } from "../core/clock.ts";

@@ -1,8 +1,8 @@
-import type { Acknowledgement } from "../audit/acknowledgement.ts";
-import { makeEvent } from "../audit/event.ts";
-import type { Rollback } from "../audit/keeper.ts";
-import type { EventRow } from "../audit/record.ts";
-import type { TreeState } from "../audit/seal.ts";
+import type { Acknowledgement } from "../audit/seal/acknowledgement.ts";
+import { makeEvent } from "../audit/row/event.ts";
+import type { Rollback } from "../audit/seal/keeper.ts";
+import type { EventRow } from "../audit/row/record.ts";
+import type { TreeState } from "../audit/seal/seal.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";

@@ -1,5 +1,5 @@
-import { makeEvent } from "../audit/event.ts";
-import type { EventRow } from "../audit/record.ts";
+import { makeEvent } from "../audit/row/event.ts";
+import type { EventRow } from "../audit/row/record.ts";
 import type { AgentState } from "../authn/directory.ts";
 import { MAX_ORDER_MICROS, type Order, signOrder, verifyOrder } from "../core/grant.ts";
 import type { StoredOrder } from "../core/stored-order.ts";

@@ -1,6 +1,6 @@
-import { checkpointLine, epochLine, gapLine, headerLine } from "../audit/export-lines.ts";
-import type { Stream } from "../audit/leaf.ts";
-import { type NodeReader, subtreesOf, type TreeNode } from "../audit/merkle.ts";
+import { checkpointLine, epochLine, gapLine, headerLine } from "../audit/proof/export-lines.ts";
+import type { Stream } from "../audit/log/leaf.ts";
+import { type NodeReader, subtreesOf, type TreeNode } from "../audit/log/merkle.ts";
 import type { Micros } from "../core/clock.ts";
 import { invalid } from "./checks.ts";
 import type { StoredCheckpoint } from "./proofs.ts";

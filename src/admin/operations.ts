@@ -1,6 +1,6 @@
-import { makeEvent } from "../audit/event.ts";
-import { hashDecision } from "../audit/hash.ts";
-import type { DecisionRow, EventRow } from "../audit/record.ts";
+import { makeEvent } from "../audit/row/event.ts";
+import { hashDecision } from "../audit/row/hash.ts";
+import type { DecisionRow, EventRow } from "../audit/row/record.ts";
 import { AGENT_ID, type Credential, formatCredential, hashSecret, newCredential } from "../core/credential.ts";
 import type { AgentState } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";

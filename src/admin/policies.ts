@@ -1,5 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { DecisionRow } from "../audit/record.ts";
+import type { DecisionRow } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
 import { canonicalJson, NotCanonical } from "../core/canonical-json.ts";
 import { Fault, pathText } from "../core/fault.ts";

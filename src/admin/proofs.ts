@@ -1,7 +1,7 @@
-import { CheckpointError, epochOf, parseCheckpoint } from "../audit/checkpoint.ts";
-import { consistencyProof, inclusionProof, type NodeReader } from "../audit/merkle.ts";
-import { NoteError, parseNote } from "../audit/note.ts";
-import type { ConsistencyProof, DecisionProof } from "../audit/proof.ts";
+import { CheckpointError, epochOf, parseCheckpoint } from "../audit/log/checkpoint.ts";
+import { consistencyProof, inclusionProof, type NodeReader } from "../audit/log/merkle.ts";
+import { NoteError, parseNote } from "../audit/log/note.ts";
+import type { ConsistencyProof, DecisionProof } from "../audit/proof/proof.ts";
 import { Fault } from "../core/fault.ts";
 import { invalid } from "./checks.ts";
 import type { AdminPorts } from "./operations.ts";

@@ -1,5 +1,5 @@
-import { makeEvent } from "../audit/event.ts";
-import type { EventRow } from "../audit/record.ts";
+import { makeEvent } from "../audit/row/event.ts";
+import type { EventRow } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
 import { UsageError } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";

@@ -1,6 +1,6 @@
-import { makeEvent } from "../audit/event.ts";
-import { makeFollowUp } from "../audit/follow-up.ts";
-import type { DecisionRow, EventRow } from "../audit/record.ts";
+import { makeEvent } from "../audit/row/event.ts";
+import { makeFollowUp } from "../audit/row/follow-up.ts";
+import type { DecisionRow, EventRow } from "../audit/row/record.ts";
 import { canonicalJson } from "../core/canonical-json.ts";
 import { isoMicros, type Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";

@@ -1,5 +1,5 @@
-import { makeEvent } from "../audit/event.ts";
-import type { EventRow } from "../audit/record.ts";
+import { makeEvent } from "../audit/row/event.ts";
+import type { EventRow } from "../audit/row/record.ts";
 import { hashSecret } from "../core/credential.ts";
 import type { Passwords, Turn } from "../authn/password.ts";
 import type { SignInLimit } from "../authn/sign-in-limit.ts";

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { makeEvent } from "../audit/event.ts";
-import type { EventRow } from "../audit/record.ts";
-import { type Progress, verify, type VerificationPorts, type VerifyStore } from "../audit/verify.ts";
-import { type Last, type PlanPorts, planRun, type Scope } from "../audit/verify-plan.ts";
+import { makeEvent } from "../audit/row/event.ts";
+import type { EventRow } from "../audit/row/record.ts";
+import { type Progress, verify, type VerificationPorts, type VerifyStore } from "../audit/verify/verify.ts";
+import { type Last, type PlanPorts, planRun, type Scope } from "../audit/verify/plan.ts";
 import { isoMicros, type Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import { type RandomPool, uuidV7 } from "../core/ids.ts";

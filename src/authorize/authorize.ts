@@ -1,4 +1,4 @@
-import type { Entry, Written } from "../audit/writer.ts";
+import type { Entry, Written } from "../audit/write/writer.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
 import { DECISION_OF, type Judgement, judge } from "../core/decision.ts";

@@ -1,6 +1,6 @@
-import { digestPayload, hashDecision } from "../audit/hash.ts";
-import { decisionRow } from "../audit/record.ts";
-import type { Entry } from "../audit/writer.ts";
+import { digestPayload, hashDecision } from "../audit/row/hash.ts";
+import { decisionRow } from "../audit/row/record.ts";
+import type { Entry } from "../audit/write/writer.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Judgement } from "../core/decision.ts";
 import { type DigestKeys, digestRedacted } from "../idempotency/key.ts";

@@ -1,4 +1,4 @@
-import type { Entry, Written } from "../audit/writer.ts";
+import type { Entry, Written } from "../audit/write/writer.ts";
 import { type Judgement, judge } from "../core/decision.ts";
 import { Fault } from "../core/fault.ts";
 

@@ -1,5 +1,5 @@
-import { makeFollowUp } from "../audit/follow-up.ts";
-import type { DecisionRow } from "../audit/record.ts";
+import { makeFollowUp } from "../audit/row/follow-up.ts";
+import type { DecisionRow } from "../audit/row/record.ts";
 import { canonicalJson } from "../core/canonical-json.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";

@@ -1,5 +1,5 @@
-import { makeFollowUp } from "../audit/follow-up.ts";
-import type { Entry, Written } from "../audit/writer.ts";
+import { makeFollowUp } from "../audit/row/follow-up.ts";
+import type { Entry, Written } from "../audit/write/writer.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
 import { DECISION_OF, type Judgement } from "../core/decision.ts";

@@ -16,22 +16,22 @@ export const COMMAND_GROUPS: readonly { readonly heading: string; readonly comma
       {
         name: "serve",
         description: "Run the decision service until SIGTERM or SIGINT.",
-        load: async (io) => (await import("./serve.ts")).serveCommand(io),
+        load: async (io) => (await import("./run/serve.ts")).serveCommand(io),
       },
       {
         name: "sidecar",
         description: "Run the guard of one agent beside it, until SIGTERM or SIGINT.",
-        load: async (io) => (await import("./sidecar.ts")).sidecarCommand(io),
+        load: async (io) => (await import("./run/sidecar.ts")).sidecarCommand(io),
       },
       {
         name: "keys",
         description: "Make and rotate the secret keys that all replicas share.",
-        load: async (io) => (await import("./keys.ts")).keysCommand(io),
+        load: async (io) => (await import("./run/keys.ts")).keysCommand(io),
       },
       {
         name: "migrate",
         description: "Bring the database to this version's layout and make the partitions that are due, then exit.",
-        load: async (io) => (await import("./migrate.ts")).migrateCommand(io),
+        load: async (io) => (await import("./run/migrate.ts")).migrateCommand(io),
       },
     ],
   },
@@ -41,12 +41,12 @@ export const COMMAND_GROUPS: readonly { readonly heading: string; readonly comma
       {
         name: "authorize",
         description: "Ask for one decision. Exit status: 0 allow, 2 deny, 3 needs_review.",
-        load: async (io) => (await import("./authorize.ts")).authorizeCommand(io),
+        load: async (io) => (await import("./agents/authorize.ts")).authorizeCommand(io),
       },
       {
         name: "conformance",
         description: "Test a client of any language against a server that answers wrongly in every way.",
-        load: async (io) => (await import("./conformance.ts")).conformanceCommand(io),
+        load: async (io) => (await import("./agents/conformance.ts")).conformanceCommand(io),
       },
     ],
   },
@@ -56,7 +56,7 @@ export const COMMAND_GROUPS: readonly { readonly heading: string; readonly comma
       {
         name: "policy",
         description: "Check, test and explain the rules.",
-        load: async (io) => (await import("./policy.ts")).policyCommand(io),
+        load: async (io) => (await import("./policies/policy.ts")).policyCommand(io),
       },
     ],
   },
@@ -66,17 +66,17 @@ export const COMMAND_GROUPS: readonly { readonly heading: string; readonly comma
       {
         name: "overview",
         description: "Show decisions by minute, circuits, bypasses, reviews and the last verification.",
-        load: async (io) => (await import("./overview.ts")).overviewCommand(io),
+        load: async (io) => (await import("./operate/overview.ts")).overviewCommand(io),
       },
       {
         name: "tail",
         description: "Follow decisions as they are recorded, on any replica, until Ctrl-C.",
-        load: async (io) => (await import("./tail.ts")).tailCommand(io),
+        load: async (io) => (await import("./operate/tail.ts")).tailCommand(io),
       },
       {
         name: "decision",
         description: "Look at what was decided, and why.",
-        load: async (io) => (await import("./decision.ts")).decisionCommand(io),
+        load: async (io) => (await import("./operate/decision.ts")).decisionCommand(io),
       },
     ],
   },
@@ -86,33 +86,33 @@ export const COMMAND_GROUPS: readonly { readonly heading: string; readonly comma
       {
         name: "review",
         description: "Look at calls that wait for people, and answer them.",
-        load: async (io) => (await import("./review.ts")).reviewCommand(io),
+        load: async (io) => (await import("./operate/review.ts")).reviewCommand(io),
       },
       {
         name: "agent",
         description: "Create, list, freeze and revoke agents.",
-        load: async (io) => (await import("./agent.ts")).agentCommand(io),
+        load: async (io) => (await import("./agents/agent.ts")).agentCommand(io),
       },
       {
         name: "bypass",
         description:
           "Let an agent act while its circuit is open: a signed grant that must be set before the outage reaches the service.",
-        load: async (io) => (await import("./bypass.ts")).bypassCommand(io),
+        load: async (io) => (await import("./operate/bypass.ts")).bypassCommand(io),
       },
       {
         name: "circuit",
         description: "Look at the guards' circuits, hold them open, reset them.",
-        load: async (io) => (await import("./circuit.ts")).circuitCommand(io),
+        load: async (io) => (await import("./operate/circuit.ts")).circuitCommand(io),
       },
       {
         name: "operator",
         description: "Local accounts of operators. Changed on the service's host alone, over its socket.",
-        load: async (io) => (await import("./operator.ts")).operatorCommand(io),
+        load: async (io) => (await import("./operate/operator.ts")).operatorCommand(io),
       },
       {
         name: "webhook",
         description: "List messages that the webhook has not received yet, and send them again.",
-        load: async (io) => (await import("./webhook.ts")).webhookCommand(io),
+        load: async (io) => (await import("./operate/webhook.ts")).webhookCommand(io),
       },
     ],
   },
@@ -122,7 +122,7 @@ export const COMMAND_GROUPS: readonly { readonly heading: string; readonly comma
       {
         name: "audit",
         description: "Look into the audit trail, verify it, seal it, prove it and export it.",
-        load: async (io) => (await import("./audit.ts")).auditCommand(io),
+        load: async (io) => (await import("./audit/audit.ts")).auditCommand(io),
       },
     ],
   },

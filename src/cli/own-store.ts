@@ -3,7 +3,7 @@ import { systemClock } from "../core/clock.ts";
 import type { DataConfig } from "../config.ts";
 import { openAdmin } from "../server/admin/operations.ts";
 import { adminRpcs } from "../server/admin/service.ts";
-import { openTrail } from "../server/trail.ts";
+import { openTrail } from "../server/lifecycle/trail.ts";
 import { openStore } from "../store/open.ts";
 
 /** Runs `work` with AdminService on the store itself, in this process. */

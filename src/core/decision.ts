@@ -1,7 +1,7 @@
 /**
  * The vocabulary of answers. Imports nothing, so that everything may import it.
  *
- * The service and the guard speak in these words; numbers exist only on the wire (`server/wire.ts`, `clients/typescript/src/call/interpret.ts`).
+ * The service and the guard speak in these words; numbers exist only on the wire (`server/codec/wire.ts`, `clients/typescript/src/call/interpret.ts`).
  */
 
 /** Only `"allow"` means yes. Every other value, known or not, means no. */

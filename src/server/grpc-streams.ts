@@ -1,10 +1,10 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import { Fault } from "../core/fault.ts";
-import { LIMITS } from "./limits.ts";
+import { LIMITS } from "./limits/limits.ts";
 import type { Observer } from "./roads.ts";
 import type { RequestRules } from "./request-rules.ts";
-import { grpcStatus } from "./status.ts";
+import { grpcStatus } from "./codec/status.ts";
 import { grpcTimeoutMs } from "./timeout.ts";
 
 type StreamHandler = (

@@ -10,7 +10,7 @@ import { Admission, type AdmissionLimits } from "../authorize/admission.ts";
 import { Fault, messageOf } from "../core/fault.ts";
 import type { SyncGuardHandler, SyncResult, UnverifiedSync } from "../authorize/sync-guard.ts";
 import { credentialsOf, type Roads } from "./roads.ts";
-import { timestampOf } from "./timestamp.ts";
+import { timestampOf } from "./codec/timestamp.ts";
 
 /** SyncGuard as transports call it, over `authorize/sync-guard.ts`. */
 export function syncGuardRoad(syncGuard: SyncGuardHandler): Roads["syncGuard"] {

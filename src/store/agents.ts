@@ -1,7 +1,7 @@
 import { type Kysely, type QueryCreator, sql } from "kysely";
 import { jsonArrayFrom, jsonObjectFrom } from "kysely/helpers/postgres";
 import type { AgentState, DirectoryChanges, DirectoryStore } from "../authn/directory.ts";
-import type { HashedEvent } from "../audit/event.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { insertEvent } from "./events.ts";
 import type { Schema } from "./schema.ts";

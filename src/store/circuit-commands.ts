@@ -1,5 +1,5 @@
 import type { CircuitCommand } from "../admin/circuits.ts";
-import type { HashedEvent } from "../audit/event.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";
 import { eventParams, eventText } from "./event-text.ts";
 

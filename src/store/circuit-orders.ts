@@ -1,6 +1,6 @@
 import type { StoredOrder } from "../core/stored-order.ts";
 import type { Micros } from "../core/clock.ts";
-import type { HashedEvent } from "../audit/event.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";
 import { eventParams, eventText } from "./event-text.ts";
 

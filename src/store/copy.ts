@@ -1,5 +1,5 @@
 /** Postgres' binary COPY format, as far as rows go (its manual, "COPY", "Binary Format"). */
-import type { BinaryFields } from "../audit/binary-row.ts";
+import type { BinaryFields } from "../audit/row/binary-row.ts";
 
 /** Signature, flags, and the length of an extension that there never is. */
 const HEADER_BYTES = 19;

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import type { BinaryFields } from "../audit/binary-row.ts";
+import type { BinaryFields } from "../audit/row/binary-row.ts";
 import { StoreError } from "../core/fault.ts";
 import type { Schema } from "./schema.ts";
 

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
-import { DECISION_COLUMNS, type DecisionRow } from "../audit/record.ts";
+import { DECISION_COLUMNS, type DecisionRow } from "../audit/row/record.ts";
 import { timestampOf } from "./database.ts";
 
 /** Postgres' types for the columns' kinds, as parameters carry them. */

@@ -1,6 +1,6 @@
 import type { DecisionFilter, DecisionSummary } from "../admin/decision-filter.ts";
 import type { Position } from "../admin/position.ts";
-import { type Column, DECISION_COLUMNS, type DecisionRow } from "../audit/record.ts";
+import { type Column, DECISION_COLUMNS, type DecisionRow } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
 import { arrayLiteral, type Database, microsOf, type SqlParam, timestampOf } from "./database.ts";
 

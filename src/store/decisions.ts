@@ -1,5 +1,5 @@
 import type { DecisionSummary } from "../admin/decision-filter.ts";
-import { DECISION_COLUMNS, type DecisionRow } from "../audit/record.ts";
+import { DECISION_COLUMNS, type DecisionRow } from "../audit/row/record.ts";
 import { type Database, microsOf } from "./database.ts";
 import { SUMMARY_COLUMNS, summaryOf } from "./decision-search.ts";
 

@@ -11,7 +11,7 @@ import {
   type TableMetadata,
   type TransactionSettings,
 } from "kysely";
-import type { BinaryFields } from "../audit/binary-row.ts";
+import type { BinaryFields } from "../audit/row/binary-row.ts";
 import type { Database, QueryOptions, Session, SqlParam } from "./database.ts";
 import type { Schema } from "./schema.ts";
 import { runScript, type Statement } from "./statements.ts";

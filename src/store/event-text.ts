@@ -1,4 +1,4 @@
-import { EVENT_COLUMNS, type EventRow } from "../audit/record.ts";
+import { EVENT_COLUMNS, type EventRow } from "../audit/row/record.ts";
 import { type SqlParam, timestampOf } from "./database.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { type InsertQueryBuilder, type Kysely, sql } from "kysely";
-import type { HashedEvent } from "../audit/event.ts";
-import { EVENT_COLUMNS } from "../audit/record.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
+import { EVENT_COLUMNS } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Schema } from "./schema.ts";
 import { at, BUILDER, prepared } from "./statements.ts";

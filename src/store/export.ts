@@ -1,9 +1,9 @@
 import type { ExportRange, RowLine, Stretch } from "../admin/export.ts";
 import type { StoredCheckpoint } from "../admin/proofs.ts";
-import { isNull, startOf } from "../audit/binary-row.ts";
-import { EXPORTED_FIELDS, rowLine } from "../audit/row-line.ts";
-import { type Column, DECISION_COLUMNS, EVENT_COLUMNS } from "../audit/record.ts";
-import { type Stream, STREAM } from "../audit/leaf.ts";
+import { isNull, startOf } from "../audit/row/binary-row.ts";
+import { EXPORTED_FIELDS, rowLine } from "../audit/row/row-line.ts";
+import { type Column, DECISION_COLUMNS, EVENT_COLUMNS } from "../audit/row/record.ts";
+import { type Stream, STREAM } from "../audit/log/leaf.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";
 import { SqlTreeReader } from "./proofs.ts";
 

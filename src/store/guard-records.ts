@@ -1,5 +1,5 @@
 import type { GuardEntry, Known } from "../authorize/sync-guard.ts";
-import { DECISION_COLUMNS } from "../audit/record.ts";
+import { DECISION_COLUMNS } from "../audit/row/record.ts";
 import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
 import { COLUMN_VALUES, decisionInputText, decisionJson } from "./decision-input.ts";
 

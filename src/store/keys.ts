@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { AUDIT_KEYS } from "../audit/keys.ts";
+import { AUDIT_KEYS } from "../audit/log/keys.ts";
 import { GRANT_KEYS } from "../keys/grant-keys.ts";
 import { UsageError } from "../core/fault.ts";
 import { fingerprint } from "../core/key-chain.ts";

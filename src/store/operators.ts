@@ -1,6 +1,6 @@
 import type { AccountChange, OperatorView } from "../admin/accounts.ts";
 import type { Role } from "../admin/caller.ts";
-import type { HashedEvent } from "../audit/event.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
 import { type Database, microsOf, type SqlParam } from "./database.ts";
 import { eventParams, eventText } from "./event-text.ts";
 

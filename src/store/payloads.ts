@@ -1,4 +1,4 @@
-import type { HashedEvent } from "../audit/event.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
 import { type Database, timestampOf } from "./database.ts";
 import { eventParams } from "./event-text.ts";
 

@@ -1,6 +1,6 @@
 import type { QueryResult } from "kysely";
 import pg from "pg";
-import type { BinaryFields } from "../audit/binary-row.ts";
+import type { BinaryFields } from "../audit/row/binary-row.ts";
 import { messageOf } from "../core/fault.ts";
 import { CopyRows, copyText } from "./copy.ts";
 import { COMMIT, type QueryOptions, SqlError, type SqlParam } from "./database.ts";

@@ -1,6 +1,6 @@
 import type { LeafPlace, StoredCheckpoint } from "../admin/proofs.ts";
-import type { NodeReader } from "../audit/merkle.ts";
-import { STREAM } from "../audit/leaf.ts";
+import type { NodeReader } from "../audit/log/merkle.ts";
+import { STREAM } from "../audit/log/leaf.ts";
 import type { Database } from "./database.ts";
 import { SqlSealStore } from "./seals.ts";
 

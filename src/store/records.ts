@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
-import { CommitUnknown, type Entry, PoisonedBatch, type RecordStore, type Written } from "../audit/writer.ts";
+import { CommitUnknown, type Entry, PoisonedBatch, type RecordStore, type Written } from "../audit/write/writer.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Claim, Ledger, Variant } from "../idempotency/ledger.ts";
 import { arrayLiteral, SqlError } from "./database.ts";

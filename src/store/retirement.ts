@@ -1,8 +1,8 @@
 import type { MonthCounts, MonthExport, RetiredMonth, RetireStore, TrailMonth } from "../admin/retire.ts";
-import { STREAM } from "../audit/leaf.ts";
+import { STREAM } from "../audit/log/leaf.ts";
 import type { Micros } from "../core/clock.ts";
 import { UsageError } from "../core/fault.ts";
-import type { HashedEvent } from "../audit/event.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
 import { type Database, microsOf, SqlError, timestampOf } from "./database.ts";
 import { eventParams, eventText } from "./event-text.ts";
 

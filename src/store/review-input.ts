@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
-import type { Entry } from "../audit/writer.ts";
+import type { Entry } from "../audit/write/writer.ts";
 import type { StoredInterval } from "./schema.ts";
 
 /** What the record statement reads besides, where it opens reviews; NULL for entries that open none. */

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from "kysely";
-import type { HashedEvent } from "../audit/event.ts";
-import type { DecisionRow } from "../audit/record.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
+import type { DecisionRow } from "../audit/row/record.ts";
 import type { Review, Withdrawal } from "../review/review.ts";
 import { decisionInput, decisionJson, insertDecisions } from "./decision-input.ts";
 import { insertEvent } from "./events.ts";

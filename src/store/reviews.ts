@@ -1,4 +1,4 @@
-import { DECISION_COLUMNS, type DecisionRow, type EventRow } from "../audit/record.ts";
+import { DECISION_COLUMNS, type DecisionRow, type EventRow } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Review, ReviewAnswer, ReviewState, Withdrawal } from "../review/review.ts";
 import { type Database, microsOf, type SqlParam } from "./database.ts";

@@ -1,5 +1,5 @@
-import { STREAM, type Stream } from "../audit/leaf.ts";
-import type { NewCheckpoint, SealedRows, SealStretch, SealTransaction, TreeState } from "../audit/seal.ts";
+import { STREAM, type Stream } from "../audit/log/leaf.ts";
+import type { NewCheckpoint, SealedRows, SealStretch, SealTransaction, TreeState } from "../audit/seal/seal.ts";
 import { arrayLiteral, microsOf, type Session, timestampOf } from "./database.ts";
 
 /** Two sealers wait for one another here; who comes second finds that the first was there. */

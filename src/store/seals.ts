@@ -1,11 +1,11 @@
-import type { Observation } from "../audit/horizon.ts";
-import { hashNode, type NodeReader, type TreeNode } from "../audit/merkle.ts";
-import { originOf } from "../audit/checkpoint.ts";
-import type { PublishedCheckpoint } from "../audit/published.ts";
-import { type Stream, STREAM } from "../audit/leaf.ts";
-import { type SealStore, type SealTransaction, STORED_LEVELS, type TreeState } from "../audit/seal.ts";
+import type { Observation } from "../audit/seal/horizon.ts";
+import { hashNode, type NodeReader, type TreeNode } from "../audit/log/merkle.ts";
+import { originOf } from "../audit/log/checkpoint.ts";
+import type { PublishedCheckpoint } from "../audit/seal/published.ts";
+import { type Stream, STREAM } from "../audit/log/leaf.ts";
+import { type SealStore, type SealTransaction, STORED_LEVELS, type TreeState } from "../audit/seal/seal.ts";
 import { type Micros, systemClock } from "../core/clock.ts";
-import type { HashedEvent } from "../audit/event.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
 import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
 import { eventParams, eventText } from "./event-text.ts";
 import { sealIn, stateIn, TRAIL_TABLE } from "./seal-transaction.ts";

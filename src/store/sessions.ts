@@ -1,7 +1,7 @@
 import type { Role } from "../admin/caller.ts";
 import type { SessionPorts, StoredAccount, StoredSession } from "../admin/sessions.ts";
 import type { Micros } from "../core/clock.ts";
-import type { HashedEvent } from "../audit/event.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
 import { type Database, microsOf } from "./database.ts";
 import { eventParams, eventText } from "./event-text.ts";
 

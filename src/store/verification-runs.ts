@@ -1,6 +1,6 @@
-import type { EventRow } from "../audit/record.ts";
-import type { Progress } from "../audit/verify.ts";
-import type { Last } from "../audit/verify-plan.ts";
+import type { EventRow } from "../audit/row/record.ts";
+import type { Progress } from "../audit/verify/verify.ts";
+import type { Last } from "../audit/verify/plan.ts";
 import type { Micros } from "../core/clock.ts";
 import { type Database, microsOf } from "./database.ts";
 import { eventParams, eventText } from "./event-text.ts";

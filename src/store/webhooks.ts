@@ -1,5 +1,5 @@
 import type { MessageFilter, WaitingMessage } from "../admin/webhooks.ts";
-import type { EventRow } from "../audit/record.ts";
+import type { EventRow } from "../audit/row/record.ts";
 import type { Leased, Outbox } from "../webhook/deliverer.ts";
 import type { Source } from "../webhook/message.ts";
 import { type Database, microsOf, timestampOf } from "./database.ts";

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BypassOperations } from "../../src/admin/bypass.ts";
 import { GRANT_KEY_USE } from "../../src/core/grant.ts";
 import { PositionTokens } from "../../src/admin/position.ts";
-import { makeEvent } from "../../src/audit/event.ts";
+import { makeEvent } from "../../src/audit/row/event.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../clients/typescript/src/grants/grants.ts";
 import { RandomPool } from "../../src/core/ids.ts";

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from "vitest";
 import { CallTrail } from "../../src/admin/call-trail.ts";
-import type { EventRow } from "../../src/audit/record.ts";
+import type { EventRow } from "../../src/audit/row/record.ts";
 import { RandomPool } from "../../src/core/ids.ts";
 
 let now: number;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import type { DecisionFilter, DecisionSummary } from "../../src/admin/decision-filter.ts";
-import type { DecisionRow } from "../../src/audit/record.ts";
+import type { DecisionRow } from "../../src/audit/row/record.ts";
 import { DECISION_OF, type Reason } from "../../src/core/decision.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { entryFor } from "../support/entries.ts";

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { hashDecision } from "../../src/audit/hash.ts";
+import { hashDecision } from "../../src/audit/row/hash.ts";
 import type { AgentState } from "../../src/authn/directory.ts";
 import { type Judgement, judge, type Reason } from "../../src/core/decision.ts";
 import { Fault } from "../../src/core/fault.ts";

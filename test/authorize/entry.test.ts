@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
+import { digestPayload, hashDecision } from "../../src/audit/row/hash.ts";
 import { decisionOf, makeEntry } from "../../src/authorize/entry.ts";
 import { parseRequest } from "../../src/core/request.ts";
 import { type Judgement, judge } from "../../src/core/decision.ts";

@@ -2,7 +2,7 @@ import { createAuthorize } from "../../src/authorize/authorize.ts";
 import type { Answer, Call } from "../../src/authorize/call.ts";
 import type { RefusedCall } from "../../src/authorize/frame.ts";
 import type { UnverifiedRequest } from "../../src/core/request.ts";
-import type { Entry, Written } from "../../src/audit/writer.ts";
+import type { Entry, Written } from "../../src/audit/write/writer.ts";
 import type { AgentState, AuthenticatedAgent } from "../../src/authn/directory.ts";
 import { type Judgement, judge, type Reason } from "../../src/core/decision.ts";
 import { Fault, StoreError } from "../../src/core/fault.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { hashDecision } from "../../src/audit/hash.ts";
+import { hashDecision } from "../../src/audit/row/hash.ts";
 import { type ReadReview, Reviews } from "../../src/authorize/reviews.ts";
 import type { Reason } from "../../src/core/decision.ts";
 import { RandomPool } from "../../src/core/ids.ts";

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { hashDecision } from "../../src/audit/hash.ts";
+import { hashDecision } from "../../src/audit/row/hash.ts";
 import type { StoredOrder } from "../../src/core/stored-order.ts";
 import { Fault } from "../../src/core/fault.ts";
 import { encodeEntry, type JournalRecord, NO_HASH } from "../../src/core/journal-format.ts";

@@ -3,7 +3,7 @@ import type { Answer, Call, UnverifiedWatch } from "../../src/authorize/call.ts"
 import type { RefusedCall } from "../../src/authorize/frame.ts";
 import { createWatch, type WatchedDecision } from "../../src/authorize/watch.ts";
 import { Watchers } from "../../src/authorize/watchers.ts";
-import { hashDecision } from "../../src/audit/hash.ts";
+import { hashDecision } from "../../src/audit/row/hash.ts";
 import type { Reason } from "../../src/core/decision.ts";
 import { Fault } from "../../src/core/fault.ts";
 import {

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { type Certificate, certificate, type CertificateOptions } from "../../conformance/src/certificates.ts";
 import { loadConfig } from "../../src/config.ts";
-import { type Running, serve } from "../../src/server/serve.ts";
+import { type Running, serve } from "../../src/server/lifecycle/serve.ts";
 import { askGrpc, QUESTION, type Reply } from "../support/agent-roads.ts";
 import { waitUntil } from "../support/net.ts";
 import { demoKey } from "../support/service.ts";

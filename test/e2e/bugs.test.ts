@@ -117,7 +117,7 @@ describe("A bug in a running service", () => {
   test("in a periodic task is logged with its stack", async () => {
     const ofThis = (): Line[] => bugs().filter(({ chore }) => chore !== undefined);
     await waitUntil(() => ofThis().length > 0, 20_000, "the bug is not logged");
-    expect(ofThis()[0]).toMatchObject({ error: { stack: expect.stringContaining("src/server/chores.ts") } });
+    expect(ofThis()[0]).toMatchObject({ error: { stack: expect.stringContaining("src/server/lifecycle/chores.ts") } });
   });
 
   test("gives no value away, nor does a caller's mistake have a stack", async () => {

@@ -11,7 +11,7 @@ import { Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb"
 import { DataCrawl, type DataCrawlOptions } from "@datacrawl/client";
 import { type Certificate, certificate } from "../../conformance/src/certificates.ts";
 import { loadConfig } from "../../src/config.ts";
-import { type Running, serve } from "../../src/server/serve.ts";
+import { type Running, serve } from "../../src/server/lifecycle/serve.ts";
 import { type Issuer, startIssuer } from "../support/issuer.ts";
 import { waitUntil } from "../support/net.ts";
 import { writeReviewPolicies } from "../support/reviewers.ts";

@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, rmSync, statfsSync, writeFileSync } from "no
 import { join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { CheckpointDirectory } from "../../src/audit/published.ts";
+import { CheckpointDirectory } from "../../src/audit/seal/published.ts";
 import { cli } from "../support/cli.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { waitUntil } from "../support/net.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { CheckpointDirectory } from "../../src/audit/published.ts";
+import { CheckpointDirectory } from "../../src/audit/seal/published.ts";
 import { FAILPOINTS, SEAL_FAILPOINTS } from "../../src/core/failpoint.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { cli } from "../support/cli.ts";

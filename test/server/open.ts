@@ -5,11 +5,11 @@ import { certificate } from "../../conformance/src/certificates.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Address } from "../../src/config.ts";
 import type { Fault } from "../../src/core/fault.ts";
-import { openConnect } from "../../src/server/connect.ts";
-import { openGrpc } from "../../src/server/grpc.ts";
-import { Readiness } from "../../src/server/health.ts";
+import { openConnect } from "../../src/server/http/connect.ts";
+import { openGrpc } from "../../src/server/grpc/grpc.ts";
+import { Readiness } from "../../src/server/lifecycle/health.ts";
 import type { Listener } from "../../src/server/listen.ts";
-import { Metrics } from "../../src/server/metrics.ts";
+import { Metrics } from "../../src/server/lifecycle/metrics.ts";
 import { loadTls } from "../../src/server/tls.ts";
 import { type StandIn, standIn } from "./stand-in.ts";
 

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
-import { makeEvent } from "../../src/audit/event.ts";
+import { makeEvent } from "../../src/audit/row/event.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { UsageError } from "../../src/core/fault.ts";
 import { SqlEventStore } from "../../src/store/events.ts";

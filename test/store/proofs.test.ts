@@ -4,11 +4,11 @@ import { ExportOperations, type ExportPart, type ExportRange } from "../../src/a
 import { ProofOperations } from "../../src/admin/proofs.ts";
 import { RetentionOperations } from "../../src/admin/retention.ts";
 import { retireMonths } from "../../src/admin/retire.ts";
-import { ExportCheck, type ExportProblem, type ExportSummary } from "../../src/audit/export-check.ts";
-import { endLine } from "../../src/audit/export-lines.ts";
-import { noteKeys } from "../../src/audit/keys.ts";
-import { formatVkey, type NoteKey } from "../../src/audit/note.ts";
-import { checkProof, formatConsistencyProof, formatDecisionProof } from "../../src/audit/proof.ts";
+import { ExportCheck, type ExportProblem, type ExportSummary } from "../../src/audit/proof/export-check.ts";
+import { endLine } from "../../src/audit/proof/export-lines.ts";
+import { noteKeys } from "../../src/audit/log/keys.ts";
+import { formatVkey, type NoteKey } from "../../src/audit/log/note.ts";
+import { checkProof, formatConsistencyProof, formatDecisionProof } from "../../src/audit/proof/proof.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { SqlEventStore } from "../../src/store/events.ts";

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { hashDecision } from "../../src/audit/hash.ts";
-import { PoisonedBatch } from "../../src/audit/writer.ts";
+import { hashDecision } from "../../src/audit/row/hash.ts";
+import { PoisonedBatch } from "../../src/audit/write/writer.ts";
 import { FIRST } from "../../src/idempotency/ledger.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { migrate } from "../../src/store/migrate.ts";

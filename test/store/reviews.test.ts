@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { hashDecision } from "../../src/audit/hash.ts";
+import { hashDecision } from "../../src/audit/row/hash.ts";
 import { FIRST } from "../../src/idempotency/ledger.ts";
 import type { Review, ReviewState } from "../../src/review/review.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";

@@ -1,17 +1,17 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { makeEvent } from "../../src/audit/event.ts";
+import { makeEvent } from "../../src/audit/row/event.ts";
 import {
   consistencyProof,
   hashLeaf,
   inclusionProof,
   verifyConsistency,
   verifyInclusion,
-} from "../../src/audit/merkle.ts";
-import { rowLeaf } from "../../src/audit/leaf.ts";
-import { checkCheckpoint } from "../../src/audit/proof.ts";
-import { noteKeys } from "../../src/audit/keys.ts";
-import { SEAL_ROWS, Sealer, type SealStore } from "../../src/audit/seal.ts";
+} from "../../src/audit/log/merkle.ts";
+import { rowLeaf } from "../../src/audit/log/leaf.ts";
+import { checkCheckpoint } from "../../src/audit/proof/proof.ts";
+import { noteKeys } from "../../src/audit/log/keys.ts";
+import { SEAL_ROWS, Sealer, type SealStore } from "../../src/audit/seal/seal.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { migrate } from "../../src/store/migrate.ts";

@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { makeEvent } from "../../src/audit/event.ts";
+import { makeEvent } from "../../src/audit/row/event.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { insertEvent, SqlEventStore } from "../../src/store/events.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";

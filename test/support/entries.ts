@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
-import { type DecisionRow, decisionRow } from "../../src/audit/record.ts";
-import type { Entry } from "../../src/audit/writer.ts";
+import { digestPayload, hashDecision } from "../../src/audit/row/hash.ts";
+import { type DecisionRow, decisionRow } from "../../src/audit/row/record.ts";
+import type { Entry } from "../../src/audit/write/writer.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { RandomPool, uuidV7 } from "../../src/core/ids.ts";
 

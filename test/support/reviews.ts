@@ -1,6 +1,6 @@
-import { makeEvent } from "../../src/audit/event.ts";
-import { makeFollowUp } from "../../src/audit/follow-up.ts";
-import type { Entry } from "../../src/audit/writer.ts";
+import { makeEvent } from "../../src/audit/row/event.ts";
+import { makeFollowUp } from "../../src/audit/row/follow-up.ts";
+import type { Entry } from "../../src/audit/write/writer.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { ReviewTerms } from "../../src/core/decision.ts";
 import { uuidV7 } from "../../src/core/ids.ts";

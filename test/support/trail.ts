@@ -1,11 +1,11 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { digestPayload } from "../../src/audit/hash.ts";
-import { type Rollback, TrailKeeper } from "../../src/audit/keeper.ts";
-import { AUDIT_KEYS } from "../../src/audit/keys.ts";
-import { CheckpointDirectory } from "../../src/audit/published.ts";
-import { Sealer } from "../../src/audit/seal.ts";
+import { digestPayload } from "../../src/audit/row/hash.ts";
+import { type Rollback, TrailKeeper } from "../../src/audit/seal/keeper.ts";
+import { AUDIT_KEYS } from "../../src/audit/log/keys.ts";
+import { CheckpointDirectory } from "../../src/audit/seal/published.ts";
+import { Sealer } from "../../src/audit/seal/seal.ts";
 import { openOrMakeSigningKeys, type SigningKeys } from "../../src/keys/key-files.ts";
 import type { Database } from "../../src/store/database.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";

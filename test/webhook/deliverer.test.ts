@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { WebhookOperations } from "../../src/admin/webhooks.ts";
-import { makeEvent } from "../../src/audit/event.ts";
-import { digestPayload, hashDecision } from "../../src/audit/hash.ts";
+import { makeEvent } from "../../src/audit/row/event.ts";
+import { digestPayload, hashDecision } from "../../src/audit/row/hash.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";

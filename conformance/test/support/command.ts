@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { conformanceCommand } from "../../../src/cli/conformance.ts";
+import { conformanceCommand } from "../../../src/cli/agents/conformance.ts";
 import type { ExitCode, Io } from "../../../src/cli/io.ts";
 import type { Report } from "../../src/report.ts";
 import { NO_TERMINAL } from "../../../test/support/io.ts";

@@ -3,7 +3,7 @@ import { type Agent, AgentSchema, AgentState } from "@datacrawl/proto/datacrawl/
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { AdminOperations, AgentView } from "../../admin/operations.ts";
 import { AGENT_ID } from "../../core/credential.ts";
-import { timestampOf } from "../timestamp.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit, pageName } from "./paging.ts";
 

@@ -1,7 +1,7 @@
 import type { AuditOperations } from "../../admin/audit.ts";
-import { noteKeys } from "../../audit/keys.ts";
-import { formatVkey } from "../../audit/note.ts";
-import type { Trail } from "../trail.ts";
+import { noteKeys } from "../../audit/log/keys.ts";
+import { formatVkey } from "../../audit/log/note.ts";
+import type { Trail } from "../lifecycle/trail.ts";
 import type { AdminMethods } from "./methods.ts";
 
 type AuditMethods = Pick<

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { type CircuitBypass, CircuitBypassSchema } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import type { BypassOperations, GrantView } from "../../admin/bypass.ts";
-import { timestampOf } from "../timestamp.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit } from "./paging.ts";
 

@@ -9,7 +9,7 @@ import {
 } from "@datacrawl/proto/datacrawl/authz/v1/circuits_pb";
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { CircuitCommand, CircuitOperations, CircuitPlace, CircuitView } from "../../admin/circuits.ts";
-import { timestampOf } from "../timestamp.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import { bypassMessage } from "./bypass.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit, pageName } from "./paging.ts";

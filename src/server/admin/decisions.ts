@@ -3,8 +3,8 @@ import { type AuditDecision, AuditDecisionSchema } from "@datacrawl/proto/datacr
 import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
 import type { PolicyOperations } from "../../admin/policies.ts";
-import type { DecisionRow } from "../../audit/record.ts";
-import { timestampOf } from "../timestamp.ts";
+import type { DecisionRow } from "../../audit/row/record.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import { DECISION, filterOf, present, REASON, SOURCE, summaryMessage } from "./decision-messages.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit } from "./paging.ts";

@@ -1,16 +1,16 @@
 import { systemClock } from "../../core/clock.ts";
 import type { Address } from "../../config.ts";
 import type { FaultCode } from "../../core/fault.ts";
-import { IncompleteBodies } from "../bodies.ts";
-import { openHttp } from "../http.ts";
+import { IncompleteBodies } from "../limits/bodies.ts";
+import { openHttp } from "../http/http.ts";
 import type { Listener } from "../listen.ts";
-import { decodeMessage } from "../messages.ts";
-import { type NodeRequest, type NodeResponse, pathOf, respond } from "../node-http.ts";
-import { refusePage } from "../pages.ts";
+import { decodeMessage } from "../codec/messages.ts";
+import { type NodeRequest, type NodeResponse, pathOf, respond } from "../http/node-http.ts";
+import { refusePage } from "../http/pages.ts";
 import { RequestRules } from "../request-rules.ts";
 import type { ListenerPorts } from "../roads.ts";
-import { createRpcHandler, type RpcMethod, type RpcPorts, type TurnedAway } from "../rpc.ts";
-import { endingStreams, OpenStreams } from "../streams.ts";
+import { createRpcHandler, type RpcMethod, type RpcPorts, type TurnedAway } from "../http/rpc.ts";
+import { endingStreams, OpenStreams } from "../limits/streams.ts";
 import type { AdminRpc } from "./service.ts";
 import type { ListenerTls } from "../tls.ts";
 

@@ -39,14 +39,14 @@ import { SqlOverview } from "../../store/overview.ts";
 import { SqlOperatorStore } from "../../store/operators.ts";
 import { SqlSessionStore } from "../../store/sessions.ts";
 import { SqlOutbox } from "../../store/webhooks.ts";
-import { StreamShares } from "../streams.ts";
+import { StreamShares } from "../limits/streams.ts";
 import { VerificationOperations, type VerificationOperationsPorts } from "../../admin/verification.ts";
 import { SqlVerifyStore } from "../../store/verification.ts";
 import { SqlVerificationRuns } from "../../store/verification-runs.ts";
-import { AUDIT_KEYS, noteKeys, noteSigner } from "../../audit/keys.ts";
-import { formatVkey } from "../../audit/note.ts";
+import { AUDIT_KEYS, noteKeys, noteSigner } from "../../audit/log/keys.ts";
+import { formatVkey } from "../../audit/log/note.ts";
 import { rotateSigningKeys } from "../../keys/key-files.ts";
-import type { Trail } from "../trail.ts";
+import type { Trail } from "../lifecycle/trail.ts";
 import { SqlReviewStore } from "../../store/reviews.ts";
 import type { Admin } from "./service.ts";
 

@@ -3,7 +3,7 @@ import { type Operator, OperatorRole, OperatorSchema } from "@datacrawl/proto/da
 import { type AccountOperations, OPERATOR_NAME, type OperatorView } from "../../admin/accounts.ts";
 import type { Role } from "../../admin/caller.ts";
 import { invalid } from "../../admin/checks.ts";
-import { timestampOf } from "../timestamp.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit, pageName } from "./paging.ts";
 

@@ -3,7 +3,7 @@ import type { OverviewSchema } from "@datacrawl/proto/datacrawl/authz/v1/overvie
 import type { Overview } from "../../admin/overview.ts";
 import { watch, type WatchPorts } from "../../admin/watch.ts";
 import { Fault } from "../../core/fault.ts";
-import { timestampOf } from "../timestamp.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import { filterOf, summaryMessage } from "./decision-messages.ts";
 import type { AdminMethods } from "./methods.ts";
 

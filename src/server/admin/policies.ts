@@ -7,7 +7,7 @@ import {
 } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import type { Explanation, PolicyOperations } from "../../admin/policies.ts";
 import type { FindingView, RuleView } from "../../policy/rule-view.ts";
-import { timestampOf } from "../timestamp.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import { DECISION, REASON } from "./decision-messages.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit, pageTime } from "./paging.ts";

@@ -1,5 +1,5 @@
 import type { ProofOperations } from "../../admin/proofs.ts";
-import { formatConsistencyProof, formatDecisionProof } from "../../audit/proof.ts";
+import { formatConsistencyProof, formatDecisionProof } from "../../audit/proof/proof.ts";
 import type { AdminMethods } from "./methods.ts";
 
 export function proofMethods(proofs: ProofOperations): Pick<AdminMethods, "proveDecision" | "proveConsistency"> {

@@ -8,7 +8,7 @@ import {
 import type { ReviewOperations } from "../../admin/reviews.ts";
 import { Fault } from "../../core/fault.ts";
 import type { Review, ReviewState } from "../../review/review.ts";
-import { timestampOf } from "../timestamp.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit } from "./paging.ts";
 

@@ -8,8 +8,8 @@ import {
 import { actorOf } from "../../admin/caller.ts";
 import { claimedName, type Named } from "../../admin/sessions.ts";
 import { Fault } from "../../core/fault.ts";
-import { remoteAddressOf } from "../rpc.ts";
-import { timestampOf } from "../timestamp.ts";
+import { remoteAddressOf } from "../http/rpc.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import { type Door, fromOf, giveSession, type Identities, identify, sessionOf, takeSession } from "./door.ts";
 import { ROLE_MESSAGE } from "./operators.ts";
 

@@ -9,10 +9,10 @@ import {
   type StartAuditVerificationRequest,
 } from "@datacrawl/proto/datacrawl/authz/v1/audit_pb";
 import type { RunView, VerificationOperations } from "../../admin/verification.ts";
-import type { Finding } from "../../audit/findings.ts";
-import type { Scope } from "../../audit/verify-plan.ts";
+import type { Finding } from "../../audit/verify/findings.ts";
+import type { Scope } from "../../audit/verify/plan.ts";
 import { Fault } from "../../core/fault.ts";
-import { timestampOf } from "../timestamp.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit, pageTime } from "./paging.ts";
 

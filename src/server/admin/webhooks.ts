@@ -7,7 +7,7 @@ import {
 import type { WaitingMessage, WebhookOperations } from "../../admin/webhooks.ts";
 import { Fault } from "../../core/fault.ts";
 import { messageId } from "../../webhook/deliverer.ts";
-import { timestampOf } from "../timestamp.ts";
+import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit, pageTime } from "./paging.ts";
 

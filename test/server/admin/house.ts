@@ -13,8 +13,8 @@ import { openAdminPort, openAdminSocket } from "../../../src/server/admin/listen
 import { openAdmin } from "../../../src/server/admin/operations.ts";
 import { type Admin, adminRpcs, turnedAway } from "../../../src/server/admin/service.ts";
 import type { Listener } from "../../../src/server/listen.ts";
-import { openSite } from "../../../src/server/site.ts";
-import { openTrail } from "../../../src/server/trail.ts";
+import { openSite } from "../../../src/server/http/site.ts";
+import { openTrail } from "../../../src/server/lifecycle/trail.ts";
 import { loadTls } from "../../../src/server/tls.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
 import type { Issuer } from "../../support/issuer.ts";

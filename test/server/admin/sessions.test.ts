@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { hashEvent } from "../../../src/audit/hash.ts";
+import { hashEvent } from "../../../src/audit/row/hash.ts";
 import { addOperator, call, cookieOf, eventsOf, type House, openHouse, PASSWORD, reasonOf, signIn } from "./house.ts";
 
 let house: House;

@@ -3,7 +3,7 @@ import { text } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { waitUntil } from "../../support/net.ts";
-import { LIMITS } from "../../../src/server/limits.ts";
+import { LIMITS } from "../../../src/server/limits/limits.ts";
 import { addOperator, cookieOf, eventsOf, type House, openHouse, signIn, type TrailEvent } from "./house.ts";
 import { rawHttp } from "../../support/http.ts";
 

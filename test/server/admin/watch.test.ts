@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { Decision } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { WatchAdminRequestSchema, WatchAdminResponse } from "@datacrawl/proto/datacrawl/authz/v1/overview_pb";
-import { LIMITS } from "../../../src/server/limits.ts";
+import { LIMITS } from "../../../src/server/limits/limits.ts";
 import { SqlRecordStore } from "../../../src/store/records.ts";
 import { entryFor } from "../../support/entries.ts";
 import { addOperator, call, cookieOf, eventsOf, type House, openHouse, signIn } from "./house.ts";

@@ -20,7 +20,7 @@ import { type GrantKeeper, openGrantKeeper } from "../../src/grants/grants.ts";
 import { redisGrants, type SharedGrants } from "../../src/grants/redis.ts";
 import { type Journal, openJournal } from "../../src/journal/journal.ts";
 import { hex, readBody } from "../../../../src/core/journal-format.ts";
-import { LIMITS } from "../../../../src/server/limits.ts";
+import { LIMITS } from "../../../../src/server/limits/limits.ts";
 import { delayAfter, startSync, TIMEOUT_MS, type Sync, type SyncOptions } from "../../src/sync/sync.ts";
 import { HandClock, hour, SigningService } from "../support/grant-samples.ts";
 import { agentId, bypass, deny } from "../support/journal-samples.ts";

@@ -1,0 +1,129 @@
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { DataCrawl, type Decision, type Verdict } from "@datacrawl/client";
+import { systemClock } from "../../core/clock.ts";
+import { messageOf, UsageError } from "../../core/fault.ts";
+import { withoutService } from "../admin-options.ts";
+import { ExitCode, type Io } from "../io.ts";
+import { outJson, printable } from "../output.ts";
+import { parseDuration } from "../parse.ts";
+import { parsePayload } from "../payload.ts";
+
+interface Flags {
+  readonly tool: string;
+  readonly payload: Record<string, unknown>;
+  readonly key?: string;
+  readonly timeout: number;
+  readonly json?: true;
+  readonly exit2?: true;
+}
+
+const EXIT: Readonly<Record<Decision, ExitCode>> = {
+  allow: ExitCode.ok,
+  deny: ExitCode.deny,
+  needs_review: ExitCode.needsReview,
+};
+
+/** Of the whole time, what is kept for printing the verdict and closing the client. */
+const CLOSING_MS = 250;
+
+/** `datacrawl authorize`: one question, asked as a guard asks it, so that whatever goes wrong is a deny. */
+export function authorizeCommand(io: Io): Command {
+  return withoutService(new Command("authorize"))
+    .requiredOption("--tool <name>", "the tool that the agent is about to call")
+    .requiredOption("--payload <json>", "its arguments, a JSON object", parsePayload)
+    .option("--key <text>", "the idempotency key; derived from the request without it")
+    .addOption(
+      new Option("--timeout <duration>", "how long the command may take from its start, from 500ms to 10m")
+        .argParser(parseTimeout)
+        .default(5000, "5s"),
+    )
+    .option("--exit-2", "exit 2 whatever happens, but for an allow: for hosts that block a tool on status 2 alone")
+    .option("--json", "print the verdict")
+    .addHelpText(
+      "after",
+      `
+The credential is DATACRAWL_API_KEY; or DATACRAWL_TOKEN_FILE, or DATACRAWL_CLIENT_CERT_FILE and DATACRAWL_CLIENT_KEY_FILE, with
+DATACRAWL_AGENT_ID; or else demo-agent.key in DATACRAWL_DATA_DIR. The service is DATACRAWL_URL (gRPC); DATACRAWL_CA_FILE names
+authorities to trust.
+
+A process for each question costs far more than the question. A hook that runs often asks a sidecar.`,
+    )
+    .action((flags: Flags) => authorize(io, flags));
+}
+
+async function authorize(io: Io, flags: Flags): Promise<void> {
+  const endsAt = io.startedAt + flags.timeout;
+  const leftMs = (): number => endsAt - systemClock.monotonic();
+  const client = await openClient(io);
+  const { tool, payload, key: idempotencyKey } = flags;
+  const timeoutMs = Math.max(1, leftMs() - CLOSING_MS);
+  const verdict = await client.authorize({ tool, payload, idempotencyKey }, { timeoutMs });
+  // Out before anything else is done: closing waits for a service that may never answer.
+  io.exit(EXIT[verdict.decision]);
+  if (flags.json) outJson(io, verdict);
+  else describe(io, verdict);
+  if (flags.exit2 && verdict.decision !== "allow") io.err(`datacrawl: ${sentenceOf(verdict)}\n`);
+  await within(Math.max(CLOSING_MS, leftMs()), client.close());
+}
+
+/** Resolves with `work`, or without it when the time is up. */
+async function within(milliseconds: number, work: Promise<void>): Promise<void> {
+  const timeUp = new AbortController();
+  const late = sleep(milliseconds, undefined, { signal: timeUp.signal }).catch(() => undefined);
+  await Promise.race([work, late]);
+  timeUp.abort();
+}
+
+function parseTimeout(text: string): number {
+  const milliseconds = parseDuration(text);
+  if (milliseconds >= 500 && milliseconds <= 600_000) return milliseconds;
+  throw new InvalidArgumentError("Write a time from 500ms to 10m.");
+}
+
+/** The library reads the same variables; where none says who asks, it is the demo agent. */
+async function openClient(io: Io): Promise<DataCrawl> {
+  const ca = readCa(io);
+  const hasProof = PROOFS.some((variable) => io.env[variable]);
+  try {
+    return new DataCrawl({ ca, ...(!hasProof && { apiKey: await demoKey(io) }) });
+  } catch (error) {
+    if (error instanceof TypeError) throw new UsageError(error.message.split("; "));
+    throw error;
+  }
+}
+
+const PROOFS = ["DATACRAWL_API_KEY", "DATACRAWL_TOKEN_FILE", "DATACRAWL_CLIENT_CERT_FILE", "DATACRAWL_CLIENT_KEY_FILE"];
+
+function readCa({ env, cwd }: Io): string | undefined {
+  const path = env["DATACRAWL_CA_FILE"];
+  try {
+    return path ? readFileSync(resolve(cwd, path), "utf8") : undefined;
+  } catch (error) {
+    throw new UsageError([`DATACRAWL_CA_FILE cannot be read: ${messageOf(error)}`]);
+  }
+}
+
+function describe(io: Io, verdict: Verdict): void {
+  io.out(`${sentenceOf(verdict)}\n`);
+  io.out(`decision ${verdict.decisionId}${verdict.replayed ? " (replayed)" : ""}\n`);
+}
+
+function sentenceOf({ decision, reason, message }: Verdict): string {
+  return `${decision}  ${reason}  ${printable(message)}`;
+}
+
+async function demoKey(io: Io): Promise<string> {
+  // The service's configuration is loaded for its demo alone.
+  const { loadDataConfig } = await import("../../config.ts");
+  const path = join(loadDataConfig(io.env, io.cwd).dataDir, "demo-agent.key");
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    throw new UsageError([
+      `no credential: set DATACRAWL_API_KEY, or one of the others in --help (there is no ${path})`,
+    ]);
+  }
+}

@@ -1,0 +1,35 @@
+import { Command } from "commander";
+import type { Micros } from "../../core/clock.ts";
+import { loadDataConfig } from "../../config.ts";
+import { RandomPool } from "../../core/ids.ts";
+import { withoutService } from "../admin-options.ts";
+import type { Io } from "../io.ts";
+import { outJson } from "../output.ts";
+import { parseTime } from "../parse.ts";
+
+/** `datacrawl audit retire`. */
+export function retireCommand(io: Io): Command {
+  return withoutService(new Command("retire"))
+    .description("Take whole, sealed, exported months out of the trail, with DATABASE_OWNER_URL. Their hashes stay.")
+    .requiredOption(
+      "--before <date>",
+      "months that end before, such as 2026-09-01; this month and the last stay",
+      parseTime,
+    )
+    .option("--json", "print the months and their tables")
+    .action(async ({ before, json }: { readonly before: Micros; readonly json?: true }) => {
+      // Loaded here alone: no other command of the trail needs the store.
+      const { retireMonths } = await import("../../admin/retire.ts");
+      const { withOwner } = await import("../../store/open.ts");
+      const { SqlRetirement } = await import("../../store/retirement.ts");
+      const config = loadDataConfig(io.env, io.cwd);
+      const onError = (error: Error): void => io.err(`datacrawl: ${error.message}\n`);
+      const retired = await withOwner(config, onError, (owner) =>
+        retireMonths(new SqlRetirement(owner), new RandomPool(), before),
+      );
+      if (json) return outJson(io, retired);
+      for (const { month, tables } of retired)
+        io.out(`${month.slice(0, 7)} is retired. Its tables go on existing, for you to drop: ${tables.join(", ")}\n`);
+      if (retired.length === 0) io.out("There is no month to retire.\n");
+    });
+}

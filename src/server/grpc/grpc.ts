@@ -1,0 +1,219 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type DescMethod, toBinary } from "@bufbuild/protobuf";
+import * as grpc from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
+import {
+  AuthorizeService,
+  SyncGuardRequestSchema,
+  SyncGuardResponseSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
+import type { Call } from "../../authorize/call.ts";
+import type { Address } from "../../config.ts";
+import { Fault } from "../../core/fault.ts";
+import { encodeAnswer } from "../codec/answer.ts";
+import { expired, IncompleteBodies } from "../limits/bodies.ts";
+import { openFront } from "./front.ts";
+import { checkStreams } from "../grpc-streams.ts";
+import { type GrpcMethod, serveUnary, type UnaryCall, type UnaryPorts } from "./unary.ts";
+import type { Readiness } from "../lifecycle/health.ts";
+import { LIMITS } from "../limits/limits.ts";
+import type { Listener } from "../listen.ts";
+import { decodeBinary } from "../codec/messages.ts";
+import { reflection } from "./reflection.ts";
+import { RequestRules } from "../request-rules.ts";
+import { credentialsOf, type ListenerPorts, type Roads } from "../roads.ts";
+import { grpcStatus } from "../codec/status.ts";
+import { OpenStreams } from "../limits/streams.ts";
+import type { ListenerTls } from "../tls.ts";
+
+export interface GrpcOptions extends ListenerPorts {
+  readonly address: Address;
+  readonly tls: ListenerTls | null;
+  readonly readiness: Readiness;
+  /** See {@link RequestRules}. */
+  readonly allowedHosts?: readonly string[];
+}
+
+type BaseCall = Parameters<grpc.ServerInterceptor>[1];
+
+/**
+ * Serves AuthorizeService, grpc.health.v1 and reflection over native gRPC.
+ *
+ * @throws UsageError if the address cannot be listened on
+ */
+export function openGrpc({ roads, clock, observer, ...where }: GrpcOptions): Promise<Listener> {
+  const ports = { clock, observer, bodies: new IncompleteBodies(), streams: new OpenStreams() };
+  return openGrpcMethods(methodsOf(roads), ports, where);
+}
+
+/** The same for other methods, by path. @throws UsageError */
+export async function openGrpcMethods(
+  methods: ReadonlyMap<string, GrpcMethod>,
+  ports: UnaryPorts,
+  options: Pick<GrpcOptions, "address" | "tls" | "readiness" | "allowedHosts">,
+): Promise<Listener> {
+  // It would log headers that it cannot parse, with their values: credentials among them.
+  grpc.setLogVerbosity(grpc.logVerbosity.NONE);
+  const watchers = new Set<BaseCall>();
+  const server = createServer(methods, ports, watchers);
+  const unsubscribe = serveHealth(server, options.readiness);
+  reflection().addToServer(server);
+  const { address, tls, allowedHosts = [] } = options;
+  checkStreams(server, {
+    rules: new RequestRules({ address, encrypted: tls !== null, allowedHosts }),
+    observer: ports.observer,
+    nameOf: (path) => (methods.has(path) ? path.slice(path.lastIndexOf("/") + 1) : "-"),
+  });
+  // grpc-js would bind the port itself, but then limits neither connections nor TLS handshakes, and hides why it failed.
+  const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
+  const front = await openFront(address, tls, (socket) => injector.injectConnection(socket));
+  return {
+    address: front.address,
+    setTls: front.setTls,
+    close: async ({ drainMs }) => {
+      unsubscribe();
+      const ended = front.stop();
+      // Its own callback comes too early: Node marks sessions as closed before their streams have ended.
+      server.tryShutdown(nothing);
+      ports.streams.end();
+      endWatchers(watchers);
+      await Promise.race([ended, sleep(drainMs, undefined, { ref: false })]);
+      server.forceShutdown();
+      front.cut();
+      await ended;
+    },
+  };
+}
+
+function createServer(
+  methods: ReadonlyMap<string, GrpcMethod>,
+  ports: UnaryPorts,
+  watchers: Set<BaseCall>,
+): grpc.Server {
+  const server = new grpc.Server({
+    "grpc.max_receive_message_length": LIMITS.messageBytes,
+    "grpc.max_concurrent_streams": LIMITS.streamsPerConnection,
+    // Finds peers that have vanished without a word.
+    "grpc.keepalive_time_ms": 60_000,
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.enable_channelz": 0,
+    interceptors: [takeOver(methods, ports, watchers)],
+  });
+  // grpc-js looks a method up before it runs interceptors; the handlers given here are never reached.
+  for (const [path, method] of methods) {
+    if (typeof method === "function") server.register(path, notReached, asIs, asIs, "unary");
+    else server.register(path, notReachedEither, asIs, asIs, "serverStream");
+  }
+  return server;
+}
+
+/** AuthorizeService by path, on bytes: so that bytes that are no message are the caller's fault, and found by our decoder. */
+function methodsOf(roads: Roads): ReadonlyMap<string, GrpcMethod> {
+  const { authorize, syncGuard, watchDecision } = AuthorizeService.method;
+  return new Map<string, GrpcMethod>([
+    [pathOf(authorize), async (call) => encodeAnswer(await roads.authorize(call), roads.source)],
+    [pathOf(watchDecision), { stream: (call) => watch(call, roads) }],
+    [
+      pathOf(syncGuard),
+      async (call) => {
+        const readBody = () => decodeBinary(SyncGuardRequestSchema, call.request);
+        const response = await roads.syncGuard(withBody(call, readBody));
+        return Buffer.from(toBinary(SyncGuardResponseSchema, response));
+      },
+    ],
+  ]);
+}
+
+async function* watch(call: UnaryCall, roads: Roads): AsyncGenerator<Buffer, void, undefined> {
+  const readBody = () => decodeBinary(WatchDecisionRequestSchema, call.request);
+  for await (const answer of roads.watchDecision(withBody(call, readBody))) yield encodeAnswer(answer, roads.source);
+}
+
+/** `call`, whose body is not an AuthorizeRequest. */
+function withBody<Body>(call: UnaryCall, readBody: () => Body): Call<Body> {
+  const { deadlineAt, signal, traceparent } = call;
+  return { ...credentialsOf(call), readBody, deadlineAt, signal, traceparent };
+}
+
+function pathOf(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+/** Our own methods are driven by {@link serveUnary}; the streams of health and reflection are kept, to be ended at close. */
+function takeOver(
+  methods: ReadonlyMap<string, GrpcMethod>,
+  ports: UnaryPorts,
+  watchers: Set<BaseCall>,
+): grpc.ServerInterceptor {
+  return ({ path }, call) => {
+    const method = methods.get(path);
+    if (method === undefined) return trackWatcher(call, watchers);
+    serveUnary(call, { path, method }, ports);
+    return new grpc.ServerInterceptingCall(call, TAKEN);
+  };
+}
+
+/** Given to grpc-js' own driver in place of a call that was taken over: it waits for a start that never comes. */
+const TAKEN: grpc.Responder = { start() {} };
+
+/**
+ * Health and reflection ask for no credential, and grpc-js holds what has arrived of a message for as long as its stream is
+ * open. So there are few of these streams, and each has to say something soon.
+ */
+function trackWatcher(call: BaseCall, watchers: Set<BaseCall>): grpc.ServerInterceptingCall {
+  if (watchers.size >= LIMITS.streams) {
+    call.sendStatus(grpcStatus(new Fault("QUEUE_FULL", "Too many streams are open.", { retryAfterMs: 5000 })));
+    return new grpc.ServerInterceptingCall(call, TAKEN);
+  }
+  watchers.add(call);
+  const silent = (): void => call.sendStatus(grpcStatus(expired()));
+  let timer = setTimeout(silent, LIMITS.defaultDeadlineMs);
+  return new grpc.ServerInterceptingCall(call, {
+    start: (next) =>
+      next({
+        onReceiveMessage(message, deliver) {
+          clearTimeout(timer);
+          // Only reflection's streams have further messages.
+          timer = setTimeout(silent, LIMITS.maxDeadlineMs);
+          deliver(message);
+        },
+        onReceiveHalfClose(deliver) {
+          clearTimeout(timer);
+          deliver();
+        },
+        onCancel() {
+          clearTimeout(timer);
+          watchers.delete(call);
+        },
+      }),
+  });
+}
+
+/** Watchers of health would otherwise hold their connections for the whole time of draining. */
+function endWatchers(watchers: Iterable<BaseCall>): void {
+  for (const call of watchers)
+    call.sendStatus({ code: grpc.status.UNAVAILABLE, details: "The service is shutting down." });
+}
+
+function serveHealth(server: grpc.Server, readiness: Readiness): () => void {
+  const health = new HealthImplementation();
+  health.addToServer(server);
+  return readiness.subscribe((ready) => {
+    for (const service of ["", AuthorizeService.typeName]) health.setStatus(service, ready ? "SERVING" : "NOT_SERVING");
+  });
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+function notReached(_call: unknown, answer: grpc.sendUnaryData<Buffer>): void {
+  answer({ code: grpc.status.INTERNAL, details: "The call was not taken over." });
+}
+
+function notReachedEither(call: grpc.ServerWritableStream<Buffer, Buffer>): void {
+  call.emit("error", { code: grpc.status.INTERNAL, details: "The call was not taken over." });
+}
+
+function nothing(): void {}

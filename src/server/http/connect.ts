@@ -1,0 +1,84 @@
+import { AuthorizeService, SyncGuardRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
+import type { UnverifiedRequest } from "../../core/request.ts";
+import type { Address } from "../../config.ts";
+import { type AnswerFields, answerFields } from "../codec/answer.ts";
+import { IncompleteBodies } from "../limits/bodies.ts";
+import type { RequestMessage } from "./body.ts";
+import type { Readiness } from "../lifecycle/health.ts";
+import { openHttp } from "./http.ts";
+import { decodeAuthorizeRequestJson } from "../codec/json.ts";
+import type { Listener } from "../listen.ts";
+import { decodeMessage } from "../codec/messages.ts";
+import { pathOf, respond } from "./node-http.ts";
+import { createPages, type MetricsPage, refusePage } from "./pages.ts";
+import { RequestRules } from "../request-rules.ts";
+import type { ListenerPorts, Roads } from "../roads.ts";
+import { endingStreams, OpenStreams } from "../limits/streams.ts";
+import { createRpcHandler, type RpcCall, type RpcMethod } from "./rpc.ts";
+import { decodeAuthorizeRequest } from "../codec/wire.ts";
+import type { ListenerTls } from "../tls.ts";
+
+export interface ConnectOptions extends ListenerPorts {
+  readonly address: Address;
+  readonly tls: ListenerTls | null;
+  readonly readiness: Readiness;
+  readonly metrics: MetricsPage;
+  /** See {@link RequestRules}. */
+  readonly allowedHosts?: readonly string[];
+}
+
+/**
+ * Serves AuthorizeService over Connect, gRPC-Web and gRPC, in JSON and binary, with `/healthz`, `/readyz` and `/metrics`.
+ *
+ * @throws UsageError if the address cannot be listened on
+ */
+export async function openConnect(options: ConnectOptions): Promise<Listener> {
+  const { address, tls, roads, clock, observer, readiness, metrics, allowedHosts = [] } = options;
+  const rules = new RequestRules({ address, encrypted: tls !== null, allowedHosts });
+  const streams = new OpenStreams();
+  const rpc = createRpcHandler(methodsOf(roads), { clock, observer, rules, bodies: new IncompleteBodies(), streams });
+  const page = createPages(readiness, metrics);
+  const listener = await openHttp(address, tls, (request, response) => {
+    if (rpc(request, response) || refusePage(rules.problemOf(request), response)) return;
+    if (page(pathOf(request), request, response)) return;
+    respond(response, 404);
+  });
+  return endingStreams(listener, streams);
+}
+
+function methodsOf(roads: Roads): RpcMethod[] {
+  const { authorize, syncGuard, watchDecision } = AuthorizeService.method;
+  return [
+    {
+      method: authorize,
+      handle: async (call) => {
+        const message = call.message();
+        const readBody = () => decodeRequest(message);
+        return answerFields(await roads.authorize({ ...call, readBody }), roads.source);
+      },
+    },
+    {
+      method: watchDecision,
+      stream: (call) => watch(call, roads),
+    },
+    {
+      method: syncGuard,
+      handle: async (call) => {
+        const message = call.message();
+        const readBody = () => decodeMessage(SyncGuardRequestSchema, message);
+        return await roads.syncGuard({ ...call, readBody });
+      },
+    },
+  ];
+}
+
+async function* watch(call: RpcCall, roads: Roads): AsyncGenerator<AnswerFields, void, undefined> {
+  const message = call.message();
+  const readBody = () => decodeMessage(WatchDecisionRequestSchema, message);
+  for await (const answer of roads.watchDecision({ ...call, readBody })) yield answerFields(answer, roads.source);
+}
+
+function decodeRequest(message: RequestMessage): UnverifiedRequest {
+  return message.format === "json" ? decodeAuthorizeRequestJson(message.text) : decodeAuthorizeRequest(message.bytes);
+}

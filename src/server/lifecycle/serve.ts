@@ -1,0 +1,144 @@
+import type { Address, Config } from "../../config.ts";
+import { systemClock } from "../../core/clock.ts";
+import { makeDataDir, openStore } from "../../store/open.ts";
+import type { Door } from "../admin/door.ts";
+import { openAdminPort, openAdminSocket } from "../admin/listener.ts";
+import { adminRpcs, turnedAway } from "../admin/service.ts";
+import { openConnect } from "../http/connect.ts";
+import { ensureDemoAgent } from "./demo.ts";
+import { openGrpc } from "../grpc/grpc.ts";
+import { Readiness } from "./health.ts";
+import type { Listener } from "../listen.ts";
+import { logFault, logLateFault, openLog } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import type { Observer } from "../roads.ts";
+import { openService } from "./service.ts";
+import { openSite } from "../http/site.ts";
+import { loadTls } from "../tls.ts";
+
+/** How long requests that are under way may take to finish when the service is told to stop. */
+const DRAIN_MS = 10_000;
+
+/** A running service. */
+export interface Running {
+  readonly grpc: Address;
+  readonly connect: Address;
+  readonly admin: Address;
+  readonly adminSocket: string;
+  readonly store: "embedded" | "postgres";
+  readonly policyVersion: string;
+  /** What this set-up promises less than the full one, for people to read. */
+  readonly warnings: readonly string[];
+  /** The file that holds the demo agent's credential; null where there is none. */
+  readonly demoKeyFile: string | null;
+  /** Reads the policies, the grant keys and the certificates anew. */
+  reload(): Promise<void>;
+  /** Stops taking requests, finishes those that are under way, closes everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the decision service: `store → service → listeners → ready`. What was opened is closed again if a later step fails,
+ * so that nothing runs half.
+ *
+ * @throws UsageError saying what an operator has to change
+ */
+export async function serve(config: Config): Promise<Running> {
+  const log = openLog(config.logLevel);
+  const opened: (() => Promise<unknown>)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of opened.reverse()) await close();
+  };
+  const clientCa = config.agentCertificates?.caFile ?? null;
+  try {
+    const tls = {
+      grpc: config.grpc.tls === null ? null : await loadTls(config.grpc.tls, clientCa),
+      connect: config.connect.tls === null ? null : await loadTls(config.connect.tls, clientCa),
+      admin: config.admin.tls === null ? null : await loadTls(config.admin.tls),
+    };
+    makeDataDir(config.dataDir);
+    const store = await openStore(config, (error) => log.error({ cause: error.message }, "the store failed"));
+    opened.push(() => store.close());
+    const metrics = new Metrics();
+    const service = await openService(config, store, log, metrics);
+    opened.push(() => service.close());
+    const demoKeyFile =
+      store.kind === "embedded" ? await ensureDemoAgent(service.admin.operations, config.dataDir) : null;
+
+    const readiness = new Readiness(service.checks);
+    const observer: Observer = {
+      ...metrics.observer,
+      onFault(fault, method) {
+        metrics.observer.onFault(fault, method);
+        logFault(log, fault, { method });
+      },
+      onLateFault: (fault, method) => logLateFault(log, fault, { method }),
+    };
+    const { allowedHosts } = config;
+    const shared = { roads: service.roads, clock: systemClock, observer, allowedHosts };
+    const listeners: Listener[] = [];
+    const closing = (listener: Listener): Listener => {
+      listeners.push(listener);
+      return listener;
+    };
+    // All at once: they share one time for draining.
+    opened.push(() => Promise.all(listeners.map((listener) => listener.close({ drainMs: DRAIN_MS }))));
+    const grpc = closing(await openGrpc({ ...shared, address: config.grpc.address, tls: tls.grpc, readiness }));
+    const connect = closing(
+      await openConnect({ ...shared, address: config.connect.address, tls: tls.connect, readiness, metrics }),
+    );
+    const portsOf = (door: Door) => ({
+      clock: systemClock,
+      observer,
+      turnedAway: turnedAway(service.admin.trail, door),
+    });
+    const network: Door = { kind: "network", tls: tls.admin !== null };
+    const socket: Door = { kind: "socket" };
+    const rpcs = adminRpcs(service.admin, network);
+    const admin = closing(
+      await openAdminPort(
+        {
+          address: config.admin.address,
+          tls: tls.admin,
+          rpcs,
+          pages: await openSite(),
+          allowedHosts: [...allowedHosts, ...hostOf(config.adminPublicUrl)],
+        },
+        portsOf(network),
+      ),
+    );
+    closing(await openAdminSocket(config.adminSocket, adminRpcs(service.admin, socket), portsOf(socket)));
+    await readiness.start();
+
+    return {
+      grpc: grpc.address,
+      connect: connect.address,
+      admin: admin.address,
+      adminSocket: config.adminSocket,
+      store: store.kind,
+      policyVersion: service.policyVersion,
+      warnings: store.warnings,
+      demoKeyFile,
+      reload: async () => {
+        await service.reloadPolicies();
+        await service.reloadGrantKeys();
+        if (config.grpc.tls !== null) grpc.setTls(await loadTls(config.grpc.tls, clientCa));
+        if (config.connect.tls !== null) connect.setTls(await loadTls(config.connect.tls, clientCa));
+        if (config.admin.tls !== null) admin.setTls(await loadTls(config.admin.tls));
+      },
+      stop: async () => {
+        readiness.drain();
+        service.drain();
+        await closeAll();
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** Operators come to the dashboard by its public name, whatever stands in front of the port. */
+function hostOf(publicUrl: string | null): string[] {
+  return publicUrl === null ? [] : [new URL(publicUrl).hostname.replace(/^\[(.*)\]$/, "$1")];
+}

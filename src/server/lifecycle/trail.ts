@@ -1,0 +1,47 @@
+import { makeEvent } from "../../audit/row/event.ts";
+import { type Rollback, TrailKeeper } from "../../audit/seal/keeper.ts";
+import { AUDIT_KEYS } from "../../audit/log/keys.ts";
+import { CheckpointDirectory } from "../../audit/seal/published.ts";
+import { Sealer } from "../../audit/seal/seal.ts";
+import type { Micros } from "../../core/clock.ts";
+import type { DataConfig } from "../../config.ts";
+import { RandomPool } from "../../core/ids.ts";
+import { openSigningKeys, type SigningKeys } from "../../keys/key-files.ts";
+import { SqlEventStore } from "../../store/events.ts";
+import type { Store } from "../../store/open.ts";
+import { SqlSealStore } from "../../store/seals.ts";
+
+/** The sealing of a store's trail. */
+export interface Trail {
+  /** Which log it is: the first line of its checkpoints. */
+  readonly origin: string;
+  readonly keeper: TrailKeeper;
+  readonly seals: SqlSealStore;
+  /** Where checkpoints are kept outside the database; null if nowhere. */
+  readonly directory: CheckpointDirectory | null;
+  readonly keysDir: string;
+  /** Within how many days incremental verification reads everything again. */
+  readonly reverifyDays: number;
+  /** As they are on disk now. */
+  readonly keys: () => Promise<SigningKeys>;
+}
+
+export async function openTrail(config: DataConfig, store: Store, now: () => Micros): Promise<Trail> {
+  const seals = new SqlSealStore(store.database);
+  const events = new SqlEventStore(store.database.kysely);
+  const random = new RandomPool();
+  const origin = await seals.origin();
+  const keys = (): Promise<SigningKeys> => openSigningKeys(config.keysDir, AUDIT_KEYS);
+  const directory = config.checkpointDir === null ? null : new CheckpointDirectory(config.checkpointDir);
+  const sealing = { store: seals, origin, keys };
+  const onRollback = async (rollback: Rollback): Promise<void> => {
+    const event = { kind: "audit.rollback_detected", actor: "service", detail: rollbackDetail(rollback) };
+    await events.append(makeEvent(event, now(), random));
+  };
+  const keeper = new TrailKeeper({ ...sealing, sealer: new Sealer(sealing), directory, onRollback });
+  return { origin, keeper, seals, directory, keysDir: config.keysDir, reverifyDays: config.reverifyDays, keys };
+}
+
+function rollbackDetail({ kind, outside, inside }: Rollback) {
+  return { kind, inside: { ...inside }, outside: { epoch: outside.epoch, size: outside.size, note: outside.note } };
+}

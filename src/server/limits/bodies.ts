@@ -1,0 +1,45 @@
+import { Fault } from "../../core/fault.ts";
+import { LIMITS } from "./limits.ts";
+
+/** Counts the requests of a listener whose body has not arrived whole. */
+export class IncompleteBodies {
+  #open = 0;
+
+  /** @throws Fault QUEUE_FULL if there are too many; otherwise `close` must follow */
+  open(): void {
+    if (this.#open >= LIMITS.incompleteBodies) {
+      throw new Fault("QUEUE_FULL", "Too many requests are arriving at once.", { retryAfterMs: 1000 });
+    }
+    this.#open++;
+  }
+
+  close(): void {
+    this.#open--;
+  }
+}
+
+/** What a message over the limit gets, on either road. */
+export function tooLarge(): Fault {
+  return new Fault(
+    "MESSAGE_TOO_LARGE",
+    `The message is larger than ${LIMITS.messageBytes} bytes, or becomes so when decompressed.`,
+  );
+}
+
+/** What a compressed message gets that cannot be opened here, on either road. */
+export function unsupportedEncoding(supported: readonly string[]): Fault {
+  return new Fault(
+    "ENCODING_UNSUPPORTED",
+    `The request's encoding is not supported; supported are ${supported.join(", ")}.`,
+  );
+}
+
+/** What a call gets that had no answer by its deadline, on either road. */
+export function expired(): Fault {
+  return new Fault("DEADLINE_EXCEEDED", "The deadline passed before there was an answer.");
+}
+
+/** Why a call is given up whose caller went away. Nobody is told. */
+export function canceled(): Fault {
+  return new Fault("CANCELED", "The caller went away.");
+}
