@@ -1,4 +1,4 @@
-import { type InsertQueryBuilder, type Kysely, sql } from "kysely";
+import { type InsertQueryBuilder, type Kysely, type RawBuilder, sql } from "kysely";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { EVENT_COLUMNS } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
@@ -19,18 +19,20 @@ const COLUMNS = [...EVENT_COLUMNS.map(({ name }) => name), "hash"] as (keyof Sch
  *
  * @param made the expression that makes the change: the event is recorded once for each row that it returns, so never for none
  */
-export function insertEvent(
-  { row, hash }: HashedEvent,
-  made?: string,
-): InsertQueryBuilder<Schema, "audit_events", object> {
+export function insertEvent(event: HashedEvent, made?: string): InsertQueryBuilder<Schema, "audit_events", object> {
+  const from = made === undefined ? sql`` : sql` from ${sql.table(made)}`;
+  return BUILDER.insertInto("audit_events")
+    .columns(COLUMNS)
+    .expression(sql`select ${eventValues(event)}${from}`);
+}
+
+/** The values of an event's columns, the hash last. */
+export function eventValues({ row, hash }: HashedEvent): RawBuilder<unknown> {
   const values = EVENT_COLUMNS.map(({ field, kind }) => {
     if (kind === "micros") return at(row[field] as Micros);
     return kind === "uuid" ? sql`${row[field]}::uuid` : sql`${row[field]}::text`;
   });
-  const from = made === undefined ? sql`` : sql` from ${sql.table(made)}`;
-  return BUILDER.insertInto("audit_events")
-    .columns(COLUMNS)
-    .expression(sql`select ${sql.join(values)}, ${hash}::bytea${from}`);
+  return sql`${sql.join(values)}, ${hash}::bytea`;
 }
 
 /** Events that come with no other change. */

@@ -1,13 +1,14 @@
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import type { Kysely } from "kysely";
 import { AUDIT_KEYS } from "../audit/log/keys.ts";
 import { GRANT_KEYS } from "../keys/grant-keys.ts";
 import { UsageError } from "../core/fault.ts";
 import { fingerprint } from "../core/key-chain.ts";
 import { openOrMakeSigningKeys, openSigningKeys, type SigningKeys } from "../keys/key-files.ts";
 import { newWebhookSecret } from "../webhook/signature.ts";
-import type { Database } from "./database.ts";
+import type { Schema } from "./schema.ts";
 
 /** Secrets that all replicas share and the database never holds. */
 export interface ServiceKeys {
@@ -81,7 +82,7 @@ function loadHmacKey(directory: string): Buffer {
  *
  * @throws UsageError if the database knows other keys
  */
-export async function registerKeys(database: Database, keys: ServiceKeys): Promise<void> {
+export async function registerKeys(db: Kysely<Schema>, keys: ServiceKeys): Promise<void> {
   const ours = {
     hmac: createHash("sha256").update("datacrawl.fingerprint.v1").update(keys.hmac).digest("hex").slice(0, 32),
     // The first of a chain: rotation adds to it, and signs each new key with the one before.
@@ -90,14 +91,12 @@ export async function registerKeys(database: Database, keys: ServiceKeys): Promi
   };
   const problems: string[] = [];
   for (const [name, mine] of Object.entries(ours)) {
-    await database.query("INSERT INTO service_keys (name, fingerprint) VALUES ($1, $2) ON CONFLICT DO NOTHING", [
-      name,
-      mine,
-    ]);
-    const [row] = await database.query<{ fingerprint: string }>(
-      "SELECT fingerprint FROM service_keys WHERE name = $1",
-      [name],
-    );
+    await db
+      .insertInto("service_keys")
+      .values({ name, fingerprint: mine })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    const [row] = await db.selectFrom("service_keys").select("fingerprint").where("name", "=", name).execute();
     if (row?.fingerprint === mine) continue;
     problems.push(
       `this replica's ${name} key has the fingerprint ${mine}, but this database's replicas use ${row?.fingerprint}: ` +

@@ -79,7 +79,7 @@ async function openLocked(config: DataConfig, lock: FileLock, onError: (error: E
     const migrations = await migrate(database, null);
     await initKeys(config.keysDir);
     const keys = await loadKeys(config.keysDir);
-    await registerKeys(database, keys);
+    await registerKeys(database.kysely, keys);
     return {
       kind: "embedded",
       database,
@@ -112,7 +112,7 @@ async function openPostgres(config: DataConfig, url: string, onError: (error: Er
     const layout = await layoutProblem(database);
     if (layout !== null) problems.push(layout);
     if (problems.length > 0) throw new UsageError(problems);
-    await registerKeys(database, keys);
+    await registerKeys(database.kysely, keys);
     const reads = new PostgresDatabase(url, { connections: READ_CONNECTIONS, onError, readOnly: true });
     return {
       kind: "postgres",

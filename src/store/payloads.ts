@@ -1,23 +1,20 @@
+import { type Kysely, sql } from "kysely";
 import type { HashedEvent } from "../audit/row/event.ts";
-import { type Database, timestampOf } from "./database.ts";
-import { eventParams } from "./event-text.ts";
+import { eventValues } from "./events.ts";
+import type { Schema } from "./schema.ts";
 
 /** What was kept of payloads. Only this is ever erased. */
 export class SqlPayloadStore {
-  readonly #database: Database;
+  readonly #db: Kysely<Schema>;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
   }
 
   /** Erases one, together with the event that tells of it. False, and no event, if nothing was kept. */
   async erase(decisionId: string, event: HashedEvent): Promise<boolean> {
-    const [row] = await this.#database.query<{ erased: boolean }>(ERASE, [decisionId, ...eventParams(event)]);
-    return row?.erased === true;
+    const { rows } = await sql<{ erased: boolean }>`
+      SELECT datacrawl_erase_payload(${decisionId}::uuid, ${eventValues(event)}) AS erased`.execute(this.#db);
+    return rows[0]?.erased === true;
   }
 }
-
-const ERASE = `
-SELECT datacrawl_erase_payload(
-  $1::text::uuid, $2::uuid, ${timestampOf("$3::bigint")}, $4::text, $5::text, $6::text, $7::uuid, $8::text, $9::bytea
-) AS erased`;

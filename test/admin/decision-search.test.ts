@@ -168,7 +168,7 @@ describe.each(storeKinds())("searching decisions on $name", ({ open }) => {
   });
 
   test("the text of a policy version is kept once, and nobody changes it", async () => {
-    const bundles = new SqlPolicyBundles(store.database);
+    const bundles = new SqlPolicyBundles(store.database.kysely);
     await bundles.keep("sha256:a", [{ name: "a.yaml", text: "first" }]);
     await bundles.keep("sha256:a", [{ name: "a.yaml", text: "second" }]);
     expect(await bundles.find("sha256:a")).toMatchObject({ files: [{ text: "first" }] });

@@ -371,7 +371,7 @@ describe.skipIf(inject("postgresUrl") === null)(
       ]);
       await sql("INSERT INTO audit_payloads SELECT * FROM kept");
       const facts = { kind: "payload.erased", actor: "socket", decisionId: id };
-      await new SqlPayloadStore(database).erase(id, makeEvent(facts, systemClock.now(), random));
+      await new SqlPayloadStore(database.kysely).erase(id, makeEvent(facts, systemClock.now(), random));
       expect(await findings()).toEqual([]);
     });
 

@@ -40,7 +40,7 @@ async function openBench(open: () => Promise<TestStore>): Promise<Bench> {
   const keys = noteKeys(trail.origin, await trail.keys());
   const verifierKeys = async (): Promise<string[]> => keys.map(formatVkey);
   const [decisions, tree] = [new SqlDecisionReader(store.database), new SqlExportReader(store.database)];
-  const [payloads, events] = [new SqlPayloadStore(store.database), new SqlEventStore(store.database.kysely)];
+  const [payloads, events] = [new SqlPayloadStore(store.database.kysely), new SqlEventStore(store.database.kysely)];
   return {
     store,
     trail,

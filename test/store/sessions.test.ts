@@ -26,9 +26,13 @@ describe.each(storeKinds())("sessions on $name", ({ open }) => {
       random: new RandomPool(),
       now: () => systemClock.now(),
     };
-    accounts = new AccountOperations({ accounts: new SqlOperatorStore(store.database), ...shared });
+    accounts = new AccountOperations({ accounts: new SqlOperatorStore(store.database.kysely), ...shared });
     const replica = (): Sessions =>
-      new Sessions({ sessions: new SqlSessionStore(store.database), limit: new SignInLimit(() => 0), ...shared });
+      new Sessions({
+        sessions: new SqlSessionStore(store.database.kysely),
+        limit: new SignInLimit(() => 0),
+        ...shared,
+      });
     replicas = [replica(), replica()];
   });
   afterAll(() => store.close());

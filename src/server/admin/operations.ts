@@ -105,8 +105,8 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const guards = new SqlGuardRecords(database);
   const orders = new SqlCircuitOrders(database);
   const events = new SqlEventStore(database.kysely);
-  const accounts = new SqlOperatorStore(database);
-  const sessions = new SqlSessionStore(database);
+  const accounts = new SqlOperatorStore(database.kysely);
+  const sessions = new SqlSessionStore(database.kysely);
   const tokens = new PositionTokens(store.keys.hmac);
   const reviews = new SqlReviewStore(database);
   const shared = { random, now };
@@ -149,7 +149,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   });
   const policies = new PolicyOperations({
     active: process.policies,
-    bundles: new SqlPolicyBundles(database),
+    bundles: new SqlPolicyBundles(database.kysely),
     tryApart,
     digestKeys: deriveDigestKeys(store.keys.hmac),
   });
@@ -187,6 +187,11 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     webhooks: new WebhookOperations({ messages: new SqlOutbox(database), ...shared }),
     proofs: new ProofOperations({ decisions, tree, verifierKeys }),
     exporting: new ExportOperations({ log: sealing.origin, trail: tree, verifierKeys }),
-    retention: new RetentionOperations({ decisions, payloads: new SqlPayloadStore(store.database), events, ...shared }),
+    retention: new RetentionOperations({
+      decisions,
+      payloads: new SqlPayloadStore(database.kysely),
+      events,
+      ...shared,
+    }),
   };
 }

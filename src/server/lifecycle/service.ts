@@ -96,7 +96,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     if (policies.warnings.length > 0) log.warn({ warnings: policies.warnings }, "policies have warnings");
   };
   logWarnings();
-  const bundles = new SqlPolicyBundles(database);
+  const bundles = new SqlPolicyBundles(database.kysely);
   // Again and again: while the database is down nothing is decided that these policies would have to explain.
   const keepPolicies = (): Promise<void> => bundles.keep(policies.current.version, policies.current.files);
   await keepPolicies();
@@ -124,7 +124,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const refusals = new Refusals();
   const events = new SqlEventStore(database.kysely);
   const guards = new SqlGuardRecords(database);
-  const sessions = new SqlSessionStore(database);
+  const sessions = new SqlSessionStore(database.kysely);
   const reviewStore = new SqlReviewStore(database);
   const watchers = new Watchers((decisionIds) => reviewStore.resolvedAmong(decisionIds));
   const resolved = (review: { readonly decisionId: string }): void => watchers.wake(review.decisionId);
