@@ -35,7 +35,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
 
   beforeAll(async () => {
     store = await open();
-    outbox = new SqlOutbox(store.database);
+    outbox = new SqlOutbox(store.database.kysely);
     receiver = await new Receiver().open();
   });
   afterEach(async () => {

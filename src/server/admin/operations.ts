@@ -184,7 +184,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     audit: new AuditOperations({ keeper: sealing.keeper, seals: sealing.seals, rotateKey, events, ...shared }),
     verification,
     sealing,
-    webhooks: new WebhookOperations({ messages: new SqlOutbox(database), ...shared }),
+    webhooks: new WebhookOperations({ messages: new SqlOutbox(database.kysely), ...shared }),
     proofs: new ProofOperations({ decisions, tree, verifierKeys }),
     exporting: new ExportOperations({ log: sealing.origin, trail: tree, verifierKeys }),
     retention: new RetentionOperations({

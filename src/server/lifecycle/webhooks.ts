@@ -23,7 +23,7 @@ export async function openWebhooks(
   { webhook, adminPublicUrl }: Pick<Config, "webhook" | "adminPublicUrl">,
   { database, chores, log, registry, now }: WebhookPorts,
 ): Promise<Webhooks> {
-  const outbox = new SqlOutbox(database);
+  const outbox = new SqlOutbox(database.kysely);
   chores.every(3_600_000, "purge the webhook's messages", () => outbox.purge());
   if (webhook === null) return { close: async () => undefined };
 
