@@ -30,6 +30,8 @@ export interface UnverifiedSync {
   readonly records: readonly UnverifiedRecord[];
   /** The guard's circuit as it reports it, as JSON; null if it reports none. */
   readonly circuit: string | null;
+  /** The guard ends, and with it its circuit. */
+  readonly closing: boolean;
 }
 
 export interface SyncResult {
@@ -77,7 +79,10 @@ export interface SyncPorts extends FramePorts {
     /** Writes the entries whose record hash is not recorded yet, in one transaction. */
     recordGuardBatch(entries: readonly GuardEntry[]): Promise<void>;
   };
-  readonly circuits: { report(agentId: string, journalId: string, report: string): Promise<void> };
+  readonly circuits: {
+    report(agentId: string, journalId: string, report: string): Promise<void>;
+    forget(agentId: string, journalId: string): Promise<void>;
+  };
   readonly orders: { newest(agentId: string): Promise<StoredOrder | null> };
   readonly commands: {
     newest(agentId: string): Promise<{
@@ -107,7 +112,8 @@ export function createSyncGuard(ports: SyncPorts): SyncGuardHandler {
     checkSync(sync);
     const { claims, refused } = verifyRecords(sync, agentId);
     await recordClaims(ports, sync, agentId, claims);
-    if (sync.circuit !== null) await ports.circuits.report(agentId, sync.journalId, sync.circuit);
+    if (sync.closing) await ports.circuits.forget(agentId, sync.journalId);
+    else if (sync.circuit !== null) await ports.circuits.report(agentId, sync.journalId, sync.circuit);
     const command = await ports.commands.newest(agentId);
     return {
       recordedHashes: claims.map(({ hash }) => hash),

@@ -21,11 +21,12 @@ export function syncGuardRoad(syncGuard: SyncGuardHandler): Roads["syncGuard"] {
   };
 }
 
-function syncOf({ journalId, records, circuit }: SyncGuardRequest): UnverifiedSync {
+function syncOf({ journalId, records, circuit, closing }: SyncGuardRequest): UnverifiedSync {
   return {
     journalId,
     records: records.map((record) => ({ ...record, sequence: Number(record.sequence) })),
     circuit: circuit === undefined ? null : reportOf(circuit),
+    closing,
   };
 }
 

@@ -63,7 +63,16 @@ export class SqlGuardRecords {
     );
   }
 
-  /** The circuits that were reported within a day, by agent and journal: an order that no report changes between two pages. */
+  /** Forgets the circuit of a guard that has ended. */
+  async forget(agentId: string, journalId: string): Promise<void> {
+    await this.#database.query(
+      "DELETE FROM guard_circuits WHERE agent_id = $1 AND journal_id = $2::text::uuid",
+      [agentId, journalId],
+      { name: "forget_circuit" },
+    );
+  }
+
+  /** The circuits that were reported within an hour, by agent and journal: an order that no report changes between two pages. */
   async circuits({ agentId, excludeClosed, after, limit }: CircuitFilter): Promise<CircuitListing[]> {
     const rows = await this.#database.query<CircuitRow>(
       `${CIRCUITS} AND ($1::text IS NULL OR agent_id = $1::text)
@@ -84,9 +93,9 @@ export class SqlGuardRecords {
     return rows.map(circuitOf);
   }
 
-  /** Forgets circuits that have not been reported for a day: their processes are gone. */
+  /** Forgets circuits that have not been reported for an hour, of guards that ended without a word. */
   async forgetOldCircuits(): Promise<void> {
-    await this.#database.query("DELETE FROM guard_circuits WHERE reported_at < now() - interval '1 day'");
+    await this.#database.query("DELETE FROM guard_circuits WHERE reported_at < now() - interval '1 hour'");
   }
 }
 
@@ -104,7 +113,7 @@ function circuitOf(row: CircuitRow): CircuitListing {
 
 const CIRCUITS = `
 SELECT agent_id, journal_id, report, ${microsOf("reported_at")} AS reported_at FROM guard_circuits
-WHERE reported_at > now() - interval '1 day'`;
+WHERE reported_at > now() - interval '1 hour'`;
 
 const KNOWN = `
 SELECT

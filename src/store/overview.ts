@@ -54,7 +54,7 @@ GROUP BY 1, 2`;
 const CIRCUITS = `
 SELECT report::json->>'state' AS state, report::json->>'cause' AS cause,
   reported_at > now() - interval '1 minute' AS fresh, count(*)::text AS n
-FROM guard_circuits WHERE reported_at > now() - interval '1 day' GROUP BY 1, 2, 3`;
+FROM guard_circuits WHERE reported_at > now() - interval '1 hour' GROUP BY 1, 2, 3`;
 
 const ACTIVE_GRANTS = `
 SELECT count(*)::int AS n FROM circuit_orders o

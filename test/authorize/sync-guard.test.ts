@@ -48,6 +48,7 @@ function syncWorld() {
     takenIds: new Set<string>(),
     takenSequences: new Set<number>(),
     reports: [] as [string, string, string][],
+    forgotten: [] as [string, string][],
     order: null as StoredOrder | null,
     command: null as Command,
     revoked: [] as [string, string][],
@@ -74,7 +75,10 @@ function syncWorld() {
         world.rows.push(...entries);
       },
     },
-    circuits: { report: async (...report) => void world.reports.push(report) },
+    circuits: {
+      report: async (...report) => void world.reports.push(report),
+      forget: async (...guard) => void world.forgotten.push(guard),
+    },
     orders: { newest: async () => world.order },
     commands: { newest: async () => world.command },
     revoke: async (agentId, reason) => {
@@ -92,7 +96,7 @@ function syncWorld() {
   async function sync(body: Partial<UnverifiedSync> = {}, change: Partial<Call<UnverifiedSync>> = {}) {
     const readBody = (): UnverifiedSync => {
       world.bodiesRead++;
-      return { journalId: JOURNAL, records: [], circuit: null, ...body };
+      return { journalId: JOURNAL, records: [], circuit: null, closing: false, ...body };
     };
     return await syncGuard(callWith(readBody, change));
   }
@@ -295,6 +299,13 @@ describe("SyncGuard brings", () => {
     const world = syncWorld();
     await world.sync({ circuit: "{}" });
     expect(world.reports).toEqual([[AGENT, JOURNAL, "{}"]]);
+    expect(world.forgotten).toEqual([]);
+  });
+
+  test("that the guard has ended: its circuit is forgotten, whatever it says", async () => {
+    const world = syncWorld();
+    await world.sync({ closing: true, circuit: "{}" });
+    expect([world.forgotten, world.reports]).toEqual([[[AGENT, JOURNAL]], []]);
   });
 });
 

@@ -23,7 +23,7 @@ describe.each(storeKinds())("guards' circuits on $name", ({ open }) => {
     await guards.report("b", journalOf(1), "{}");
     await guards.report("gone", journalOf(0), OPEN);
     await store.database.query(
-      "UPDATE guard_circuits SET reported_at = now() - interval '1 day 1 second' WHERE agent_id = 'gone'",
+      "UPDATE guard_circuits SET reported_at = now() - interval '1 hour 1 second' WHERE agent_id = 'gone'",
     );
   });
   afterAll(() => store.close());
@@ -50,7 +50,7 @@ describe.each(storeKinds())("guards' circuits on $name", ({ open }) => {
     Array.from({ length: GUARDS }, (_, n) => `${agentId}/${journalOf(n)}`),
   );
 
-  test.each([1, 3, 4, 100])("come in pages of %i, each once, those of a day", async (limit) => {
+  test.each([1, 3, 4, 100])("come in pages of %i, each once, those of an hour", async (limit) => {
     expect(await pages(EVERYTHING, limit)).toEqual(ALL);
   });
 
@@ -82,5 +82,23 @@ describe.each(storeKinds())("guards' circuits on $name", ({ open }) => {
     const newest = await guards.newestCircuits("a0", 2);
     expect(newest.map(nameOf)).toEqual([`a0/${journalOf(0)}`, `a0/${journalOf(3)}`]);
     expect(await guards.newestCircuits("gone", 2)).toEqual([]);
+  });
+
+  test("of a guard that has ended are forgotten, and no other's", async () => {
+    await report("ending", 2, CLOSED);
+    await guards.forget("ending", journalOf(0));
+    await guards.forget("other", journalOf(1));
+    const left = { agentId: "ending", excludeClosed: false };
+    expect(await pages(left, 10)).toEqual([`ending/${journalOf(1)}`]);
+    await guards.forget("ending", journalOf(1));
+    expect(await pages(left, 10)).toEqual([]);
+  });
+
+  test("that were not reported for an hour are deleted", async () => {
+    const rows = async (): Promise<unknown[]> =>
+      await store.database.query("SELECT FROM guard_circuits WHERE agent_id = 'gone'");
+    expect(await rows()).toHaveLength(1);
+    await guards.forgetOldCircuits();
+    expect([await rows(), (await pages(EVERYTHING, 100)).length]).toEqual([[], ALL.length]);
   });
 });

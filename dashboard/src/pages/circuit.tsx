@@ -84,7 +84,7 @@ function Circuits({ answer: { circuits, forced, bypass, orders } }: { readonly a
       )}
       {circuits.length === 0 ? (
         <section className="card">
-          <Empty title="No guard of this agent has reported within a day" />
+          <Empty title="No guard of this agent has reported within an hour" />
         </section>
       ) : (
         circuits.map((circuit) => <Guard key={circuit.journalId} circuit={circuit} />)

@@ -2,9 +2,13 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { DataCrawl, type Decision, type Verdict } from "@datacrawl/client";
+import type { Verdict } from "@datacrawl/client";
+import { type OpenGuard, openGuard } from "@datacrawl/client/internal/call/open";
+import { readOptions } from "@datacrawl/client/internal/options";
 import { systemClock } from "../../core/clock.ts";
+import { type Decision, isAllow } from "../../core/decision.ts";
 import { messageOf, UsageError } from "../../core/fault.ts";
+import { RandomPool } from "../../core/ids.ts";
 import { withoutService } from "../admin-options.ts";
 import { ExitCode, type Io } from "../io.ts";
 import { outJson, printable } from "../output.ts";
@@ -57,16 +61,15 @@ A process for each question costs far more than the question. A hook that runs o
 async function authorize(io: Io, flags: Flags): Promise<void> {
   const endsAt = io.startedAt + flags.timeout;
   const leftMs = (): number => endsAt - systemClock.monotonic();
-  const client = await openClient(io);
+  const guard = await openOwnGuard(io);
   const { tool, payload, key: idempotencyKey } = flags;
-  const timeoutMs = Math.max(1, leftMs() - CLOSING_MS);
-  const verdict = await client.authorize({ tool, payload, idempotencyKey }, { timeoutMs });
+  const verdict = await guard.authorize({ tool, payload, idempotencyKey }, { deadlineAt: endsAt - CLOSING_MS });
   // Out before anything else is done: closing waits for a service that may never answer.
   io.exit(EXIT[verdict.decision]);
   if (flags.json) outJson(io, verdict);
   else describe(io, verdict);
-  if (flags.exit2 && verdict.decision !== "allow") io.err(`datacrawl: ${sentenceOf(verdict)}\n`);
-  await within(Math.max(CLOSING_MS, leftMs()), client.close());
+  if (flags.exit2 && !isAllow(verdict.decision)) io.err(`datacrawl: ${sentenceOf(verdict)}\n`);
+  await within(Math.max(CLOSING_MS, leftMs()), guard.close());
 }
 
 /** Resolves with `work`, or without it when the time is up. */
@@ -83,12 +86,14 @@ function parseTimeout(text: string): number {
   throw new InvalidArgumentError("Write a time from 500ms to 10m.");
 }
 
-/** The library reads the same variables; where none says who asks, it is the demo agent. */
-async function openClient(io: Io): Promise<DataCrawl> {
+/** By the variables that the client library reads; where none says who asks, as the demo agent. */
+async function openOwnGuard(io: Io): Promise<OpenGuard> {
   const ca = readCa(io);
   const hasProof = PROOFS.some((variable) => io.env[variable]);
   try {
-    return new DataCrawl({ ca, ...(!hasProof && { apiKey: await demoKey(io) }) });
+    const { timeoutMs: _, ...settings } = readOptions({ ca, ...(!hasProof && { apiKey: await demoKey(io) }) }, io.env);
+    // The process is over with the answer: operators have no use for its circuit, nor it for their orders.
+    return openGuard({ ...settings, syncs: false, clock: systemClock, random: new RandomPool() });
   } catch (error) {
     if (error instanceof TypeError) throw new UsageError(error.message.split("; "));
     throw error;

@@ -33,6 +33,8 @@ export interface GuardSettings {
   readonly redisUrl: string | null;
   /** Null: no bypass, and denies that are not uploaded are lost with the process. */
   readonly journalDir: string | null;
+  /** False for a process that asks once and ends: it follows no grants, and its circuit is not reported. True if not given. */
+  readonly syncs?: boolean;
   readonly clock: Clock;
   readonly random: RandomPool;
   readonly onBug?: GuardParts["onBug"];
@@ -175,7 +177,6 @@ class AssembledGuard implements OpenGuard {
     this.#closing.abort();
     try {
       const { journal, sync } = await this.#opening;
-      if (journal.counts.unsynced > 0) await sync.now();
       await sync.close();
       await this.breaker.close();
       await journal.close();
@@ -189,7 +190,7 @@ class AssembledGuard implements OpenGuard {
 
   /** Never rejects: a disk that fails takes the bypass away, and nothing else. */
   async #open(): Promise<Core> {
-    const { journalDir, agentId, clock, random } = this.#settings;
+    const { journalDir, agentId, syncs = true, clock, random } = this.#settings;
     const { journal, grants, problem } = await openDisk(journalDir, agentId, clock);
     const { breaker } = this;
     const road = this.#road;
@@ -203,6 +204,7 @@ class AssembledGuard implements OpenGuard {
       clock,
       random: () => fraction(random),
       onCommand: (command) => orders.take(command),
+      rounds: syncs,
       ...(this.#fleet && { redis: this.#fleet.grants }),
     });
     return {

@@ -27,13 +27,18 @@ export interface SyncOptions {
   readonly onSynced?: () => void;
   /** Where guards of this agent leave orders for each other. */
   readonly redis?: SharedGrants;
+  /** False: there are no rounds by themselves, and so no circuit is reported. What is left is uploaded at the end. */
+  readonly rounds?: boolean;
 }
 
 export interface Sync {
   /** An exchange that begins now, or after the one under way. Resolves when it is over, also if it failed. */
   now(): Promise<void>;
   readonly status: SyncStatus;
-  /** Waits for an exchange under way. */
+  /**
+   * Waits for an exchange under way, uploads once what is left, and tells a service that knows this guard that its circuit is no
+   * more. Never rejects.
+   */
   close(): Promise<void>;
 }
 
@@ -64,13 +69,15 @@ class Loop implements Sync {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
   #queued: Promise<void> | null = null;
+  /** The service has been told of the circuit, and heard of it when it was told last. */
+  #isKnown = false;
   #isClosed = false;
 
   constructor(options: SyncOptions) {
     this.#options = options;
     this.#intervalMs = options.intervalMs ?? INTERVAL_MS;
     // Soon, but not all processes of a machine that starts at once.
-    this.#schedule(options.random() * (this.#intervalMs / 5));
+    if (options.rounds !== false) this.#schedule(options.random() * (this.#intervalMs / 5));
   }
 
   get status(): SyncStatus {
@@ -90,6 +97,13 @@ class Loop implements Sync {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     await (this.#queued ?? this.#running);
+    const { journal } = this.#options;
+    try {
+      if (journal.counts.unsynced > 0) await this.#upload();
+      if (this.#isKnown) await this.#ask({ journalId: journal.id, closing: true });
+    } catch (error) {
+      this.#status = { ...this.#status, failures: this.#status.failures + 1, lastError: String(error) };
+    }
   }
 
   #schedule(delayMs: number): void {
@@ -138,7 +152,9 @@ class Loop implements Sync {
       unsyncedRecords: BigInt(unsynced),
       coalescedDenies: BigInt(coalescedDenies),
     });
+    this.#isKnown = false;
     const answer = await this.#ask({ journalId: journal.id, circuit });
+    this.#isKnown = true;
     const { unverifiedGrants, grantKeys } = answer;
     const serviceTime = answer.serviceTime === undefined ? 0 : microsOf(answer.serviceTime);
     await grants.offer({ fromService: true, unverifiedGrants, grantKeys, serviceTime });
@@ -156,7 +172,7 @@ class Loop implements Sync {
     const { journal } = this.#options;
     const entries = upToBytes(await journal.pending(MAX_RECORDS), MAX_RECORD_BYTES);
     const [first] = entries;
-    if (first === undefined || this.#isClosed) return false;
+    if (first === undefined) return false;
     const records = entries.map(({ sequence, ...entry }) => ({ ...entry, sequence: BigInt(sequence) }));
     failpoint("uploading");
     const answer = await this.#ask({ journalId: first.journalId, records });

@@ -319,6 +319,56 @@ describe("by itself", () => {
     expect(service.requests).toHaveLength(length);
   });
 
+  test("it tells a service that knows its circuit that the guard ends, after it has uploaded what is left", async () => {
+    const service = new Service();
+    const started = sync(service);
+    await started.now();
+    journal.recordDeny(() => deny());
+    await started.close();
+    expect(
+      service.requests.map(({ circuit, records, closing }) => [circuit !== undefined, records.length, closing]),
+    ).toEqual([
+      [true, 0, false],
+      [false, 1, false],
+      [false, 0, true],
+    ]);
+    expect(service.requests.at(-1)?.journalId).toBe(journal.id);
+  });
+
+  test("it takes leave of no service that never heard of it, or that does not answer any more", async () => {
+    const service = new Service();
+    await sync(service).close();
+    expect(service.requests).toEqual([]);
+    const started = sync(service);
+    await started.now();
+    service.answer = () => new Error("unavailable");
+    await started.now();
+    const { length } = service.requests;
+    await started.close();
+    expect(service.requests).toHaveLength(length);
+  });
+
+  test("a service that fails at the end keeps no guard from closing", async () => {
+    const service = new Service();
+    const started = sync(service);
+    await started.now();
+    journal.recordDeny(() => deny());
+    service.answer = () => new Error("unavailable");
+    await started.close();
+    expect(started.status.lastError).toContain("unavailable");
+    expect(journal.counts.unsynced).toBe(1);
+  });
+
+  test("without rounds it reports nothing, and uploads what is left at the end", async () => {
+    const service = new Service();
+    const started = sync(service, { rounds: false, intervalMs: 10 });
+    journal.recordDeny(() => deny());
+    await sleep(100);
+    expect(service.requests).toEqual([]);
+    await started.close();
+    expect(service.requests.map(({ circuit, records }) => [circuit, records.length])).toEqual([[undefined, 1]]);
+  });
+
   test("it does not keep a process alive", async () => {
     const script = `
       import { openGrantKeeper } from "./clients/typescript/src/grants/grants.ts";

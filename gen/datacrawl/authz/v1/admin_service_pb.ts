@@ -924,7 +924,7 @@ export const GetCircuitRequestSchema: GenMessage<GetCircuitRequest> = /*@__PURE_
  */
 export type GetCircuitResponse = Message<"datacrawl.authz.v1.GetCircuitResponse"> & {
   /**
-   * As they were last reported within a day, one for each guard: the newest reports first, at most 100. ListCircuits has all.
+   * As they were last reported within an hour, one for each guard: the newest reports first, at most 100. ListCircuits has all.
    *
    * @generated from field: repeated datacrawl.authz.v1.GuardCircuit circuits = 1;
    */
@@ -1190,7 +1190,7 @@ export const AdminService: GenService<{
     output: typeof ListCircuitBypassesResponseSchema;
   },
   /**
-   * The guards' circuits as they were last reported within a day, one for each agent and guard, by agent and guard, in pages.
+   * The guards' circuits as they were last reported within an hour, one for each agent and guard, by agent and guard, in pages.
    *
    * @generated from rpc datacrawl.authz.v1.AdminService.ListCircuits
    */
