@@ -41,10 +41,9 @@ describe("authorize, of a service that takes the connection and says nothing", (
     ]);
   });
 
-  test("is denied before anything is closed: who stops waiting then has the verdict", async () => {
-    // A client that is closed first tells a silent service of its deny, for seconds.
-    const ended = await runBin([...QUESTION, "--timeout", "1s"], { env, onOut: (_, kill) => kill("SIGKILL") });
-    expect([ended.status, ended.stdout]).toEqual([null, expect.stringMatching(/^deny {2}DEADLINE_EXCEEDED/)]);
+  test("is denied before the service is told of the deny, which it may not take either", async () => {
+    const { stderr } = await runBin([...QUESTION, "--timeout", "2s"], { env, imports: [ORDER] });
+    expect(stderr.trim().split("\n")).toEqual(["Authorize", "printed", "SyncGuard"]);
   });
 
   test.each(["499ms", "11m", "5"])("takes no timeout that makes no sense: %s", async (timeout) => {
@@ -52,6 +51,28 @@ describe("authorize, of a service that takes the connection and says nothing", (
     expect([ended.status, ended.stdout]).toEqual([64, ""]);
   });
 });
+
+/** Says on stderr, at the end, in which order a command called methods of the service and printed. */
+const ORDER = `data:text/javascript,${encodeURIComponent(`
+  const http2 = process.getBuiltinModule("node:http2");
+  const { connect } = http2;
+  const { write } = process.stdout;
+  const seen = [];
+  http2.connect = (...args) => {
+    const session = connect(...args);
+    const { request } = session;
+    session.request = (headers, ...rest) => {
+      seen.push(headers[":path"].split("/").at(-1));
+      return request.call(session, headers, ...rest);
+    };
+    return session;
+  };
+  process.stdout.write = (...args) => {
+    if (!seen.includes("printed")) seen.push("printed");
+    return write.apply(process.stdout, args);
+  };
+  process.on("exit", () => process.stderr.write(seen.join("\\n")));
+`)}`;
 
 /** What each says of itself when the service has been stopped in its tracks. */
 const COMMANDS: readonly [string, RegExp][] = [

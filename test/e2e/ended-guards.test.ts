@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitUntil } from "../support/net.ts";
 import { runBin } from "../support/process.ts";
@@ -24,7 +23,7 @@ async function circuits(): Promise<readonly { readonly state: string }[]> {
 
 /** An agent's process that asks once, and closes its guard when it is told to. */
 const AGENT = `
-  import { DataCrawl } from ${JSON.stringify(join(import.meta.dirname, "../../src/client/index.ts"))};
+  import { DataCrawl } from "@datacrawl/client";
   const client = new DataCrawl();
   await client.authorize({ tool: "shell.exec", payload: {} });
   process.stdin.once("data", async () => {
@@ -50,7 +49,9 @@ test("a guard that is closed is gone from the list of circuits", async () => {
     stdio: ["pipe", "ignore", "inherit"],
   });
   try {
-    await waitUntil(async () => (await circuits()).length === 1, 60_000, "the agent's circuit was not reported");
+    const isReported = async (): Promise<boolean> => agent.exitCode !== null || (await circuits()).length === 1;
+    await waitUntil(isReported, 60_000, "the agent's circuit was not reported");
+    expect(agent.exitCode).toBeNull();
     agent.stdin.write("close\n");
     await once(agent, "exit");
     expect(await circuits()).toEqual([]);
