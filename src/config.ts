@@ -22,7 +22,10 @@ export interface TcpAddress {
 
 export interface TlsFiles {
   readonly certFile: string;
+  /** The variable that names it. */
+  readonly certVariable: string;
   readonly keyFile: string;
+  readonly keyVariable: string;
 }
 
 export interface ListenerConfig {
@@ -426,9 +429,14 @@ class Reader {
   }
 
   #tls(prefix: string): TlsFiles | null {
-    const certFile = this.#env[`${prefix}_TLS_CERT_FILE`] || this.#env["DATACRAWL_TLS_CERT_FILE"];
-    const keyFile = this.#env[`${prefix}_TLS_KEY_FILE`] || this.#env["DATACRAWL_TLS_KEY_FILE"];
-    if (certFile && keyFile) return { certFile: resolve(this.#cwd, certFile), keyFile: resolve(this.#cwd, keyFile) };
+    const named = (what: "CERT" | "KEY"): string =>
+      this.#env[`${prefix}_TLS_${what}_FILE`] ? `${prefix}_TLS_${what}_FILE` : `DATACRAWL_TLS_${what}_FILE`;
+    const [certVariable, keyVariable] = [named("CERT"), named("KEY")];
+    const [certFile, keyFile] = [this.#env[certVariable], this.#env[keyVariable]];
+    if (certFile && keyFile) {
+      const files = { certFile: resolve(this.#cwd, certFile), keyFile: resolve(this.#cwd, keyFile) };
+      return { ...files, certVariable, keyVariable };
+    }
     if (certFile || keyFile) {
       this.problems.push(`${prefix}_TLS_CERT_FILE and ${prefix}_TLS_KEY_FILE go together: only one of them is set`);
     }

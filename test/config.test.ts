@@ -264,8 +264,18 @@ describe("a listener", () => {
   test("takes its own certificate before the common one, and half a pair is no certificate", () => {
     const own = { DATACRAWL_GRPC_TLS_CERT_FILE: "g.pem", DATACRAWL_GRPC_TLS_KEY_FILE: "/keys/g.pem" };
     const config = loadConfig({ ...tls, ...own }, cwd);
-    expect(config.grpc.tls).toEqual({ certFile: join(cwd, "g.pem"), keyFile: "/keys/g.pem" });
-    expect(config.connect.tls).toEqual({ certFile: join(cwd, "cert.pem"), keyFile: join(cwd, "key.pem") });
+    expect(config.grpc.tls).toEqual({
+      certFile: join(cwd, "g.pem"),
+      keyFile: "/keys/g.pem",
+      certVariable: "DATACRAWL_GRPC_TLS_CERT_FILE",
+      keyVariable: "DATACRAWL_GRPC_TLS_KEY_FILE",
+    });
+    expect(config.connect.tls).toEqual({
+      certFile: join(cwd, "cert.pem"),
+      keyFile: join(cwd, "key.pem"),
+      certVariable: "DATACRAWL_TLS_CERT_FILE",
+      keyVariable: "DATACRAWL_TLS_KEY_FILE",
+    });
     expect(problemsOf({ DATACRAWL_TLS_KEY_FILE: "key.pem" })).toEqual(
       prefixes.map((prefix) => expect.stringContaining(prefix)),
     );

@@ -1,5 +1,6 @@
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
-import { Fault } from "../core/fault.ts";
+import { Fault, messageOf } from "../core/fault.ts";
+import { IssuerError } from "./fetch-json.ts";
 
 /** How old the issuer's keys may be while it cannot be asked. */
 const MAX_AGE_MS = 24 * 3600_000;
@@ -99,9 +100,10 @@ export class Jwks {
     const { fetchJson, monotonic } = this.#options;
     const askedAt = monotonic();
     this.#triedAt = askedAt;
-    const keys = await fetchJson(this.#options.url ?? (await this.#discover()));
+    const url = this.#options.url ?? (await this.#discover());
+    const keys = await fetchJson(url);
     this.#reportWeakKeys(keys);
-    this.#known = { find: createLocalJWKSet(keys as Parameters<typeof createLocalJWKSet>[0]), askedAt };
+    this.#known = { find: keySetOf(url, keys), askedAt };
   }
 
   /** Tokens signed with such a key are refused, and only the issuer can mend that; told once for each set of keys. */
@@ -111,7 +113,9 @@ export class Jwks {
     this.#weak = weak;
     if (weak === "") return;
     const { issuer, onError } = this.#options;
-    onError(new Error(`${issuer} has RSA keys of fewer than ${RSA_BITS} bits, whose tokens are refused: ${weak}.`));
+    onError(
+      new IssuerError(`${issuer} has RSA keys of fewer than ${RSA_BITS} bits, whose tokens are refused: ${weak}.`),
+    );
   }
 
   /** OpenID Connect Discovery 1.0. The document must be the issuer's own. */
@@ -120,9 +124,17 @@ export class Jwks {
     const url = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
     const document = (await fetchJson(url)) as { issuer?: unknown; jwks_uri?: unknown } | null;
     if (document?.issuer !== issuer || typeof document.jwks_uri !== "string") {
-      throw new Error(`${url} is not the discovery document of ${issuer}.`);
+      throw new IssuerError(`${url} is not the discovery document of ${issuer}.`);
     }
     return document.jwks_uri;
+  }
+}
+
+function keySetOf(url: string, document: unknown): JWTVerifyGetKey {
+  try {
+    return createLocalJWKSet(document as Parameters<typeof createLocalJWKSet>[0]);
+  } catch (cause) {
+    throw new IssuerError(`${url} answered no set of keys (RFC 7517): ${messageOf(cause)}.`);
   }
 }
 

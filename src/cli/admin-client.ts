@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { createConnection } from "node:net";
+import { resolve } from "node:path";
 import { type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
@@ -7,6 +7,7 @@ import { SessionService } from "@datacrawl/proto/datacrawl/authz/v1/session_serv
 import { loadDataConfig } from "../config.ts";
 import { UsageError } from "../core/fault.ts";
 import { isLoopback } from "../core/loopback.ts";
+import { readAuthorities } from "../core/pem.ts";
 import { answerDeadline } from "./answer-deadline.ts";
 import type { Io } from "./io.ts";
 
@@ -86,7 +87,7 @@ async function withTransport<Result>(
     const token = io.env["DATACRAWL_OPERATOR_TOKEN"];
     if (token && as === undefined) credential.set("authorization", `Bearer ${token}`);
     const baseUrl = checkUrl(url);
-    const nodeOptions = trusted(io.env["DATACRAWL_CA_FILE"]);
+    const nodeOptions = trusted(io);
     const interceptors = interceptorsFor(`the service at ${baseUrl.replace(/\/$/, "")}`);
     return await work(createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions, interceptors }), "service");
   }
@@ -128,13 +129,9 @@ function checkUrl(text: string): string {
   return url.href;
 }
 
-function trusted(caFile: string | undefined): { readonly ca?: Buffer } {
-  if (!caFile) return {};
-  try {
-    return { ca: readFileSync(caFile) };
-  } catch (error) {
-    throw new UsageError([`DATACRAWL_CA_FILE cannot be read: ${(error as Error).message}`]);
-  }
+function trusted({ env, cwd }: Io): { readonly ca?: string } {
+  const path = env["DATACRAWL_CA_FILE"];
+  return path ? { ca: readAuthorities("DATACRAWL_CA_FILE", resolve(cwd, path)) } : {};
 }
 
 function somebodyListens(socketPath: string): Promise<boolean> {

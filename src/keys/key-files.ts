@@ -97,7 +97,7 @@ async function readKeyFile(
     // Never the file's content: a parser's message may quote it.
     const why =
       error instanceof SyntaxError || error instanceof z.ZodError ? `is not a ${use.label} file` : String(error);
-    throw new UsageError([`${path}: ${why}`]);
+    throw new UsageError([`${path}: ${why} (DATACRAWL_KEYS_DIR)`]);
   }
 }
 

@@ -38,6 +38,19 @@ const IN_OUR_WORDS: Partial<Record<ErrorCode, string>> = {
   RESOURCE_EXHAUSTION: "this is nested too deeply; write it flatter",
 };
 
+const QUOTE_CONDITION =
+  "write the whole condition in single quotes, with each ' in it doubled, or in the lines below `when: >-`";
+
+function inOurWords(code: ErrorCode, message: string, isInCondition: boolean): string {
+  const tag = code === "TAG_RESOLVE_FAILED" ? /^Unresolved tag: (!.*)$/s.exec(message)?.[1] : undefined;
+  const what =
+    tag === undefined
+      ? (IN_OUR_WORDS[code] ?? message)
+      : `${JSON.stringify(tag)} is a tag in YAML, for it begins with "!"`;
+  if (isInCondition) return `${what}; ${QUOTE_CONDITION}`;
+  return tag === undefined ? what : `${what}; write it in quotes`;
+}
+
 /**
  * A YAML file being read: hands out nodes of the kinds asked for, and gathers what is wrong with their places. Anchors, aliases
  * and repeated keys are refused; what a file says must be what it shows.
@@ -53,8 +66,14 @@ export class YamlFile {
     this.path = path;
     this.#text = text;
     this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: true });
-    for (const error of [...this.#document.errors, ...this.#document.warnings]) {
-      this.#report(error.pos[0], IN_OUR_WORDS[error.code] ?? error.message);
+    const lines = new Set<number>();
+    const errors = [...this.#document.errors, ...this.#document.warnings].toSorted((a, b) => a.pos[0] - b.pos[0]);
+    for (const { code, pos, message } of errors) {
+      const condition = !(code in IN_OUR_WORDS) && this.#isInCondition(pos[0]);
+      const { line } = this.#place(pos[0]);
+      // What follows in the line is the same mistake again.
+      if (!condition || !lines.has(line)) this.#report(pos[0], inOurWords(code, message, condition));
+      lines.add(line);
     }
   }
 
@@ -150,6 +169,12 @@ export class YamlFile {
       this.refuse(entry.value, `unknown ${key} ${describe(entry.value)}; write ${allowed.join(", ")}`);
     }
     return word;
+  }
+
+  /** Whether `offset` is behind a `when:` in its line. */
+  #isInCondition(offset: number): boolean {
+    const start = this.#text.lastIndexOf("\n", offset - 1) + 1;
+    return /(?:^|[\s{,-])when:\s/.test(this.#text.slice(start, offset));
   }
 
   #report(offset: number, message: string): void {

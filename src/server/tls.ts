@@ -1,8 +1,9 @@
-import { constants, X509Certificate } from "node:crypto";
+import { constants } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createSecureContext, type TlsOptions } from "node:tls";
 import type { TlsFiles } from "../config.ts";
 import { messageOf, UsageError } from "../core/fault.ts";
+import { belongTogether, certificatesProblem, privateKeyProblem, readAuthorities } from "../core/pem.ts";
 
 /** What a listener's TLS is made of. */
 export type ListenerTls = Pick<
@@ -17,40 +18,54 @@ export type ListenerTls = Pick<
  * @throws UsageError with every problem
  */
 export async function loadTls(files: TlsFiles, clientCaFile: string | null = null): Promise<ListenerTls> {
-  const [cert, key, clients] = await Promise.allSettled([
-    readFile(files.certFile),
-    readFile(files.keyFile),
-    clientCaFile === null ? {} : clientAuthorities(clientCaFile),
+  const problems: string[] = [];
+  const certNamed = `${files.certVariable} is ${files.certFile}`;
+  const keyNamed = `${files.keyVariable} is ${files.keyFile}`;
+  const [cert, key] = await Promise.all([
+    readPem(files.certFile, certNamed, certificatesProblem, problems),
+    readPem(files.keyFile, keyNamed, privateKeyProblem, problems),
   ]);
-  const problems = [unreadable(files.certFile, cert), unreadable(files.keyFile, key)].flat();
-  if (clients.status === "rejected") problems.push(messageOf(clients.reason));
-  if (cert.status === "rejected" || key.status === "rejected" || clients.status === "rejected")
-    throw new UsageError(problems);
-  const options = { cert: cert.value, key: key.value };
-  try {
-    createSecureContext(options);
-  } catch (error) {
+  const clients = clientCaFile === null ? {} : clientAuthorities(clientCaFile, problems);
+  if (cert === null || key === null || clients === null) throw new UsageError(problems);
+  if (!belongTogether(cert, key)) {
     throw new UsageError([
-      `${files.certFile} and ${files.keyFile} are no certificate and its key: ${messageOf(error)}`,
+      `${certNamed} and ${keyNamed}, which are no certificate and its key: name files that belong together`,
     ]);
   }
-  return { ...options, ...clients.value };
+  try {
+    createSecureContext({ cert, key });
+  } catch (error) {
+    throw new UsageError([`${certNamed} and ${keyNamed}, which cannot be used: ${messageOf(error)}`]);
+  }
+  return { cert, key, ...clients };
+}
+
+/** Null, and a problem, if there is no such text. */
+async function readPem(
+  file: string,
+  named: string,
+  problemOf: (pem: string) => string | null,
+  problems: string[],
+): Promise<string | null> {
+  try {
+    const pem = await readFile(file, "utf8");
+    const problem = problemOf(pem);
+    if (problem === null) return pem;
+    problems.push(`${named}, which ${problem}`);
+  } catch (error) {
+    problems.push(`${named}, which cannot be read: ${messageOf(error)}`);
+  }
+  return null;
 }
 
 /** Without a certificate a client comes in, to show a key; who presents one that does not verify is sent away at the door. */
-async function clientAuthorities(file: string): Promise<ListenerTls> {
-  const ca = await readFile(file).catch((error: unknown) => {
-    throw new UsageError([`${file} cannot be read: ${messageOf(error)}`]);
-  });
+function clientAuthorities(file: string, problems: string[]): ListenerTls | null {
   try {
-    void new X509Certificate(ca);
+    const ca = readAuthorities("DATACRAWL_AGENT_CA_FILE", file);
+    // A resumed session would bring back what was verified when it began, by authorities that are trusted no more.
+    return { ca, requestCert: true, rejectUnauthorized: false, secureOptions: constants.SSL_OP_NO_TICKET };
   } catch (error) {
-    throw new UsageError([`${file} holds no certificate authority: ${messageOf(error)}`]);
+    problems.push(messageOf(error));
+    return null;
   }
-  // A resumed session would bring back what was verified when it began, by authorities that are trusted no more.
-  return { ca, requestCert: true, rejectUnauthorized: false, secureOptions: constants.SSL_OP_NO_TICKET };
-}
-
-function unreadable(file: string, read: PromiseSettledResult<Buffer>): string[] {
-  return read.status === "rejected" ? [`${file} cannot be read: ${messageOf(read.reason)}`] : [];
 }

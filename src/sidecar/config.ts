@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { checkOptions, type ClientSettings, type DataCrawlOptions } from "@datacrawl/client/internal/options";
 import { type Address, HOSTS_WANTED, parseHosts, VARIABLES } from "../config.ts";
 import { isLoopback } from "../core/loopback.ts";
-import { UsageError } from "../core/fault.ts";
+import { messageOf, UsageError } from "../core/fault.ts";
+import { readAuthorities } from "../core/pem.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -100,9 +100,9 @@ function readLogLevel(env: Env, problems: string[]): SidecarConfig["logLevel"] {
 function readCa(env: Env, cwd: string, problems: string[]): string | undefined {
   const path = env["DATACRAWL_CA_FILE"];
   try {
-    return path ? readFileSync(resolve(cwd, path), "utf8") : undefined;
+    return path ? readAuthorities("DATACRAWL_CA_FILE", resolve(cwd, path)) : undefined;
   } catch (error) {
-    problems.push(`DATACRAWL_CA_FILE cannot be read: ${(error as Error).message}`);
+    problems.push(messageOf(error));
     return undefined;
   }
 }

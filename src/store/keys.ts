@@ -72,7 +72,10 @@ function loadHmacKey(directory: string): Buffer {
       `the key file ${path} ${why}: run \`datacrawl keys init\` once, and give all replicas the same files (DATACRAWL_KEYS_DIR)`,
     ]);
   }
-  if (!/^[0-9a-f]{64}$/.test(text)) throw new UsageError([`the key file ${path} does not hold 64 hex digits`]);
+  if (!/^[0-9a-f]{64}$/.test(text))
+    throw new UsageError([
+      `the key file ${path} does not hold 64 hex digits: give this replica the files of the others (DATACRAWL_KEYS_DIR)`,
+    ]);
   return Buffer.from(text, "hex");
 }
 

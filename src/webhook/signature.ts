@@ -30,7 +30,7 @@ export async function readWebhookSecrets(path: string): Promise<Buffer[]> {
   const secrets = lines.flatMap((line) => secretOf(line.trim()) ?? []);
   if (lines.length >= 1 && lines.length <= 2 && secrets.length === lines.length) return secrets;
   throw new UsageError([
-    `${path} must have one or two lines, each ${PREFIX} and the base64 of ${SECRET_BYTES.least} to ${SECRET_BYTES.most} bytes`,
+    `DATACRAWL_WEBHOOK_SECRET_FILE is ${path}, which must have one or two lines, each ${PREFIX} and the base64 of ${SECRET_BYTES.least} to ${SECRET_BYTES.most} bytes`,
   ]);
 }
 

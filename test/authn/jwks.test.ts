@@ -76,7 +76,7 @@ describe("the keys of an issuer", () => {
     await expect(look(jwks)).resolves.toMatchObject({ type: "public" });
     now += 2000;
     await expect(look(jwks)).rejects.toMatchObject({ code: "ISSUER_UNAVAILABLE", status: "unavailable" });
-    expect(problems.map(String)).toContain(`Error: ${issuer.url}/.well-known/openid-configuration answered 503.`);
+    expect(problems.map(String)).toContain(`IssuerError: ${issuer.url}/.well-known/openid-configuration answered 503.`);
     issuer.fail(false);
     now += 31_000;
     await expect(look(jwks)).resolves.toMatchObject({ type: "public" });

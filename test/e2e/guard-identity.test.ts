@@ -169,9 +169,9 @@ describe("a guard", () => {
         "the token cannot be had (TypeError)",
       ],
       ["rejects", () => Promise.reject(new Error("s3cret")), "the token cannot be had (Error)"],
-      ["brings nothing", () => "", "the token is none"],
-      ["brings no token", () => "s3cret\r\nx: y", "the token is none"],
-      ["brings no text", () => ({}) as string, "the token is none"],
+      ["brings nothing", () => "", "gave no token"],
+      ["brings no token", () => "s3cret\r\nx: y", "gave no token"],
+      ["brings no text", () => ({}) as string, "gave no token"],
       ["never comes", () => new Promise<string>(() => {}), "the token did not come in time"],
     ])("is denied when its token %s, and the service is not to blame", async (_, source, problem) => {
       const dc = open(transport, { token: source, timeoutMs: 2000, circuit: { failures: 1 } });

@@ -21,7 +21,7 @@ import { openGrpc } from "../../src/server/grpc/grpc.ts";
 import { connectError } from "../../src/server/codec/status.ts";
 import { loadTls } from "../../src/server/tls.ts";
 import { type Road, roadsTo, VALID } from "./ask.ts";
-import { ANY_PORT, certificateFiles, type Open, openRoads, portOf } from "./open.ts";
+import { ANY_PORT, certificateFiles, tlsFiles, type Open, openRoads, portOf } from "./open.ts";
 
 const HEALTH = grpc.makeGenericClientConstructor(healthDefinition, "Health");
 
@@ -146,16 +146,14 @@ describe("listening", () => {
 describe("TLS", () => {
   test("reports every file that cannot be read, and a key of another certificate", async () => {
     const [one, other] = [certificateFiles(), certificateFiles()];
-    await expect(loadTls({ certFile: join(dir, "a"), keyFile: join(dir, "b") })).rejects.toMatchObject({
+    await expect(loadTls(tlsFiles(join(dir, "a"), join(dir, "b")))).rejects.toMatchObject({
       problems: [
-        expect.stringContaining(`${join(dir, "a")} cannot be read`),
-        expect.stringContaining(`${join(dir, "b")} cannot be read`),
+        expect.stringContaining(`DATACRAWL_TLS_CERT_FILE is ${join(dir, "a")}, which cannot be read`),
+        expect.stringContaining(`DATACRAWL_TLS_KEY_FILE is ${join(dir, "b")}, which cannot be read`),
       ],
     });
-    await expect(loadTls({ certFile: one.certFile, keyFile: other.keyFile })).rejects.toThrow(
-      "are no certificate and its key",
-    );
-    await expect(loadTls({ certFile: one.keyFile, keyFile: one.keyFile })).rejects.toThrow(UsageError);
+    await expect(loadTls(tlsFiles(one.certFile, other.keyFile))).rejects.toThrow("are no certificate and its key");
+    await expect(loadTls(tlsFiles(one.keyFile, one.keyFile))).rejects.toThrow(UsageError);
     one.remove();
     other.remove();
   });

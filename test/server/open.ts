@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { certificate } from "../../conformance/src/certificates.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import type { Address } from "../../src/config.ts";
+import type { Address, TlsFiles } from "../../src/config.ts";
 import type { Fault } from "../../src/core/fault.ts";
 import { openConnect } from "../../src/server/http/connect.ts";
 import { openGrpc } from "../../src/server/grpc/grpc.ts";
@@ -35,17 +35,21 @@ export interface Open {
 }
 
 /** A certificate for 127.0.0.1 and its key, in files. */
-export function certificateFiles(): { ca: string; certFile: string; keyFile: string; remove: () => void } {
+export function certificateFiles(): TlsFiles & { readonly ca: string; readonly remove: () => void } {
   const dir = mkdtempSync(join(tmpdir(), "datacrawl-tls-"));
   const { certPem, keyPem } = certificate(Date.now(), {
     name: "localhost",
     hosts: ["localhost", "127.0.0.1"],
     usage: "server",
   });
-  const files = { certFile: join(dir, "cert.pem"), keyFile: join(dir, "key.pem") };
+  const files = tlsFiles(join(dir, "cert.pem"), join(dir, "key.pem"));
   writeFileSync(files.certFile, certPem);
   writeFileSync(files.keyFile, keyPem);
   return { ca: certPem, ...files, remove: () => rmSync(dir, { recursive: true }) };
+}
+
+export function tlsFiles(certFile: string, keyFile: string): TlsFiles {
+  return { certFile, keyFile, certVariable: "DATACRAWL_TLS_CERT_FILE", keyVariable: "DATACRAWL_TLS_KEY_FILE" };
 }
 
 export async function openRoads(): Promise<Open> {

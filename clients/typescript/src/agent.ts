@@ -2,7 +2,15 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import { AGENT_ID, parseCredential } from "@datacrawl/core/credential";
-import { type CertificateFiles, type Identity, nameOf, type TokenSource } from "./transport/identity.ts";
+import {
+  type CertificateFiles,
+  type Identity,
+  nameOf,
+  NO_TOKEN,
+  TOKEN,
+  type TokenSource,
+} from "./transport/identity.ts";
+import { certificatesProblem, privateKeyProblem } from "@datacrawl/core/pem";
 
 /** Whose guard it is, and what proves it. */
 export interface Agent {
@@ -52,8 +60,10 @@ function proofsOf(env: Env, check: Check): Proofs {
   const [certFile, keyFile] = [env["DATACRAWL_CLIENT_CERT_FILE"], env["DATACRAWL_CLIENT_KEY_FILE"]];
   const tokenFile = env["DATACRAWL_TOKEN_FILE"] || undefined;
   if (tokenFile !== undefined) {
-    const problem = problemOf(() => readFileSync(tokenFile));
+    let isToken = false;
+    const problem = problemOf(() => (isToken = TOKEN.test(readFileSync(tokenFile, "utf8").trim())));
     check(problem === null, "token", `(or DATACRAWL_TOKEN_FILE) cannot be read (${problem})`);
+    check(problem !== null || isToken, "token", `(or DATACRAWL_TOKEN_FILE) is ${tokenFile}, which holds ${NO_TOKEN}`);
   }
   return {
     apiKey: env["DATACRAWL_API_KEY"] || undefined,
@@ -73,11 +83,28 @@ function agentOfKey(apiKey: string, agentId: string | undefined, check: Check): 
 
 /** The same that each call does with them, so that what is wrong from the start is said at the start. */
 function checkCertificate({ certFile, keyFile }: CertificateFiles, url: URL | null, check: Check): void {
-  const problem = problemOf(() => createSecureContext({ cert: readFileSync(certFile), key: readFileSync(keyFile) }));
+  const problem = certificateProblem(certFile, keyFile);
   const files = "(or DATACRAWL_CLIENT_CERT_FILE) must name a certificate in PEM, and beside it its key";
   check(problem === null, "clientCertificate", `${files} (DATACRAWL_CLIENT_KEY_FILE): ${problem}`);
   const isSecure = url === null || url.protocol === "https:";
   check(isSecure, "clientCertificate", "(or DATACRAWL_CLIENT_CERT_FILE) is shown over https:// alone");
+}
+
+function certificateProblem(certFile: string, keyFile: string): string | null {
+  return (
+    pemProblem(certFile, certificatesProblem) ??
+    pemProblem(keyFile, privateKeyProblem) ??
+    problemOf(() => createSecureContext({ cert: readFileSync(certFile), key: readFileSync(keyFile) }))
+  );
+}
+
+function pemProblem(file: string, problemIn: (pem: string) => string | null): string | null {
+  try {
+    const problem = problemIn(readFileSync(file, "utf8"));
+    return problem === null ? null : `${file} ${problem}`;
+  } catch (error) {
+    return `${JSON.stringify(file)} cannot be read (${nameOf(error)})`;
+  }
 }
 
 function problemOf(work: () => unknown): string | null {

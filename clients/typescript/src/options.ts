@@ -2,6 +2,7 @@ import { hasRedisClient } from "./circuit/redis-link.ts";
 import { isLoopback } from "@datacrawl/core/loopback";
 import type { CertificateFiles, TokenSource } from "./transport/identity.ts";
 import type { Endpoint } from "./transport/transport.ts";
+import { certificatesProblem } from "@datacrawl/core/pem";
 import { readAgent } from "./agent.ts";
 
 /** How an agent's process is guarded. Everything has a default but the credential. */
@@ -116,7 +117,12 @@ export function checkOptions(
   for (const name of unknownNames(circuit, CIRCUIT_NAMES)) check(false, `circuit.${name}`, "is no option");
   check(isTransport, "transport", 'must be "grpc" or "connect"');
   check(isTimeout(timeoutMs), "timeoutMs", `must be a number of milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
-  check(ca === undefined || isText(ca), "ca", "must be certificates in PEM, as a string");
+  const problemOfCa = typeof ca === "string" ? certificatesProblem(ca) : "";
+  check(
+    ca === undefined || problemOfCa === null,
+    "ca",
+    `must be certificates in PEM, as a string${problemOfCa && `; it ${problemOfCa}`}`,
+  );
   check(redisUrl === undefined || isRedisUrl(redisUrl), "redisUrl", "must begin with redis:// or rediss://");
   const lacksRedis = redisUrl !== undefined && !hasRedisClient();
   check(!lacksRedis, "redisUrl", "needs the package ioredis, which is not installed: npm install ioredis");

@@ -241,7 +241,7 @@ describe("options", () => {
     [
       "token",
       {},
-      { DATACRAWL_TOKEN_FILE: import.meta.filename, DATACRAWL_API_KEY: API_KEY, DATACRAWL_AGENT_ID: "bot" },
+      { DATACRAWL_TOKEN_FILE: "/proc/sys/kernel/ostype", DATACRAWL_API_KEY: API_KEY, DATACRAWL_AGENT_ID: "bot" },
     ],
     [
       "clientCertificate",

@@ -6,9 +6,11 @@ import type { Verdict } from "@datacrawl/client";
 import { type OpenGuard, openGuard } from "@datacrawl/client/internal/call/open";
 import { readOptions } from "@datacrawl/client/internal/options";
 import { systemClock } from "../../core/clock.ts";
+import { parseCredential } from "../../core/credential.ts";
 import { type Decision, isAllow } from "../../core/decision.ts";
 import { messageOf, UsageError } from "../../core/fault.ts";
 import { RandomPool } from "../../core/ids.ts";
+import { readAuthorities } from "../../core/pem.ts";
 import { withoutService } from "../admin-options.ts";
 import { ExitCode, type Io } from "../io.ts";
 import { outJson, printable } from "../output.ts";
@@ -104,11 +106,7 @@ const PROOFS = ["DATACRAWL_API_KEY", "DATACRAWL_TOKEN_FILE", "DATACRAWL_CLIENT_C
 
 function readCa({ env, cwd }: Io): string | undefined {
   const path = env["DATACRAWL_CA_FILE"];
-  try {
-    return path ? readFileSync(resolve(cwd, path), "utf8") : undefined;
-  } catch (error) {
-    throw new UsageError([`DATACRAWL_CA_FILE cannot be read: ${messageOf(error)}`]);
-  }
+  return path ? readAuthorities("DATACRAWL_CA_FILE", resolve(cwd, path)) : undefined;
 }
 
 function describe(io: Io, verdict: Verdict): void {
@@ -124,11 +122,15 @@ async function demoKey(io: Io): Promise<string> {
   // The service's configuration is loaded for its demo alone.
   const { loadDataConfig } = await import("../../config.ts");
   const path = join(loadDataConfig(io.env, io.cwd).dataDir, "demo-agent.key");
+  let key: string;
   try {
-    return readFileSync(path, "utf8").trim();
+    key = readFileSync(path, "utf8").trim();
   } catch {
     throw new UsageError([
       `no credential: set DATACRAWL_API_KEY, or one of the others in --help (there is no ${path})`,
     ]);
   }
+  if (parseCredential(key) === null)
+    throw new UsageError([`${path} holds no agent's key: remove it, or set DATACRAWL_API_KEY`]);
+  return key;
 }

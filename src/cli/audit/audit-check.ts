@@ -90,15 +90,22 @@ async function takeAll(
 
 /** Each argument is a key, or a file of keys, one a line; lines that are empty or begin with # are left out. */
 function readKeys(given: readonly string[]): NoteKey[] {
-  const lines = given.flatMap((argument) =>
-    existsSync(argument) ? readFileSync(argument, "utf8").split("\n") : [argument],
-  );
-  const texts = lines.map((line) => line.trim()).filter((line) => line !== "" && !line.startsWith("#"));
-  if (texts.length === 0) throw new UsageError(["--public-key names no public key"]);
+  return given.flatMap((argument) => {
+    if (!existsSync(argument)) return [readKey(argument, "--public-key")];
+    const lines = readFileSync(argument, "utf8")
+      .split("\n")
+      .map((line, index) => ({ text: line.trim(), number: index + 1 }));
+    const keys = lines.filter(({ text }) => text !== "" && !text.startsWith("#"));
+    if (keys.length === 0) throw new UsageError([`--public-key ${argument} names no public key`]);
+    return keys.map(({ text, number }) => readKey(text, `--public-key ${argument}, line ${number}`));
+  });
+}
+
+function readKey(text: string, place: string): NoteKey {
   try {
-    return texts.map(parseVkey);
+    return parseVkey(text);
   } catch (error) {
-    if (error instanceof NoteError) throw new UsageError([`--public-key: ${error.message}`]);
+    if (error instanceof NoteError) throw new UsageError([`${place}: ${error.message}`]);
     throw error;
   }
 }

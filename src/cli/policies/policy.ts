@@ -3,6 +3,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { Command } from "commander";
 import type { Decision } from "../../core/decision.ts";
 import { type Explanation, inspectDirectory, requireBundle } from "../../policy/bundle.ts";
+import { nearTools } from "../../policy/near-tools.ts";
 import { readRuleTests, type RuleTestResult, runRuleTest } from "../../policy/rule-test.ts";
 import { formatProblem, type Problem } from "../../policy/yaml.ts";
 import { withoutService } from "../admin-options.ts";
@@ -103,21 +104,29 @@ async function test(io: Io, dir: string, format: Format): Promise<void> {
   const { bundle, problems: ruleProblems } = inspectDirectory(dir, directory);
   const { tests, problems: testProblems } = readRuleTests(directory);
   const problems = [...ruleProblems, ...testProblems];
+  if (problems.length === 0 && tests.length === 0) problems.push(noTests(dir));
   const results = bundle === null ? [] : tests.map((ruleTest) => runRuleTest(bundle, ruleTest));
   const failed = results.filter(({ failures }) => failures.length > 0).length;
   const passed = results.length - failed;
   const ok = failed === 0 && problems.length === 0;
   const deciding = new Set(results.map(({ judgement }) => judgement.ruleId));
-  const untested = (bundle?.rules ?? []).map(({ id }) => id).filter((id) => !deciding.has(id));
+  const rules = bundle?.rules ?? [];
+  const untested = rules.map(({ id }) => id).filter((id) => !deciding.has(id));
   if (format.json) {
-    outJson(io, { ok, passed, failed, problems, untested, tests: results.map(testJson) });
+    outJson(io, { ok, passed, failed, rules: rules.length, problems, untested, tests: results.map(testJson) });
   } else {
     for (const problem of problems) io.err(`${printableLines(formatProblem(problem))}\n`);
     for (const result of results) io.out(printableLines(testLine(result)));
-    io.out(`${passed} passed, ${failed} failed\n`);
+    io.out(`${passed} passed, ${failed} failed; ${untested.length} of ${rules.length} rules decide no test\n`);
     if (untested.length > 0) io.out(`rules that decide no test: ${printable(untested.join(", "))}\n`);
   }
   io.exit(ok ? ExitCode.ok : ExitCode.failed);
+}
+
+/** A run that tests nothing must not look like one that passed. */
+function noTests(dir: string): Problem {
+  const message = "there are no tests here; write them into a file such as rules_test.yaml";
+  return { file: dir, line: 1, column: 1, message };
 }
 
 function testLine({ test: { name, file, line }, judgement, failures }: RuleTestResult): string {
@@ -135,8 +144,14 @@ async function explain(io: Io, options: ExplainOptions): Promise<void> {
   const bundle = requireBundle(inspectDirectory(dir, await readPolicies(dir, "rules")));
   const explanation = bundle.explain({ agentId, tool, payload });
   const redacted = bundle.redaction.pathsOf(tool);
-  if (options.json) outJson(io, { ...explanationJson(explanation), redacted });
-  else io.out(printableLines(explanationText(explanation, bundle.rules.length, redacted)));
+  const patterns = bundle.rules.flatMap(({ tools }) => tools);
+  const near = nearTools(patterns, tool);
+  if (options.json) outJson(io, { ...explanationJson(explanation), redacted, near });
+  else {
+    io.out(printableLines(explanationText(explanation, bundle.rules.length, redacted)));
+    if (near.length > 0)
+      io.err(`No rule names ${printable(tool)}, and case counts. Near it: ${printable(near.join(", "))}\n`);
+  }
   io.exit(EXIT_OF[explanation.judgement.decision]);
 }
 

@@ -3,7 +3,7 @@ import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { Path } from "../../core/fault.ts";
 import type { UnverifiedRequest } from "../../core/request.ts";
 import { parseJsonText } from "../../core/json-text.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../../core/nearest.ts";
 import { Undecodable, undecodableFault } from "../../core/undecodable.ts";
 
 type Field = "tool" | "payload" | "idempotency_key" | "agent_id" | "nonce";

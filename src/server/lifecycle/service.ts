@@ -132,8 +132,8 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const latencies = new LatencyWindow();
   const trail = await openTrail(config, store, now);
   const openIssuer = issuerOpener(now, monotonic, log);
-  const operatorIssuer = openIssuer(config.oidc);
-  const agentIssuer = openIssuer(config.agentJwt);
+  const operatorIssuer = openIssuer(config.oidc, "DATACRAWL_OIDC_*");
+  const agentIssuer = openIssuer(config.agentJwt, "DATACRAWL_AGENT_JWT_*");
   await Promise.all([operatorIssuer?.keys.start(), agentIssuer?.keys.start()]);
   const agents = new Agents(directory, {
     tokens: agentIssuer && { ...agentIssuer, claim: agentIssuer.config.claim },
@@ -330,12 +330,12 @@ interface Issuer<Kind extends IssuerConfig> {
 }
 
 function issuerOpener(now: () => number, monotonic: () => number, log: Log) {
-  /** Null if none is configured. */
-  return function openIssuer<Kind extends IssuerConfig>(config: Kind | null): Issuer<Kind> | null {
+  /** Null if none is configured. @param settings the variables that configure it, for the log */
+  return function openIssuer<Kind extends IssuerConfig>(config: Kind | null, settings: string): Issuer<Kind> | null {
     if (config === null) return null;
     const { issuer, jwksUrl: url } = config;
     const onError = (error: unknown): void => {
-      log.error({ issuer, ...failureOf(error) }, "the issuer's keys could not be read");
+      log.error({ issuer, settings, ...failureOf(error) }, "the issuer's keys could not be read");
     };
     const keys = new Jwks({ issuer, url, fetchJson, monotonic, onError });
     return { config, keys, verifier: new JwtVerifier(config, keys.find, now) };

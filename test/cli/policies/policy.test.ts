@@ -124,7 +124,7 @@ describe("datacrawl policy test", () => {
     const { out, err, status } = await datacrawl(["policy", "test"]);
     expect([err, status]).toEqual(["", 0]);
     expect(out).toMatch(/^ok {4}\S/);
-    expect(out).toMatch(/\n\d+ passed, 0 failed\n$/);
+    expect(out).toMatch(/\n\d+ passed, 0 failed; 0 of \d+ rules decide no test\n$/);
   });
 
   it("says what failed and which rules decide no test, and exits 1", async () => {
@@ -135,7 +135,7 @@ describe("datacrawl policy test", () => {
     const { out, status } = await datacrawl(["policy", "test", dir]);
     expect(status).toBe(1);
     expect(out).toBe(
-      `FAIL  two (${dir}/a_test.yaml:1): expected allow, got deny\n      NO_MATCHING_RULE: No rule allows this call.\n0 passed, 1 failed\nrules that decide no test: small\n`,
+      `FAIL  two (${dir}/a_test.yaml:1): expected allow, got deny\n      NO_MATCHING_RULE: No rule allows this call.\n0 passed, 1 failed; 1 of 1 rules decide no test\nrules that decide no test: small\n`,
     );
   });
 
@@ -159,10 +159,35 @@ describe("datacrawl policy test", () => {
       ok: true,
       passed: 1,
       failed: 0,
+      rules: 1,
       problems: [],
       untested: [],
       tests: [{ name: "one", passed: true, decision: "allow", reason: "RULE_ALLOWED", ruleId: "small" }],
     });
+  });
+});
+
+describe("datacrawl policy test without tests", () => {
+  it("exits 1, says what to write, and counts the rules that nothing tests", async () => {
+    const dir = await policyDir({ "a.yaml": GOOD, "b.yaml": GOOD.replace("small", "other") });
+    expect(await datacrawl(["policy", "test", dir])).toEqual({
+      status: 1,
+      err: `${dir}:1:1: there are no tests here; write them into a file such as rules_test.yaml\n`,
+      out: "0 passed, 0 failed; 2 of 2 rules decide no test\nrules that decide no test: small, other\n",
+    });
+    const { out, status } = await datacrawl(["policy", "test", dir, "--json"]);
+    expect([status, JSON.parse(out)]).toEqual([
+      1,
+      {
+        ok: false,
+        passed: 0,
+        failed: 0,
+        rules: 2,
+        problems: [expect.objectContaining({ file: dir, message: expect.stringContaining("there are no tests here") })],
+        untested: ["small", "other"],
+        tests: [],
+      },
+    ]);
   });
 });
 
@@ -179,6 +204,20 @@ describe("datacrawl policy explain", () => {
   ])("answers %s with status %i", async (payload, status, verdict) => {
     const result = await explain(payload);
     expect(result).toMatchObject({ status, err: "", out: expect.stringContaining(`\n${verdict}`) });
+  });
+
+  it("names the tools of rules that a tool may be a misspelling for, beside the verdict", async () => {
+    const dir = await policyDir({
+      "a.yaml": "rules: [{id: x, tools: [git.push, 'git.*'], effect: deny}, {id: y, tools: ['*'], effect: allow}]",
+    });
+    const asked = (tool: string, ...more: string[]): Promise<Result> =>
+      datacrawl(["policy", "explain", "--tool", tool, "--payload", "{}", "--policy-dir", dir, ...more]);
+    expect(await asked("Git.push")).toMatchObject({
+      status: 0,
+      err: "No rule names Git.push, and case counts. Near it: git.push, git.*\n",
+    });
+    expect(JSON.parse((await asked("Git.push", "--json")).out)).toMatchObject({ near: ["git.push", "git.*"] });
+    expect(await asked("git.push")).toMatchObject({ status: 2, err: "" });
   });
 
   it("shows each rule about the tool with what its condition came to", async () => {
@@ -215,6 +254,7 @@ describe("datacrawl policy explain", () => {
         }),
       ],
       redacted: [],
+      near: [],
     });
   });
 

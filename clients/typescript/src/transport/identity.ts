@@ -31,14 +31,15 @@ export interface Presented {
 }
 
 /** As a header can hold it. */
-const TOKEN = /^[\x21-\x7e]{1,16384}$/;
+export const TOKEN = /^[\x21-\x7e]{1,16384}$/;
+export const NO_TOKEN = "no token: it must be up to 16384 visible characters of ASCII";
 
 /** @throws Error whose message never holds what was read */
 export async function bearerToken(source: string | TokenSource): Promise<string> {
   if (typeof source === "string") return source;
   const token: unknown = await told("the token cannot be had", source);
   const text = typeof token === "string" ? token.trim() : "";
-  if (!TOKEN.test(text)) throw new Error("the token is none: it must be up to 16384 visible characters of ASCII");
+  if (!TOKEN.test(text)) throw new Error(`the option token, or DATACRAWL_TOKEN_FILE, gave ${NO_TOKEN}`);
   return text;
 }
 
