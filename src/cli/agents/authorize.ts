@@ -8,7 +8,7 @@ import { readOptions } from "@datacrawl/client/internal/options";
 import { systemClock } from "../../core/clock.ts";
 import { parseCredential } from "../../core/credential.ts";
 import { type Decision, isAllow } from "../../core/decision.ts";
-import { messageOf, UsageError } from "../../core/fault.ts";
+import { UsageError } from "../../core/fault.ts";
 import { RandomPool } from "../../core/ids.ts";
 import { readAuthorities } from "../../core/pem.ts";
 import { withoutService } from "../admin-options.ts";
