@@ -1,12 +1,14 @@
-import type { EventRow } from "../audit/row/record.ts";
+import { type Kysely, type QueryCreator, type RawBuilder, sql, type UpdateObject } from "kysely";
+import type { HashedEvent } from "../audit/row/event.ts";
 import type { Progress } from "../audit/verify/verify.ts";
 import type { Last } from "../audit/verify/plan.ts";
 import type { Micros } from "../core/clock.ts";
-import { type Database, microsOf } from "./database.ts";
-import { eventParams, eventText } from "./event-text.ts";
+import { insertEvent } from "./events.ts";
+import type { Schema, StoredTime } from "./schema.ts";
+import { at, NOW } from "./statements.ts";
 
 /** `running` also for a run whose process was killed, until another takes it up. */
-export type RunState = "running" | "passed" | "failed";
+export type RunState = Schema["audit_runs"]["state"];
 
 /** A verification run as it is stored. */
 export interface StoredRun {
@@ -21,150 +23,157 @@ export interface StoredRun {
   readonly progress: Progress;
 }
 
-/** A process that has not said for so long that it is still at it has lost its run. */
-const LEASE = "interval '60 seconds'";
+/** A process that has not said since then that it is still at it has lost its run. */
+const LEASES_END: RawBuilder<StoredTime> = sql`now() - interval '60 seconds'`;
 
 /**
  * Runs, each of which one process has at a time. A lease instead of a lock: a lock of a session can be lost unnoticed, and then
  * two would be at it; who has lost a lease finds out at the next step.
  */
 export class SqlVerificationRuns {
-  readonly #database: Database;
+  readonly #db: Kysely<Schema>;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
   }
 
   /** False if there is a run that has not ended: a unique index allows no second. */
-  async begin(run: {
-    runId: string;
-    scope: string;
-    startedBy: string;
-    runner: string;
-    progress: Progress;
-  }): Promise<boolean> {
-    const rows = await this.#database.query(
-      `INSERT INTO audit_runs (run_id, scope, started_by, started_at, updated_at, state, progress)
-       VALUES ($1::text::uuid, $2, $3, now(), now(), 'running', $4) ON CONFLICT DO NOTHING RETURNING 1`,
-      [run.runId, run.scope, run.startedBy, stored(run.runner, run.progress)],
-    );
-    return rows.length > 0;
+  async begin(run: HeldRun & Pick<StoredRun, "scope" | "startedBy">): Promise<boolean> {
+    const begun = await this.#db
+      .insertInto("audit_runs")
+      .values({
+        run_id: run.runId,
+        scope: run.scope,
+        started_by: run.startedBy,
+        started_at: NOW,
+        updated_at: NOW,
+        state: "running",
+        progress: stored(run.runner, run.progress),
+      })
+      .onConflict((conflict) => conflict.doNothing())
+      .returning("run_id")
+      .executeTakeFirst();
+    return begun !== undefined;
   }
 
   /** Keeps the lease. False if another process has the run, or it is finished. */
   async save(runId: string, runner: string, progress: Progress): Promise<boolean> {
-    const rows = await this.#database.query(
-      `UPDATE audit_runs SET updated_at = now(), progress = $3
-       WHERE run_id = $1::text::uuid AND state = 'running' AND progress::json->>'runner' = $2 RETURNING 1`,
-      [runId, runner, stored(runner, progress)],
-    );
-    return rows.length > 0;
+    return (await update(this.#db, { runId, runner, progress }, {}).executeTakeFirst()) !== undefined;
   }
 
   /** Ends the run, together with the event that tells of it. False as for {@link SqlVerificationRuns.save}. */
-  async finish(
-    run: { runId: string; runner: string; state: "passed" | "failed"; progress: Progress },
-    event: { readonly row: EventRow; readonly hash: Uint8Array },
-  ): Promise<boolean> {
-    const rows = await this.#database.query(FINISH, [
-      run.runId,
-      run.runner,
-      stored(run.runner, run.progress),
-      run.state,
-      ...eventParams(event),
-    ]);
-    return rows.length > 0;
+  async finish(run: HeldRun & { readonly state: "passed" | "failed" }, event: HashedEvent): Promise<boolean> {
+    const ended = await this.#db
+      .with("made", (db) => update(db, run, { finished_at: NOW, state: run.state }))
+      .with("recorded", () => insertEvent(event, "made"))
+      .selectFrom("made")
+      .select("run_id")
+      .execute();
+    return ended.length > 0;
   }
 
   /** The run that some process is at; null if there is none. */
   async underWay(): Promise<StoredRun | null> {
-    return await this.#newest(`state = 'running' AND updated_at >= now() - ${LEASE}`);
+    return await this.#newest((all) => all.where("state", "=", RUNNING).where("updated_at", ">=", LEASES_END));
   }
 
   /** Takes up the run that its process has lost, if there is one. */
   async takeOver(runner: string): Promise<StoredRun | null> {
-    const [row] = await this.#database.query<RunRow>(TAKE_OVER, [runner]);
-    return row === undefined ? null : runOf(row);
+    const run = await this.#db
+      .updateTable("audit_runs")
+      .set("updated_at", NOW)
+      .set("progress", sql`(progress::jsonb || jsonb_build_object('runner', ${runner}::text))::text`)
+      .where("state", "=", RUNNING)
+      .where("updated_at", "<", LEASES_END)
+      .returning(RUN)
+      .executeTakeFirst();
+    return run === undefined ? null : runOf(run);
   }
 
   async find(runId: string): Promise<StoredRun | null> {
-    const [row] = await this.#database.query<RunRow>(`${RUN} WHERE run_id = $1::text::uuid`, [runId]);
-    return row === undefined ? null : runOf(row);
+    return await this.#newest((all) => all.where("run_id", "=", runId));
   }
 
   /** The newest first, those that began before `before`. */
   async list(before: Micros, limit: number): Promise<StoredRun[]> {
-    const rows = await this.#database.query<RunRow>(
-      `${RUN} WHERE started_at < 'epoch'::timestamptz + $1::bigint * interval '1 microsecond' ORDER BY audit_runs.started_at DESC LIMIT $2`,
-      [String(before), limit],
-    );
-    return rows.map(runOf);
+    return await this.#read((all) => all.where("started_at", "<", at(before)).limit(limit));
   }
 
   /** The last run that ended, or one before it that failed, until a full run has passed since; null if none ended. */
   async lastToTell(): Promise<StoredRun | null> {
-    return (await this.#newest(OPEN_FAILURE)) ?? (await this.#newest("state <> 'running'"));
+    const failure = await this.#newest((all) => all.where("state", "=", "failed").where(NOT_MENDED));
+    return failure ?? (await this.#newest((all) => all.where("state", "<>", "running")));
   }
 
   /** Where an incremental run begins; null if there was none, nor a full one. */
   async lastForNext(): Promise<Last | null> {
-    const run = await this.#newest("state <> 'running' AND scope IN ('full', 'incremental')");
+    const run = await this.#newest((all) =>
+      all.where("state", "<>", "running").where("scope", "in", ["full", "incremental"]),
+    );
     return run === null ? null : { startedAt: run.startedAt, next: run.progress.next };
   }
 
-  async #newest(condition: string): Promise<StoredRun | null> {
-    const [row] = await this.#database.query<RunRow>(
-      `${RUN} WHERE ${condition} ORDER BY audit_runs.started_at DESC LIMIT 1`,
-    );
-    return row === undefined ? null : runOf(row);
+  /** The newest first. */
+  async #read(narrow: (all: Runs) => Runs): Promise<StoredRun[]> {
+    const rows = await narrow(runs(this.#db)).execute();
+    return rows.map(runOf);
+  }
+
+  async #newest(narrow: (all: Runs) => Runs): Promise<StoredRun | null> {
+    const [run] = await this.#read((all) => narrow(all).limit(1));
+    return run ?? null;
   }
 }
 
-interface RunRow {
-  readonly run_id: string;
-  readonly scope: string;
-  readonly started_by: string;
-  readonly started_at: string;
-  readonly updated_at: string;
-  readonly finished_at: string | null;
-  readonly state: RunState;
-  readonly progress: string;
+const RUN = [
+  "run_id as runId",
+  "scope",
+  "started_by as startedBy",
+  "started_at as startedAt",
+  "updated_at as updatedAt",
+  "finished_at as finishedAt",
+  "state",
+  "progress",
+] as const;
+
+/** As in the index of the run that has not ended. */
+const RUNNING = sql.lit("running" as const);
+
+function runs(db: Kysely<Schema>) {
+  return db.selectFrom("audit_runs").select(RUN).orderBy("started_at", "desc");
+}
+
+type Runs = ReturnType<typeof runs>;
+
+interface HeldRun {
+  readonly runId: string;
+  readonly runner: string;
+  readonly progress: Progress;
+}
+
+/** Returns no row if `runner` does not have the run any more. */
+function update(
+  db: QueryCreator<Schema>,
+  { runId, runner, progress }: HeldRun,
+  end: UpdateObject<Schema, "audit_runs">,
+) {
+  return db
+    .updateTable("audit_runs")
+    .set({ updated_at: NOW, progress: stored(runner, progress), ...end })
+    .where("run_id", "=", runId)
+    .where("state", "=", RUNNING)
+    .where(sql`progress::json->>'runner'`, "=", runner)
+    .returning("run_id");
 }
 
 /** A run that reads a part only does not show that what another one found is mended. */
-const OPEN_FAILURE = `state = 'failed' AND NOT EXISTS (
+const NOT_MENDED = sql<boolean>`NOT EXISTS (
   SELECT FROM audit_runs later WHERE later.state = 'passed' AND later.scope = 'full' AND later.started_at > audit_runs.started_at)`;
-
-const COLUMNS = `run_id, scope, started_by, state, progress, ${microsOf("started_at")} AS started_at,
-  ${microsOf("updated_at")} AS updated_at, ${microsOf("finished_at")} AS finished_at`;
-
-const RUN = `SELECT ${COLUMNS} FROM audit_runs`;
-
-const FINISH = `
-WITH ended AS (
-  UPDATE audit_runs SET updated_at = now(), finished_at = now(), progress = $3, state = $4
-  WHERE run_id = $1::text::uuid AND state = 'running' AND progress::json->>'runner' = $2 RETURNING run_id
-), told AS (${eventText(5, "FROM ended")})
-SELECT run_id FROM ended`;
-
-const TAKE_OVER = `
-UPDATE audit_runs SET updated_at = now(), progress = (progress::jsonb || jsonb_build_object('runner', $1::text))::text
-WHERE state = 'running' AND updated_at < now() - ${LEASE}
-RETURNING ${COLUMNS}`;
 
 function stored(runner: string, progress: Progress): string {
   return JSON.stringify({ ...progress, runner });
 }
 
-function runOf(row: RunRow): StoredRun {
-  return {
-    runId: row.run_id,
-    scope: row.scope,
-    startedBy: row.started_by,
-    startedAt: Number(row.started_at),
-    updatedAt: Number(row.updated_at),
-    finishedAt: row.finished_at === null ? null : Number(row.finished_at),
-    state: row.state,
-    progress: JSON.parse(row.progress) as Progress,
-  };
+function runOf(run: Omit<StoredRun, "progress"> & { readonly progress: string }): StoredRun {
+  return { ...run, progress: JSON.parse(run.progress) as Progress };
 }

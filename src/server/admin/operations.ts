@@ -117,7 +117,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const search = new DecisionSearch({ trail, monotonic, tokens, rowsAtOnce: ROWS_AT_ONCE[store.kind] });
   const figures = new SqlOverview(store.reads);
   const verification = new VerificationOperations({
-    runs: new SqlVerificationRuns(database),
+    runs: new SqlVerificationRuns(database.kysely),
     store: new SqlVerifyStore(database),
     settle: async () => {
       await sealing.keeper.turn();
