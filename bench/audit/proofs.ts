@@ -32,7 +32,7 @@ export async function measureProofs({ environment }: Prepared, count: number): P
   const config = loadDataConfig(environment, process.cwd());
   const database = new PostgresDatabase(config.databaseUrl!, { connections: 1, onError: () => undefined });
   try {
-    const tree = new SqlTreeReader(database);
+    const tree = new SqlTreeReader(database.kysely);
     const [log] = await database.query<{ log_id: string }>("SELECT log_id FROM audit_log");
     const keys = noteKeys(`datacrawl/${log!.log_id}`, await openSigningKeys(config.keysDir, AUDIT_KEYS));
     const decisions = new SqlDecisionReader(database);

@@ -44,7 +44,7 @@ async function farAhead({ environment }: Prepared): Promise<PublishedCheckpoint>
   const config = loadDataConfig(environment, process.cwd());
   const database = new PostgresDatabase(config.databaseUrl!, { connections: 1, onError: () => undefined });
   try {
-    const origin = await new SqlSealStore(database).origin();
+    const origin = await new SqlSealStore(database.kysely).origin();
     const signer = noteSigner(origin, await openSigningKeys(config.keysDir, AUDIT_KEYS));
     const checkpoint = { epoch: 1, size: FAR_AHEAD, root: EMPTY_ROOT };
     const text = formatCheckpoint({ origin, ...checkpoint, extensions: [epochLine(checkpoint.epoch)] });

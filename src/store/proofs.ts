@@ -1,42 +1,77 @@
-import type { LeafPlace, StoredCheckpoint } from "../admin/proofs.ts";
-import type { NodeReader } from "../audit/log/merkle.ts";
+import { sql } from "kysely";
+import type { LeafPlace } from "../admin/proofs.ts";
 import { STREAM } from "../audit/log/leaf.ts";
-import type { Database } from "./database.ts";
-import { SqlSealStore } from "./seals.ts";
+import { hashNode, type NodeReader, type TreeNode } from "../audit/log/merkle.ts";
+import { STORED_LEVELS } from "../audit/seal/seal.ts";
+import { SqlCheckpointReader } from "./checkpoints.ts";
+import { arrayLiteral } from "./database.ts";
 
 /** The tree as proofs need it. */
-export class SqlTreeReader {
-  readonly #database: Database;
-  readonly #seals: SqlSealStore;
-
-  constructor(database: Database) {
-    this.#database = database;
-    this.#seals = new SqlSealStore(database);
-  }
-
+export class SqlTreeReader extends SqlCheckpointReader {
+  /** Null if it has no seal. */
   async placeOf(decisionId: string): Promise<LeafPlace | null> {
-    const [row] = await this.#database.query<{ epoch: number; seq: string }>(
-      "SELECT epoch, seq::text FROM audit_seals WHERE row_id = $1::text::uuid AND stream = $2::int",
-      [decisionId, STREAM.decisions],
-    );
-    return row === undefined ? null : { epoch: row.epoch, seq: Number(row.seq) };
+    const place = await this.db
+      .selectFrom("audit_seals")
+      .select(["epoch", "seq"])
+      .where("row_id", "=", decisionId)
+      .where("stream", "=", STREAM.decisions)
+      .executeTakeFirst();
+    return place ?? null;
   }
 
-  /** @param epoch null for the newest that has one */
-  async newestCheckpoint(epoch: number | null): Promise<StoredCheckpoint | null> {
-    const [row] = await this.#database.query<{ epoch: number; size: string; signed_note: string }>(
-      `SELECT c.epoch, c.size::text, c.signed_note FROM audit_checkpoints c
-       WHERE $1::int IS NULL OR c.epoch = $1::int ORDER BY c.epoch DESC, c.size DESC LIMIT 1`,
-      [epoch],
-    );
-    return row === undefined ? null : { epoch: row.epoch, size: Number(row.size), note: row.signed_note };
-  }
-
-  async checkpointAt(epoch: number, size: number): Promise<StoredCheckpoint | null> {
-    return await this.#seals.checkpointAt(epoch, size);
-  }
-
+  /** Reads the hashes of full subtrees of `epoch`'s tree. @throws if the tree has not grown so far */
   nodes(epoch: number): NodeReader {
-    return this.#seals.nodes(epoch);
+    return async (nodes) => {
+      const ranges = nodes.map(storedBelow);
+      const { rows } = await storedHashes(epoch, ranges).execute(this.db);
+      const found = nodes.map((): Uint8Array[] => []);
+      for (const { n, hash } of rows) found[n - 1]?.push(hash);
+      return found.map((hashes, index) => {
+        const range = ranges[index];
+        if (hashes.length !== range?.count) throw new Error(`${nameOf(nodes[index])} is not stored`);
+        return foldPairs(hashes);
+      });
+    };
   }
+}
+
+interface StoredRange {
+  readonly level: number;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** The hashes of each range, in order; `n` counts the ranges from 1. */
+function storedHashes(epoch: number, ranges: readonly StoredRange[]) {
+  const listOf = (field: keyof StoredRange): string => arrayLiteral(ranges.map((range) => range[field]));
+  return sql<{ n: number; hash: Uint8Array }>`
+SELECT t.n, found.hash
+FROM unnest(${listOf("level")}::text::smallint[], ${listOf("first")}::text::bigint[], ${listOf("count")}::text::bigint[])
+  WITH ORDINALITY AS t(level, first, count, n),
+LATERAL (
+  SELECT seq AS place, leaf_hash AS hash FROM audit_seals
+  WHERE t.level = 0 AND epoch = ${epoch}::int AND seq >= t.first AND seq < t.first + t.count
+  UNION ALL
+  SELECT idx, hash FROM audit_nodes
+  WHERE t.level > 0 AND epoch = ${epoch}::int AND level = t.level AND idx >= t.first AND idx < t.first + t.count
+) found
+ORDER BY t.n, found.place`;
+}
+
+/** The stored nodes from which `node` is made: itself, or two, four or eight of the stored level below. */
+function storedBelow({ level, index }: TreeNode): StoredRange {
+  const above = level % STORED_LEVELS;
+  const count = 2 ** above;
+  return { level: level - above, first: index * count, count };
+}
+
+/** The hash above two to the power of n neighbours. */
+function foldPairs(hashes: readonly Uint8Array[]): Uint8Array {
+  if (hashes.length === 1) return hashes[0] as Uint8Array;
+  const half = hashes.length / 2;
+  return hashNode(foldPairs(hashes.slice(0, half)), foldPairs(hashes.slice(half)));
+}
+
+function nameOf(node: TreeNode | undefined): string {
+  return `the node ${node?.index} of level ${node?.level}`;
 }

@@ -51,6 +51,13 @@ export async function run<Row>(db: Kysely<Schema>, query: Query<Row>, options: Q
   return (await db.executeQuery<Row>(statement)).rows;
 }
 
+/** A query as COPY takes it, without parameters: values are `sql.lit`. */
+export function textOf(query: RawBuilder<unknown>): string {
+  const { sql: text, parameters } = compile(query, BUILDER);
+  if (parameters.length > 0) throw new Error("COPY takes no parameters: use sql.lit");
+  return text;
+}
+
 /** Runs a script without a time limit. */
 export async function runScript(db: Kysely<Schema>, text: string): Promise<void> {
   const statement: Statement<unknown> = { ...compile(sql.raw(text), db), script: true, timeoutMs: null };

@@ -116,9 +116,9 @@ describe.skipIf(inject("postgresUrl") === null)(
 
     const findings = async (outside: CheckpointDirectory | null = directory): Promise<readonly Finding[]> => {
       const store = new SqlVerifyStore(database);
-      const trusted = noteKeys(await new SqlSealStore(database).origin(), keys);
+      const trusted = noteKeys(await new SqlSealStore(database.kysely).origin(), keys);
       const begun = await planRun(store, { kind: "full" }, null, systemClock.now(), 30);
-      const { settledAt: settled } = await new SqlSealStore(database).state();
+      const { settledAt: settled } = await new SqlSealStore(database.kysely).state();
       const pause = async (): Promise<boolean> => true;
       const ports = { store, keys: trusted, directory: outside, settled, pieceRows: 20, pause };
       return (await verify(ports, begun))?.findings ?? [];
@@ -139,7 +139,7 @@ describe.skipIf(inject("postgresUrl") === null)(
       if (stages.leaf)
         await sql("UPDATE audit_seals SET leaf_hash = $2 WHERE row_id = $1", [id, rowLeaf("decisions", hash)]);
       if (!stages.tree) return;
-      const origin = await new SqlSealStore(database).origin();
+      const origin = await new SqlSealStore(database.kysely).origin();
       const tree = new CompactRange();
       const leaves = await sql<{ leaf_hash: Buffer }>("SELECT leaf_hash FROM audit_seals ORDER BY seq");
       const sizes = new Set(
@@ -327,7 +327,7 @@ describe.skipIf(inject("postgresUrl") === null)(
         "SELECT size, signed_note AS note, root FROM audit_checkpoints ORDER BY size DESC LIMIT 2",
       );
       await cutAfter(kept?.size);
-      const origin = await new SqlSealStore(database).origin();
+      const origin = await new SqlSealStore(database.kysely).origin();
       const lost = { epoch: 1, size: Number(newest?.size), root: newest?.root ?? Buffer.alloc(0) };
       const loss = { epoch: 2, kept: { epoch: 1, size: Number(kept?.size) }, lost };
       const stranger = await openOrMakeSigningKeys(tempDir(), AUDIT_KEYS);

@@ -268,7 +268,7 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
   });
   afterAll(() => bench.store.close());
 
-  const retire = (before = AFTER) => retireMonths(new SqlRetirement(bench.store.owner), random, before);
+  const retire = (before = AFTER) => retireMonths(new SqlRetirement(bench.store.owner.kysely), random, before);
   const exportMonth = async (): Promise<string> => {
     const { text } = await exportAll(bench, { from: MONTH.from, to: MONTH.to, payloads: true });
     const { end } = JSON.parse(text.trimEnd().split("\n").at(-1) as string) as {
@@ -387,7 +387,7 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
     "is not for the service's login, which can erase a payload by its function alone",
     async () => {
       const { database } = bench.store;
-      await expect(retireMonths(new SqlRetirement(database), random, AFTER)).resolves.toEqual([]);
+      await expect(retireMonths(new SqlRetirement(database.kysely), random, AFTER)).resolves.toEqual([]);
       for (const sql of [
         "ALTER TABLE audit_decisions DETACH PARTITION audit_decisions_y2026m03 CONCURRENTLY",
         "DELETE FROM audit_payloads",

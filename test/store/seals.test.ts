@@ -268,7 +268,7 @@ describe.skipIf(inject("postgresUrl") === null || process.env["TEST_DATABASE_URL
       const old = await openTestTrail(owner);
       expect(await old.newSealer().sealAll()).toBe(1);
       expect(await old.newSealer().sealAll()).toBe(0);
-      expect(await new SqlSealStore(owner).countUnsealed(0, 10)).toBe(0);
+      expect(await new SqlSealStore(owner.kysely).countUnsealed(0, 10)).toBe(0);
       await owner.close();
     });
   },

@@ -28,7 +28,7 @@ let keysDir: string | null = null;
 export async function openTestTrail(database: Database, directoryPath = tempPath("checkpoints")): Promise<TestTrail> {
   keysDir ??= tempPath("keys");
   const dir = keysDir;
-  const seals = new SqlSealStore(database);
+  const seals = new SqlSealStore(database.kysely);
   const origin = await seals.origin();
   const keys = () => openOrMakeSigningKeys(dir, AUDIT_KEYS);
   const directory = new CheckpointDirectory(directoryPath);

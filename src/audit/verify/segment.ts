@@ -32,7 +32,7 @@ export const SEALED_FIELDS = {
 export interface SegmentStore {
   /** Checkpoints after that of `size`, the oldest first. */
   checkpointsFrom(epoch: number, size: number, limit: number): Promise<StoredCheckpoint[]>;
-  checkpoint(epoch: number, size: number): Promise<StoredCheckpoint | null>;
+  checkpointAt(epoch: number, size: number): Promise<StoredCheckpoint | null>;
   /** Sends the seals of `from` up to, not including, `to`, each with its row, or nulls where there is none. */
   readSealed(
     stream: Stream,

@@ -187,7 +187,7 @@ class Run {
     } catch (error) {
       return `the published checkpoint: ${messageOf(error)}`;
     }
-    const stored = await this.#ports.store.checkpoint(outside.epoch, outside.size);
+    const stored = await this.#ports.store.checkpointAt(outside.epoch, outside.size);
     if (stored === null) return "the database does not have this published checkpoint: it was rolled back, or cut off";
     if (Buffer.compare(stored.root, outside.root) !== 0) return "the database has another root than was published";
     return null;
@@ -195,7 +195,7 @@ class Run {
 
   async #treeAt(epoch: number, size: number): Promise<CompactRange> {
     if (size === 0) return new CompactRange();
-    const checkpoint = await this.#ports.store.checkpoint(epoch, size);
+    const checkpoint = await this.#ports.store.checkpointAt(epoch, size);
     const tree = checkpoint === null ? null : storedTree(checkpoint);
     if (checkpoint !== null && tree !== null && Buffer.compare(tree.root(), checkpoint.root) === 0) return tree;
     this.#report({ check: "checkpoint", epoch, seq: size, detail: "its root is not that of its peaks, or it is gone" });

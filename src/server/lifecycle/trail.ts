@@ -27,7 +27,7 @@ export interface Trail {
 }
 
 export async function openTrail(config: DataConfig, store: Store, now: () => Micros): Promise<Trail> {
-  const seals = new SqlSealStore(store.database);
+  const seals = new SqlSealStore(store.database.kysely);
   const events = new SqlEventStore(store.database.kysely);
   const random = new RandomPool();
   const origin = await seals.origin();
