@@ -25,7 +25,7 @@ export function retireCommand(io: Io): Command {
       const config = loadDataConfig(io.env, io.cwd);
       const onError = (error: Error): void => io.err(`datacrawl: ${error.message}\n`);
       const retired = await withOwner(config, onError, (owner) =>
-        retireMonths(new SqlRetirement(owner), new RandomPool(), before),
+        retireMonths(new SqlRetirement(owner.kysely), new RandomPool(), before),
       );
       if (json) return outJson(io, retired);
       for (const { month, tables } of retired)
