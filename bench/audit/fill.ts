@@ -28,7 +28,7 @@ export async function templateOf(url: string): Promise<StoredDecision> {
     const [newest] = await database.query<{ decision_id: string }>(
       "SELECT decision_id FROM audit_decisions ORDER BY recorded_at DESC LIMIT 1",
     );
-    const found = await new SqlDecisionReader(database).find(newest?.decision_id ?? "");
+    const found = await new SqlDecisionReader(database.kysely).find(newest?.decision_id ?? "");
     if (found === null) throw new Error("nothing is recorded to take as an example");
     return found;
   } finally {

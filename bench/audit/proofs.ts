@@ -35,7 +35,7 @@ export async function measureProofs({ environment }: Prepared, count: number): P
     const tree = new SqlTreeReader(database.kysely);
     const [log] = await database.query<{ log_id: string }>("SELECT log_id FROM audit_log");
     const keys = noteKeys(`datacrawl/${log!.log_id}`, await openSigningKeys(config.keysDir, AUDIT_KEYS));
-    const decisions = new SqlDecisionReader(database);
+    const decisions = new SqlDecisionReader(database.kysely);
     const operations = new ProofOperations({ decisions, tree, verifierKeys: async () => keys.map(formatVkey) });
     const { size } = (await tree.newestCheckpoint(null))!;
 

@@ -1,76 +1,65 @@
+import type { Kysely } from "kysely";
 import type { CircuitCommand } from "../admin/circuits.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
-import { type Database, microsOf, timestampOf } from "./database.ts";
-import { eventParams, eventText } from "./event-text.ts";
+import { insertEvent } from "./events.ts";
+import type { Schema } from "./schema.ts";
+import { at, prepared } from "./statements.ts";
 
 /** Operators' orders about circuits. Each is committed together with the event that tells of it. */
 export class SqlCircuitCommands {
-  readonly #database: Database;
+  readonly #db: Kysely<Schema>;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
   }
 
   /** Null if there never was one. */
   async newest(agentId: string): Promise<CircuitCommand | null> {
-    const [row] = await this.#database.query<Row>(LIST, [agentId, 1], { name: "newest_circuit_command" });
-    return row === undefined ? null : commandOf(row);
+    const [command] = await this.list(agentId, 1);
+    return command ?? null;
   }
 
   /** Newest first. */
   async list(agentId: string, limit: number): Promise<CircuitCommand[]> {
-    const rows = await this.#database.query<Row>(LIST, [agentId, limit], { name: "newest_circuit_command" });
-    return rows.map(commandOf);
+    return await LIST.execute(this.#db, { agentId, limit });
   }
 
   /** False if its epoch was taken by another in the meantime. */
-  async add(command: CircuitCommand, event: HashedEvent): Promise<boolean> {
-    const { agentId, epoch, kind, operator, reason, issuedAt, expiresAt } = command;
-    const rows = await this.#database.query(ADD, [
-      agentId,
-      String(epoch),
-      kind,
-      operator,
-      reason,
-      String(issuedAt),
-      expiresAt === null ? null : String(expiresAt),
-      ...eventParams(event),
-    ]);
-    return rows.length > 0;
+  async add({ agentId, issuedAt, expiresAt, ...command }: CircuitCommand, event: HashedEvent): Promise<boolean> {
+    const added = await this.#db
+      .with("added", (db) =>
+        db
+          .insertInto("circuit_commands")
+          .values({
+            ...command,
+            agent_id: agentId,
+            issued_at: at(issuedAt),
+            expires_at: expiresAt === null ? null : at(expiresAt),
+          })
+          .onConflict((conflict) => conflict.doNothing())
+          .returning("epoch"),
+      )
+      .with("recorded", () => insertEvent(event, "added"))
+      .selectFrom("added")
+      .select("epoch")
+      .execute();
+    return added.length > 0;
   }
 }
 
-interface Row {
-  readonly agent_id: string;
-  readonly epoch: string;
-  readonly kind: CircuitCommand["kind"];
-  readonly operator: string;
-  readonly reason: string;
-  readonly issued_at: string;
-  readonly expires_at: string | null;
-}
-
-const LIST = `
-SELECT agent_id, epoch::text, kind, operator, reason,
-  ${microsOf("issued_at")} AS issued_at, ${microsOf("expires_at")} AS expires_at
-FROM circuit_commands c WHERE agent_id = $1 ORDER BY c.epoch DESC LIMIT $2::bigint`;
-
-const ADD = `
-WITH added AS (
-  INSERT INTO circuit_commands (agent_id, epoch, kind, operator, reason, issued_at, expires_at)
-  VALUES ($1, $2::bigint, $3, $4, $5, ${timestampOf("$6::bigint")}, ${timestampOf("$7::bigint")})
-  ON CONFLICT DO NOTHING RETURNING epoch
-), told AS (${eventText(8, "FROM added")})
-SELECT epoch FROM added`;
-
-function commandOf(row: Row): CircuitCommand {
-  return {
-    agentId: row.agent_id,
-    epoch: Number(row.epoch),
-    kind: row.kind,
-    operator: row.operator,
-    reason: row.reason,
-    issuedAt: Number(row.issued_at),
-    expiresAt: row.expires_at === null ? null : Number(row.expires_at),
-  };
-}
+const LIST = prepared(({ agentId, limit }: { agentId: string; limit: number }, db) =>
+  db
+    .selectFrom("circuit_commands")
+    .select([
+      "agent_id as agentId",
+      "epoch",
+      "kind",
+      "operator",
+      "reason",
+      "issued_at as issuedAt",
+      "expires_at as expiresAt",
+    ])
+    .where("agent_id", "=", agentId)
+    .orderBy("epoch", "desc")
+    .limit(limit),
+);

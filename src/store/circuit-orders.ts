@@ -1,8 +1,10 @@
+import { type Kysely, sql } from "kysely";
 import type { StoredOrder } from "../core/stored-order.ts";
 import type { Micros } from "../core/clock.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
-import { type Database, microsOf, timestampOf } from "./database.ts";
-import { eventParams, eventText } from "./event-text.ts";
+import { insertEvent } from "./events.ts";
+import type { Schema } from "./schema.ts";
+import { at, prepared } from "./statements.ts";
 
 /** A grant, and how it ended if it has. */
 export interface GrantListing {
@@ -15,26 +17,22 @@ export interface GrantListing {
 
 /** Circuit-bypass orders. Each is committed together with the event that tells of it. */
 export class SqlCircuitOrders {
-  readonly #database: Database;
+  readonly #db: Kysely<Schema>;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
   }
 
   /** The agent's newest order, whether or not it has expired; null if there never was one. */
   async newest(agentId: string): Promise<StoredOrder | null> {
-    const [row] = await this.#database.query<OrderRow>(
-      `SELECT ${ORDER} FROM circuit_orders o WHERE o.agent_id = $1 ORDER BY o.epoch DESC LIMIT 1`,
-      [agentId],
-      { name: "newest_order" },
-    );
-    return row === undefined ? null : orderOf(row);
+    const [order] = await NEWEST.execute(this.#db, { agentId });
+    return order === undefined ? null : orderOf(order);
   }
 
   /** Each agent's newest order, of those that have not expired. */
   async live(now: Micros): Promise<StoredOrder[]> {
-    const rows = await this.#database.query<OrderRow>(LIVE, [String(now)]);
-    return rows.map(orderOf);
+    const orders = await liveOrders(this.#db, now).select(COLUMNS).execute();
+    return orders.map(orderOf);
   }
 
   /**
@@ -42,7 +40,18 @@ export class SqlCircuitOrders {
    * agent's row is locked, so that a freeze comes before or after, not in between.
    */
   async add(order: StoredOrder, event: HashedEvent): Promise<boolean> {
-    const rows = await this.#database.query(ADD, [...orderParams(order), ...eventParams(event)]);
+    const tools = order.tools === "*" ? null : JSON.stringify(order.tools);
+    const { rows } = await sql`
+WITH agent AS (
+  SELECT agent_id FROM agents
+  WHERE agent_id = ${order.agentId} AND (${order.grantId}::text IS NULL OR state = 'active') FOR UPDATE
+), added AS (
+  INSERT INTO circuit_orders (agent_id, epoch, grant_id, tools, operator, reason, issued_at, expires_at, token)
+  SELECT agent_id, ${order.epoch}::bigint, ${order.grantId}::text::uuid, ${tools}::text, ${order.operator}::text,
+    ${order.reason}::text, ${at(order.issuedAt)}, ${at(order.expiresAt)}, ${order.token}::text FROM agent
+  ON CONFLICT DO NOTHING RETURNING epoch
+), recorded AS (${insertEvent(event, "added")})
+SELECT epoch FROM added`.execute(this.#db);
     return rows.length > 0;
   }
 
@@ -54,93 +63,82 @@ export class SqlCircuitOrders {
     now: Micros;
     limit: number;
   }): Promise<GrantListing[]> {
-    const rows = await this.#database.query<OrderRow & EndRow>(LIST, [
-      filter.agentId,
-      filter.past ? "yes" : "no",
-      filter.before === null ? null : String(filter.before.at),
-      String(filter.now),
-      filter.limit,
-      filter.before?.id ?? null,
-    ]);
-    return rows.map((row) => ({
-      order: orderOf(row),
-      endedAt: row.ended_at === null ? null : Number(row.ended_at),
-      endedBy: row.ended_by,
-      endedBecause: row.ended_because,
+    const { agentId, before } = filter;
+    let grants = this.#db
+      .selectFrom("circuit_orders as o")
+      .leftJoinLateral(
+        (eb) =>
+          eb
+            .selectFrom("circuit_orders as later")
+            .select(["later.epoch", "later.issued_at", "later.operator", "later.reason"])
+            .whereRef("later.agent_id", "=", "o.agent_id")
+            .whereRef("later.epoch", ">", "o.epoch")
+            .orderBy("later.epoch")
+            .limit(1)
+            .as("next"),
+        (join) => join.onTrue(),
+      )
+      .select(COLUMNS)
+      .select(["next.issued_at as endedAt", "next.operator as endedBy", "next.reason as endedBecause"])
+      .where("o.grant_id", "is not", null)
+      .orderBy("o.issued_at", "desc")
+      .orderBy("o.grant_id", "desc")
+      .limit(filter.limit);
+    if (agentId !== null) grants = grants.where("o.agent_id", "=", agentId);
+    if (before !== null)
+      grants = grants.where((eb) =>
+        eb(eb.refTuple("o.issued_at", "o.grant_id"), "<", eb.tuple(at(before.at), before.id)),
+      );
+    if (!filter.past) grants = grants.where("next.epoch", "is", null).where("o.expires_at", ">", at(filter.now));
+    const rows = await grants.execute();
+    return rows.map(({ endedAt, endedBy, endedBecause, ...order }) => ({
+      order: orderOf(order),
+      endedAt,
+      endedBy,
+      endedBecause,
     }));
   }
 }
 
-interface OrderRow {
-  readonly agent_id: string;
-  readonly epoch: string;
-  readonly grant_id: string | null;
-  readonly tools: string | null;
-  readonly operator: string;
-  readonly reason: string;
-  readonly issued_at: string;
-  readonly expires_at: string;
-  readonly token: string;
+/** Of `circuit_orders as o`. */
+const COLUMNS = [
+  "o.agent_id as agentId",
+  "o.epoch",
+  "o.grant_id as grantId",
+  "o.tools",
+  "o.operator",
+  "o.reason",
+  "o.issued_at as issuedAt",
+  "o.expires_at as expiresAt",
+  "o.token",
+] as const;
+
+const NEWEST = prepared(({ agentId }: { agentId: string }, db) =>
+  db
+    .selectFrom("circuit_orders as o")
+    .select(COLUMNS)
+    .where("o.agent_id", "=", agentId)
+    .orderBy("o.epoch", "desc")
+    .limit(1),
+);
+
+/** Each agent's newest order, as `o`, of those that have not expired. */
+export function liveOrders(db: Kysely<Schema>, now: Micros) {
+  return db
+    .selectFrom("circuit_orders as o")
+    .where("o.expires_at", ">", at(now))
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom("circuit_orders as later")
+            .whereRef("later.agent_id", "=", "o.agent_id")
+            .whereRef("later.epoch", ">", "o.epoch"),
+        ),
+      ),
+    );
 }
 
-interface EndRow {
-  readonly ended_at: string | null;
-  readonly ended_by: string | null;
-  readonly ended_because: string | null;
-}
-
-const ORDER = `o.agent_id, o.epoch::text, o.grant_id, o.tools, o.operator, o.reason,
-  ${microsOf("o.issued_at")} AS issued_at, ${microsOf("o.expires_at")} AS expires_at, o.token`;
-
-const ADD = `
-WITH agent AS (
-  SELECT agent_id FROM agents WHERE agent_id = $1 AND ($3::text IS NULL OR state = 'active') FOR UPDATE
-), added AS (
-  INSERT INTO circuit_orders (agent_id, epoch, grant_id, tools, operator, reason, issued_at, expires_at, token)
-  SELECT agent_id, $2::bigint, $3::text::uuid, $4::text, $5::text, $6::text,
-    ${timestampOf("$7::bigint")}, ${timestampOf("$8::bigint")}, $9::text FROM agent
-  ON CONFLICT DO NOTHING RETURNING epoch
-), told AS (${eventText(10, "FROM added")})
-SELECT epoch FROM added`;
-
-const LIVE = `
-SELECT ${ORDER} FROM circuit_orders o WHERE o.expires_at > ${timestampOf("$1::bigint")}
-  AND NOT EXISTS (SELECT FROM circuit_orders later WHERE later.agent_id = o.agent_id AND later.epoch > o.epoch)`;
-
-const LIST = `
-SELECT ${ORDER}, ${microsOf("next.issued_at")} AS ended_at, next.operator AS ended_by, next.reason AS ended_because
-FROM circuit_orders o LEFT JOIN LATERAL (
-  SELECT * FROM circuit_orders later WHERE later.agent_id = o.agent_id AND later.epoch > o.epoch ORDER BY later.epoch LIMIT 1
-) next ON true
-WHERE o.grant_id IS NOT NULL AND ($1::text IS NULL OR o.agent_id = $1::text)
-  AND ($3::text IS NULL OR (o.issued_at, o.grant_id) < (${timestampOf("$3::text::bigint")}, $6::text::uuid))
-  AND ($2::text = 'yes' OR (next.epoch IS NULL AND o.expires_at > ${timestampOf("$4::bigint")}))
-ORDER BY o.issued_at DESC, o.grant_id DESC LIMIT $5`;
-
-function orderParams(order: StoredOrder): (string | null)[] {
-  return [
-    order.agentId,
-    String(order.epoch),
-    order.grantId,
-    order.tools === "*" ? null : JSON.stringify(order.tools),
-    order.operator,
-    order.reason,
-    String(order.issuedAt),
-    String(order.expiresAt),
-    order.token,
-  ];
-}
-
-function orderOf(row: OrderRow): StoredOrder {
-  return {
-    agentId: row.agent_id,
-    epoch: Number(row.epoch),
-    grantId: row.grant_id,
-    tools: row.tools === null ? "*" : (JSON.parse(row.tools) as string[]),
-    operator: row.operator,
-    reason: row.reason,
-    issuedAt: Number(row.issued_at),
-    expiresAt: Number(row.expires_at),
-    token: row.token,
-  };
+function orderOf<Order extends { tools: string | null }>(order: Order): Order & { tools: string[] | "*" } {
+  return { ...order, tools: order.tools === null ? "*" : (JSON.parse(order.tools) as string[]) };
 }

@@ -1,7 +1,7 @@
+import type { Kysely } from "kysely";
 import type { DecisionSummary } from "../admin/decision-filter.ts";
-import { DECISION_COLUMNS, type DecisionRow } from "../audit/row/record.ts";
-import { type Database, microsOf } from "./database.ts";
-import { SUMMARY_COLUMNS, summaryOf } from "./decision-search.ts";
+import type { DecisionRow } from "../audit/row/record.ts";
+import type { Schema } from "./schema.ts";
 
 /** A row of the trail as it is stored, with what was kept of its payload. */
 export interface StoredDecision {
@@ -13,49 +13,67 @@ export interface StoredDecision {
 
 /** Reads of the trail. */
 export class SqlDecisionReader {
-  readonly #database: Database;
+  readonly #db: Kysely<Schema>;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
   }
 
   async find(decisionId: string): Promise<StoredDecision | null> {
-    const [found] = await this.#database.query(FIND, [decisionId]);
-    return found === undefined ? null : storedOf(found);
+    const [found] = await this.#db
+      .selectFrom("audit_decisions as d")
+      .leftJoin("audit_payloads as p", (join) =>
+        join.onRef("p.decision_id", "=", "d.decision_id").onRef("p.recorded_at", "=", "d.recorded_at"),
+      )
+      .select([...SUMMARY_COLUMNS, ...OTHER_COLUMNS, "d.hash as storedHash", "p.salt", "p.canonical"])
+      .where("d.decision_id", "=", decisionId)
+      .execute();
+    if (found === undefined) return null;
+    const { storedHash, salt, canonical, ...row } = found;
+    return { row, storedHash, payload: salt === null || canonical === null ? null : { salt, canonical } };
   }
 
   /** The decision that the given one is linked to, and those that are linked to it, oldest first. */
   async linked(decisionId: string, linkedTo: string | null): Promise<DecisionSummary[]> {
-    const before = linkedTo === null ? [] : await this.#database.query(SUMMARY_OF, [linkedTo]);
-    const after = await this.#database.query(LINKED_TO, [decisionId]);
-    return [...before, ...after].map(summaryOf);
+    // Two statements: each has an index of its own.
+    const summaries = this.#db.selectFrom("audit_decisions as d").select(SUMMARY_COLUMNS);
+    const before = linkedTo === null ? [] : await summaries.where("d.decision_id", "=", linkedTo).execute();
+    const after = await summaries
+      .where("d.linked_decision_id", "=", decisionId)
+      .orderBy("d.recorded_at")
+      .orderBy("d.decision_id")
+      .limit(100)
+      .execute();
+    return [...before, ...after];
   }
 }
 
-const COLUMNS = DECISION_COLUMNS.map(({ name, kind }) =>
-  kind === "micros" ? `${microsOf(`d.${name}`)} AS ${name}` : `d.${name}`,
-);
+/** The columns of a {@link DecisionSummary}, of `audit_decisions as d`. */
+export const SUMMARY_COLUMNS = [
+  "d.decision_id as decisionId",
+  "d.recorded_at as recordedAt",
+  "d.source",
+  "d.agent_id as agentId",
+  "d.tool",
+  "d.idempotency_key as idempotencyKey",
+  "d.decision",
+  "d.reason",
+  "d.message",
+  "d.rule_id as ruleId",
+  "d.policy_version as policyVersion",
+  "d.linked_decision_id as linkedDecisionId",
+  "d.review_id as reviewId",
+  "d.grant_id as grantId",
+] as const;
 
-const FIND = `
-SELECT ${COLUMNS.join(", ")}, d.hash, p.salt, p.canonical
-FROM audit_decisions d LEFT JOIN audit_payloads p ON p.decision_id = d.decision_id AND p.recorded_at = d.recorded_at
-WHERE d.decision_id = $1::text::uuid`;
-
-/** Two statements: each has an index of its own. */
-const SUMMARY_OF = `SELECT ${SUMMARY_COLUMNS} FROM audit_decisions d WHERE d.decision_id = $1::text::uuid`;
-const LINKED_TO = `
-SELECT ${SUMMARY_COLUMNS} FROM audit_decisions d
-WHERE d.linked_decision_id = $1::text::uuid ORDER BY d.recorded_at, d.decision_id LIMIT 100`;
-
-function storedOf(found: Record<string, unknown>): StoredDecision {
-  const columns = DECISION_COLUMNS.map(({ name, field, kind }) => {
-    const value = found[name];
-    return [field, value !== null && (kind === "micros" || kind === "int") ? Number(value) : value];
-  });
-  return {
-    row: Object.fromEntries(columns) as DecisionRow,
-    storedHash: found["hash"] as Uint8Array,
-    payload:
-      found["salt"] === null ? null : { salt: found["salt"] as Uint8Array, canonical: found["canonical"] as string },
-  };
-}
+const OTHER_COLUMNS = [
+  "d.credential_id as credentialId",
+  "d.request_digest as requestDigest",
+  "d.payload_digest as payloadDigest",
+  "d.decided_at as decidedAt",
+  "d.guard_journal_id as guardJournalId",
+  "d.guard_sequence as guardSequence",
+  "d.guard_record_hash as guardRecordHash",
+  "d.trace_id as traceId",
+  "d.detail",
+] as const;

@@ -1,14 +1,17 @@
+import { type Kysely, sql } from "kysely";
 import type { GuardEntry, Known } from "../authorize/sync-guard.ts";
-import { DECISION_COLUMNS } from "../audit/row/record.ts";
-import { arrayLiteral, type Database, microsOf, timestampOf } from "./database.ts";
-import { COLUMN_VALUES, decisionInputText, decisionJson } from "./decision-input.ts";
+import type { Micros } from "../core/clock.ts";
+import { arrayLiteral } from "./database.ts";
+import { decisionInput, decisionJson, insertDecisions } from "./decision-input.ts";
+import type { Schema, StoredTime } from "./schema.ts";
+import { atColumn, NOW, prepared } from "./statements.ts";
 
 /** A circuit as a guard last reported it. */
 export interface CircuitListing {
   readonly agentId: string;
   readonly journalId: string;
   readonly report: string;
-  readonly reportedAt: number;
+  readonly reportedAt: Micros;
 }
 
 /** Which circuits to list. */
@@ -23,10 +26,10 @@ export interface CircuitFilter {
 
 /** What guards upload: their decisions, each once, and the state of their circuits. */
 export class SqlGuardRecords {
-  readonly #database: Database;
+  readonly #db: Kysely<Schema>;
 
-  constructor(database: Database) {
-    this.#database = database;
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
   }
 
   async known(
@@ -34,104 +37,111 @@ export class SqlGuardRecords {
     journalId: string,
     records: readonly { hash: Uint8Array; sequence: number; decisionId: string }[],
   ): Promise<Known> {
-    const [row] = await this.#database.query<{ hashes: string; sequences: string; ids: string }>(KNOWN, [
-      agentId,
-      journalId,
-      arrayLiteral(records.map(({ hash }) => hash)),
-      arrayLiteral(records.map(({ sequence }) => sequence)),
-      arrayLiteral(records.map(({ decisionId }) => decisionId)),
-    ]);
+    const hashes = arrayLiteral(records.map(({ hash }) => hash));
+    const sequences = arrayLiteral(records.map(({ sequence }) => sequence));
+    const ids = arrayLiteral(records.map(({ decisionId }) => decisionId));
+    const [known] = await KNOWN.execute(this.#db, { agentId, journalId, hashes, sequences, ids });
     return {
-      hashes: new Set(JSON.parse(row?.hashes ?? "[]") as string[]),
-      sequences: new Set(JSON.parse(row?.sequences ?? "[]") as number[]),
-      decisionIds: new Set(JSON.parse(row?.ids ?? "[]") as string[]),
+      hashes: new Set(known?.hashes),
+      sequences: new Set(known?.sequences),
+      decisionIds: new Set(known?.ids),
     };
   }
 
   async recordGuardBatch(entries: readonly GuardEntry[]): Promise<void> {
-    await this.#database.query(RECORD, [JSON.stringify(entries.map(({ row, hash }) => decisionJson(row, hash)))], {
-      name: "record_guard",
-    });
+    const json = JSON.stringify(entries.map(({ row, hash }) => decisionJson(row, hash)));
+    await RECORD.execute(this.#db, { json });
   }
 
   async report(agentId: string, journalId: string, report: string): Promise<void> {
-    await this.#database.query(
-      `INSERT INTO guard_circuits (agent_id, journal_id, report) VALUES ($1, $2::text::uuid, $3)
-       ON CONFLICT (agent_id, journal_id) DO UPDATE SET report = EXCLUDED.report, reported_at = now()`,
-      [agentId, journalId, report],
-      { name: "report_circuit" },
-    );
+    await REPORT.execute(this.#db, { agentId, journalId, report });
   }
 
   /** Forgets the circuit of a guard that has ended. */
   async forget(agentId: string, journalId: string): Promise<void> {
-    await this.#database.query(
-      "DELETE FROM guard_circuits WHERE agent_id = $1 AND journal_id = $2::text::uuid",
-      [agentId, journalId],
-      { name: "forget_circuit" },
-    );
+    await this.#db
+      .deleteFrom("guard_circuits")
+      .where("agent_id", "=", agentId)
+      .where("journal_id", "=", journalId)
+      .execute();
   }
 
   /** The circuits that were reported within an hour, by agent and journal: an order that no report changes between two pages. */
   async circuits({ agentId, excludeClosed, after, limit }: CircuitFilter): Promise<CircuitListing[]> {
-    const rows = await this.#database.query<CircuitRow>(
-      `${CIRCUITS} AND ($1::text IS NULL OR agent_id = $1::text)
-         AND ($2::text IS NULL OR (agent_id, journal_id) > ($2::text, $3::text::uuid))
-         AND ($4::text = 'no' OR report::json->>'state' IS DISTINCT FROM 'CIRCUIT_STATE_CLOSED')
-       ORDER BY agent_id, journal_id LIMIT $5::bigint`,
-      [agentId, after?.agentId ?? null, after?.journalId ?? null, excludeClosed ? "yes" : "no", limit],
-    );
-    return rows.map(circuitOf);
+    let circuits = reportedCircuits(this.#db).select(LISTED).orderBy("agent_id").orderBy("journal_id").limit(limit);
+    if (agentId !== null) circuits = circuits.where("agent_id", "=", agentId);
+    if (after !== null)
+      circuits = circuits.where((eb) =>
+        eb(eb.refTuple("agent_id", "journal_id"), ">", eb.tuple(after.agentId, after.journalId)),
+      );
+    if (excludeClosed) circuits = circuits.where(STATE, "is distinct from", "CIRCUIT_STATE_CLOSED");
+    return await circuits.execute();
   }
 
   /** Those of one agent, the newest reports first. */
   async newestCircuits(agentId: string, limit: number): Promise<CircuitListing[]> {
-    const rows = await this.#database.query<CircuitRow>(
-      `${CIRCUITS} AND agent_id = $1 ORDER BY guard_circuits.reported_at DESC LIMIT $2::bigint`,
-      [agentId, limit],
-    );
-    return rows.map(circuitOf);
+    return await reportedCircuits(this.#db)
+      .select(LISTED)
+      .where("agent_id", "=", agentId)
+      .orderBy("reported_at", "desc")
+      .limit(limit)
+      .execute();
   }
 
   /** Forgets circuits that have not been reported for an hour, of guards that ended without a word. */
   async forgetOldCircuits(): Promise<void> {
-    await this.#database.query("DELETE FROM guard_circuits WHERE reported_at < now() - interval '1 hour'");
+    await this.#db.deleteFrom("guard_circuits").where("reported_at", "<", HOUR_AGO).execute();
   }
 }
 
-interface CircuitRow {
-  readonly agent_id: string;
-  readonly journal_id: string;
-  readonly report: string;
-  readonly reported_at: string;
+const HOUR_AGO = sql<StoredTime>`${NOW} - interval '1 hour'`;
+/** A report is proto3's JSON, which leaves out what is empty. */
+export const STATE = sql<string | null>`report::json->>'state'`;
+
+/** Those that were reported within an hour. */
+export function reportedCircuits(db: Kysely<Schema>) {
+  return db.selectFrom("guard_circuits").where("reported_at", ">", HOUR_AGO);
 }
 
-function circuitOf(row: CircuitRow): CircuitListing {
-  const { agent_id: agentId, journal_id: journalId, report } = row;
-  return { agentId, journalId, report, reportedAt: Number(row.reported_at) };
-}
+const LISTED = ["agent_id as agentId", "journal_id as journalId", "report", "reported_at as reportedAt"] as const;
 
-const CIRCUITS = `
-SELECT agent_id, journal_id, report, ${microsOf("reported_at")} AS reported_at FROM guard_circuits
-WHERE reported_at > now() - interval '1 hour'`;
+const REPORT = prepared(({ agentId, journalId, report }: Omit<CircuitListing, "reportedAt">, db) =>
+  db
+    .insertInto("guard_circuits")
+    .values({ agent_id: agentId, journal_id: journalId, report })
+    .onConflict((conflict) =>
+      conflict
+        .columns(["agent_id", "journal_id"])
+        .doUpdateSet((eb) => ({ report: eb.ref("excluded.report"), reported_at: NOW })),
+    ),
+);
 
-const KNOWN = `
+/** The lists are array literals. */
+type KnownParams = Record<"agentId" | "journalId" | "hashes" | "sequences" | "ids", string>;
+
+const KNOWN = prepared(
+  ({ agentId, journalId, hashes, sequences, ids }: KnownParams) => sql<{
+    hashes: string[];
+    sequences: number[];
+    ids: string[];
+  }>`
 SELECT
   (SELECT coalesce(json_agg(encode(record_hash, 'hex')), '[]') FROM guard_records
-   WHERE agent_id = $1 AND record_hash = ANY ($3::text::bytea[]))::text AS hashes,
+   WHERE agent_id = ${agentId} AND record_hash = ANY (${hashes}::text::bytea[])) AS hashes,
   (SELECT coalesce(json_agg(sequence), '[]') FROM guard_records
-   WHERE agent_id = $1 AND journal_id = $2::text::uuid AND sequence = ANY ($4::text::bigint[])
-   AND record_hash <> ALL ($3::text::bytea[]))::text AS sequences,
+   WHERE agent_id = ${agentId} AND journal_id = ${journalId}::uuid AND sequence = ANY (${sequences}::text::bigint[])
+   AND record_hash <> ALL (${hashes}::text::bytea[])) AS sequences,
   (SELECT coalesce(json_agg(decision_id), '[]') FROM audit_decisions
-   WHERE decision_id = ANY ($5::text::uuid[]))::text AS ids`;
+   WHERE decision_id = ANY (${ids}::text::uuid[])) AS ids`,
+);
 
-const RECORD = `
-WITH input AS (${decisionInputText()}), claimed AS (
+const RECORD = prepared(
+  ({ json }: { json: string }) => sql`
+WITH input AS (${decisionInput(json)}), claimed AS (
   INSERT INTO guard_records (agent_id, record_hash, journal_id, sequence, decision_id, recorded_at)
-  SELECT agent_id, guard_record_hash, guard_journal_id, guard_sequence, decision_id, ${timestampOf("recorded_at")}
+  SELECT agent_id, guard_record_hash, guard_journal_id, guard_sequence, decision_id, ${atColumn(sql`recorded_at`)}
   FROM input ORDER BY agent_id COLLATE "C", guard_record_hash
   ON CONFLICT DO NOTHING RETURNING agent_id, record_hash
 )
-INSERT INTO audit_decisions (${DECISION_COLUMNS.map(({ name }) => name).join(", ")}, hash)
-SELECT ${COLUMN_VALUES}, hash FROM input
-WHERE (agent_id, guard_record_hash) IN (SELECT agent_id, record_hash FROM claimed)`;
+${insertDecisions(sql`FROM input WHERE (agent_id, guard_record_hash) IN (SELECT agent_id, record_hash FROM claimed)`)}`,
+);

@@ -1,5 +1,6 @@
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { sql } from "kysely";
 import type { DataConfig } from "../config.ts";
 import { messageOf, UsageError } from "../core/fault.ts";
 import { type FileLock, tryLock } from "../core/file-lock.ts";
@@ -198,10 +199,12 @@ async function partitionsAs(ownerUrl: string, onError: (error: Error) => void): 
 
 /** Settings under which "committed" would not mean durable. */
 async function unsafeSettings(database: Database): Promise<string[]> {
-  const [row] = await database.query<Record<string, string>>(
-    "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes, " +
-      "current_setting('synchronous_commit') AS synchronous_commit, current_setting('server_version_num') AS version",
+  const { rows } = await sql<Record<string, string>>`
+    SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+      current_setting('synchronous_commit') AS synchronous_commit, current_setting('server_version_num') AS version`.execute(
+    database.kysely,
   );
+  const [row] = rows;
   const unsafe = ["fsync", "full_page_writes", "synchronous_commit"].filter((name) => row?.[name] === "off");
   const problems = unsafe.map(
     (name) => `Postgres has ${name} = off, so a crash loses decisions that were answered: set ${name} = on`,
@@ -213,11 +216,11 @@ async function unsafeSettings(database: Database): Promise<string[]> {
 
 /** Whether this login owns the tables, or would if they were made now. */
 async function mayOwnTables(database: Database): Promise<boolean> {
-  const [row] = await database.query<{ may: boolean }>(
-    "SELECT coalesce((SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('audit_decisions')), " +
-      "has_schema_privilege('public', 'CREATE')) AS may",
-  );
-  return row?.may === true;
+  const { rows } = await sql<{ may: boolean }>`
+    SELECT coalesce(
+      (SELECT pg_has_role(current_user, relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('audit_decisions')),
+      has_schema_privilege('public', 'CREATE')) AS may`.execute(database.kysely);
+  return rows[0]?.may === true;
 }
 
 const NOT_DURABLE =

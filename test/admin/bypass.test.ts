@@ -36,7 +36,7 @@ class Replica {
   constructor({ database }: TestStore, keys: SigningKeys) {
     this.#keys = keys;
     this.#operations = new BypassOperations({
-      orders: new SqlCircuitOrders(database),
+      orders: new SqlCircuitOrders(database.kysely),
       agents: new SqlAgentStore(database.kysely),
       grantKeys: () => this.#keys,
       tokens: new PositionTokens(Buffer.alloc(32)),
@@ -122,7 +122,7 @@ describe.each(storeKinds())("a bypass on the $name store", ({ open }) => {
 
   test("that was set in the same microsecond as others is listed once, as each of them", async () => {
     const [at, keys, tokens] = [now(), firstKeys(), new PositionTokens(Buffer.alloc(32))];
-    const orders = new SqlCircuitOrders(store.database);
+    const orders = new SqlCircuitOrders(store.database.kysely);
     const agents = new SqlAgentStore(store.database.kysely);
     const bypass = new BypassOperations({ orders, agents, grantKeys: () => keys, tokens, random, now: () => at });
     const names = Array.from({ length: 7 }, (_, n) => `tie-${n}`);

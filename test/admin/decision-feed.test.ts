@@ -22,7 +22,7 @@ describe.each(storeKinds())("following decisions on $name", ({ open }) => {
   const follow = async (): Promise<{ ids: string[]; gaps: () => number; errors: unknown[] }> => {
     const errors: unknown[] = [];
     const feed = new DecisionFeed({
-      trail: new SqlDecisionSearch(store.database),
+      trail: new SqlDecisionSearch(store.database.kysely),
       now: () => systemClock.now(),
       onError: (error) => errors.push(error),
     });

@@ -35,7 +35,7 @@ describe.each(storeKinds())("searching decisions on $name", ({ open }) => {
   /** @param monotonic by default time stands still, so that no search is cut short */
   const searchWith = (rowsAtOnce: number, monotonic: () => number = () => 0): DecisionSearch =>
     new DecisionSearch({
-      trail: new SqlDecisionSearch(store.database),
+      trail: new SqlDecisionSearch(store.database.kysely),
       monotonic,
       tokens: new PositionTokens(KEY),
       rowsAtOnce,
@@ -189,7 +189,7 @@ describe.each(storeKinds())("searching decisions on $name", ({ open }) => {
       { recordedAt: start - 8, linkedDecisionId: firstId },
       { recordedAt: start - 7, linkedDecisionId: firstId },
     ]);
-    const reader = new SqlDecisionReader(store.database);
+    const reader = new SqlDecisionReader(store.database.kysely);
     expect(await reader.linked(firstId, null)).toEqual(later);
     expect(await reader.linked(later[0]?.decisionId as string, firstId)).toEqual([first]);
   });

@@ -45,7 +45,7 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     store = await open();
     elsewhere = new AdminOperations({
       agents: new SqlAgentStore(store.database.kysely),
-      decisions: new SqlDecisionReader(store.database),
+      decisions: new SqlDecisionReader(store.database.kysely),
       agentChanged: async () => undefined,
       random,
       now: () => systemClock.now(),

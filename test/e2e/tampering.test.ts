@@ -132,7 +132,7 @@ describe.skipIf(inject("postgresUrl") === null)(
 
     /** As a forger who knows how: the row's hash, its leaf, every node and every checkpoint's columns follow the change. */
     async function rehash(id: string, stages: { leaf: boolean; tree: boolean; sign: boolean }): Promise<void> {
-      const stored = await new SqlDecisionReader(database).find(id);
+      const stored = await new SqlDecisionReader(database.kysely).find(id);
       if (stored === null) throw new Error("no such row");
       const hash = hashDecision(stored.row);
       await sql("UPDATE audit_decisions SET hash = $2 WHERE decision_id = $1", [id, hash]);

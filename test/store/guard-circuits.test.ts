@@ -17,7 +17,7 @@ describe.each(storeKinds())("guards' circuits on $name", ({ open }) => {
   let guards: SqlGuardRecords;
   beforeAll(async () => {
     store = await open();
-    guards = new SqlGuardRecords(store.database);
+    guards = new SqlGuardRecords(store.database.kysely);
     for (const agentId of AGENTS) await report(agentId, GUARDS, CLOSED);
     await report("a.b", 1, OPEN);
     await guards.report("b", journalOf(1), "{}");

@@ -12,7 +12,7 @@ describe.each(storeKinds())("guards' records on $name", ({ name, open }) => {
   let guards: SqlGuardRecords;
   beforeAll(async () => {
     store = await open();
-    guards = new SqlGuardRecords(store.database);
+    guards = new SqlGuardRecords(store.database.kysely);
   });
   afterAll(() => store.close());
 

@@ -52,7 +52,8 @@ describe.skipIf(inject("postgresUrl") === null)("a batch that waits for the firs
     [
       "of guards' records",
       KNOWN_RECORD,
-      (keys) => new SqlGuardRecords(database).recordGuardBatch(keys.map((key) => guardEntryFor(Buffer.from(key)))),
+      (keys) =>
+        new SqlGuardRecords(database.kysely).recordGuardBatch(keys.map((key) => guardEntryFor(Buffer.from(key)))),
     ],
   ])("%s holds none of the others", async (_, insert, record) => {
     const [holder, observer] = [await connect(), await connect()];

@@ -39,8 +39,8 @@ async function openBench(open: () => Promise<TestStore>): Promise<Bench> {
   const trail = await openTestTrail(store.database);
   const keys = noteKeys(trail.origin, await trail.keys());
   const verifierKeys = async (): Promise<string[]> => keys.map(formatVkey);
-  const [decisions, tree] = [new SqlDecisionReader(store.database), new SqlExportReader(store.database)];
   const [payloads, events] = [new SqlPayloadStore(store.database.kysely), new SqlEventStore(store.database.kysely)];
+  const [decisions, tree] = [new SqlDecisionReader(store.database.kysely), new SqlExportReader(store.database)];
   return {
     store,
     trail,

@@ -61,7 +61,7 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
 
   test("what is read back is what was written, and hashes the same", async () => {
     const text = fc.string({ unit: "binary", maxLength: 40 }).filter((s) => s.isWellFormed() && !s.includes("\0"));
-    const reader = new SqlDecisionReader(store.database);
+    const reader = new SqlDecisionReader(store.database.kysely);
     let n = 0;
     await fc.assert(
       fc.asyncProperty(

@@ -102,7 +102,7 @@ describe.each(storeKinds())("reviews on $name", ({ name, open }) => {
     expect((after.approvalExpiresAt ?? 0) - (after.resolvedAt ?? 0)).toBe(HOUR);
     expect(await rowsAbout(review)).toEqual([{ reason: "REVIEW_APPROVED", review_id: review.reviewId }]);
     expect(await events(review)).toBe(1);
-    const stored = await new SqlDecisionReader(store.database).find(after.resolutionId as string);
+    const stored = await new SqlDecisionReader(store.database.kysely).find(after.resolutionId as string);
     expect(stored?.row).toMatchObject({ linkedDecisionId: review.decisionId, idempotencyKey: "approve" });
     expect(hashDecision(stored?.row ?? ({} as never))).toEqual(Buffer.from(stored?.storedHash ?? []));
     // It claims nothing: the key's claim is still the first decision's.
@@ -189,7 +189,9 @@ describe.each(storeKinds())("reviews on $name", ({ name, open }) => {
       expect(after.withdrawal?.at).toBe(after.resolvedAt);
       expect((await rowsAbout(review)).map(({ reason }) => reason).at(-1)).toBe("REVIEW_REJECTED");
       expect(await events(review)).toBe(2);
-      expect((await new SqlDecisionReader(store.database).find(after.resolutionId as string))?.row).toMatchObject({
+      expect(
+        (await new SqlDecisionReader(store.database.kysely).find(after.resolutionId as string))?.row,
+      ).toMatchObject({
         reason: "REVIEW_REJECTED",
         linkedDecisionId: review.decisionId,
       });

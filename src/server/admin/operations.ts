@@ -101,9 +101,9 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const random = new RandomPool();
   const monotonic = (): number => systemClock.monotonic();
   const agents = new SqlAgentStore(database.kysely);
-  const decisions = new SqlDecisionReader(database);
-  const guards = new SqlGuardRecords(database);
-  const orders = new SqlCircuitOrders(database);
+  const decisions = new SqlDecisionReader(database.kysely);
+  const guards = new SqlGuardRecords(database.kysely);
+  const orders = new SqlCircuitOrders(database.kysely);
   const events = new SqlEventStore(database.kysely);
   const accounts = new SqlOperatorStore(database.kysely);
   const sessions = new SqlSessionStore(database.kysely);
@@ -113,9 +113,9 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const resolved = process.reviewResolved;
   const due = new Reviews({ store: reviews, resolved, ...shared });
   const secrets = { passwords: new Passwords(), totpSeal: new TotpSeal(store.keys.hmac) };
-  const trail = new SqlDecisionSearch(store.reads);
+  const trail = new SqlDecisionSearch(store.reads.kysely);
   const search = new DecisionSearch({ trail, monotonic, tokens, rowsAtOnce: ROWS_AT_ONCE[store.kind] });
-  const figures = new SqlOverview(store.reads);
+  const figures = new SqlOverview(store.reads.kysely);
   const verification = new VerificationOperations({
     runs: new SqlVerificationRuns(database.kysely),
     store: new SqlVerifyStore(database),
@@ -165,7 +165,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     watches: { feed, search, overviews, tokens, now },
     streams: new StreamShares(),
     bypass: new BypassOperations({ orders, agents, grantKeys: () => store.keys.grants, tokens, ...shared }),
-    circuits: new CircuitOperations({ commands: new SqlCircuitCommands(database), agents, guards, ...shared }),
+    circuits: new CircuitOperations({ commands: new SqlCircuitCommands(database.kysely), agents, guards, ...shared }),
     reviews: new ReviewOperations({
       store: reviews,
       decisions,

@@ -123,7 +123,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const admission = new Admission(rate, monotonic);
   const refusals = new Refusals();
   const events = new SqlEventStore(database.kysely);
-  const guards = new SqlGuardRecords(database);
+  const guards = new SqlGuardRecords(database.kysely);
   const sessions = new SqlSessionStore(database.kysely);
   const reviewStore = new SqlReviewStore(database);
   const watchers = new Watchers((decisionIds) => reviewStore.resolvedAmong(decisionIds));
@@ -194,7 +194,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     trail: guards,
     circuits: guards,
     orders: admin.bypass,
-    commands: new SqlCircuitCommands(database),
+    commands: new SqlCircuitCommands(database.kysely),
     revoke: (agentId, reason) => admin.bypass.clear(agentId, reason, "service"),
     grantKeys: () => keys.grants.chain,
   });
