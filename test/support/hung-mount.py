@@ -13,7 +13,9 @@ options = f"fd={fuse},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()
 path = os.fsencode(sys.argv[1])
 if libc.mount(b"hung", path, b"fuse", 0, options) != 0:
     raise OSError(ctypes.get_errno(), "mount")
-print("mounted", flush=True)
-sys.stdin.read()
 MNT_DETACH = 2
-libc.umount2(path, MNT_DETACH)
+try:
+    print("mounted", flush=True)
+    sys.stdin.read()
+finally:
+    libc.umount2(path, MNT_DETACH)
