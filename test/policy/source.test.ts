@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { systemClock } from "../../src/core/clock.ts";
 import { UsageError } from "../../src/core/fault.ts";
 import { openPolicySource, type PolicyEvent, type PolicySource } from "../../src/policy/source.ts";
 import { policyDir } from "./support.ts";
@@ -19,9 +20,13 @@ async function open(dir: string, watch = false): Promise<{ source: PolicySource;
 }
 
 /** A source whose reads hang while there is a file `pipe` in its directory. */
-async function openStoppable(dir: string, watch: boolean): Promise<{ source: PolicySource; events: PolicyEvent[] }> {
+async function openStoppable(
+  dir: string,
+  watch: boolean,
+  timeoutMs = 2_000,
+): Promise<{ source: PolicySource; events: PolicyEvent[] }> {
   const events: PolicyEvent[] = [];
-  const reader = { program: join(import.meta.dirname, "stuck-child.ts"), timeoutMs: 2_000 };
+  const reader = { program: join(import.meta.dirname, "stuck-child.ts"), timeoutMs };
   const source = await openPolicySource(dir, { watch, reader, onChange: (event) => events.push(event) });
   onTestFinished(() => source.close());
   return { source, events };
@@ -176,6 +181,15 @@ describe("a policy source", () => {
     expect(decisionOf(source)).toBe("deny");
   });
 
+  it("opens on old files only if none was replaced while they were read", async () => {
+    const dir = await policyDir({ "a.yaml": ALLOW, "deny.yaml": DENY });
+    const clock = { ...systemClock, now: () => systemClock.now() + 3600_000_000 };
+    const reader = { program: join(import.meta.dirname, "torn-child.ts") };
+    const source = await openPolicySource(dir, { watch: false, reader, clock });
+    onTestFinished(() => source.close());
+    expect(decisionOf(source)).toBe("deny");
+  });
+
   it("refuses files that never stop changing, and takes them when they do", async () => {
     const dir = await policyDir({ "a.yaml": ALLOW });
     const { source, events } = await open(dir);
@@ -272,9 +286,11 @@ describe("a policy source", () => {
 
   it("closes at once in the middle of a read that hangs", async () => {
     const dir = await policyDir({ "a.yaml": ALLOW });
-    const { source, events } = await openStoppable(dir, false);
+    const { source, events } = await openStoppable(dir, false, 600_000);
     hang(dir);
     const reloaded = source.reload();
+    // It has begun then.
+    await new Promise((resolve) => setImmediate(resolve));
     await source.close();
     await reloaded;
     expect(events).toEqual([]);

@@ -92,7 +92,7 @@ export type Overview = Message<"datacrawl.authz.v1.Overview"> & {
 
   /**
    * What this process needs somebody to look at though it goes on deciding, one sentence each, as /readyz says: policies that
-   * were refused, an audit trail that was rolled back or cannot be sealed.
+   * were refused or cannot be read, an audit trail that was rolled back or cannot be sealed.
    *
    * @generated from field: repeated string warnings = 11;
    */
