@@ -1,0 +1,517 @@
+/** A bug that takes one safeguard away, and the suites that should notice. */
+export interface Mutant {
+  /** What is lost, for people. */
+  readonly safeguard: string;
+  readonly file: string;
+  /** There exactly once in the file. */
+  readonly search: string;
+  readonly replace: string;
+  /** The fastest that should notice: paths, or beginnings of paths, as vitest takes them. */
+  readonly suites: readonly string[];
+}
+
+type Row = readonly [safeguard: string, file: string, search: string, replace: string];
+
+function caughtBy(suites: readonly string[], rows: readonly Row[]): Mutant[] {
+  return rows.map(([safeguard, file, search, replace]) => ({ safeguard, file, search, replace, suites }));
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  // Permission, and what it is read from.
+  ...caughtBy(
+    ["test/core/decision.test.ts"],
+    [
+      [
+        "only allow is permission",
+        "src/core/decision.ts",
+        'return decision === "allow";',
+        'return decision !== "deny" && decision !== "needs_review";',
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["clients/typescript/test/call/interpret.test.ts"],
+    [
+      [
+        "an answer names the agent that asked",
+        "clients/typescript/src/call/interpret.ts",
+        'if (unverified.agentId !== asked.agentId) return "the answer is for another agent";',
+        "",
+      ],
+      [
+        "an answer names the tool",
+        "clients/typescript/src/call/interpret.ts",
+        'if (unverified.tool !== asked.tool) return "tool";',
+        "",
+      ],
+      [
+        "an answer names the key",
+        "clients/typescript/src/call/interpret.ts",
+        'unverified.idempotencyKey === asked.idempotencyKey ? null : "idempotency key"',
+        "null",
+      ],
+      [
+        "an answer names the attempt",
+        "clients/typescript/src/call/interpret.ts",
+        'if (Buffer.compare(unverified.nonce, asked.nonce) !== 0) return "the answer is for another attempt";',
+        "",
+      ],
+      [
+        "decision and reason agree",
+        "clients/typescript/src/call/interpret.ts",
+        "if (DECISION_OF[reason] !== decision) return",
+        "if (false) return",
+      ],
+    ],
+  ),
+
+  // One key, one decision.
+  ...caughtBy(
+    ["test/idempotency/key.test.ts"],
+    [
+      [
+        "the request digest covers the tool",
+        "src/idempotency/key.ts",
+        "keys.request.digest(agentId, tool, canonicalPayload)",
+        "keys.request.digest(agentId, canonicalPayload)",
+      ],
+      [
+        "the request digest covers the payload",
+        "src/idempotency/key.ts",
+        "keys.request.digest(agentId, tool, canonicalPayload)",
+        "keys.request.digest(agentId, tool)",
+      ],
+      [
+        "the request digest covers the agent",
+        "src/idempotency/key.ts",
+        "keys.request.digest(agentId, tool, canonicalPayload)",
+        "keys.request.digest(tool, canonicalPayload)",
+      ],
+      [
+        "digests are compared",
+        "src/idempotency/key.ts",
+        "a.length === b.length && timingSafeEqual(a, b)",
+        "a.length === b.length",
+      ],
+      [
+        "digests are compared to their last byte",
+        "src/idempotency/key.ts",
+        "timingSafeEqual(a, b)",
+        "timingSafeEqual(a.subarray(0, 31), b.subarray(0, 31))",
+      ],
+      [
+        "calls of two requests share no flight",
+        "src/idempotency/key.ts",
+        'return `${agentId} ${Buffer.from(requestDigest).toString("latin1")} ${idempotencyKey}`;',
+        "return `${agentId} ${idempotencyKey}`;",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/idempotency/sealed-claim.test.ts"],
+    [
+      [
+        "a cached claim is believed under its seal alone",
+        "src/idempotency/sealed-claim.ts",
+        "if (!timingSafeEqual(untrustedValue.subarray(0, SEAL_BYTES), seal(keys, agentId, idempotencyKey, body))) return null;",
+        "",
+      ],
+      [
+        "the seal of a cached claim covers its key",
+        "src/idempotency/sealed-claim.ts",
+        "keys.cacheSeal.digest(agentId, idempotencyKey, body)",
+        "keys.cacheSeal.digest(agentId, body)",
+      ],
+      [
+        "a cached claim expires",
+        "src/idempotency/sealed-claim.ts",
+        "!(reason in DECISION_OF) || expiresAt <= now",
+        "!(reason in DECISION_OF)",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/authorize/authorize.test.ts"],
+    [
+      [
+        "a key is replayed for the same request alone",
+        "src/authorize/authorize.ts",
+        "if (!sameDigest(first.requestDigest, request.requestDigest))",
+        "if (false)",
+      ],
+      [
+        "an allow is replayed to an active agent alone",
+        "src/authorize/authorize.ts",
+        "if (isFrozen) return await denyFrozen(ports, request, deadline, first);",
+        "",
+      ],
+      [
+        "a loser of the race for a claim is answered by the winner",
+        "src/authorize/authorize.ts",
+        "if (written !== null) return decisionOf(entry, request.requestDigest, written.claimExpiresAt);",
+        "return decisionOf(entry, request.requestDigest, written?.claimExpiresAt ?? null);",
+      ],
+      [
+        "a review is never remembered",
+        "src/authorize/authorize.ts",
+        'if (DECISION_OF[decision.reason] !== "needs_review" && isClaim(decision))',
+        "if (isClaim(decision))",
+      ],
+    ],
+  ),
+
+  // Recorded before answered.
+  ...caughtBy(
+    ["test/audit/write/writer.test.ts"],
+    [
+      [
+        "an entry is written only if its own id is in the result",
+        "src/audit/write/writer.ts",
+        "waiting.resolve(written.get(waiting.entry.row.decisionId) ?? null)",
+        "waiting.resolve([...written.values()][0] ?? null)",
+      ],
+      [
+        "no batch makes the same claim twice",
+        "src/audit/write/writer.ts",
+        "if (claim !== null && claims.has(claim)) {",
+        "if (false) {",
+      ],
+      [
+        "a poisoned batch is tried in halves",
+        "src/audit/write/writer.ts",
+        "if (error instanceof PoisonedBatch && batch.length > 1) {",
+        "if (false) {",
+      ],
+      [
+        "the second half of a poisoned batch is written",
+        "src/audit/write/writer.ts",
+        "await this.#write(batch.slice(middle));",
+        "",
+      ],
+      [
+        "the second half of a poisoned batch is not taken for written",
+        "src/audit/write/writer.ts",
+        "await this.#write(batch.slice(middle));",
+        "for (const waiting of batch.slice(middle)) waiting.resolve({ claimExpiresAt: null });",
+      ],
+      [
+        "an entry that nobody waits for is not written",
+        "src/audit/write/writer.ts",
+        "if (next.deadline.at <= now) {",
+        "if (false) {",
+      ],
+      [
+        "what failed is not taken for written",
+        "src/audit/write/writer.ts",
+        "for (const { entry, reject } of batch) reject(storeFault(error, entry.row.decisionId));",
+        "for (const { resolve } of batch) resolve({ claimExpiresAt: null });",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/store/commit.test.ts"],
+    [
+      [
+        "what is read back is what was found",
+        "src/store/records.ts",
+        "return new Map(rows.map(({ decision_id }) => [decision_id, { claimExpiresAt: null }]));",
+        "return new Map(entries.map(({ row }) => [row.decisionId, { claimExpiresAt: null }]));",
+      ],
+      [
+        "nothing found is nothing written",
+        "src/store/records.ts",
+        "if (rows.length === 0) throw new CommitUnknown(cause.message, { cause });",
+        "if (rows.length === 0) return new Map(entries.map(({ row }) => [row.decisionId, { claimExpiresAt: null }]));",
+      ],
+      ["a commit with a warning is not durable", "src/store/postgres.ts", "if (warnings.length > 0)", "if (false)"],
+    ],
+  ),
+  ...caughtBy(
+    ["test/store/records.test.ts"],
+    [
+      ["an unexpired claim is kept", "src/store/records.ts", "WHERE held.expires_at <= now()", "WHERE true"],
+      [
+        "a row is written only with its claim",
+        "src/store/records.ts",
+        "SELECT * FROM input WHERE variant IS NULL OR decision_id IN (SELECT decision_id FROM claimed)",
+        "SELECT * FROM input",
+      ],
+      [
+        "a decision is watched by its own agent",
+        "src/store/records.ts",
+        '.where("d.agent_id", "=", decision.agentId)',
+        "",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/store/lock-order.test.ts"],
+    [
+      [
+        "batches of decisions take their locks in one order",
+        "src/store/records.ts",
+        'ORDER BY agent_id COLLATE "C", idempotency_key COLLATE "C", variant',
+        "",
+      ],
+      [
+        "batches of guards' records take their locks in one order",
+        "src/store/guard-records.ts",
+        'ORDER BY agent_id COLLATE "C", guard_record_hash',
+        "",
+      ],
+      [
+        "the purge passes over claims that are being renewed",
+        "src/store/records.ts",
+        "LIMIT 5000 FOR UPDATE SKIP LOCKED",
+        "LIMIT 5000 FOR UPDATE",
+      ],
+    ],
+  ),
+
+  // The trail.
+  ...caughtBy(
+    ["test/store/append-only.test.ts"],
+    [
+      [
+        "partitions of events are append-only",
+        "src/store/migrations/0007-seals.ts",
+        "PERFORM datacrawl_make_partition('audit_events', (this_month + ahead * interval '1 month')::date, true);",
+        "PERFORM datacrawl_make_partition('audit_events', (this_month + ahead * interval '1 month')::date, false);",
+      ],
+      [
+        "partitions are not truncated",
+        "src/store/migrations/0001-foundation.ts",
+        "EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER refuse_truncate', partition);",
+        "",
+      ],
+      [
+        "muted triggers still guard partitions",
+        "src/store/migrations/0001-foundation.ts",
+        "EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER refuse_change', partition);",
+        "",
+      ],
+      [
+        "checkpoints are append-only",
+        "src/store/migrations/0007-seals.ts",
+        "ARRAY['audit_log', 'audit_epochs', 'audit_nodes', 'audit_checkpoints']",
+        "ARRAY['audit_log', 'audit_epochs', 'audit_nodes']",
+      ],
+      [
+        "the service's login cannot change events",
+        "src/store/migrate.ts",
+        'audit_events: "SELECT, INSERT",',
+        'audit_events: "SELECT, INSERT, UPDATE",',
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/audit/verify/verify.test.ts"],
+    [
+      [
+        "rows have their hashes",
+        "src/audit/verify/segment.ts",
+        "if (!holds(fields, storedHash, hashBinaryRow(stream, fields, row)))",
+        "if (false)",
+      ],
+      [
+        "leaves are those that were sealed",
+        "src/audit/verify/segment.ts",
+        "if (!holds(fields, leafHash, rowLeaf(stream, bytesOf(fields, storedHash))))",
+        "if (false)",
+      ],
+      [
+        "stored nodes follow from the leaves",
+        "src/audit/verify/segment.ts",
+        "if (own !== undefined && Buffer.compare(own, hash) === 0) continue;",
+        "if (own !== undefined) continue;",
+      ],
+      [
+        "no stored node is missing",
+        "src/audit/verify/segment.ts",
+        "if (stored.length < computed.size) {",
+        "if (false) {",
+      ],
+      [
+        "signed roots follow from the leaves",
+        "src/audit/verify/segment.ts",
+        "const good = grown !== null && Buffer.compare(grown.root(), checkpoint.root) === 0;",
+        "const good = grown !== null;",
+      ],
+      [
+        "a checkpoint's columns are what was signed",
+        "src/audit/verify/segment.ts",
+        'if (!same) problem("its columns are not what was signed");',
+        "",
+      ],
+      [
+        "a row that was sealed is there",
+        "src/audit/verify/segment.ts",
+        'if (!isRetired(recordedAtOf(fields))) report("row_missing", "the row that was sealed is gone");',
+        "",
+      ],
+    ],
+  ),
+
+  // Guards.
+  ...caughtBy(
+    ["test/store/guard-records.test.ts"],
+    [
+      [
+        "a guard's records are committed when they are acknowledged",
+        "src/store/guard-records.ts",
+        "await this.#database.query(RECORD,",
+        "void this.#database.query(RECORD,",
+      ],
+      [
+        "a guard's record is one row",
+        "src/store/guard-records.ts",
+        "WHERE (agent_id, guard_record_hash) IN (SELECT agent_id, record_hash FROM claimed)",
+        "WHERE true",
+      ],
+      [
+        "a place in a journal is one record's",
+        "src/store/guard-records.ts",
+        "AND sequence = ANY ($4::text::bigint[])",
+        "AND sequence <> ALL ($4::text::bigint[])",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/authorize/sync-guard.test.ts"],
+    [
+      [
+        "a place in a journal that is used twice is flagged",
+        "src/authorize/sync-guard.ts",
+        'forked ? ["sequence_used_twice"] : []',
+        "[]",
+      ],
+      [
+        "records are acknowledged after they are recorded",
+        "src/authorize/sync-guard.ts",
+        "await recordClaims(ports, sync, agentId, claims);",
+        "recordClaims(ports, sync, agentId, claims).catch(() => undefined);",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/authn/agent-state.test.ts"],
+    [
+      [
+        "an agent's state is confirmed within a second",
+        "src/authn/directory.ts",
+        'if (this.age > FRESH_MS) throw unconfirmed("The store answers too slowly.");',
+        "",
+      ],
+      [
+        "what a slow answer saw is as old as its question",
+        "src/authn/directory.ts",
+        "this.#confirmedAt = begun;",
+        "this.#confirmedAt = this.#monotonic();",
+      ],
+      [
+        "a revoked agent's key is refused",
+        "src/authn/directory.ts",
+        'if (this.#agents.get(key.agentId)?.state === "revoked") throw unknownCredential();',
+        "",
+      ],
+      [
+        "a credential's secret is compared",
+        "src/authn/directory.ts",
+        "if (!known || !secretMatches(credential.secret, key.secretHash)) throw unknownCredential();",
+        "if (!known) throw unknownCredential();",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["clients/typescript/test/circuit/circuit.test.ts", "clients/typescript/test/circuit/breaker.test.ts"],
+    [
+      [
+        "five failures open the circuit",
+        "clients/typescript/src/circuit/circuit.ts",
+        "const counted = failures >= config.failures;",
+        "const counted = failures > config.failures;",
+      ],
+      [
+        "a probe ends with its lease",
+        "clients/typescript/src/circuit/circuit.ts",
+        'if (circuit.kind === "half_open" && now >= circuit.until) {',
+        "if (false) {",
+      ],
+      [
+        "a result counts in the state that admitted its call",
+        "clients/typescript/src/circuit/circuit.ts",
+        "return sameGeneration(input.generation, current.generation)",
+        "return true",
+      ],
+      [
+        "one call probes, and the others are denied",
+        "clients/typescript/src/circuit/circuit.ts",
+        'case "half_open":\n      return "deny";',
+        'case "half_open":\n      return "pass";',
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["clients/typescript/test/circuit/leases.test.ts"],
+    [
+      [
+        "a lease is used for one probe",
+        "clients/typescript/src/circuit/breaker.ts",
+        "if (lease === null || lease.number === this.#usedLease || ",
+        "if (lease === null || ",
+      ],
+      [
+        "without a lease nobody probes for the fleet",
+        "clients/typescript/src/circuit/breaker.ts",
+        "if (lease === null || lease.number === this.#usedLease || leaseMs < this.#timing.leaseMs / 2) {",
+        "if (lease !== null && lease.number === this.#usedLease) {",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["clients/typescript/test/circuit/redis-script.test.ts"],
+    [
+      [
+        "a lease has one holder",
+        "clients/typescript/src/circuit/redis-script.ts",
+        "elseif not held and not standBack then",
+        "elseif not standBack then",
+      ],
+      [
+        "an outcome counts under its own lease",
+        "clients/typescript/src/circuit/redis-script.ts",
+        "if outcome ~= '' and open and owner == id and lease == outcomeLease then",
+        "if outcome ~= '' and open and owner == id then",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["clients/typescript/test/call/bypass.test.ts"],
+    [
+      [
+        "a bypass is on disk before it is answered",
+        "clients/typescript/src/call/guard.ts",
+        "if (!recorded.value)",
+        "if (false)",
+      ],
+      [
+        "a bypass needs this process's own failures",
+        "clients/typescript/src/call/guard.ts",
+        'if (permit.cause !== "local" || !breaker.snapshot.openedLocally) {',
+        "if (false) {",
+      ],
+      [
+        "a bypass does not overrule a deny",
+        "clients/typescript/src/call/guard.ts",
+        "if (this.#denials.suspects(this.#requestDigest, clock.monotonic(), found.grant.issuedAt)) {",
+        "if (false) {",
+      ],
+      [
+        "a grant is looked up again after its record is written",
+        "clients/typescript/src/call/guard.ts",
+        'if ("problem" in still || still.grant.grantId !== grant.grantId)',
+        "if (false)",
+      ],
+    ],
+  ),
+];
