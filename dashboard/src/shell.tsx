@@ -128,6 +128,16 @@ function Banners() {
           </span>
         </div>
       )}
+      {overview?.inRecovery === true ? (
+        <div className="banner broken" role="alert">
+          <strong>The service is in recovery: agents are allowed nothing.</strong>{" "}
+          <span>
+            Its database was rolled back, and may have forgotten who was revoked. On the host{" "}
+            <code>datacrawl audit acknowledge-rollback</code> lists what to check; only there are changes made until
+            then.
+          </span>
+        </div>
+      ) : null}
       {overview?.lastVerification?.ok === false ? (
         <div className="banner broken" role="alert">
           <strong>The audit trail does not verify.</strong> <Link href="/audit">See which rows</Link>

@@ -39,6 +39,7 @@ export interface AccountPorts {
     create(name: string, role: Role, passwordHash: string, event: HashedEvent): Promise<OperatorView | null>;
     /** The account as it is now, or was before it was removed; null if there is none. */
     change(name: string, change: AccountChange, event: HashedEvent): Promise<OperatorView | null>;
+    find(name: string): Promise<OperatorView | null>;
     list(after: string, limit: number): Promise<OperatorView[]>;
   };
   readonly passwords: Passwords;
@@ -76,6 +77,11 @@ export class AccountOperations {
   async list(after: string, limit: number): Promise<{ operators: OperatorView[]; more: boolean }> {
     const operators = await this.#ports.accounts.list(after, limit + 1);
     return { operators: operators.slice(0, limit), more: operators.length > limit };
+  }
+
+  /** Null if there is none. */
+  async find(name: string): Promise<OperatorView | null> {
+    return await this.#ports.accounts.find(name);
   }
 
   async remove(name: string, actor: string): Promise<OperatorView> {

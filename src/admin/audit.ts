@@ -6,7 +6,7 @@ import type { TreeState } from "../audit/seal/seal.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
-import { checkReason } from "./checks.ts";
+import { checkReason, invalid } from "./checks.ts";
 
 interface HashedEvent {
   readonly row: EventRow;
@@ -45,6 +45,8 @@ export interface AuditPorts {
       event: HashedEvent,
     ): Promise<boolean>;
   };
+  /** Takes away again what a rollback has given back. */
+  readonly repair: () => Promise<void>;
   /** Adds a key to the keys directory, signed by the one before. @returns the new one's verifier key */
   readonly rotateKey: () => Promise<string>;
   readonly events: { append(event: HashedEvent): Promise<void> };
@@ -78,14 +80,15 @@ export class AuditOperations {
 
   /**
    * Takes note that the database was rolled back, and opens a new epoch in which sealing goes on. The checkpoint that the
-   * database does not continue stays on record.
+   * database does not continue stays on record. The service leaves recovery by it.
    *
+   * @param confirmed whether the caller has looked at what the rollback has lost
    * @returns the new epoch
    * @throws Fault FIELD_INVALID, or AUDIT_NOT_ROLLED_BACK
    */
-  async acknowledgeRollback(reason: string, actor: string): Promise<number> {
+  async acknowledgeRollback(reason: string, confirmed: boolean, actor: string): Promise<number> {
     const checked = checkReason(reason);
-    const { keeper, seals } = this.#ports;
+    const { keeper, seals, repair } = this.#ports;
     await keeper.turn();
     const acknowledged = await keeper.acknowledgement();
     const { rollback } = keeper;
@@ -94,6 +97,13 @@ export class AuditOperations {
         "AUDIT_NOT_ROLLED_BACK",
         "The database continues what is published: there is nothing to acknowledge.",
       );
+    if (!confirmed)
+      throw invalid(
+        "confirmed",
+        "must be true: agents are allowed again by it, so first look at what GetRecovery lists",
+      );
+    // INVARIANT: what is known to have been taken away is taken away before anything is allowed.
+    await repair();
     const { outside, inside } = rollback;
     const { epoch: number, kept } = acknowledged.of;
     const detail = {

@@ -37,6 +37,8 @@ export interface Overview {
   readonly lastVerification: VerificationView | null;
   readonly policyVersion: string;
   readonly warnings: readonly string[];
+  /** Whether the database was rolled back, and nobody is allowed anything until a person acknowledges it. */
+  readonly inRecovery: boolean;
 }
 
 /** What only a running service knows. */
@@ -46,6 +48,7 @@ export interface ProcessFigures {
   readonly policyVersion: () => string;
   /** What needs somebody to look at it, though decisions go on. */
   readonly warnings: () => readonly string[];
+  readonly inRecovery: () => boolean;
 }
 
 export interface OverviewPorts {
@@ -108,6 +111,7 @@ export class OverviewReader {
       lastVerification: await verifications.last(),
       policyVersion: process.policyVersion(),
       warnings: process.warnings(),
+      inRecovery: process.inRecovery(),
     };
   }
 

@@ -19,6 +19,8 @@ export interface FramePorts {
   readonly agents: { authenticate(credentials: Credentials): Promise<AuthenticatedAgent> };
   readonly policy: () => { readonly redaction: Redaction };
   readonly monotonic: () => number;
+  /** @throws Fault IN_RECOVERY while nobody may be allowed anything */
+  readonly checkRecovery: () => void;
   /** Called once for each call that is refused, synchronously. Must not throw. */
   readonly refused: (fault: Fault, refused: RefusedCall) => void;
 }
@@ -36,19 +38,27 @@ export interface AgentRpc<Body, Result> {
   readonly handle: (call: Call<Body>, agent: AuthenticatedAgent, startedAt: number) => Result;
 }
 
+/** What guards decided alone belongs in the trail at any time, and a revocation must reach them. */
+const SERVED_IN_RECOVERY: ReadonlySet<AgentMethod> = new Set<AgentMethod>(["SyncGuard"]);
+
 /** `authenticate → admit → read → handle` for a method with one answer. What it rejects with is a {@link Fault}, and was noted. */
 export function frameUnary<Body, Answer>(
   ports: FramePorts,
   { method, admit, handle }: AgentRpc<Body, Promise<Answer>>,
 ): (call: Call<Body>) => Promise<Answer> {
+  const checkRecovery = recoveryCheck(ports, method);
   return async function unary(call) {
     const startedAt = ports.monotonic();
     let agent: AuthenticatedAgent | null = null;
     try {
       agent = await ports.agents.authenticate(call);
+      checkRecovery();
       admit(agent.agentId);
       refuseLate(call, ports.monotonic());
-      return await handle(call, agent, startedAt);
+      const answer = await handle(call, agent, startedAt);
+      // INVARIANT: nothing is answered once a rollback is known, also where the call came before.
+      checkRecovery();
+      return answer;
     } catch (error) {
       throw refusal(ports, error, method, agent, call);
     }
@@ -60,18 +70,27 @@ export function frameStream<Body, Answer>(
   ports: FramePorts,
   { method, admit, handle }: AgentRpc<Body, AsyncGenerator<Answer, void, undefined>>,
 ): (call: Call<Body>) => AsyncGenerator<Answer, void, undefined> {
+  const checkRecovery = recoveryCheck(ports, method);
   return async function* stream(call) {
     const startedAt = ports.monotonic();
     let agent: AuthenticatedAgent | null = null;
     try {
       agent = await ports.agents.authenticate(call);
+      checkRecovery();
       admit(agent.agentId);
       refuseLate(call, ports.monotonic());
-      yield* handle(call, agent, startedAt);
+      for await (const answer of handle(call, agent, startedAt)) {
+        checkRecovery();
+        yield answer;
+      }
     } catch (error) {
       throw refusal(ports, error, method, agent, call);
     }
   };
+}
+
+function recoveryCheck(ports: FramePorts, method: AgentMethod): () => void {
+  return SERVED_IN_RECOVERY.has(method) ? () => undefined : ports.checkRecovery;
 }
 
 function refuseLate(call: Call<unknown>, now: number): void {

@@ -3,6 +3,7 @@ import { type DecisionRow, decisionRow } from "../audit/row/record.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { KeyLink } from "../core/key-chain.ts";
 import type { StoredOrder } from "../core/stored-order.ts";
+import { MAX_ORDER_MICROS } from "../core/grant.ts";
 import { canonicalJson } from "../core/canonical-json.ts";
 import type { Micros } from "../core/clock.ts";
 import { judge } from "../core/decision.ts";
@@ -91,8 +92,10 @@ export interface SyncPorts extends FramePorts {
       readonly expiresAt: Micros | null;
     } | null>;
   };
-  /** Revokes a grant that outlived its agent's freeze. */
+  /** Revokes a grant that outlived its agent's freeze, or whatever a guard may hold that the database does not know. */
   readonly revoke: (agentId: string, reason: string) => Promise<unknown>;
+  /** Orders that were issued before this are void: the database was rolled back, and may not know of later ones. 0: none are. */
+  readonly ordersVoidBefore: () => Micros;
   readonly grantKeys: () => readonly KeyLink[];
   readonly random: RandomPool;
   readonly now: () => Micros;
@@ -216,15 +219,26 @@ function entryOf(
   return { row, hash: hashDecision(row) };
 }
 
-/** The agent's newest order. A grant that outlived its agent's freeze (a crash in between) is revoked first. */
+/** The agent's newest order. What must not be in force any more is revoked first. */
 async function ordersFor(ports: SyncPorts, agentId: string): Promise<string[]> {
   let newest = await ports.orders.newest(agentId);
-  const state = await ports.agents.confirmedStateOf(agentId);
-  if (state !== "active" && newest !== null && newest.grantId !== null && newest.expiresAt > ports.now()) {
-    await ports.revoke(agentId, `the agent is ${state}`);
+  const why = await whyToRevoke(ports, agentId, newest);
+  if (why !== null) {
+    await ports.revoke(agentId, why);
     newest = await ports.orders.newest(agentId);
   }
   return newest !== null && newest.expiresAt > ports.now() ? [newest.token] : [];
+}
+
+async function whyToRevoke(ports: SyncPorts, agentId: string, newest: StoredOrder | null): Promise<string | null> {
+  const voidBefore = ports.ordersVoidBefore();
+  // No order of before then is in force a day later.
+  if ((newest?.issuedAt ?? 0) < voidBefore && ports.now() < voidBefore + MAX_ORDER_MICROS)
+    return "the database was rolled back: the guard may hold a grant that it does not know";
+  const isGrant = newest !== null && newest.grantId !== null && newest.expiresAt > ports.now();
+  const state = await ports.agents.confirmedStateOf(agentId);
+  // It outlived its agent's freeze: a crash in between.
+  return isGrant && state !== "active" ? `the agent is ${state}` : null;
 }
 
 function hex(bytes: Uint8Array): string {

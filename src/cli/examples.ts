@@ -70,7 +70,7 @@ const EXAMPLES: Readonly<Record<string, string | readonly string[]>> = {
   "datacrawl audit key": "datacrawl audit key",
   "datacrawl audit rotate-key": "datacrawl audit rotate-key",
   "datacrawl audit acknowledge-rollback":
-    'datacrawl audit acknowledge-rollback --reason "restored the backup of Sunday"',
+    'datacrawl audit acknowledge-rollback --yes --reason "restored the backup of Sunday"',
   "datacrawl bypass": "datacrawl bypass list billing-1",
   "datacrawl bypass set": 'datacrawl bypass set billing-1 --as alice --reason "INC-42" --for 30m --tool stripe.refund',
   "datacrawl bypass clear": 'datacrawl bypass clear billing-1 --reason "INC-42 is over" --as alice',

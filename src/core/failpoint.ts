@@ -15,7 +15,13 @@ export const FAILPOINTS = [
 ] as const;
 
 /** Where a sealer can be killed. */
-export const SEAL_FAILPOINTS = ["before-seal", "after-seal", "half-published", "publishing"] as const;
+export const SEAL_FAILPOINTS = [
+  "before-seal",
+  "after-seal",
+  "half-published",
+  "changes-published",
+  "publishing",
+] as const;
 
 /** Where a guard can be killed: around a bypassed action's record, and around its upload. */
 export const GUARD_FAILPOINTS = [

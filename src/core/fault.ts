@@ -49,6 +49,7 @@ export const STATUS_OF = {
   AUDIT_ROLLED_BACK: "failed_precondition",
   AUDIT_NOT_ROLLED_BACK: "failed_precondition",
   REVIEW_CLOSED: "failed_precondition",
+  IN_RECOVERY: "failed_precondition",
   DECISION_NOT_SEALED: "failed_precondition",
   DECISION_RETIRED: "failed_precondition",
   CHECKPOINT_UNKNOWN: "not_found",

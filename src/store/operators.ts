@@ -47,6 +47,16 @@ export class SqlOperatorStore {
     return made ?? null;
   }
 
+  /** Null if there is none, or it is removed. */
+  async find(name: string): Promise<OperatorView | null> {
+    const found = this.#db
+      .selectFrom("operators")
+      .select(VIEW)
+      .where("name", "=", name)
+      .where("removed_at", "is", null);
+    return (await found.executeTakeFirst()) ?? null;
+  }
+
   /** By name, those after `after`. */
   async list(after: string, limit: number): Promise<OperatorView[]> {
     return await this.#db

@@ -43,6 +43,16 @@ export class SqlSealStore extends SqlTreeReader implements KeeperStore {
     return epochs.map(({ note }) => note);
   }
 
+  /** When the newest epoch was opened after a rollback; 0 if there was none. */
+  async acknowledgedAt(): Promise<Micros> {
+    const newest = await this.db
+      .selectFrom("audit_epochs")
+      .select((eb) => eb.fn.max("opened_at").as("at"))
+      .where("acknowledgement", "is not", null)
+      .executeTakeFirst();
+    return newest?.at ?? 0;
+  }
+
   /** Opens an epoch, together with the event that tells of it. False if it is open already. */
   async openEpoch(
     { number, by, reason, lostNote, acknowledgement }: OpenedEpoch,

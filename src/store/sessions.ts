@@ -63,6 +63,14 @@ export class SqlSessionStore implements StoredSessions {
     return ended.length > 0;
   }
 
+  /** Ends every session of everybody. A new generation also ends those that are begun at this moment. */
+  async endAll(): Promise<void> {
+    await this.#db
+      .with("ended", (db) => db.updateTable("operators").set((eb) => ({ generation: eb("generation", "+", 1) })))
+      .deleteFrom("operator_sessions")
+      .execute();
+  }
+
   /** Deletes sessions that began more than `lifetime` ago, which nobody can use any more. */
   async purge(lifetime: Micros): Promise<void> {
     await this.#db.deleteFrom("operator_sessions").where("signed_in_at", "<", ago(lifetime)).execute();

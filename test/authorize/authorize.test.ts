@@ -299,6 +299,19 @@ describe("Authorize fails, and answers nothing,", () => {
     expect(world.refusals).toMatchObject([{ agentId: AGENT }]);
   });
 
+  test("before it reads the body if the service is in recovery, and instead of an answer if that begins meanwhile", async () => {
+    const world = authorizeWorld();
+    world.recovery.from = 1;
+    expect(faultOf(await world.ask()).code).toBe("IN_RECOVERY");
+    expect([world.bodiesRead, world.store.rows]).toEqual([0, []]);
+    expect(world.refusals).toMatchObject([{ agentId: AGENT }]);
+    world.recovery.from = 3;
+    expect(faultOf(await world.ask()).code).toBe("IN_RECOVERY");
+    expect([world.bodiesRead, world.store.rows.length]).toEqual([1, 1]);
+    world.recovery.from = Number.POSITIVE_INFINITY;
+    expect(await world.ask()).not.toBeInstanceOf(Fault);
+  });
+
   test("before it reads the body if the deadline has passed", async () => {
     const world = authorizeWorld();
     expect(faultOf(await world.ask({ deadlineAt: Date.now() })).code).toBe("DEADLINE_EXCEEDED");

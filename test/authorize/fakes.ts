@@ -209,6 +209,8 @@ export function authorizeWorld() {
     review: null as Reason | Error | null,
     /** What admission throws. */
     turnedAway: null as Fault | null,
+    /** From which of its checks on the service is in recovery. */
+    recovery: { checks: 0, from: Number.POSITIVE_INFINITY },
     answers: [] as Answer[],
     refusals: [] as (RefusedCall & { readonly fault: Fault })[],
     steps: [] as string[],
@@ -217,6 +219,7 @@ export function authorizeWorld() {
   };
   const authorize = createAuthorize({
     agents,
+    checkRecovery: recoveryCheck(world.recovery),
     admit: () => {
       if (world.turnedAway !== null) throw world.turnedAway;
     },
@@ -276,4 +279,11 @@ export function answerOf(outcome: Outcome): Answer {
 export function faultOf(outcome: Outcome): Fault {
   if ("answer" in outcome) throw new Error(`answered ${outcome.answer.reason} instead of refused`);
   return outcome.fault;
+}
+
+/** Refuses its check number `from` and all after it. */
+export function recoveryCheck(recovery: { checks: number; from: number }): () => void {
+  return () => {
+    if (++recovery.checks >= recovery.from) throw new Fault("IN_RECOVERY", "in recovery");
+  };
 }

@@ -52,6 +52,7 @@ function syncWorld() {
     order: null as StoredOrder | null,
     command: null as Command,
     revoked: [] as [string, string][],
+    ordersVoidBefore: 0,
     /** What recording rejects with. */
     unwritable: null as Error | null,
     refusals: [] as (RefusedCall & { readonly fault: Fault })[],
@@ -59,6 +60,10 @@ function syncWorld() {
     sync,
   };
   const syncGuard = createSyncGuard({
+    checkRecovery: () => {
+      throw new Error("a guard syncs in recovery, too");
+    },
+    ordersVoidBefore: () => world.ordersVoidBefore,
     admit: (agentId, records) => {
       if (world.turnedAway !== null) throw world.turnedAway;
       world.admitted.push([agentId, records]);
@@ -275,6 +280,24 @@ describe("SyncGuard brings", () => {
     world.agents.confirmed = "frozen";
     await world.sync();
     expect(world.revoked).toEqual([]);
+  });
+
+  const DAY = 24 * 3600 * 1e6;
+  test.each<[string, StoredOrder | null, number, boolean]>([
+    ["no order is known", null, STORE_TIME - 5, true],
+    ["the newest is a grant of before", order(), STORE_TIME - 5, true],
+    ["the newest is a revocation of before", order({ grantId: null }), STORE_TIME - 5, true],
+    ["the newest came after it", order(), STORE_TIME - 10, false],
+    ["it is a day ago", null, STORE_TIME - DAY, false],
+    ["it is nearly a day ago", null, STORE_TIME - DAY + 1, true],
+    ["there never was one", null, 0, false],
+  ])("a revocation after a rollback, for what only the guard may know: %s", async (_, newest, before, revokes) => {
+    const world = syncWorld();
+    world.order = newest;
+    world.ordersVoidBefore = before;
+    const { orders } = await world.sync();
+    if (revokes) expect(orders).toEqual(["revocation"]);
+    expect(world.revoked).toEqual(revokes ? [[AGENT, expect.stringContaining("rolled back")]] : []);
   });
 
   test.each<[Command, object | null]>([

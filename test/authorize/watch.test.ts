@@ -20,6 +20,7 @@ import {
   random,
   SAME,
   STORE_TIME,
+  recoveryCheck,
 } from "./fakes.ts";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -51,6 +52,7 @@ function watchWorld(reason: Reason = "REVIEW_PENDING") {
     /** What is done while the review is being looked at. */
     onLook: (): void => {},
     turnedAway: null as Fault | null,
+    recovery: { checks: 0, from: Number.POSITIVE_INFINITY },
     answers: [] as Answer[],
     refusals: [] as (RefusedCall & { readonly fault: Fault })[],
     bodiesRead: 0,
@@ -59,6 +61,7 @@ function watchWorld(reason: Reason = "REVIEW_PENDING") {
   };
   const handler = createWatch({
     agents,
+    checkRecovery: recoveryCheck(world.recovery),
     admit: () => {
       if (world.turnedAway !== null) throw world.turnedAway;
     },
@@ -260,6 +263,17 @@ describe("WatchDecision fails", () => {
     world.turnedAway = new Fault(code, "Not now.");
     expect(await faultOf(world.watch())).toMatchObject({ code });
     expect(world.bodiesRead).toBe(0);
+  });
+
+  test("before it reads the body if the service is in recovery, and instead of an answer if that begins meanwhile", async () => {
+    const world = watchWorld();
+    world.recovery.from = 1;
+    expect(await faultOf(world.watch())).toMatchObject({ code: "IN_RECOVERY" });
+    expect(world.bodiesRead).toBe(0);
+    world.review = "REVIEW_APPROVED";
+    world.recovery.from = 3;
+    expect(await faultOf(world.watch())).toMatchObject({ code: "IN_RECOVERY" });
+    expect(world.bodiesRead).toBe(1);
   });
 
   test("before it reads the body if the deadline has passed", async () => {

@@ -2,11 +2,14 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { digestPayload } from "../../src/audit/row/hash.ts";
+import { ChangeDirectory } from "../../src/audit/seal/change-directory.ts";
+import { ChangePublisher } from "../../src/audit/seal/change-publisher.ts";
 import { type Rollback, TrailKeeper } from "../../src/audit/seal/keeper.ts";
 import { AUDIT_KEYS } from "../../src/audit/log/keys.ts";
 import { CheckpointDirectory } from "../../src/audit/seal/published.ts";
 import { Sealer } from "../../src/audit/seal/seal.ts";
 import { openOrMakeSigningKeys, type SigningKeys } from "../../src/keys/key-files.ts";
+import { SqlAccessChanges } from "../../src/store/access-changes.ts";
 import type { Database } from "../../src/store/database.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
@@ -36,7 +39,15 @@ export async function openTestTrail(database: Database, directoryPath = tempPath
   const options = { store: seals, origin, keys };
   const newSealer = (): Sealer => new Sealer(options);
   const onRollback = async (rollback: Rollback): Promise<void> => void rollbacks.push(rollback);
-  const newKeeper = (): TrailKeeper => new TrailKeeper({ ...options, sealer: newSealer(), directory, onRollback });
+  const newKeeper = (): TrailKeeper => {
+    const changes = new ChangePublisher({
+      directory: new ChangeDirectory(directoryPath),
+      store: new SqlAccessChanges(database.kysely),
+      origin,
+      keys,
+    });
+    return new TrailKeeper({ ...options, sealer: newSealer(), directory, changes, onRollback });
+  };
   return { seals, origin, keys, directory, rollbacks, newSealer, newKeeper };
 }
 

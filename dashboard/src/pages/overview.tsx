@@ -146,7 +146,7 @@ function pointsOf({ overview, openCircuits, outages }: Omit<AttentionProps, "sta
       word: "warning",
       text: warning,
       href: warning.startsWith("the newest policies") ? "/policies" : "/audit",
-      todo: "Decisions go on as before.",
+      todo: overview.inRecovery ? "Agents are allowed nothing until it is acknowledged." : "Decisions go on as before.",
     });
   if (openCircuits > forced)
     points.push({

@@ -61,7 +61,8 @@ export function coversLossOf({ kept, lost }: Acknowledgement, place: Place): boo
   return isAfter(place, kept) && !isAfter(place, lost);
 }
 
-function isAfter(place: Place, other: Place): boolean {
+/** Whether `place` is the later of the two. */
+export function isAfter(place: Place, other: Place): boolean {
   return place.epoch > other.epoch || (place.epoch === other.epoch && place.size > other.size);
 }
 

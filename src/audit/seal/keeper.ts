@@ -4,6 +4,7 @@ import { noteKeys } from "../log/keys.ts";
 import { checkCheckpoint } from "../proof/proof.ts";
 import { type CheckpointDirectory, Fork, type PublishedCheckpoint, type UnverifiedCheckpoint } from "./published.ts";
 import type { Sealer, SealerOptions, SealStore } from "./seal.ts";
+import type { ChangePublisher, PublishedChanges } from "./change-publisher.ts";
 import { messageOf } from "../../core/fault.ts";
 
 /** How the database differs from what it said before, as checkpoints outside it show. */
@@ -28,6 +29,8 @@ export interface KeeperOptions extends SealerOptions {
   readonly sealer: Sealer;
   /** Null where checkpoints are kept in the database alone. */
   readonly directory: CheckpointDirectory | null;
+  /** Null as the directory is. */
+  readonly changes: ChangePublisher | null;
   /** Called once for each rollback that is noticed, by each process that notices it. */
   readonly onRollback: (rollback: Rollback) => Promise<void>;
 }
@@ -109,6 +112,13 @@ export class TrailKeeper {
     return { of, note: signAcknowledgement(origin, of, await this.#options.keys()) };
   }
 
+  /** What the rollback has lost of who may do what, as far as it was published. Null if there is no rollback. */
+  async lostChanges(): Promise<PublishedChanges | null> {
+    const { directory, changes } = this.#options;
+    if (this.#rollback === null || directory === null || changes === null) return null;
+    return await changes.changesAfter(await this.#newestKept(directory), this.#rollback.outside);
+  }
+
   async #newestKept(directory: CheckpointDirectory): Promise<Place> {
     for await (const outside of directory.newestFirst()) {
       if ("unreadable" in outside) continue;
@@ -184,15 +194,16 @@ export class TrailKeeper {
 
   /** Writes what is committed and not yet outside: this process's seals, and those of one that was killed before it could. */
   async #publish(): Promise<void> {
-    const { store, directory, origin } = this.#options;
+    const { store, directory, changes, origin } = this.#options;
     if (directory === null) return;
     try {
       const outside = await directory.latest();
       if (outside !== null && outside.origin !== origin) return;
       for (let at = outside ?? { epoch: 0, size: 0 }; ; ) {
         const checkpoints = await store.checkpointsAfter(at, PUBLISH_AT_ONCE);
-        for (const checkpoint of checkpoints) await directory.publish(checkpoint);
         const last = checkpoints.at(-1);
+        if (last !== undefined) await changes?.publish(at, last);
+        for (const checkpoint of checkpoints) await directory.publish(checkpoint);
         if (last === undefined || checkpoints.length < PUBLISH_AT_ONCE) break;
         at = last;
       }
@@ -211,5 +222,5 @@ function rollbackText({ kind, outside, inside }: Rollback): string {
     kind === "rolled_back"
       ? `the database ends at ${inside.size} of epoch ${inside.epoch}: it was rolled back (a restored backup, or a failover that lost rows)`
       : "the database has something else in its place: it was rolled back and has gone on";
-  return `${found}, but ${but}. Nothing is sealed until \`datacrawl audit acknowledge-rollback\``;
+  return `${found}, but ${but}. The service is in recovery: agents are allowed nothing, and nothing is sealed, until \`datacrawl audit acknowledge-rollback\``;
 }

@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { link, readdir, readFile, rename, rm } from "node:fs/promises";
+import { readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { makeDirectory, syncDirectory, writeDurably } from "../../core/durable.ts";
 import { failpoint } from "../../core/failpoint.ts";
 import { epochOf, parseCheckpoint } from "../log/checkpoint.ts";
 import { parseNote } from "../log/note.ts";
+import { GROUPS, listNumbered, numberPath, writeOnce } from "./numbered-files.ts";
 import { messageOf } from "../../core/fault.ts";
 
 /** A committed checkpoint. */
@@ -90,34 +91,18 @@ export class Fork extends Error {
   }
 }
 
-/** Sizes have up to fifteen digits. */
-const GROUPS = 5;
 /** Of the files: the epoch, and the groups. */
 const DEPTH = GROUPS + 1;
-const EPOCH_OR_GROUP = /^\d+$/;
 
 /** Of a checkpoint's file, below the directory. */
 export function pathOf({ epoch, size }: { readonly epoch: number; readonly size: number }): string {
-  const digits = String(size).padStart(3 * GROUPS, "0");
-  const groups = Array.from({ length: GROUPS }, (_, index) => digits.slice(3 * index, 3 * index + 3));
-  return join(String(epoch), ...groups);
-}
-
-/** The numbered entries of a directory in order; none if it is not there. */
-async function list(path: string): Promise<string[]> {
-  try {
-    const names = (await readdir(path)).filter((name) => EPOCH_OR_GROUP.test(name));
-    return names.sort((left, right) => Number(left) - Number(right));
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    throw error;
-  }
+  return join(String(epoch), numberPath(size));
 }
 
 /** A crash may leave a directory without a file in it: then the one before it is looked into. */
 async function newestBelow(path: string, depth: number): Promise<UnverifiedCheckpoint | null> {
   if (depth === 0) return await readCheckpoint(path);
-  for (const name of (await list(path)).reverse()) {
+  for (const name of (await listNumbered(path)).reverse()) {
     const found = await newestBelow(join(path, name), depth - 1);
     if (found !== null) return found;
   }
@@ -135,7 +120,7 @@ async function* walk(
     }));
     return;
   }
-  const names = await list(path);
+  const names = await listNumbered(path);
   for (const name of order === "ascending" ? names : names.reverse()) yield* walk(join(path, name), depth - 1, order);
 }
 
@@ -153,24 +138,6 @@ async function readCheckpoint(path: string): Promise<UnverifiedCheckpoint> {
     throw new Error(`${path} is not the checkpoint of its name: ${messageOf(cause)}`, {
       cause,
     });
-  }
-}
-
-/** False if the file exists. */
-async function writeOnce(path: string, text: string): Promise<boolean> {
-  const unfinished = `${path}.${randomUUID()}`;
-  try {
-    await writeDurably(unfinished, text, 0o644);
-    failpoint("half-published");
-    // link, not rename: it fails if the name is taken.
-    await link(unfinished, path);
-    await syncDirectory(dirname(path));
-    return true;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
-    throw error;
-  } finally {
-    await rm(unfinished, { force: true });
   }
 }
 

@@ -3,6 +3,7 @@ import { withAdmin } from "../admin-client.ts";
 import { answersWithin } from "../admin-options.ts";
 import { ExitCode, type Io } from "../io.ts";
 import { outJson, printable } from "../output.ts";
+import { addAcknowledgeRollback } from "./acknowledge-rollback.ts";
 
 interface JsonFlag {
   readonly json?: true;
@@ -70,16 +71,5 @@ export function addSealCommands(audit: Command, io: Io): void {
       io.err("Give every replica the new file, and everyone who verifies checkpoints the new public key.\n");
     });
 
-  audit
-    .command("acknowledge-rollback")
-    .description(
-      "Take note that the database was rolled back, and seal on in a new epoch. What was lost stays on record.",
-    )
-    .requiredOption("--reason <text>", "what happened, for the audit trail")
-    .option("--json", 'print {"epoch"}')
-    .action(async (flags: JsonFlag & { readonly reason: string }) => {
-      const { epoch } = await withAdmin(io, (admin) => admin.acknowledgeAuditRollback({ reason: flags.reason }));
-      if (flags.json) return outJson(io, { epoch });
-      io.out(`Epoch ${epoch} begins.\n`);
-    });
+  addAcknowledgeRollback(audit, io);
 }

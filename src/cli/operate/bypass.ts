@@ -58,7 +58,7 @@ export function bypassCommand(io: Io): Command {
     .action(async (agentId: string, flags: { readonly reason: string; readonly json?: true }) => {
       const { bypass } = await withAdmin(io, (admin) => admin.clearCircuitBypass({ agentId, reason: flags.reason }));
       if (flags.json) return outJson(io, bypass === undefined ? null : jsonOf(bypass));
-      io.out(bypass === undefined ? "No grant was in force.\n" : `Revoked ${bypass.grantId}.\n`);
+      io.out(bypass === undefined ? NOT_KNOWN : `Revoked ${bypass.grantId}.\n`);
       if (bypass !== undefined)
         io.err(`A guard that nothing can reach honours it until ${timeText(bypass.expiresAt)}.\n`);
     });
@@ -90,6 +90,10 @@ export function bypassCommand(io: Io): Command {
     });
   return command;
 }
+
+/** The service revokes in any case: what a guard holds may be from before a backup that was restored. */
+const NOT_KNOWN =
+  "The service knew of no grant in force. It has issued a revocation all the same, which ends any that a guard may hold.\n";
 
 function toolsOf(grant: CircuitBypass): string {
   return grant.allTools ? "all tools" : grant.tools.map(printable).join(", ");

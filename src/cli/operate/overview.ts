@@ -37,6 +37,8 @@ function describe(io: Io, overview: Overview, answering: Answering): void {
       .map(({ minute, counts }) => [minute, ...COLUMNS.map((name) => String(counts?.[name] ?? "?"))]),
   ]);
   if (overview.countsIncomplete) io.err("Some minutes could not be counted in time; ask again.\n");
+  if (overview.inRecovery)
+    io.out("recovery      agents are allowed nothing: see `datacrawl audit acknowledge-rollback`\n");
   if (answering === "store") io.out("service       DOES NOT ANSWER: agents get no decision from it\n");
   const states = Object.entries(circuits).map(([state, count]) => `${count} ${state}`);
   io.out(`circuits      ${states.join(", ")}\n`);
@@ -94,5 +96,6 @@ function overviewJson(overview: Overview) {
         : { at: timeText(verification.at), ok: verification.ok, summary: verification.summary },
     policyVersion: overview.policyVersion,
     warnings: overview.warnings,
+    inRecovery: overview.inRecovery,
   };
 }

@@ -52,6 +52,7 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   enableOperatorTotp: ACCOUNTS,
   disableOperatorTotp: ACCOUNTS,
   getAuditStatus: READ,
+  getRecovery: READ,
   sealAudit: CHANGE,
   listAuditKeys: READ,
   rotateAuditKey: CHANGE,
@@ -78,8 +79,11 @@ const FRESH: Micros = 5 * 60 * 1_000_000;
 /** How far ahead an issuer's clock may be. */
 const CLOCK_SKEW: Micros = 60 * 1_000_000;
 
-/** @throws Fault NOT_PERMITTED, SIGN_IN_NOT_FRESH */
-export function checkAccess(method: AdminMethod, caller: Caller, now: Micros): void {
+/**
+ * @param inRecovery whether the database was rolled back: then it may have forgotten who an operator is no more
+ * @throws Fault NOT_PERMITTED, SIGN_IN_NOT_FRESH, IN_RECOVERY
+ */
+export function checkAccess(method: AdminMethod, caller: Caller, now: Micros, inRecovery: boolean): void {
   const { role, socket, fresh } = ACCESS[method];
   if (caller.kind === "socket") {
     if (socket) return;
@@ -93,6 +97,12 @@ export function checkAccess(method: AdminMethod, caller: Caller, now: Micros): v
   }
   if (!hasRole(caller.role, role)) {
     throw new Fault("NOT_PERMITTED", `${method} needs the role ${role}; ${caller.name} has ${caller.role}.`);
+  }
+  if (inRecovery && role !== "viewer") {
+    throw new Fault(
+      "IN_RECOVERY",
+      "The service is in recovery after its database was rolled back: changes are made on its host, over the socket.",
+    );
   }
   if (fresh && !isFresh(caller, now)) {
     throw new Fault("SIGN_IN_NOT_FRESH", `${method} needs a human who has signed in within the last 5 minutes.`);

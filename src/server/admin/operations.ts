@@ -19,11 +19,13 @@ import { Passwords } from "../../authn/password.ts";
 import { SignInLimit } from "../../authn/sign-in-limit.ts";
 import { TotpSeal } from "../../authn/totp.ts";
 import { type Micros, systemClock } from "../../core/clock.ts";
+import { Recovery } from "../../admin/recovery.ts";
 import { ReviewOperations, type ReviewOperationsPorts } from "../../admin/reviews.ts";
 import { Reviews } from "../../authorize/reviews.ts";
 import { deriveDigestKeys } from "../../idempotency/key.ts";
 import { RandomPool } from "../../core/ids.ts";
 import { tryApart } from "../../policy/apart.ts";
+import { SqlAccessChanges } from "../../store/access-changes.ts";
 import { SqlAgentStore } from "../../store/agents.ts";
 import { SqlCircuitCommands } from "../../store/circuit-commands.ts";
 import { SqlCircuitOrders } from "../../store/circuit-orders.ts";
@@ -57,7 +59,7 @@ const ROWS_AT_ONCE = { postgres: 20_000, embedded: 2_000 } as const;
 const PIECE_ROWS = { postgres: 4000, embedded: 500 } as const;
 
 /** What a running service adds. */
-export interface ProcessPorts extends Omit<ProcessFigures, "policyVersion" | "warnings"> {
+export interface ProcessPorts extends Omit<ProcessFigures, "policyVersion" | "warnings" | "inRecovery"> {
   /** The policies in force; null where no service runs. */
   readonly policies: () => ActivePolicies | null;
   /** Told of each failure to follow the trail. */
@@ -143,6 +145,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
       ...process,
       policyVersion: () => process.policies()?.current.version ?? "",
       warnings: () => warningsOf(process.policies(), sealing.keeper.problems),
+      inRecovery: () => sealing.keeper.rollback !== null,
     },
     now,
     monotonic,
@@ -158,30 +161,55 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     formatVkey(noteSigner(sealing.origin, await rotateSigningKeys(sealing.keysDir, AUDIT_KEYS)).key);
   const tree = new SqlExportReader(store.reads);
   const verifierKeys = async (): Promise<string[]> => noteKeys(sealing.origin, await sealing.keys()).map(formatVkey);
+  const operations = new AdminOperations({ agents, decisions, agentChanged, ...shared });
+  const bypass = new BypassOperations({ orders, agents, grantKeys: () => store.keys.grants, tokens, ...shared });
+  const circuits = new CircuitOperations({
+    commands: new SqlCircuitCommands(database.kysely),
+    agents,
+    guards,
+    ...shared,
+  });
+  const reviewing = new ReviewOperations({
+    store: reviews,
+    decisions,
+    due,
+    tokens,
+    // Without a service there is no policy in force.
+    policyVersion: () => process.policies()?.current.version ?? null,
+    resolved,
+    ...shared,
+  });
+  const accounting = new AccountOperations({ accounts, ...secrets, ...shared });
+  const recovery = new Recovery({
+    keeper: sealing.keeper,
+    changes: new SqlAccessChanges(database.kysely),
+    epochs: sealing.seals,
+    sessions,
+    orders,
+    agents: operations,
+    accounts: accounting,
+    bypass,
+    circuits,
+    reviews: reviewing,
+    ...shared,
+  });
+  const repair = (): Promise<void> => recovery.repair();
   return {
-    operations: new AdminOperations({ agents, decisions, agentChanged, ...shared }),
+    operations,
     search,
     policies,
     watches: { feed, search, overviews, tokens, now },
     streams: new StreamShares(),
-    bypass: new BypassOperations({ orders, agents, grantKeys: () => store.keys.grants, tokens, ...shared }),
-    circuits: new CircuitOperations({ commands: new SqlCircuitCommands(database.kysely), agents, guards, ...shared }),
-    reviews: new ReviewOperations({
-      store: reviews,
-      decisions,
-      due,
-      tokens,
-      // Without a service there is no policy in force.
-      policyVersion: () => process.policies()?.current.version ?? null,
-      resolved,
-      ...shared,
-    }),
-    accounts: new AccountOperations({ accounts, ...secrets, ...shared }),
+    bypass,
+    circuits,
+    reviews: reviewing,
+    accounts: accounting,
     sessions: new Sessions({ sessions, limit: new SignInLimit(monotonic), ...secrets, ...shared }),
     tokens: options.tokens ?? null,
     trail: new CallTrail({ append: (event) => events.append(event), monotonic, ...shared }),
     now,
-    audit: new AuditOperations({ keeper: sealing.keeper, seals: sealing.seals, rotateKey, events, ...shared }),
+    audit: new AuditOperations({ keeper: sealing.keeper, seals: sealing.seals, repair, rotateKey, events, ...shared }),
+    recovery,
     verification,
     sealing,
     webhooks: new WebhookOperations({ messages: new SqlOutbox(database.kysely), ...shared }),

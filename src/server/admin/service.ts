@@ -25,6 +25,7 @@ import type { WatchPorts } from "../../admin/watch.ts";
 import type { WebhookOperations } from "../../admin/webhooks.ts";
 import type { VerificationOperations } from "../../admin/verification.ts";
 import type { Micros } from "../../core/clock.ts";
+import type { Recovery } from "../../admin/recovery.ts";
 import type { ReviewOperations } from "../../admin/reviews.ts";
 import { Fault, type FaultCode } from "../../core/fault.ts";
 import { remoteAddressOf, type TurnedAway } from "../http/rpc.ts";
@@ -64,6 +65,7 @@ export interface Admin extends Identities {
   readonly streams: StreamShares;
   readonly now: () => Micros;
   readonly audit: AuditOperations;
+  readonly recovery: Recovery;
   readonly sealing: Trail;
   readonly reviews: ReviewOperations;
   readonly verification: VerificationOperations;
@@ -102,7 +104,7 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...policyMethods(admin.policies),
     ...operatorMethods(admin.accounts),
     ...overviewMethods(admin.watches),
-    ...auditMethods(admin.audit, admin.sealing),
+    ...auditMethods(admin.audit, admin.recovery, admin.sealing),
     ...webhookMethods(admin.webhooks),
     ...reviewMethods(admin.reviews),
     ...verificationMethods(admin.verification),
@@ -149,7 +151,7 @@ function operatorStream(
       const over = new AbortController();
       const signal = AbortSignal.any([context.signal, over.signal]);
       const recheck = async (): Promise<void> =>
-        checkAccess(name, await identify(context, door, admin, false), admin.now());
+        checkAccess(name, await identify(context, door, admin, false), admin.now(), admin.recovery.isActive);
       try {
         const { caller, request } = await inTrail(method, admin, door, context, (tell) => {
           return admit(name, admin, door, read, context, tell);
@@ -185,7 +187,7 @@ async function admit<Request extends object>(
   tell({ actor: actorOf(caller) });
   const request = read();
   tell({ subject: subjectOf(request) });
-  checkAccess(name, caller, admin.now());
+  checkAccess(name, caller, admin.now(), admin.recovery.isActive);
   refuseNul(AdminService.method[name].input, request);
   return { caller, request };
 }

@@ -164,6 +164,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     random,
     now,
     monotonic,
+    checkRecovery: () => admin.recovery.check(),
     refused: (fault: Fault, { method, agentId, call }: RefusedCall): void => {
       if (fault.status === "unauthenticated") {
         refusals.note(fault.code, call.authorization);
@@ -196,6 +197,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     orders: admin.bypass,
     commands: new SqlCircuitCommands(database.kysely),
     revoke: (agentId, reason) => admin.bypass.clear(agentId, reason, "service"),
+    ordersVoidBefore: () => admin.recovery.ordersVoidBefore,
     grantKeys: () => keys.grants.chain,
   });
   const recordRefusals = async (): Promise<void> => {
@@ -232,6 +234,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const seal = async (): Promise<void> => {
     try {
       await trail.keeper.turn();
+      await admin.recovery.turn();
     } finally {
       const { problems } = trail.keeper;
       if (problems.length > 0) log.error({ problems }, "the audit trail needs attention");
@@ -257,6 +260,11 @@ export async function openService(config: Config, store: Store, log: Log, metric
     trail.keeper.rollback === null ? 0 : 1,
   );
   metrics.watch(
+    "datacrawl_in_recovery",
+    "1 while agents are allowed nothing, because a rollback of the database is not acknowledged.",
+    () => (admin.recovery.isActive ? 1 : 0),
+  );
+  metrics.watch(
     "datacrawl_audit_problems",
     "What keeps the audit trail from being sealed and published, counted; /readyz names it.",
     () => trail.keeper.problems.length,
@@ -272,6 +280,10 @@ export async function openService(config: Config, store: Store, log: Log, metric
   // A rollback is known before anything is answered.
   await trail.keeper.check();
   for (const problem of trail.keeper.problems) log.error({ problem }, "the audit trail needs attention");
+  // It is tried again with each turn of the trail's.
+  await admin.recovery
+    .turn()
+    .catch((error: unknown) => log.error(failureOf(error), "what a rollback has lost was not repaired"));
   // Last, for it works on from now on.
   const webhooks = await openWebhooks(config, { database, chores, log, registry: metrics.registry, now });
 

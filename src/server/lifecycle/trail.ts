@@ -2,11 +2,14 @@ import { makeEvent } from "../../audit/row/event.ts";
 import { type Rollback, TrailKeeper } from "../../audit/seal/keeper.ts";
 import { AUDIT_KEYS } from "../../audit/log/keys.ts";
 import { CheckpointDirectory } from "../../audit/seal/published.ts";
+import { ChangeDirectory } from "../../audit/seal/change-directory.ts";
+import { ChangePublisher } from "../../audit/seal/change-publisher.ts";
 import { Sealer } from "../../audit/seal/seal.ts";
 import type { Micros } from "../../core/clock.ts";
 import type { DataConfig } from "../../config.ts";
 import { RandomPool } from "../../core/ids.ts";
 import { openSigningKeys, type SigningKeys } from "../../keys/key-files.ts";
+import { SqlAccessChanges } from "../../store/access-changes.ts";
 import { SqlEventStore } from "../../store/events.ts";
 import type { Store } from "../../store/open.ts";
 import { SqlSealStore } from "../../store/seals.ts";
@@ -38,7 +41,16 @@ export async function openTrail(config: DataConfig, store: Store, now: () => Mic
     const event = { kind: "audit.rollback_detected", actor: "service", detail: rollbackDetail(rollback) };
     await events.append(makeEvent(event, now(), random));
   };
-  const keeper = new TrailKeeper({ ...sealing, sealer: new Sealer(sealing), directory, onRollback });
+  const changes =
+    config.checkpointDir === null
+      ? null
+      : new ChangePublisher({
+          directory: new ChangeDirectory(config.checkpointDir),
+          store: new SqlAccessChanges(store.database.kysely),
+          origin,
+          keys,
+        });
+  const keeper = new TrailKeeper({ ...sealing, sealer: new Sealer(sealing), directory, changes, onRollback });
   return { origin, keeper, seals, directory, keysDir: config.keysDir, reverifyDays: config.reverifyDays, keys };
 }
 

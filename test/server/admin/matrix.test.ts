@@ -86,6 +86,7 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   "AdminService.ExportAudit": READS,
   "AdminService.RecordExport": CHANGES,
   "AdminService.ErasePayload": CHANGES,
+  "AdminService.GetRecovery": READS,
   "AdminService.ListReviews": READS,
   "AdminService.GetReview": READS,
   "AdminService.ApproveReview": ANSWERS,

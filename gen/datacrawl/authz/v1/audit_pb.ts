@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file datacrawl/authz/v1/audit.proto.
  */
 export const file_datacrawl_authz_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("Ch5kYXRhY3Jhd2wvYXV0aHovdjEvYXVkaXQucHJvdG8SEmRhdGFjcmF3bC5hdXRoei52MSIXChVHZXRBdWRpdFN0YXR1c1JlcXVlc3Qi4gEKFkdldEF1ZGl0U3RhdHVzUmVzcG9uc2USDgoGb3JpZ2luGAEgASgJEg0KBWVwb2NoGAIgASgFEhMKC3NlYWxlZF9yb3dzGAMgASgDEhcKCmNoZWNrcG9pbnQYBCABKAlIAIgBARIVCg11bnNlYWxlZF9yb3dzGAUgASgDEhAKCHByb2JsZW1zGAYgAygJEhMKC3JvbGxlZF9iYWNrGAcgASgIEhsKDmNoZWNrcG9pbnRfZGlyGAggASgJSAGIAQFCDQoLX2NoZWNrcG9pbnRCEQoPX2NoZWNrcG9pbnRfZGlyIhIKEFNlYWxBdWRpdFJlcXVlc3QiUAoRU2VhbEF1ZGl0UmVzcG9uc2USEwoLc2VhbGVkX3Jvd3MYASABKAMSFwoKY2hlY2twb2ludBgCIAEoCUgAiAEBQg0KC19jaGVja3BvaW50IhYKFExpc3RBdWRpdEtleXNSZXF1ZXN0IkMKFUxpc3RBdWRpdEtleXNSZXNwb25zZRIqCgRrZXlzGAEgAygLMhwuZGF0YWNyYXdsLmF1dGh6LnYxLkF1ZGl0S2V5IjcKCEF1ZGl0S2V5EgwKBHZrZXkYASABKAkSHQoVc2lnbmF0dXJlX2J5X3ByZXZpb3VzGAIgASgMIhcKFVJvdGF0ZUF1ZGl0S2V5UmVxdWVzdCImChZSb3RhdGVBdWRpdEtleVJlc3BvbnNlEgwKBHZrZXkYASABKAkiMQofQWNrbm93bGVkZ2VBdWRpdFJvbGxiYWNrUmVxdWVzdBIOCgZyZWFzb24YASABKAkiMQogQWNrbm93bGVkZ2VBdWRpdFJvbGxiYWNrUmVzcG9uc2USDQoFZXBvY2gYASABKAUi6AIKCEF1ZGl0UnVuEg4KBnJ1bl9pZBgBIAEoCRINCgVzY29wZRgCIAEoCRISCgpzdGFydGVkX2J5GAMgASgJEi4KCnN0YXJ0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgVzdGF0ZRgGIAEoDjIhLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdFJ1blN0YXRlEgwKBHJvd3MYByABKAMSEgoKdG90YWxfcm93cxgIIAEoAxIQCghwcm9ibGVtcxgJIAEoAxIyCghmaW5kaW5ncxgKIAMoCzIgLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdEZpbmRpbmcSLgoKdXBkYXRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi0wEKDEF1ZGl0RmluZGluZxINCgVjaGVjaxgBIAEoCRISCgV0YWJsZRgCIAEoCUgAiAEBEhMKBnJvd19pZBgDIAEoCUgBiAEBEhsKDnJlY29yZGVkX2F0X3VzGAQgASgDSAKIAQESEgoFZXBvY2gYBSABKAVIA4gBARIQCgNzZXEYBiABKANIBIgBARIOCgZkZXRhaWwYByABKAlCCAoGX3RhYmxlQgkKB19yb3dfaWRCEQoPX3JlY29yZGVkX2F0X3VzQggKBl9lcG9jaEIGCgRfc2VxInkKHVN0YXJ0QXVkaXRWZXJpZmljYXRpb25SZXF1ZXN0Ei0KBXNjb3BlGAEgASgOMh4uZGF0YWNyYXdsLmF1dGh6LnYxLkF1ZGl0U2NvcGUSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIksKHlN0YXJ0QXVkaXRWZXJpZmljYXRpb25SZXNwb25zZRIpCgNydW4YASABKAsyHC5kYXRhY3Jhd2wuYXV0aHoudjEuQXVkaXRSdW4iJAoSR2V0QXVkaXRSdW5SZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCSJAChNHZXRBdWRpdFJ1blJlc3BvbnNlEikKA3J1bhgBIAEoCzIcLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdFJ1biI9ChRMaXN0QXVkaXRSdW5zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJcChVMaXN0QXVkaXRSdW5zUmVzcG9uc2USKgoEcnVucxgBIAMoCzIcLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdFJ1bhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqcwoKQXVkaXRTY29wZRIbChdBVURJVF9TQ09QRV9VTlNQRUNJRklFRBAAEhsKF0FVRElUX1NDT1BFX0lOQ1JFTUVOVEFMEAESFAoQQVVESVRfU0NPUEVfRlVMTBACEhUKEUFVRElUX1NDT1BFX1NJTkNFEAMqhQEKDUF1ZGl0UnVuU3RhdGUSHwobQVVESVRfUlVOX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQVVESVRfUlVOX1NUQVRFX1JVTk5JTkcQARIaChZBVURJVF9SVU5fU1RBVEVfUEFTU0VEEAISGgoWQVVESVRfUlVOX1NUQVRFX0ZBSUxFRBADYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch5kYXRhY3Jhd2wvYXV0aHovdjEvYXVkaXQucHJvdG8SEmRhdGFjcmF3bC5hdXRoei52MSIXChVHZXRBdWRpdFN0YXR1c1JlcXVlc3Qi4gEKFkdldEF1ZGl0U3RhdHVzUmVzcG9uc2USDgoGb3JpZ2luGAEgASgJEg0KBWVwb2NoGAIgASgFEhMKC3NlYWxlZF9yb3dzGAMgASgDEhcKCmNoZWNrcG9pbnQYBCABKAlIAIgBARIVCg11bnNlYWxlZF9yb3dzGAUgASgDEhAKCHByb2JsZW1zGAYgAygJEhMKC3JvbGxlZF9iYWNrGAcgASgIEhsKDmNoZWNrcG9pbnRfZGlyGAggASgJSAGIAQFCDQoLX2NoZWNrcG9pbnRCEQoPX2NoZWNrcG9pbnRfZGlyIhIKEFNlYWxBdWRpdFJlcXVlc3QiUAoRU2VhbEF1ZGl0UmVzcG9uc2USEwoLc2VhbGVkX3Jvd3MYASABKAMSFwoKY2hlY2twb2ludBgCIAEoCUgAiAEBQg0KC19jaGVja3BvaW50IhYKFExpc3RBdWRpdEtleXNSZXF1ZXN0IkMKFUxpc3RBdWRpdEtleXNSZXNwb25zZRIqCgRrZXlzGAEgAygLMhwuZGF0YWNyYXdsLmF1dGh6LnYxLkF1ZGl0S2V5IjcKCEF1ZGl0S2V5EgwKBHZrZXkYASABKAkSHQoVc2lnbmF0dXJlX2J5X3ByZXZpb3VzGAIgASgMIhcKFVJvdGF0ZUF1ZGl0S2V5UmVxdWVzdCImChZSb3RhdGVBdWRpdEtleVJlc3BvbnNlEgwKBHZrZXkYASABKAkiRAofQWNrbm93bGVkZ2VBdWRpdFJvbGxiYWNrUmVxdWVzdBIOCgZyZWFzb24YASABKAkSEQoJY29uZmlybWVkGAIgASgIIjEKIEFja25vd2xlZGdlQXVkaXRSb2xsYmFja1Jlc3BvbnNlEg0KBWVwb2NoGAEgASgFIhQKEkdldFJlY292ZXJ5UmVxdWVzdCJFChNHZXRSZWNvdmVyeVJlc3BvbnNlEi4KCHJlY292ZXJ5GAEgASgLMhwuZGF0YWNyYXdsLmF1dGh6LnYxLlJlY292ZXJ5Is0BCghSZWNvdmVyeRIPCgdwcm9ibGVtGAEgASgJEhcKD3B1Ymxpc2hlZF9lcG9jaBgCIAEoBRIWCg5wdWJsaXNoZWRfc2l6ZRgDIAEoAxIWCg5kYXRhYmFzZV9lcG9jaBgEIAEoBRIVCg1kYXRhYmFzZV9zaXplGAUgASgDEjQKDGxvc3RfY2hhbmdlcxgGIAMoCzIeLmRhdGFjcmF3bC5hdXRoei52MS5Mb3N0Q2hhbmdlEhoKEmluY29tcGxldGVfYmVjYXVzZRgHIAEoCSKxAQoKTG9zdENoYW5nZRIvCgtyZWNvcmRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEa2luZBgCIAEoCRINCgVhY3RvchgDIAEoCRIPCgdzdWJqZWN0GAQgASgJEg4KBmRldGFpbBgFIAEoCRI0CgZyZW1lZHkYBiABKA4yJC5kYXRhY3Jhd2wuYXV0aHoudjEuTG9zdENoYW5nZVJlbWVkeSLoAgoIQXVkaXRSdW4SDgoGcnVuX2lkGAEgASgJEg0KBXNjb3BlGAIgASgJEhIKCnN0YXJ0ZWRfYnkYAyABKAkSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZmluaXNoZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKBXN0YXRlGAYgASgOMiEuZGF0YWNyYXdsLmF1dGh6LnYxLkF1ZGl0UnVuU3RhdGUSDAoEcm93cxgHIAEoAxISCgp0b3RhbF9yb3dzGAggASgDEhAKCHByb2JsZW1zGAkgASgDEjIKCGZpbmRpbmdzGAogAygLMiAuZGF0YWNyYXdsLmF1dGh6LnYxLkF1ZGl0RmluZGluZxIuCgp1cGRhdGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLTAQoMQXVkaXRGaW5kaW5nEg0KBWNoZWNrGAEgASgJEhIKBXRhYmxlGAIgASgJSACIAQESEwoGcm93X2lkGAMgASgJSAGIAQESGwoOcmVjb3JkZWRfYXRfdXMYBCABKANIAogBARISCgVlcG9jaBgFIAEoBUgDiAEBEhAKA3NlcRgGIAEoA0gEiAEBEg4KBmRldGFpbBgHIAEoCUIICgZfdGFibGVCCQoHX3Jvd19pZEIRCg9fcmVjb3JkZWRfYXRfdXNCCAoGX2Vwb2NoQgYKBF9zZXEieQodU3RhcnRBdWRpdFZlcmlmaWNhdGlvblJlcXVlc3QSLQoFc2NvcGUYASABKA4yHi5kYXRhY3Jhd2wuYXV0aHoudjEuQXVkaXRTY29wZRIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSwoeU3RhcnRBdWRpdFZlcmlmaWNhdGlvblJlc3BvbnNlEikKA3J1bhgBIAEoCzIcLmRhdGFjcmF3bC5hdXRoei52MS5BdWRpdFJ1biIkChJHZXRBdWRpdFJ1blJlcXVlc3QSDgoGcnVuX2lkGAEgASgJIkAKE0dldEF1ZGl0UnVuUmVzcG9uc2USKQoDcnVuGAEgASgLMhwuZGF0YWNyYXdsLmF1dGh6LnYxLkF1ZGl0UnVuIj0KFExpc3RBdWRpdFJ1bnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIlwKFUxpc3RBdWRpdFJ1bnNSZXNwb25zZRIqCgRydW5zGAEgAygLMhwuZGF0YWNyYXdsLmF1dGh6LnYxLkF1ZGl0UnVuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSqzAQoQTG9zdENoYW5nZVJlbWVkeRIiCh5MT1NUX0NIQU5HRV9SRU1FRFlfVU5TUEVDSUZJRUQQABIgChxMT1NUX0NIQU5HRV9SRU1FRFlfUkVBUFBMSUVEEAESHQoZTE9TVF9DSEFOR0VfUkVNRURZX0xPQ0tFRBACEh0KGUxPU1RfQ0hBTkdFX1JFTUVEWV9WT0lERUQQAxIbChdMT1NUX0NIQU5HRV9SRU1FRFlfTE9TVBAEKnMKCkF1ZGl0U2NvcGUSGwoXQVVESVRfU0NPUEVfVU5TUEVDSUZJRUQQABIbChdBVURJVF9TQ09QRV9JTkNSRU1FTlRBTBABEhQKEEFVRElUX1NDT1BFX0ZVTEwQAhIVChFBVURJVF9TQ09QRV9TSU5DRRADKoUBCg1BdWRpdFJ1blN0YXRlEh8KG0FVRElUX1JVTl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0FVRElUX1JVTl9TVEFURV9SVU5OSU5HEAESGgoWQVVESVRfUlVOX1NUQVRFX1BBU1NFRBACEhoKFkFVRElUX1JVTl9TVEFURV9GQUlMRUQQA2IGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * @generated from message datacrawl.authz.v1.GetAuditStatusRequest
@@ -234,6 +234,13 @@ export type AcknowledgeAuditRollbackRequest = Message<"datacrawl.authz.v1.Acknow
    * @generated from field: string reason = 1;
    */
   reason: string;
+
+  /**
+   * That the caller has looked at what GetRecovery lists: agents are allowed again by this call. Must be true.
+   *
+   * @generated from field: bool confirmed = 2;
+   */
+  confirmed: boolean;
 };
 
 /**
@@ -261,6 +268,147 @@ export type AcknowledgeAuditRollbackResponse = Message<"datacrawl.authz.v1.Ackno
  */
 export const AcknowledgeAuditRollbackResponseSchema: GenMessage<AcknowledgeAuditRollbackResponse> = /*@__PURE__*/
   messageDesc(file_datacrawl_authz_v1_audit, 10);
+
+/**
+ * @generated from message datacrawl.authz.v1.GetRecoveryRequest
+ */
+export type GetRecoveryRequest = Message<"datacrawl.authz.v1.GetRecoveryRequest"> & {
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.GetRecoveryRequest.
+ * Use `create(GetRecoveryRequestSchema)` to create a new message.
+ */
+export const GetRecoveryRequestSchema: GenMessage<GetRecoveryRequest> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 11);
+
+/**
+ * @generated from message datacrawl.authz.v1.GetRecoveryResponse
+ */
+export type GetRecoveryResponse = Message<"datacrawl.authz.v1.GetRecoveryResponse"> & {
+  /**
+   * Absent while the service is not in recovery.
+   *
+   * @generated from field: datacrawl.authz.v1.Recovery recovery = 1;
+   */
+  recovery?: Recovery | undefined;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.GetRecoveryResponse.
+ * Use `create(GetRecoveryResponseSchema)` to create a new message.
+ */
+export const GetRecoveryResponseSchema: GenMessage<GetRecoveryResponse> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 12);
+
+/**
+ * A rollback of the database that was noticed and that nobody has acknowledged. No agent is allowed anything meanwhile.
+ *
+ * @generated from message datacrawl.authz.v1.Recovery
+ */
+export type Recovery = Message<"datacrawl.authz.v1.Recovery"> & {
+  /**
+   * What is wrong, in a sentence.
+   *
+   * @generated from field: string problem = 1;
+   */
+  problem: string;
+
+  /**
+   * The newest published checkpoint, which the database does not have.
+   *
+   * @generated from field: int32 published_epoch = 2;
+   */
+  publishedEpoch: number;
+
+  /**
+   * @generated from field: int64 published_size = 3;
+   */
+  publishedSize: bigint;
+
+  /**
+   * Where the database ends.
+   *
+   * @generated from field: int32 database_epoch = 4;
+   */
+  databaseEpoch: number;
+
+  /**
+   * @generated from field: int64 database_size = 5;
+   */
+  databaseSize: bigint;
+
+  /**
+   * Changes to who may do what that were published and that the database does not have, the oldest first.
+   *
+   * @generated from field: repeated datacrawl.authz.v1.LostChange lost_changes = 6;
+   */
+  lostChanges: LostChange[];
+
+  /**
+   * Why there may be more; empty if these are all that were published.
+   *
+   * @generated from field: string incomplete_because = 7;
+   */
+  incompleteBecause: string;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.Recovery.
+ * Use `create(RecoverySchema)` to create a new message.
+ */
+export const RecoverySchema: GenMessage<Recovery> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 13);
+
+/**
+ * A change that a rollback has lost.
+ *
+ * @generated from message datacrawl.authz.v1.LostChange
+ */
+export type LostChange = Message<"datacrawl.authz.v1.LostChange"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp recorded_at = 1;
+   */
+  recordedAt?: Timestamp | undefined;
+
+  /**
+   * Such as `agent.revoked`.
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: string actor = 3;
+   */
+  actor: string;
+
+  /**
+   * The agent, the operator or the review.
+   *
+   * @generated from field: string subject = 4;
+   */
+  subject: string;
+
+  /**
+   * The event's detail, as canonical JSON.
+   *
+   * @generated from field: string detail = 5;
+   */
+  detail: string;
+
+  /**
+   * @generated from field: datacrawl.authz.v1.LostChangeRemedy remedy = 6;
+   */
+  remedy: LostChangeRemedy;
+};
+
+/**
+ * Describes the message datacrawl.authz.v1.LostChange.
+ * Use `create(LostChangeSchema)` to create a new message.
+ */
+export const LostChangeSchema: GenMessage<LostChange> = /*@__PURE__*/
+  messageDesc(file_datacrawl_authz_v1_audit, 14);
 
 /**
  * @generated from message datacrawl.authz.v1.AuditRun
@@ -339,7 +487,7 @@ export type AuditRun = Message<"datacrawl.authz.v1.AuditRun"> & {
  * Use `create(AuditRunSchema)` to create a new message.
  */
 export const AuditRunSchema: GenMessage<AuditRun> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_audit, 11);
+  messageDesc(file_datacrawl_authz_v1_audit, 15);
 
 /**
  * @generated from message datacrawl.authz.v1.AuditFinding
@@ -396,7 +544,7 @@ export type AuditFinding = Message<"datacrawl.authz.v1.AuditFinding"> & {
  * Use `create(AuditFindingSchema)` to create a new message.
  */
 export const AuditFindingSchema: GenMessage<AuditFinding> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_audit, 12);
+  messageDesc(file_datacrawl_authz_v1_audit, 16);
 
 /**
  * @generated from message datacrawl.authz.v1.StartAuditVerificationRequest
@@ -422,7 +570,7 @@ export type StartAuditVerificationRequest = Message<"datacrawl.authz.v1.StartAud
  * Use `create(StartAuditVerificationRequestSchema)` to create a new message.
  */
 export const StartAuditVerificationRequestSchema: GenMessage<StartAuditVerificationRequest> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_audit, 13);
+  messageDesc(file_datacrawl_authz_v1_audit, 17);
 
 /**
  * @generated from message datacrawl.authz.v1.StartAuditVerificationResponse
@@ -439,7 +587,7 @@ export type StartAuditVerificationResponse = Message<"datacrawl.authz.v1.StartAu
  * Use `create(StartAuditVerificationResponseSchema)` to create a new message.
  */
 export const StartAuditVerificationResponseSchema: GenMessage<StartAuditVerificationResponse> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_audit, 14);
+  messageDesc(file_datacrawl_authz_v1_audit, 18);
 
 /**
  * @generated from message datacrawl.authz.v1.GetAuditRunRequest
@@ -456,7 +604,7 @@ export type GetAuditRunRequest = Message<"datacrawl.authz.v1.GetAuditRunRequest"
  * Use `create(GetAuditRunRequestSchema)` to create a new message.
  */
 export const GetAuditRunRequestSchema: GenMessage<GetAuditRunRequest> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_audit, 15);
+  messageDesc(file_datacrawl_authz_v1_audit, 19);
 
 /**
  * @generated from message datacrawl.authz.v1.GetAuditRunResponse
@@ -473,7 +621,7 @@ export type GetAuditRunResponse = Message<"datacrawl.authz.v1.GetAuditRunRespons
  * Use `create(GetAuditRunResponseSchema)` to create a new message.
  */
 export const GetAuditRunResponseSchema: GenMessage<GetAuditRunResponse> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_audit, 16);
+  messageDesc(file_datacrawl_authz_v1_audit, 20);
 
 /**
  * @generated from message datacrawl.authz.v1.ListAuditRunsRequest
@@ -497,7 +645,7 @@ export type ListAuditRunsRequest = Message<"datacrawl.authz.v1.ListAuditRunsRequ
  * Use `create(ListAuditRunsRequestSchema)` to create a new message.
  */
 export const ListAuditRunsRequestSchema: GenMessage<ListAuditRunsRequest> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_audit, 17);
+  messageDesc(file_datacrawl_authz_v1_audit, 21);
 
 /**
  * @generated from message datacrawl.authz.v1.ListAuditRunsResponse
@@ -521,7 +669,61 @@ export type ListAuditRunsResponse = Message<"datacrawl.authz.v1.ListAuditRunsRes
  * Use `create(ListAuditRunsResponseSchema)` to create a new message.
  */
 export const ListAuditRunsResponseSchema: GenMessage<ListAuditRunsResponse> = /*@__PURE__*/
-  messageDesc(file_datacrawl_authz_v1_audit, 18);
+  messageDesc(file_datacrawl_authz_v1_audit, 22);
+
+/**
+ * What becomes of a change that a rollback has lost.
+ *
+ * @generated from enum datacrawl.authz.v1.LostChangeRemedy
+ */
+export const LostChangeRemedy = {
+  /**
+   * @generated from enum value: LOST_CHANGE_REMEDY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It took a right away, and the service has done it again.
+   *
+   * @generated from enum value: LOST_CHANGE_REMEDY_REAPPLIED = 1;
+   */
+  REAPPLIED: 1,
+
+  /**
+   * It replaced a credential of an operator, whose former one is back: the service has given the account a password that nobody
+   * knows, until somebody sets one on the host.
+   *
+   * @generated from enum value: LOST_CHANGE_REMEDY_LOCKED = 2;
+   */
+  LOCKED: 2,
+
+  /**
+   * It was about a circuit-bypass grant: the service ends all grants. A guard that it cannot reach has its own until it expires.
+   *
+   * @generated from enum value: LOST_CHANGE_REMEDY_VOIDED = 3;
+   */
+  VOIDED: 3,
+
+  /**
+   * It gave a right, or this version does not know it: a person does it again if it is still wanted.
+   *
+   * @generated from enum value: LOST_CHANGE_REMEDY_LOST = 4;
+   */
+  LOST: 4,
+} as const;
+
+/**
+ * What becomes of a change that a rollback has lost.
+ *
+ * @generated from enum datacrawl.authz.v1.LostChangeRemedy
+ */
+export type LostChangeRemedy = (typeof LostChangeRemedy)[keyof typeof LostChangeRemedy] | UnknownEnum;
+
+/**
+ * Describes the enum datacrawl.authz.v1.LostChangeRemedy.
+ */
+export const LostChangeRemedySchema: GenEnum<LostChangeRemedy> = /*@__PURE__*/
+  enumDesc(file_datacrawl_authz_v1_audit, 0);
 
 /**
  * @generated from enum datacrawl.authz.v1.AuditScope
@@ -563,7 +765,7 @@ export type AuditScope = (typeof AuditScope)[keyof typeof AuditScope] | UnknownE
  * Describes the enum datacrawl.authz.v1.AuditScope.
  */
 export const AuditScopeSchema: GenEnum<AuditScope> = /*@__PURE__*/
-  enumDesc(file_datacrawl_authz_v1_audit, 0);
+  enumDesc(file_datacrawl_authz_v1_audit, 1);
 
 /**
  * @generated from enum datacrawl.authz.v1.AuditRunState
@@ -605,5 +807,5 @@ export type AuditRunState = (typeof AuditRunState)[keyof typeof AuditRunState] |
  * Describes the enum datacrawl.authz.v1.AuditRunState.
  */
 export const AuditRunStateSchema: GenEnum<AuditRunState> = /*@__PURE__*/
-  enumDesc(file_datacrawl_authz_v1_audit, 1);
+  enumDesc(file_datacrawl_authz_v1_audit, 2);
 
