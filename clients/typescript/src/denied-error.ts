@@ -1,4 +1,4 @@
-import type { Verdict } from "./call/verdict.ts";
+import type { Verdict } from "./verdict.ts";
 
 /** Thrown in place of an action that was not allowed: the action did not run. */
 export class DeniedError extends Error {

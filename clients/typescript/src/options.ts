@@ -4,6 +4,7 @@ import type { CertificateFiles, TokenSource } from "./transport/identity.ts";
 import type { Endpoint } from "./transport/transport.ts";
 import { certificatesProblem } from "@datacrawl/core/pem";
 import { readAgent } from "./agent.ts";
+import type { Verdict } from "./verdict.ts";
 
 /** How an agent's process is guarded. Everything has a default but the credential. */
 export interface DataCrawlOptions {
@@ -54,6 +55,15 @@ export interface DataCrawlOptions {
    * Without it there is no bypass, and what the guard decided alone is lost if the process ends before it is uploaded.
    */
   readonly journalDir?: string | undefined;
+  /** Called with each verdict of `authorize` and `protect`, and the tool that was asked about. What it throws is logged. */
+  readonly onVerdict?: ((verdict: Verdict, tool: string) => void) | undefined;
+  /** Where warnings go. Default: a process warning named `DataCrawlWarning`. */
+  readonly logger?: Logger | undefined;
+}
+
+/** A logger such as pino's, or `console`. */
+export interface Logger {
+  warn(message: string): void;
 }
 
 export interface ClientSettings {
@@ -64,6 +74,8 @@ export interface ClientSettings {
   readonly circuit: { readonly failures: number; readonly probeAfterMs: number };
   readonly redisUrl: string | null;
   readonly journalDir: string | null;
+  readonly onVerdict: ((verdict: Verdict, tool: string) => void) | null;
+  readonly logger: Logger;
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -83,7 +95,10 @@ const NAMES = [
   "token",
   "clientCertificate",
   "agentId",
+  "onVerdict",
+  "logger",
 ];
+const WARNINGS: Logger = { warn: (message) => process.emitWarning(message, "DataCrawlWarning") };
 const CIRCUIT_NAMES = ["failures", "probeAfterMs"];
 
 /** @throws TypeError naming every problem; never with a credential or the password of a URL in it */
@@ -110,11 +125,13 @@ export function checkOptions(
     if (!isGood) problems.push({ option, problem });
   };
   const { transport = "grpc", timeoutMs = 5000, ca, redisUrl, journalDir, circuit = {} } = options;
+  const { onVerdict = null, logger = WARNINGS } = options;
   const { failures = 5, probeAfterMs = 30_000 } = circuit;
   const isTransport = Object.hasOwn(DEFAULT_URL, transport);
   const url = URL.parse(options.url ?? env["DATACRAWL_URL"] ?? DEFAULT_URL[isTransport ? transport : "grpc"]);
-  for (const name of unknownNames(options, NAMES)) check(false, name, "is no option");
-  for (const name of unknownNames(circuit, CIRCUIT_NAMES)) check(false, `circuit.${name}`, "is no option");
+  for (const name of unknownNames(options, NAMES)) check(false, name, "is not an option of DataCrawl");
+  for (const name of unknownNames(circuit, CIRCUIT_NAMES))
+    check(false, `circuit.${name}`, "is not an option of DataCrawl");
   check(isTransport, "transport", 'must be "grpc" or "connect"');
   check(isTimeout(timeoutMs), "timeoutMs", `must be a number of milliseconds from 1 to ${MAX_TIMEOUT_MS}`);
   const problemOfCa = typeof ca === "string" ? certificatesProblem(ca) : "";
@@ -130,6 +147,8 @@ export function checkOptions(
   check(Number.isSafeInteger(failures) && failures >= 1, "circuit.failures", "must be a whole number from 1");
   const isGoodDelay = Number.isSafeInteger(probeAfterMs) && probeAfterMs >= 1 && probeAfterMs <= HOUR_MS;
   check(isGoodDelay, "circuit.probeAfterMs", `must be a whole number of milliseconds from 1 to ${HOUR_MS}`);
+  check(onVerdict === null || typeof onVerdict === "function", "onVerdict", "must be a function");
+  check(typeof logger?.warn === "function", "logger", "must be an object with a method warn");
   const agent = readAgent(options, env, url, check);
   const problemOfUrl = urlProblem(url);
   check(problemOfUrl === null, "url", `(or DATACRAWL_URL) ${problemOfUrl}`);
@@ -142,6 +161,8 @@ export function checkOptions(
     circuit: { failures, probeAfterMs },
     redisUrl: redisUrl ?? null,
     journalDir: journalDir ?? null,
+    onVerdict,
+    logger,
   };
   return { settings };
 }

@@ -103,6 +103,16 @@ describe("a protected function", () => {
     expect([ran, service.requests.length]).toEqual([false, 0]);
   });
 
+  it("takes payloads whose type is an interface", async () => {
+    interface Email {
+      readonly to: readonly string[];
+      readonly tags?: { readonly urgent: boolean };
+    }
+    const client = await clientOf(await serve(yes));
+    const send = client.protect("mail.send", ({ to }: Email) => to.length);
+    expect(await send({ to: ["a", "b"] })).toBe(2);
+  });
+
   it("names its actions, and passes on what it throws itself", async () => {
     const service = await serve(yes);
     const client = await clientOf(service);
@@ -111,6 +121,69 @@ describe("a protected function", () => {
     });
     await expect(guarded({ id: 7 })).rejects.toThrow("smtp 7");
     expect(service.requests[0]?.idempotencyKey).toBe("send-7");
+  });
+});
+
+describe("what a caller can tell from a verdict", () => {
+  it("says whether it is allowed, and when it was decided, as a Date", async () => {
+    const client = await clientOf(await serve(yes));
+    const verdict = await client.authorize({ tool: "t" });
+    expect(verdict).toMatchObject({ allowed: true, code: null, retryAfterMs: null });
+    expect(verdict.decidedAt).toEqual(new Date(1_780_000_000_123));
+    expect(Object.isFrozen(verdict)).toBe(true);
+  });
+
+  it.each([
+    [8, "RATE_LIMITED"],
+    [16, "BAD_CREDENTIAL"],
+    [7, "NOT_PERMITTED"],
+    [3, "BAD_REQUEST"],
+  ])("tells refusals with status %i apart as %s", async (status, code) => {
+    const client = await clientOf(await serve(({ stream }) => fail(stream, status)));
+    expect(await client.authorize({ tool: "t" })).toMatchObject({ allowed: false, reason: "REQUEST_REFUSED", code });
+  });
+
+  it("counts a request that breaks the contract as a bad request", async () => {
+    const client = await clientOf(await serve(yes));
+    expect(await client.authorize({ tool: "" })).toMatchObject({ allowed: false, code: "BAD_REQUEST" });
+  });
+});
+
+describe("hooks and calls", () => {
+  it("connects to nothing before the first call", async () => {
+    const service = await serve(yes);
+    const client = await clientOf(service);
+    client.on("circuit", () => {});
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect([client.status, service.connections()]).toEqual([null, 0]);
+    expect(await client.ready()).toMatchObject({ problems: [] });
+  });
+
+  it("reports each verdict to onVerdict, and a hook that fails to the logger alone", async () => {
+    const verdicts: unknown[] = [];
+    const warnings: string[] = [];
+    const client = await clientOf(await serve(yes), {
+      onVerdict: (verdict, tool) => {
+        verdicts.push([tool, verdict.allowed]);
+        throw new Error("the hook broke");
+      },
+      logger: { warn: (message) => warnings.push(message) },
+    });
+    expect(await client.authorize({ tool: "t" })).toMatchObject({ allowed: true });
+    expect([verdicts, warnings]).toEqual([[["t", true]], ["onVerdict failed: the hook broke"]]);
+  });
+
+  it("passes a well-formed traceparent on, and nothing else", async () => {
+    const traceparents: unknown[] = [];
+    const service = await serve((asked) => {
+      traceparents.push(asked.headers["traceparent"]);
+      yes(asked);
+    });
+    const client = await clientOf(service);
+    const traceparent = `00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`;
+    await client.authorize({ tool: "t" }, { traceparent });
+    await client.authorize({ tool: "t" }, { traceparent: "00-oops\r\nx: y" });
+    expect(traceparents).toEqual([traceparent, undefined]);
   });
 });
 
@@ -306,7 +379,7 @@ describe("a process", () => {
     const synced: unknown[] = [];
     const service = await serveGrpc(() => {}, { sync: (stream) => fail(stream, synced.push(stream) && 12) });
     opened.push(() => service.stop());
-    await run("new DataCrawl(); setTimeout(() => {}, 1500)", { DATACRAWL_URL: service.url.origin });
+    await run("await new DataCrawl().ready(); setTimeout(() => {}, 1500)", { DATACRAWL_URL: service.url.origin });
     expect(synced.length).toBeGreaterThan(0);
   });
 

@@ -1,12 +1,12 @@
 /** This library as a client under test: JSON lines in, JSON lines out (docs/conformance.md). */
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { DataCrawl, type DataCrawlOptions, type Verdict } from "../src/index.ts";
+import { DataCrawl, type DataCrawlOptions, type JsonObject, type Verdict } from "../src/index.ts";
 
 interface Question {
   readonly case: string;
   readonly tool: string;
-  readonly payload: object;
+  readonly payload: JsonObject;
   readonly idempotencyKey: string;
   readonly url: string;
   readonly transport: "grpc" | "connect-proto";

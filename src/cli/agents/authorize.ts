@@ -2,9 +2,10 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { Verdict } from "@datacrawl/client";
+import type { JsonObject, Verdict } from "@datacrawl/client";
 import { type OpenGuard, openGuard } from "@datacrawl/client/internal/call/open";
 import { readOptions } from "@datacrawl/client/internal/options";
+import { verdictOf } from "@datacrawl/client/internal/verdict";
 import { systemClock } from "../../core/clock.ts";
 import { parseCredential } from "../../core/credential.ts";
 import { type Decision, isAllow } from "../../core/decision.ts";
@@ -65,7 +66,8 @@ async function authorize(io: Io, flags: Flags): Promise<void> {
   const leftMs = (): number => endsAt - systemClock.monotonic();
   const guard = await openOwnGuard(io);
   const { tool, payload, key: idempotencyKey } = flags;
-  const verdict = await guard.authorize({ tool, payload, idempotencyKey }, { deadlineAt: endsAt - CLOSING_MS });
+  const request = { tool, payload: payload as JsonObject, idempotencyKey };
+  const verdict = verdictOf(await guard.authorize(request, { deadlineAt: endsAt - CLOSING_MS }));
   // Out before anything else is done: closing waits for a service that may never answer.
   io.exit(EXIT[verdict.decision]);
   if (flags.json) outJson(io, verdict);

@@ -17,6 +17,12 @@ export interface Road {
   readonly unframe: (reply: RawReply) => Unframed;
 }
 
+export interface AskContext {
+  readonly clock: Clock;
+  readonly random: RandomPool;
+  readonly traceparent: string | null;
+}
+
 /** What a call came to, whatever its attempts. */
 export interface Asked {
   readonly attempts: number;
@@ -45,17 +51,12 @@ const BUSY_MS = 100;
  * Asks the service, and asks again what it could not take, with the same key and a new nonce. Ends with `limit`, a moment for
  * the event loop aside.
  */
-export async function ask(
-  road: Road,
-  question: Question,
-  limit: Limit,
-  clock: Clock,
-  random: RandomPool,
-): Promise<Asked> {
+export async function ask(road: Road, question: Question, limit: Limit, context: AskContext): Promise<Asked> {
+  const { clock, random } = context;
   const startedAt = clock.monotonic();
   const earlier: Outcome[] = [];
   for (let attempts = 1; ; attempts++) {
-    const final = await attempt(road, question, limit, random);
+    const final = await attempt(road, question, limit, context);
     const done = (): Asked => ({ attempts, tookMs: clock.monotonic() - startedAt, earlier, final });
     if (final.kind !== "unavailable" || attempts === MAX_ATTEMPTS) return done();
     const pause = pauseBefore(attempts, random);
@@ -72,7 +73,12 @@ function pauseBefore(attempts: number, random: RandomPool): number {
   return longest * (0.5 + fraction(random) / 2);
 }
 
-async function attempt(road: Road, question: Question, limit: Limit, random: RandomPool): Promise<Asked["final"]> {
+async function attempt(
+  road: Road,
+  question: Question,
+  limit: Limit,
+  { random, traceparent }: AskContext,
+): Promise<Asked["final"]> {
   const { agentId, tool, payload, idempotencyKey } = question;
   const nonce = random.take(16);
   const message = toBinary(
@@ -86,6 +92,7 @@ async function attempt(road: Road, question: Question, limit: Limit, random: Ran
     timeoutMs,
     maxReplyBytes: MAX_ANSWER_BYTES,
     awaited: true,
+    traceparent,
   });
   const reply = await limit.within(exchange.reply);
   if ("stop" in reply) {

@@ -2,19 +2,19 @@ import type { Question } from "@datacrawl/core/request";
 import type { Breaker, Permit, Result } from "../circuit/breaker.ts";
 import type { GrantClaims } from "@datacrawl/core/grant";
 import type { Clock } from "@datacrawl/core/clock";
-import { isAllow, judge, type Reason } from "@datacrawl/core/decision";
+import { isAllow, type Reason } from "@datacrawl/core/decision";
 import { failpoint } from "@datacrawl/core/failpoint";
 import { Fault } from "@datacrawl/core/fault";
-import { type RandomPool, uuidV7 } from "@datacrawl/core/ids";
+import type { RandomPool } from "@datacrawl/core/ids";
 import { ask, type Asked, type Road } from "./ask.ts";
 import { Denials, EVERY_REQUEST } from "./denials.ts";
 import type { GrantKeeper } from "../grants/grants.ts";
 import type { Journal } from "../journal/journal.ts";
 import { requestDigest } from "./key.ts";
 import { Limit } from "./limit.ts";
-import { excerpt, type Outcome, type ServiceAnswer } from "./outcome.ts";
+import { excerpt, type Outcome, type Refusal } from "./outcome.ts";
 import { type GuardRequest, readQuestion } from "./question.ts";
-import type { Verdict } from "./verdict.ts";
+import { guardVerdict, type GuardVerdict, serviceVerdict } from "./verdict.ts";
 
 export interface GuardParts {
   readonly agentId: string;
@@ -33,21 +33,28 @@ export interface GuardCall {
   readonly deadlineAt: number;
   /** Aborted when the caller cancels. Read only if there is something to wait for: making one costs more than a deny. */
   readonly signal?: AbortSignal | undefined;
+  /** The W3C `traceparent` to pass on, well-formed. */
+  readonly traceparent?: string | null;
 }
 
 export interface Guard {
   /** Never rejects, and never outlives the call's deadline. Whatever goes wrong is a deny. */
-  authorize(request: GuardRequest, call: GuardCall): Promise<Verdict>;
+  authorize(request: GuardRequest, call: GuardCall): Promise<GuardVerdict>;
   /** The same for a question that has been parsed: of this guard's agent, and within the contract's limits. */
-  decide(question: Question, call: GuardCall): Promise<Verdict>;
+  decide(question: Question, call: GuardCall): Promise<GuardVerdict>;
 }
+
+/** The agent could not say who it is, so nothing was asked. */
+const NO_CREDENTIAL: Refusal = { code: "BAD_CREDENTIAL", retryAfterMs: null };
+/** The request breaks the contract, so it was not asked. */
+export const NOT_A_REQUEST: Refusal = { code: "BAD_REQUEST", retryAfterMs: null };
 
 /** A deadline speaks against the service only if it left as much time, in milliseconds. */
 const FAIR_MS = 1000;
 
 export function createGuard(parts: GuardParts): Guard {
   const denials = new Denials();
-  const decide = async (question: Question, call: GuardCall): Promise<Verdict> => {
+  const decide = async (question: Question, call: GuardCall): Promise<GuardVerdict> => {
     try {
       return await new Case(parts, denials, question).decide(call);
     } catch (error) {
@@ -55,7 +62,7 @@ export function createGuard(parts: GuardParts): Guard {
       return invalid(parts, error);
     }
   };
-  const authorize = async (request: GuardRequest, call: GuardCall): Promise<Verdict> => {
+  const authorize = async (request: GuardRequest, call: GuardCall): Promise<GuardVerdict> => {
     try {
       return await decide(readQuestion(request, parts.agentId), call);
     } catch (error) {
@@ -78,7 +85,7 @@ class Case {
     this.#question = question;
   }
 
-  async decide(call: GuardCall): Promise<Verdict> {
+  async decide(call: GuardCall): Promise<GuardVerdict> {
     const { breaker, road, clock, random } = this.#parts;
     const permit = breaker.permit();
     if (permit.kind === "denied") return this.#withoutService(permit, call);
@@ -87,7 +94,7 @@ class Case {
     let result: Result = { kind: "ignored" };
     try {
       using limit = new Limit(clock, until, signal);
-      const asked = await ask(road, this.#question, limit, clock, random);
+      const asked = await ask(road, this.#question, limit, { clock, random, traceparent: call.traceparent ?? null });
       result = resultOf(asked, permit);
       this.#remember(asked);
       return this.#verdictOf(asked);
@@ -97,7 +104,7 @@ class Case {
   }
 
   /** The circuit is open: a deny at once, unless an operator has signed otherwise. */
-  #withoutService(permit: Denied, call: GuardCall): Verdict | Promise<Verdict> {
+  #withoutService(permit: Denied, call: GuardCall): GuardVerdict | Promise<GuardVerdict> {
     const bypass = this.#bypassFor(permit);
     if ("problem" in bypass) return this.#deny("CIRCUIT_OPEN", openMessage(permit), { attempts: 0 });
     return this.#bypass(permit, bypass.grant, call);
@@ -122,7 +129,7 @@ class Case {
     return found;
   }
 
-  async #bypass(permit: Denied, grant: GrantClaims, { deadlineAt, signal }: GuardCall): Promise<Verdict> {
+  async #bypass(permit: Denied, grant: GrantClaims, { deadlineAt, signal }: GuardCall): Promise<GuardVerdict> {
     const { journal, clock } = this.#parts;
     using limit = new Limit(clock, deadlineAt, signal);
     const message = `Allowed without the service, by ${excerpt(grant.operator)}'s grant ${grant.grantId}.`;
@@ -170,7 +177,7 @@ class Case {
     hear(this.#requestDigest, saysNo(heard));
   }
 
-  #verdictOf(asked: Asked): Verdict {
+  #verdictOf(asked: Asked): GuardVerdict {
     const { final } = asked;
     switch (final.kind) {
       case "answered": {
@@ -182,8 +189,13 @@ class Case {
       case "failed":
         return this.#deny("SERVICE_UNAVAILABLE", `The service failed: ${final.problem}.`, asked);
       case "refused":
-      case "unsent":
-        return this.#deny("REQUEST_REFUSED", `The request was refused: ${final.problem}.`, asked);
+      case "unsent": {
+        const refusal = final.kind === "refused" ? final.refusal : NO_CREDENTIAL;
+        return this.#deny("REQUEST_REFUSED", `The request was refused: ${final.problem}.`, {
+          attempts: asked.attempts,
+          refusal,
+        });
+      }
       case "late":
       case "deadline":
         return this.#deny("DEADLINE_EXCEEDED", "There was no answer before the deadline.", asked);
@@ -193,8 +205,8 @@ class Case {
   }
 
   /** A deny of the guard's own, into the journal too. */
-  #deny(reason: Reason, message: string, { attempts }: { readonly attempts: number }): Verdict {
-    const verdict = this.#verdict(reason, message);
+  #deny(reason: Reason, message: string, { attempts, refusal }: { attempts: number; refusal?: Refusal }): GuardVerdict {
+    const verdict = this.#verdict(reason, message, refusal);
     const { breaker, journal } = this.#parts;
     journal.recordDeny(() => {
       return { ...this.#record(verdict), kind: "deny", reason, attempts, errors: breaker.snapshot.lastErrors };
@@ -202,13 +214,14 @@ class Case {
     return verdict;
   }
 
-  #record({ decisionId, message, decidedAt, idempotencyKey }: Verdict) {
+  #record({ decisionId, message, decidedAt, idempotencyKey }: GuardVerdict) {
     const { agentId, tool } = this.#question;
     return { decisionId, agentId, tool, idempotencyKey, message, decidedAt, requestDigest: this.#requestDigest };
   }
 
-  #verdict(reason: Reason, message: string): Verdict {
-    return guardVerdict(this.#parts, reason, message, this.#question.idempotencyKey);
+  #verdict(reason: Reason, message: string, refusal?: Refusal): GuardVerdict {
+    const { idempotencyKey } = this.#question;
+    return guardVerdict(this.#parts, reason, message, { idempotencyKey, refusal: refusal ?? null });
   }
 
   get #requestDigest(): string {
@@ -275,8 +288,8 @@ function openMessage({ cause, retryInMs }: Denied): string {
 }
 
 /** The request is none that could be asked; or, which would be a mistake of ours, the guard itself failed. */
-function invalid(parts: GuardParts, error: unknown): Verdict {
-  return guardVerdict(parts, "REQUEST_REFUSED", faultMessage(error), "");
+function invalid(parts: GuardParts, error: unknown): GuardVerdict {
+  return guardVerdict(parts, "REQUEST_REFUSED", faultMessage(error), { refusal: NOT_A_REQUEST });
 }
 
 /** Why a request cannot be asked, for its caller. */
@@ -287,43 +300,4 @@ export function faultMessage(error: unknown): string {
     // A request's getter may throw anything, also a Proxy that throws when it is looked at.
   }
   return "The request could not be read.";
-}
-
-/** The service's answer as a verdict. */
-export function serviceVerdict(answer: ServiceAnswer, clock: Clock): Verdict {
-  const { decision, reason, message, decisionId, policyVersion, ruleId, replayed, idempotencyKey } = answer;
-  const decidedAt = answer.decidedAt ?? clock.now();
-  return Object.freeze({
-    decision,
-    reason,
-    message,
-    decisionId,
-    policyVersion,
-    ruleId,
-    replayed,
-    source: "service",
-    decidedAt,
-    idempotencyKey,
-  });
-}
-
-/** A verdict of the guard's own. */
-export function guardVerdict(
-  { clock, random }: Pick<GuardParts, "clock" | "random">,
-  reason: Reason,
-  message: string,
-  idempotencyKey: string,
-): Verdict {
-  const decidedAt = clock.now();
-  const { ruleId, ...judgement } = judge(reason, message);
-  return Object.freeze({
-    ...judgement,
-    ruleId,
-    decisionId: uuidV7(decidedAt, random),
-    policyVersion: "",
-    replayed: false,
-    source: "guard",
-    decidedAt,
-    idempotencyKey,
-  });
 }

@@ -11,7 +11,7 @@ import { unframeConnect, unframeConnectStream } from "../transport/framing-conne
 import { unframeGrpc, unframeGrpcStream } from "../transport/framing-grpc.ts";
 import { type GrantKeeper, type GrantStatus, openGrantKeeper } from "../grants/grants.ts";
 import { redisGrants, type SharedGrants } from "../grants/redis.ts";
-import { createGuard, type Guard, type GuardCall, type GuardParts, guardVerdict } from "./guard.ts";
+import { createGuard, type Guard, type GuardCall, type GuardParts } from "./guard.ts";
 import { type Journal, openJournal } from "../journal/journal.ts";
 import { Limit } from "./limit.ts";
 import type { GuardRequest } from "./question.ts";
@@ -20,7 +20,7 @@ import { circuitReport, exchangeSync } from "../sync/exchange.ts";
 import type { Endpoint } from "../transport/transport.ts";
 import { openConnectTransport } from "../transport/transport-connect.ts";
 import { openGrpcTransport } from "../transport/transport-grpc.ts";
-import type { Verdict } from "./verdict.ts";
+import { guardVerdict, type GuardVerdict } from "./verdict.ts";
 import { type ReviewVerdict, waitForReview, type WatchRoad } from "./wait.ts";
 import { messageOf } from "@datacrawl/core/fault";
 
@@ -142,11 +142,11 @@ class AssembledGuard implements OpenGuard {
     };
   }
 
-  authorize(request: GuardRequest, call: GuardCall): Promise<Verdict> {
+  authorize(request: GuardRequest, call: GuardCall): Promise<GuardVerdict> {
     return this.#whenOpen(call, (guard) => guard.authorize(request, call));
   }
 
-  decide(question: Question, call: GuardCall): Promise<Verdict> {
+  decide(question: Question, call: GuardCall): Promise<GuardVerdict> {
     return this.#whenOpen(call, (guard) => guard.decide(question, call));
   }
 
@@ -160,15 +160,15 @@ class AssembledGuard implements OpenGuard {
     });
   }
 
-  #whenOpen(call: GuardCall, ask: (guard: Guard) => Promise<Verdict>): Promise<Verdict> {
+  #whenOpen(call: GuardCall, ask: (guard: Guard) => Promise<GuardVerdict>): Promise<GuardVerdict> {
     return this.#core === null ? this.#onceOpen(call, ask) : ask(this.#core.guard);
   }
 
-  async #onceOpen(call: GuardCall, ask: (guard: Guard) => Promise<Verdict>): Promise<Verdict> {
+  async #onceOpen(call: GuardCall, ask: (guard: Guard) => Promise<GuardVerdict>): Promise<GuardVerdict> {
     using limit = new Limit(this.#settings.clock, call.deadlineAt, call.signal);
     const opened = await limit.within(this.#opening);
     if ("value" in opened) return await ask(opened.value.guard);
-    return guardVerdict(this.#settings, "DEADLINE_EXCEEDED", "The journal was not open in time.", "");
+    return guardVerdict(this.#settings, "DEADLINE_EXCEEDED", "The journal was not open in time.");
   }
 
   async close(): Promise<void> {

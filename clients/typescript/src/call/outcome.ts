@@ -33,11 +33,29 @@ export type Outcome =
    * The service declined to decide this request: a credential, an argument, a limit. `final`: waiting does not help. `ofAgent`: it
    * is who asks that it does not accept, whatever the request.
    */
-  | { readonly kind: "refused"; readonly problem: string; readonly final: boolean; readonly ofAgent: boolean }
+  | {
+      readonly kind: "refused";
+      readonly problem: string;
+      readonly final: boolean;
+      readonly ofAgent: boolean;
+      readonly refusal: Refusal;
+    }
   /** The agent could not say who it is, so that nothing was asked, and nothing is known of the service. */
   | { readonly kind: "unsent"; readonly problem: string }
   /** The service says that the deadline has passed. */
   | { readonly kind: "late"; readonly problem: string };
+
+/**
+ * Why a request was refused: over the agent's rate or the service's limits; a credential that is missing, unknown, expired or
+ * revoked; a credential that does not permit this request; or a request that breaks the contract.
+ */
+export type RefusalCode = "RATE_LIMITED" | "BAD_CREDENTIAL" | "NOT_PERMITTED" | "BAD_REQUEST";
+
+export interface Refusal {
+  readonly code: RefusalCode;
+  /** How long the service asks to wait before a retry, in milliseconds; null if it does not say. */
+  readonly retryAfterMs: number | null;
+}
 
 export const MAX_PROBLEM = 200;
 
@@ -76,7 +94,11 @@ export const STATUSES = [
 export type Status = (typeof STATUSES)[number];
 
 /** What a status other than OK says about the service. `detail` is the service's own message. */
-export function outcomeOfStatus(status: Exclude<Status, "OK">, detail: string): Outcome {
+export function outcomeOfStatus(
+  status: Exclude<Status, "OK">,
+  detail: string,
+  retryAfterMs: number | null = null,
+): Outcome {
   // What comes of it stands in the middle of a sentence.
   const problem = excerpt(detail === "" ? status : `${status}: ${detail.replace(/\.$/, "")}`);
   switch (status) {
@@ -85,16 +107,17 @@ export function outcomeOfStatus(status: Exclude<Status, "OK">, detail: string): 
     case "DEADLINE_EXCEEDED":
       return { kind: "late", problem };
     case "RESOURCE_EXHAUSTED":
-      return { kind: "refused", problem, final: false, ofAgent: false };
+      return refused(problem, { code: "RATE_LIMITED", retryAfterMs }, { final: false });
     case "UNAUTHENTICATED":
-      return { kind: "refused", problem, final: true, ofAgent: true };
+      return refused(problem, { code: "BAD_CREDENTIAL", retryAfterMs }, { ofAgent: true });
+    case "PERMISSION_DENIED":
+      return refused(problem, { code: "NOT_PERMITTED", retryAfterMs });
     case "INVALID_ARGUMENT":
     case "NOT_FOUND":
     case "ALREADY_EXISTS":
-    case "PERMISSION_DENIED":
     case "FAILED_PRECONDITION":
     case "OUT_OF_RANGE":
-      return { kind: "refused", problem, final: true, ofAgent: false };
+      return refused(problem, { code: "BAD_REQUEST", retryAfterMs });
     case "CANCELLED":
     case "UNKNOWN":
     case "ABORTED":
@@ -103,4 +126,8 @@ export function outcomeOfStatus(status: Exclude<Status, "OK">, detail: string): 
     case "DATA_LOSS":
       return { kind: "failed", problem };
   }
+}
+
+function refused(problem: string, refusal: Refusal, { final = true, ofAgent = false } = {}): Outcome {
+  return { kind: "refused", problem, final, ofAgent, refusal };
 }

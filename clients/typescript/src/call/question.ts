@@ -1,5 +1,6 @@
 import { types } from "node:util";
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type * as wire from "@bufbuild/protobuf";
+import type { JsonObject } from "../json.ts";
 import { LIMITS, parseRequest, type Question } from "@datacrawl/core/request";
 import { Fault } from "@datacrawl/core/fault";
 import { derivedKey } from "./key.ts";
@@ -9,7 +10,7 @@ export interface GuardRequest {
   /** Such as `gmail.send_email`. 1 to 256 bytes, no NUL. */
   readonly tool: string;
   /** The tool's arguments: a plain object of JSON values, at most 256 KiB as JSON, nested at most 32 deep. Default: empty. */
-  readonly payload?: object | undefined;
+  readonly payload?: JsonObject | undefined;
   /**
    * Names this action, 1 to 256 bytes, no NUL; retries use the same, another action another one. Default: derived from agent,
    * tool and payload, so that two equal requests within 24 hours are one action.
@@ -47,7 +48,7 @@ const NO_NONCE = new Uint8Array(0);
  *
  * @throws Fault FIELD_INVALID, or whatever a getter throws
  */
-export function copyPayload(payload: unknown): JsonObject {
+export function copyPayload(payload: unknown): wire.JsonObject {
   const copy = plainCopy(payload, "payload", { left: LIMITS.payloadBytes }, LIMITS.payloadDepth);
   if (typeof copy !== "object" || copy === null || Array.isArray(copy)) throw invalid("payload", "must be an object");
   return copy;
@@ -57,7 +58,7 @@ export function copyPayload(payload: unknown): JsonObject {
  * `budget` bounds the work on values that are small in memory and large as JSON (the same object many times over): each value
  * takes at least one byte.
  */
-function plainCopy(value: unknown, path: string, budget: { left: number }, depth: number): JsonValue {
+function plainCopy(value: unknown, path: string, budget: { left: number }, depth: number): wire.JsonValue {
   budget.left -= typeof value === "string" ? value.length + 2 : 1;
   if (budget.left < 0) throw invalid("payload", `must be at most ${LIMITS.payloadBytes} bytes of JSON`);
   switch (typeof value) {
@@ -75,7 +76,7 @@ function plainCopy(value: unknown, path: string, budget: { left: number }, depth
   }
 }
 
-function plainCopyOfObject(value: object, path: string, budget: { left: number }, depth: number): JsonValue {
+function plainCopyOfObject(value: object, path: string, budget: { left: number }, depth: number): wire.JsonValue {
   if (depth < 1) throw invalid(path, "is nested too deep, or contains itself");
   // A proxy may show the tool something else than it showed the guard.
   if (types.isProxy(value)) throw invalid(path, "must be a JSON value, is a Proxy");
@@ -83,7 +84,7 @@ function plainCopyOfObject(value: object, path: string, budget: { left: number }
     return Array.from(value, (item, index) => plainCopy(item, `${path}[${index}]`, budget, depth - 1));
   }
   if (!isPlain(value)) throw invalid(path, `must be a JSON value, is a ${value.constructor?.name ?? "class instance"}`);
-  const copy: JsonObject = {};
+  const copy: wire.JsonObject = {};
   for (const [name, member] of Object.entries(value)) {
     // As JSON.stringify does: a member that is undefined is absent.
     if (member === undefined) continue;
@@ -99,7 +100,7 @@ function isPlain(value: object): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-function setOwn(object: JsonObject, name: string, value: JsonValue): void {
+function setOwn(object: wire.JsonObject, name: string, value: wire.JsonValue): void {
   // Assigning to __proto__ would set the prototype, and lose the member.
   if (name === "__proto__")
     Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });

@@ -1,8 +1,10 @@
-import type { Micros } from "@datacrawl/core/clock";
-import type { Decision, Reason, Source } from "@datacrawl/core/decision";
+import type { Clock, Micros } from "@datacrawl/core/clock";
+import { type Decision, judge, type Reason, type Source } from "@datacrawl/core/decision";
+import { type RandomPool, uuidV7 } from "@datacrawl/core/ids";
+import type { Refusal, ServiceAnswer } from "./outcome.ts";
 
 /** What a guard answers. Frozen. Only `decision === "allow"` means yes. */
-export interface Verdict {
+export interface GuardVerdict {
   readonly decision: Decision;
   readonly reason: Reason;
   /** The reason as a sentence for people. Not stable. */
@@ -24,4 +26,47 @@ export interface Verdict {
   readonly decidedAt: Micros;
   /** The key that the request went under, given or derived; empty if the request was not one. */
   readonly idempotencyKey: string;
+  /** Why the request was refused; null unless the reason is `REQUEST_REFUSED`. */
+  readonly refusal: Refusal | null;
+}
+
+/** The service's answer as a verdict. */
+export function serviceVerdict(answer: ServiceAnswer, clock: Clock): GuardVerdict {
+  const { decision, reason, message, decisionId, policyVersion, ruleId, replayed, idempotencyKey } = answer;
+  const decidedAt = answer.decidedAt ?? clock.now();
+  return Object.freeze({
+    decision,
+    reason,
+    message,
+    decisionId,
+    policyVersion,
+    ruleId,
+    replayed,
+    source: "service",
+    decidedAt,
+    idempotencyKey,
+    refusal: null,
+  });
+}
+
+/** A verdict of the guard's own. */
+export function guardVerdict(
+  { clock, random }: { readonly clock: Clock; readonly random: RandomPool },
+  reason: Reason,
+  message: string,
+  about: { readonly idempotencyKey?: string; readonly decisionId?: string; readonly refusal?: Refusal | null } = {},
+): GuardVerdict {
+  const decidedAt = clock.now();
+  const { ruleId, ...judgement } = judge(reason, message);
+  return Object.freeze({
+    ...judgement,
+    ruleId,
+    decisionId: about.decisionId || uuidV7(decidedAt, random),
+    policyVersion: "",
+    replayed: false,
+    source: "guard",
+    decidedAt,
+    idempotencyKey: about.idempotencyKey ?? "",
+    refusal: about.refusal ?? null,
+  });
 }

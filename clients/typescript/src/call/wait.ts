@@ -2,16 +2,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
 import type { Clock } from "@datacrawl/core/clock";
-import { judge, type Reason } from "@datacrawl/core/decision";
-import { type RandomPool, uuidV7 } from "@datacrawl/core/ids";
+import type { Reason } from "@datacrawl/core/decision";
+import type { RandomPool } from "@datacrawl/core/ids";
 import { fraction } from "./chance.ts";
 import type { UnframedStream } from "../transport/framing.ts";
-import { type GuardCall, serviceVerdict } from "./guard.ts";
+import { type GuardCall, NOT_A_REQUEST } from "./guard.ts";
 import { type Asked, interpret } from "./interpret.ts";
 import { Limit } from "./limit.ts";
-import { malformed, type Outcome, type ServiceAnswer } from "./outcome.ts";
+import { malformed, type Outcome, type Refusal, type ServiceAnswer } from "./outcome.ts";
 import type { RawReply, Transport } from "../transport/transport.ts";
-import type { Verdict } from "./verdict.ts";
+import { guardVerdict, type GuardVerdict, serviceVerdict } from "./verdict.ts";
 
 /** How the service is watched. */
 export interface WatchRoad {
@@ -27,7 +27,7 @@ export interface WaitParts {
 }
 
 /** What became of a watched decision. Frozen. Only `decision === "allow"` means yes. */
-export interface ReviewVerdict extends Verdict {
+export interface ReviewVerdict extends GuardVerdict {
   /** The watched decision's; empty if the service has not told. */
   readonly tool: string;
 }
@@ -46,12 +46,12 @@ const MAX_PAUSE_MS = 5000;
  */
 export async function waitForReview(parts: WaitParts, decisionId: unknown, call: GuardCall): Promise<ReviewVerdict> {
   if (typeof decisionId !== "string" || !UUID.test(decisionId))
-    return deny(parts, "REQUEST_REFUSED", "The decision id is not a UUID.", "");
+    return deny(parts, "REQUEST_REFUSED", "The decision id is not a UUID.", "", NOT_A_REQUEST);
   try {
     using limit = new Limit(parts.clock, call.deadlineAt, call.signal);
     return await new Wait(parts, decisionId, limit).run();
   } catch {
-    return deny(parts, "REQUEST_REFUSED", "The decision could not be watched.", decisionId);
+    return deny(parts, "REQUEST_REFUSED", "The decision could not be watched.", decisionId, NOT_A_REQUEST);
   }
 }
 
@@ -82,7 +82,8 @@ class Wait {
         this.#pending = outcome.answer;
         pause = FIRST_PAUSE_MS;
       }
-      if (outcome.kind === "refused" && outcome.final) return this.#deny("REQUEST_REFUSED", outcome.problem);
+      if (outcome.kind === "refused" && outcome.final)
+        return this.#deny("REQUEST_REFUSED", outcome.problem, outcome.refusal);
       const stopped = await this.#pause(pause - (clock.monotonic() - startedAt));
       if (stopped !== null) return this.#unresolved(stopped);
       if (outcome.kind !== "answered") pause = Math.min(pause * 2, MAX_PAUSE_MS);
@@ -145,8 +146,9 @@ class Wait {
     return this.#deny(last.kind === "malformed" ? "MALFORMED_RESPONSE" : "SERVICE_UNAVAILABLE", last.problem);
   }
 
-  #deny(reason: Reason, problem: string): ReviewVerdict {
-    return deny(this.#parts, reason, `The review could not be waited for: ${problem}.`, this.#decisionId);
+  #deny(reason: Reason, problem: string, refusal?: Refusal): ReviewVerdict {
+    const message = `The review could not be waited for: ${problem}.`;
+    return deny(this.#parts, reason, message, this.#decisionId, refusal);
   }
 }
 
@@ -168,16 +170,6 @@ function verdictOf(answer: ServiceAnswer, clock: Clock): ReviewVerdict {
 }
 
 /** Under the watched decision's id: nothing else was decided. It stands in no journal. */
-function deny({ clock, random }: WaitParts, reason: Reason, message: string, decisionId: string): ReviewVerdict {
-  const decidedAt = clock.now();
-  return Object.freeze({
-    ...judge(reason, message),
-    decisionId: decisionId === "" ? uuidV7(decidedAt, random) : decisionId,
-    policyVersion: "",
-    replayed: false,
-    source: "guard",
-    decidedAt,
-    tool: "",
-    idempotencyKey: "",
-  });
+function deny(parts: WaitParts, reason: Reason, message: string, decisionId: string, refusal?: Refusal): ReviewVerdict {
+  return Object.freeze({ ...guardVerdict(parts, reason, message, { decisionId, refusal: refusal ?? null }), tool: "" });
 }

@@ -10,6 +10,7 @@ import {
   type WholeReply,
 } from "./framing.ts";
 import { malformed, type Outcome, outcomeOfStatus, type Status, STATUSES } from "../call/outcome.ts";
+import { detailsOfError, retryAfterMs } from "./retry-info.ts";
 import type { RawReply } from "./transport.ts";
 
 /** Connect's unary protocol in protobuf: HTTP 200, its content type, and a body that tells its own length. */
@@ -48,7 +49,7 @@ function unframeEnd(bytes: Uint8Array): Outcome | null {
     const { error } = JSON.parse(Buffer.from(bytes).toString()) as { error?: unknown };
     if (error === undefined) return null;
     const read = readError(Buffer.from(JSON.stringify(error)));
-    if (read !== null) return outcomeOfStatus(read.status, read.message);
+    if (read !== null) return outcomeOfStatus(read.status, read.message, read.retryAfterMs);
   } catch {
     // Below.
   }
@@ -62,18 +63,28 @@ function tellsItsLength({ headers }: WholeReply): boolean {
 
 function unframeError(reply: WholeReply): Unframed {
   const error = readError(reply.body);
-  return error === null ? foreignReply(reply) : outcomeOfStatus(error.status, error.message);
+  return error === null ? foreignReply(reply) : outcomeOfStatus(error.status, error.message, error.retryAfterMs);
 }
 
-/** The protocol's `{"code": …, "message": …}`, or null. */
-function readError(body: Buffer): { status: Exclude<Status, "OK">; message: string } | null {
+interface ReadError {
+  readonly status: Exclude<Status, "OK">;
+  readonly message: string;
+  readonly retryAfterMs: number | null;
+}
+
+/** The protocol's `{"code": …, "message": …, "details": …}`, or null. */
+function readError(body: Buffer): ReadError | null {
   try {
-    const { code, message } = JSON.parse(body.toString()) as Record<string, unknown>;
+    const { code, message, details } = JSON.parse(body.toString()) as Record<string, unknown>;
     // Connect spells it with one l.
     const name = code === "canceled" ? "CANCELLED" : String(code).toUpperCase();
     const status = STATUSES.find((known) => known === name);
     if (status === undefined || status === "OK") return null;
-    return { status, message: typeof message === "string" ? message : "" };
+    return {
+      status,
+      message: typeof message === "string" ? message : "",
+      retryAfterMs: retryAfterMs(detailsOfError(details)),
+    };
   } catch {
     return null;
   }

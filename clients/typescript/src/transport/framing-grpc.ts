@@ -10,6 +10,7 @@ import {
   type WholeReply,
 } from "./framing.ts";
 import { excerpt, malformed, type Outcome, outcomeOfStatus, STATUSES } from "../call/outcome.ts";
+import { detailsOfStatus, retryAfterMs } from "./retry-info.ts";
 import { type Headers, type RawReply, valuesOf } from "./transport.ts";
 
 const CONTENT_TYPES = new Set(["application/grpc", "application/grpc+proto"]);
@@ -59,7 +60,9 @@ function statusIn(trailers: Headers): Outcome | null {
   if (text === undefined) return malformed("grpc-status is missing or repeated");
   const status = /^(0|[1-9][0-9]?)$/.test(text) ? STATUSES[Number(text)] : undefined;
   if (status === undefined) return malformed(`grpc-status is ${JSON.stringify(excerpt(text))}`);
-  return status === "OK" ? null : outcomeOfStatus(status, percentDecoded(onlyValue(trailers, "grpc-message") ?? ""));
+  if (status === "OK") return null;
+  const details = detailsOfStatus(onlyValue(trailers, "grpc-status-details-bin") ?? "");
+  return outcomeOfStatus(status, percentDecoded(onlyValue(trailers, "grpc-message") ?? ""), retryAfterMs(details));
 }
 
 function percentDecoded(text: string): string {

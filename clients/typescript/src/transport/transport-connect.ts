@@ -40,7 +40,7 @@ function unreachable(problem: string): RawReply {
 }
 
 function call(url: URL, { authorization, certificate }: Presented, agent: http.Agent, attempt: Attempt): Exchange {
-  const { method, timeoutMs, maxReplyBytes, awaited, streams = false } = attempt;
+  const { method, timeoutMs, maxReplyBytes, awaited, streams = false, traceparent } = attempt;
   const body = streams ? envelope(attempt.message) : attempt.message;
   const request = (url.protocol === "https:" ? httpsRequest : httpRequest)(url, {
     agent,
@@ -54,6 +54,7 @@ function call(url: URL, { authorization, certificate }: Presented, agent: http.A
       "connect-protocol-version": "1",
       "connect-timeout-ms": timeoutMs,
       ...(authorization !== null && { authorization }),
+      ...(traceparent && { traceparent }),
       "user-agent": "datacrawl-guard",
     },
     insecureHTTPParser: false,

@@ -42,7 +42,7 @@ function broken(problem: string): Exchange {
 }
 
 function call(connection: Connection, attempt: Attempt, authorization: string | null): Exchange {
-  const { method, message, timeoutMs, maxReplyBytes, awaited } = attempt;
+  const { method, message, timeoutMs, maxReplyBytes, awaited, traceparent } = attempt;
   const stream = connection.session.request({
     ":method": "POST",
     ":path": `/datacrawl.authz.v1.AuthorizeService/${method}`,
@@ -50,6 +50,7 @@ function call(connection: Connection, attempt: Attempt, authorization: string | 
     te: "trailers",
     "grpc-timeout": `${Math.min(timeoutMs, 99_999_999)}m`,
     ...(authorization !== null && { authorization }),
+    ...(traceparent && { traceparent }),
     "user-agent": "datacrawl-guard",
   });
   const leave = connection.enter(awaited);

@@ -19,6 +19,8 @@ export interface Attempt {
   readonly awaited: boolean;
   /** The method answers with a stream of messages; the reply is then the whole of it. */
   readonly streams?: boolean;
+  /** The W3C `traceparent` to send. */
+  readonly traceparent?: string | null;
 }
 
 export interface Transport {

@@ -8,7 +8,7 @@ import { copyPayload, type GuardRequest, readQuestion } from "../../src/call/que
 
 const request = (payload: unknown): GuardRequest => ({
   tool: "mail.send",
-  payload: payload as object,
+  payload: payload as NonNullable<GuardRequest["payload"]>,
   idempotencyKey: "k",
 });
 const read = (payload: unknown): string => readQuestion(request(payload), "agent-1").canonicalPayload;

@@ -92,15 +92,18 @@ describe("a wait for a review", () => {
       setTimeout(() => watched.stream.end(approved(watched)), 100);
     });
     expect(await dc.waitForReview(ID)).toEqual({
+      allowed: true,
       decision: "allow",
       reason: "REVIEW_APPROVED",
+      code: null,
+      retryAfterMs: null,
       message: "A reviewer approved this call.",
       decisionId: ID,
       policyVersion: "sha256:test",
       ruleId: null,
       replayed: true,
       source: "service",
-      decidedAt: 1_780_000_000_000_000,
+      decidedAt: new Date(1_780_000_000_000),
       tool: "wire",
       idempotencyKey: "k-1",
     });

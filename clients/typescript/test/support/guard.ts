@@ -14,7 +14,7 @@ import type { TokenSource } from "../../src/transport/identity.ts";
 import type { GuardRequest } from "../../src/call/question.ts";
 import { openConnectTransport } from "../../src/transport/transport-connect.ts";
 import { openGrpcTransport } from "../../src/transport/transport-grpc.ts";
-import type { Verdict } from "../../src/call/verdict.ts";
+import type { GuardVerdict } from "../../src/call/verdict.ts";
 import { RandomPool } from "../../../../src/core/ids.ts";
 import { API_KEY } from "./service.ts";
 
@@ -25,9 +25,9 @@ export interface Rig {
   readonly journal: Journal;
   readonly grants: GrantKeeper;
   /** A question about `tool`, given four seconds unless the call says otherwise. */
-  ask(request?: Partial<GuardRequest>, call?: { timeoutMs?: number } & Partial<GuardCall>): Promise<Verdict>;
+  ask(request?: Partial<GuardRequest>, call?: { timeoutMs?: number } & Partial<GuardCall>): Promise<GuardVerdict>;
   /** Whatever it is. */
-  askAnything(request: unknown): Promise<Verdict>;
+  askAnything(request: unknown): Promise<GuardVerdict>;
   /** Signs and offers a grant, as a healthy service would have. */
   grant(claims?: Partial<GrantClaimsInit>): Promise<void>;
   /** Signs and offers a revocation of everything below `epoch`. */

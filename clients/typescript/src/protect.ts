@@ -1,0 +1,53 @@
+import type { AuthorizeOptions, Authorizer } from "./authorizer.ts";
+import type { JsonObject } from "./json.ts";
+import { copyPayload } from "./call/question.ts";
+import { DeniedError } from "./denied-error.ts";
+import type { Verdict } from "./verdict.ts";
+
+export interface ProtectOptions<Payload> {
+  /** Names the action that a payload asks for. Default: derived from agent, tool and payload. */
+  readonly idempotencyKey?: ((payload: Payload) => string) | undefined;
+  /** Instead of the client's, in milliseconds: 1 to 600,000. A call's own `timeoutMs` comes first. */
+  readonly timeoutMs?: number | undefined;
+  /** What `"needs_review"` comes to: `"deny"` (default) rejects at once; `"wait"` waits for people, and then runs or rejects. */
+  readonly onReview?: "deny" | "wait" | undefined;
+  /** How long `"wait"` waits, in milliseconds: 1 to 604,800,000 (seven days); default 60,000. */
+  readonly reviewTimeoutMs?: number | undefined;
+}
+
+/** An action that runs only if it is allowed. `call` bounds this one call. */
+export type Protected<Payload, Result> = (payload: Payload, call?: AuthorizeOptions) => Promise<Result>;
+
+/** @see Authorizer.protect */
+export function protectWith<Payload extends object, Result>(
+  authorizer: Pick<Authorizer, "authorize" | "waitForReview">,
+  tool: string,
+  action: (payload: Payload, verdict: Verdict) => Result | Promise<Result>,
+  options: ProtectOptions<Payload>,
+): Protected<Payload, Result> {
+  const { idempotencyKey, timeoutMs, onReview = "deny", reviewTimeoutMs } = options;
+  if (onReview !== "deny" && onReview !== "wait")
+    throw new TypeError(`onReview must be "deny" or "wait", is ${JSON.stringify(onReview)}`);
+  return async (payload, call = {}) => {
+    const copy = tryCopy(payload);
+    // What cannot be copied is asked about as it is, and refused with the reason.
+    const untrusted = (copy ?? payload) as JsonObject;
+    const key = copy === null ? undefined : idempotencyKey?.(copy);
+    const request = { tool, payload: untrusted, idempotencyKey: key };
+    const asked = await authorizer.authorize(request, { timeoutMs, ...call });
+    const verdict =
+      asked.decision === "needs_review" && onReview === "wait"
+        ? await authorizer.waitForReview(asked.decisionId, { signal: call.signal, timeoutMs: reviewTimeoutMs })
+        : asked;
+    if (copy === null || !verdict.allowed) throw new DeniedError(tool, verdict);
+    return action(copy, verdict);
+  };
+}
+
+function tryCopy<Payload extends object>(payload: Payload): Payload | null {
+  try {
+    return copyPayload(payload) as Payload;
+  } catch {
+    return null;
+  }
+}
