@@ -131,10 +131,13 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
     this.#guard = guard;
     for (const listener of this.#listeners)
       guard.breaker.on((event) => this.#listeners.has(listener) && listener(event));
-    void guard.opened.then((problem) => {
-      if (problem !== null) this.#settings.logger.warn(`${problem}; there will be no bypass`);
-    });
+    void this.#warnOfDisk(guard);
     return guard;
+  }
+
+  async #warnOfDisk(guard: OpenGuard): Promise<void> {
+    const problem = await guard.opened;
+    if (problem !== null) this.#settings.logger.warn(`${problem}; there will be no bypass`);
   }
 
   /** A hook that fails must not change the verdict. */
