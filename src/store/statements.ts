@@ -120,7 +120,16 @@ const PATHS = new WeakMap<object, readonly string[]>();
 
 /** Stands for the value at `path`; its members stand for the members of that. */
 function placeholder(path: readonly string[]): object {
-  const made = new Proxy({}, { get: (_, key) => (typeof key === "string" ? placeholder([...path, key]) : undefined) });
+  const made = new Proxy(
+    {},
+    {
+      get: (_, key) => (typeof key === "string" ? placeholder([...path, key]) : undefined),
+      // They would all be missing, and so NULL.
+      ownKeys: () => {
+        throw new Error("a placeholder cannot list its members: name each, without rest or spread");
+      },
+    },
+  );
   PATHS.set(made, path);
   return made;
 }

@@ -19,7 +19,7 @@ describe.each(storeKinds())("reviews on $name", ({ name, open }) => {
   beforeAll(async () => {
     store = await open();
     records = new SqlRecordStore(store.database.kysely);
-    reviews = new SqlReviewStore(store.database);
+    reviews = new SqlReviewStore(store.database.kysely);
   });
   afterAll(() => store.close());
 

@@ -32,6 +32,11 @@ describe.each(storeKinds())("statements through Kysely on $name", ({ name, open 
       ]);
   });
 
+  test("a prepared statement is refused that takes parameters without their names", () => {
+    const spread = () => prepared((params: { a: number }) => sql`SELECT ${{ ...params }.a}::int`);
+    expect(spread).toThrow("a placeholder cannot list its members");
+  });
+
   test.runIf(name === "Postgres")("a prepared statement is prepared on the server, and others are not", async () => {
     const statement = prepared((params: { n: number }) => sql<object>`SELECT ${params.n}::int AS prepared_here`);
     const names = await store.database.kysely.transaction().execute(async (transaction) => {

@@ -5,8 +5,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import type { ReviewTerms } from "../../src/core/decision.ts";
 import { uuidV7 } from "../../src/core/ids.ts";
 import { judgementOf, type Review, type ReviewState } from "../../src/review/review.ts";
-import type { WithdrawalChange } from "../../src/store/review-withdrawals.ts";
-import type { ReviewAnswerChange, ReviewChange } from "../../src/store/reviews.ts";
+import type { ReviewAnswerChange, ReviewChange, WithdrawalChange } from "../../src/store/reviews.ts";
 import { entryFor, random } from "./entries.ts";
 
 const HOUR = 3600 * 1e6;

@@ -125,7 +125,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   const events = new SqlEventStore(database.kysely);
   const guards = new SqlGuardRecords(database.kysely);
   const sessions = new SqlSessionStore(database.kysely);
-  const reviewStore = new SqlReviewStore(database);
+  const reviewStore = new SqlReviewStore(database.kysely);
   const watchers = new Watchers((decisionIds) => reviewStore.resolvedAmong(decisionIds));
   const resolved = (review: { readonly decisionId: string }): void => watchers.wake(review.decisionId);
   const reviews = new Reviews({ store: reviewStore, resolved, random, now });
