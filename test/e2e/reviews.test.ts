@@ -71,7 +71,9 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     const { rows } = await database.query(
       `SELECT decision_id::text AS id, decision, reason, linked_decision_id::text AS linked, review_id::text AS review,
          idempotency_key AS key
-       FROM audit_decisions WHERE decision_id = $1 OR linked_decision_id = $1 ORDER BY recorded_at, decision_id`,
+       FROM audit_decisions WHERE decision_id = $1 OR linked_decision_id = $1
+       -- The first decision first: the replica that resolves it knows the database's time only as well as it was answered.
+       ORDER BY decision_id <> $1, recorded_at, decision_id`,
       [verdict.decisionId],
     );
     return rows as Row[];
