@@ -106,13 +106,3 @@ function quoted(text: string): string {
   const plain = !text.includes('"') && !text.includes("\\");
   return plain ? `"${text}"` : `"${text.replace(/["\\]/g, "\\$&")}"`;
 }
-
-/** SQL for a timestamptz as microseconds, exactly. */
-export function microsOf(column: string): string {
-  return `(extract(epoch from ${column}) * 1000000)::bigint::text`;
-}
-
-/** SQL for microseconds (bigint) as a timestamptz, exactly. */
-export function timestampOf(micros: string): string {
-  return `('epoch'::timestamptz + ${micros} * interval '1 microsecond')`;
-}

@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import { DECISION_COLUMNS, type DecisionRow } from "../audit/row/record.ts";
-import { timestampOf } from "./database.ts";
+import { atColumn } from "./statements.ts";
 
 /** Postgres' types for the columns' kinds, as parameters carry them. */
 const SQL_TYPE = { text: "text", uuid: "uuid", bytes: "bytea", micros: "bigint", int: "bigint" } as const;
@@ -13,36 +13,21 @@ type Extras = readonly { readonly name: string; readonly type: string }[];
  * @param json a JSON array of what {@link decisionJson} makes
  */
 export function decisionInput(json: string, extras: Extras = []): RawBuilder<object> {
-  const { selected, definitions } = inputText(extras);
-  return sql`SELECT ${sql.raw(selected)} FROM json_to_recordset(${json}::text::json) AS t(${sql.raw(definitions)})`;
-}
-
-/** {@link decisionInput} as text whose parameter is `$1`. */
-export function decisionInputText(): string {
-  const { selected, definitions } = inputText([]);
-  return `SELECT ${selected} FROM json_to_recordset($1::text::json) AS t(${definitions})`;
-}
-
-function inputText(extras: Extras): { selected: string; definitions: string } {
   const columns = [
     ...DECISION_COLUMNS.map(({ name, field, kind }) => ({ name, field, type: SQL_TYPE[kind] })),
     ...[{ name: "hash", type: "bytea" }, ...extras].map(({ name, type }) => ({ name, field: name, type })),
   ];
-  return {
-    definitions: columns.map(({ field, type }) => `"${field}" ${type}`).join(", "),
-    selected: columns.map(({ name, field }) => `"${field}" AS ${name}`).join(", "),
-  };
+  const definitions = columns.map(({ field, type }) => `"${field}" ${type}`).join(", ");
+  const selected = columns.map(({ name, field }) => `"${field}" AS ${name}`).join(", ");
+  return sql`SELECT ${sql.raw(selected)} FROM json_to_recordset(${json}::text::json) AS t(${sql.raw(definitions)})`;
 }
-
-/** The columns' values, selected from the input, as the table has them. */
-export const COLUMN_VALUES = DECISION_COLUMNS.map(({ name, kind }) =>
-  kind === "micros" ? timestampOf(name) : name,
-).join(", ");
 
 /** SQL that inserts the decisions that `from` selects of the input, as `FROM input WHERE …`. */
 export function insertDecisions(from: RawBuilder<unknown>): RawBuilder<object> {
-  const names = DECISION_COLUMNS.map(({ name }) => name).join(", ");
-  return sql`INSERT INTO audit_decisions (${sql.raw(names)}, hash) SELECT ${sql.raw(COLUMN_VALUES)}, hash ${from}`;
+  const columns = DECISION_COLUMNS.map(({ name, kind }) => ({ name: sql.raw(name), kind }));
+  const names = sql.join(columns.map(({ name }) => name));
+  const values = sql.join(columns.map(({ name, kind }) => (kind === "micros" ? atColumn(name) : name)));
+  return sql`INSERT INTO audit_decisions (${names}, hash) SELECT ${values}, hash ${from}`;
 }
 
 /**
