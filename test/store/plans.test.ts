@@ -1,0 +1,122 @@
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { FROM_START } from "../../src/audit/verify/verify.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import type { QueryOptions, SqlParam } from "../../src/store/database.ts";
+import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { SqlSealStore } from "../../src/store/seals.ts";
+import { SqlVerifyStore } from "../../src/store/verification.ts";
+import { openPostgres, type TestStore } from "../support/stores.ts";
+import { openTestTrail, recordDecisions } from "../support/trail.ts";
+
+const MONTH = new Date(systemClock.now() / 1000).toISOString().slice(0, 7).replace("-", "m");
+/** A node of a plan that joins, or that reads a table with many rows. (Partitions of other months are empty.) */
+const NODE = new RegExp(
+  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH}))\b`,
+);
+
+/** Explains each statement before it runs it. */
+class ExplainingDatabase extends PostgresDatabase {
+  readonly #nodes: string[] = [];
+
+  /** How the statements of `work` read and join. */
+  async plansOf(work: () => Promise<unknown>): Promise<string[]> {
+    this.#nodes.length = 0;
+    await work();
+    return [...this.#nodes];
+  }
+
+  protected override async connect() {
+    const connection = await super.connect();
+    if (Object.hasOwn(connection, "query")) return connection;
+    const query = connection.query.bind(connection);
+    connection.query = async <Row>(text: string, params: readonly SqlParam[] | null, options: QueryOptions) => {
+      const { rows } = await query<{ "QUERY PLAN": string }>(`EXPLAIN (COSTS OFF) ${text}`, params, {});
+      this.#nodes.push(...nodesIn(rows.map((row) => row["QUERY PLAN"])));
+      return await query<Row>(text, params, options);
+    };
+    return connection;
+  }
+}
+
+/** With what an index is searched for, too: an index may also be read from one end to the other. */
+function nodesIn(plan: readonly string[]): string[] {
+  return plan.flatMap((line, index) => {
+    const node = NODE.exec(line)?.[1]?.replaceAll(`_y${MONTH}`, "");
+    if (node === undefined) return [];
+    const condition = /^ *Index Cond: (.*)/.exec(plan[index + 1] ?? "")?.[1];
+    const columns = condition?.match(/[a-z_]+(?=(?:, [a-z_]+)*\)? [<=>])/g);
+    return [columns ? `${node} by ${[...new Set(columns)].join(", ")}` : node];
+  });
+}
+
+describe.skipIf(inject("postgresUrl") === null)("statements that were written for Postgres' planner", () => {
+  let store: TestStore;
+  let database: ExplainingDatabase;
+  let seals: SqlSealStore;
+
+  beforeAll(async () => {
+    store = await openPostgres(inject("postgresUrl") as string);
+    const trail = await openTestTrail(store.database);
+    for (let round = 0; round < 16; round++) {
+      await recordDecisions(store.database, `round-${round}`, 500);
+      await trail.newSealer().sealAll();
+    }
+    const admin = new pg.Client(store.superUrl as string);
+    await admin.connect();
+    await admin.query("VACUUM ANALYZE");
+    await admin.end();
+    database = new ExplainingDatabase(store.serviceUrl as string, { connections: 1, onError: console.error });
+    seals = new SqlSealStore(database.kysely);
+  });
+  afterAll(async () => {
+    await database.close();
+    await store.close();
+  });
+
+  test("the newest checkpoint is read from the end of its index", async () => {
+    expect(await database.plansOf(() => seals.state())).toEqual([
+      "Nested Loop Left Join",
+      "Index Scan Backward using audit_checkpoints_pkey on audit_checkpoints",
+      "Index Scan Backward using audit_checkpoints_pkey on audit_checkpoints by epoch",
+    ]);
+  });
+
+  test("a seal reads rows by their insertion, and looks up by its key whether each has one", async () => {
+    const stretch = { epoch: 1, from: 8000, since: 0, limit: 8192 };
+    expect(await database.plansOf(() => seals.seal((transaction) => transaction.sealRows(stretch)))).toEqual([
+      "Index Only Scan using audit_seals_pkey on audit_seals by row_id, recorded_at, stream",
+      "Index Scan using audit_decisions_inserted_at_idx on audit_decisions by inserted_at",
+      "Index Only Scan using audit_seals_pkey on audit_seals by row_id, recorded_at, stream",
+    ]);
+  });
+
+  test("rows without a seal are counted from the newest, each looked up by its key", async () => {
+    expect(await database.plansOf(() => seals.countUnsealed(0, 1000))).toEqual([
+      "Index Scan Backward using audit_decisions_inserted_at_idx on audit_decisions by inserted_at",
+      "Index Only Scan using audit_seals_pkey on audit_seals by row_id, recorded_at, stream",
+      "Index Only Scan using audit_seals_pkey on audit_seals by row_id, recorded_at, stream",
+    ]);
+  });
+
+  test("the leaves and nodes of a proof are read by their places", async () => {
+    const read = seals.nodes(1);
+    const nodes = [
+      { level: 0, index: 7 },
+      { level: 5, index: 3 },
+    ];
+    expect(await database.plansOf(() => read(nodes))).toEqual([
+      "Nested Loop",
+      "Index Scan using audit_seals_epoch_seq_idx on audit_seals by epoch, seq",
+      "Index Scan using audit_nodes_pkey on audit_nodes by epoch, level, idx",
+    ]);
+  });
+
+  test("the search for rows without a seal goes on from where it was, by the rows' keys", async () => {
+    const reads = new SqlVerifyStore(database);
+    expect(await database.plansOf(() => reads.strays(FROM_START, 500, systemClock.now()))).toEqual([
+      "Index Scan using audit_decisions_pkey on audit_decisions by decision_id, recorded_at",
+      "Index Only Scan using audit_seals_pkey on audit_seals by row_id, recorded_at, stream",
+    ]);
+  });
+});
