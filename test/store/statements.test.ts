@@ -4,7 +4,7 @@ import { makeEvent } from "../../src/audit/row/event.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { insertEvent, SqlEventStore } from "../../src/store/events.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
-import { prepared, run, runScript } from "../../src/store/statements.ts";
+import { prepared, run, runScript, textOf } from "../../src/store/statements.ts";
 import { random } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 
@@ -147,4 +147,11 @@ describe.each(storeKinds())("statements through Kysely on $name", ({ name, open 
       expect(await backend()).not.toBe(before);
     },
   );
+});
+
+test("a query for COPY has its values as literals, and is refused with a parameter", () => {
+  expect(textOf(sql`SELECT n FROM ${sql.table("kept")} WHERE n = ${sql.lit(5)}`)).toBe(
+    'SELECT n FROM "kept" WHERE n = 5',
+  );
+  expect(() => textOf(sql`SELECT n FROM kept WHERE n = ${5}`)).toThrow("COPY takes no parameters: use sql.lit");
 });
