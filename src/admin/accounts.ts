@@ -6,11 +6,9 @@ import { newTotpSecret, type TotpSeal, totpUri } from "../authn/totp.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
+import { nameProblem, OPERATOR_NAME } from "../core/names.ts";
 import type { Role } from "./caller.ts";
 import { invalid } from "./checks.ts";
-
-/** What a local account's name may be. */
-export const OPERATOR_NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 /** A local account, as operators see it. */
 export interface OperatorView {
@@ -58,12 +56,8 @@ export class AccountOperations {
 
   /** @throws Fault FIELD_INVALID, OPERATOR_EXISTS */
   async create(name: string, role: Role, password: string, actor: string): Promise<OperatorView> {
-    if (!OPERATOR_NAME.test(name)) {
-      throw invalid(
-        "name",
-        "must be 1 to 63 of a-z, 0-9, dot, hyphen and underscore, and begin with a letter or digit",
-      );
-    }
+    const problem = nameProblem(name, "operator");
+    if (problem !== null) throw invalid("name", problem);
     const passwordHash = await this.#hash(password);
     const event = this.#event("operator.added", actor, name, { role });
     const made = await this.#ports.accounts.create(name, role, passwordHash, event);

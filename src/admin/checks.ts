@@ -1,4 +1,4 @@
-import { AGENT_ID } from "../core/credential.ts";
+import { AGENT_ID } from "../core/names.ts";
 import { Fault } from "../core/fault.ts";
 
 const REASON_CHARACTERS = 500;

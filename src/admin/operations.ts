@@ -1,11 +1,12 @@
 import { makeEvent } from "../audit/row/event.ts";
 import { hashDecision } from "../audit/row/hash.ts";
 import type { DecisionRow, EventRow } from "../audit/row/record.ts";
-import { AGENT_ID, type Credential, formatCredential, hashSecret, newCredential } from "../core/credential.ts";
+import { type Credential, formatCredential, hashSecret, newCredential } from "../core/credential.ts";
 import type { AgentState } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
+import { AGENT_ID, nameProblem } from "../core/names.ts";
 import { checkReason, checkUuid, invalid } from "./checks.ts";
 import type { DecisionSummary } from "./decision-filter.ts";
 
@@ -115,9 +116,8 @@ export class AdminOperations {
   }
 
   async #create(agentId: string, key: StoredKey | null, actor: string): Promise<AgentView> {
-    if (!AGENT_ID.test(agentId)) {
-      throw invalid("agent_id", "must be 1 to 63 of a-z, 0-9, dot and hyphen, and begin with a letter or digit");
-    }
+    const problem = nameProblem(agentId, "agent");
+    if (problem !== null) throw invalid("agent_id", problem);
     const event = this.#event("agent.created", actor, agentId, key === null ? {} : { keyId: key.keyId });
     const agent = await this.#ports.agents.create(agentId, key, event);
     if (agent === null)

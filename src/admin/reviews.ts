@@ -236,7 +236,10 @@ function refusalOf(review: Review, { by }: Omit<ReviewAnswer, "at">, problem: An
     case "expired":
       return new Fault("REVIEW_CLOSED", endOf(review));
     case "answered":
-      return new Fault("REVIEW_CLOSED", `${by} has approved already; another person has to answer.`);
+      return new Fault(
+        "REVIEW_CLOSED",
+        `${by}, or somebody of a name like it, has approved already; another person has to answer.`,
+      );
     case "other_policy":
       return new Fault(
         "REVIEW_CLOSED",

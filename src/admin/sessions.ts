@@ -7,7 +7,7 @@ import { matchTotp, type TotpSeal } from "../authn/totp.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
-import { OPERATOR_NAME } from "./accounts.ts";
+import { OPERATOR_NAME } from "../core/names.ts";
 import type { Caller, Role } from "./caller.ts";
 
 /** A session ends so long after its last use, … */

@@ -1,10 +1,10 @@
 import type { JWTPayload } from "jose";
 import { claimAt, type JwtVerifier } from "../authn/jwt.ts";
 import { Fault } from "../core/fault.ts";
+import { isSubject, SUBJECT_PREFIX } from "../core/names.ts";
 import { ROLES, type Role } from "./caller.ts";
 import type { Named } from "./sessions.ts";
 
-const MAX_NAME_CHARACTERS = 200;
 /** Of a sign-in (`amr`). */
 const MAX_METHODS = 16;
 
@@ -34,13 +34,13 @@ export class OperatorTokens {
     const { payload } = await this.#verifier.verify(unverifiedToken);
     const name = nameIn(payload, this.#claims.name);
     const role = roleIn(payload, this.#claims.role);
-    return { kind: "operator", name: `oidc:${name}`, role, ...signInOf(payload) };
+    return { kind: "operator", name: `${SUBJECT_PREFIX}${name}`, role, ...signInOf(payload) };
   }
 }
 
 function nameIn(payload: JWTPayload, claim: string): string {
   const name = claimAt(payload, claim);
-  if (typeof name === "string" && /^[^\p{Cc}\p{Cs}]+$/u.test(name) && name.length <= MAX_NAME_CHARACTERS) return name;
+  if (isSubject(name)) return name;
   throw new Fault("TOKEN_INVALID", `The bearer token's claim ${claim} is no name.`);
 }
 

@@ -2,7 +2,8 @@ import type { X509Certificate } from "node:crypto";
 import type { Micros } from "../core/clock.ts";
 import { certificateId, namedBy } from "./certificate.ts";
 import { type AgentDirectory, type AgentState, type AuthenticatedAgent, unknownCredential } from "./directory.ts";
-import { AGENT_ID, bearerOf } from "../core/credential.ts";
+import { bearerOf } from "../core/credential.ts";
+import { AGENT_ID } from "../core/names.ts";
 import { Fault } from "../core/fault.ts";
 import { claimAt, type JwtVerifier } from "./jwt.ts";
 

@@ -1,5 +1,5 @@
 import type { X509Certificate } from "node:crypto";
-import { AGENT_ID } from "../core/credential.ts";
+import { AGENT_ID } from "../core/names.ts";
 import { maySignCertificates } from "./key-usage.ts";
 
 const PLACEHOLDER = "{agent}";

@@ -125,6 +125,11 @@ export class AgentDirectory {
     return this.stateOf(agentId) !== "revoked";
   }
 
+  /** Of all agents that are not revoked, as far as they are known now. */
+  agentIds(): string[] {
+    return [...this.#agents.values()].filter(({ state }) => state !== "revoked").map(({ agentId }) => agentId);
+  }
+
   /** The agent's state, as far as it is known now. */
   stateOf(agentId: string): AgentState {
     return this.#agents.get(agentId)?.state ?? "revoked";

@@ -2,9 +2,6 @@ import { timingSafeEqual } from "node:crypto";
 import type { RandomPool } from "./ids.ts";
 import { sha256 } from "./sha256.ts";
 
-/** What an agent's id may be. */
-export const AGENT_ID = /^[a-z0-9][a-z0-9.-]{0,62}$/;
-
 /** `dc_agent_<agent id>_<key id>_<secret>`: the agent and key ids are public, the secret is 256 random bits in hex. */
 export interface Credential {
   readonly agentId: string;

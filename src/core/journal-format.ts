@@ -1,4 +1,4 @@
-import { AGENT_ID } from "./credential.ts";
+import { AGENT_ID } from "./names.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import type { Micros } from "./clock.ts";
 import { DECISION_OF, type Reason } from "./decision.ts";

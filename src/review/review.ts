@@ -1,5 +1,6 @@
 import type { Micros } from "../core/clock.ts";
 import { judge, type Judgement, type ReviewTerms } from "../core/decision.ts";
+import { isAlike } from "../core/names.ts";
 
 /**
  * How a review stands. `open`: it waits for answers. `expired`: it did not get them in time. `lapsed`: it was approved, and the
@@ -71,12 +72,13 @@ export function afterAnswer(
   now: Micros,
   policyVersion: string | null,
 ): { readonly state: ReviewState } | { readonly problem: AnswerProblem } {
-  if (isAgent(answer.by, review.agentId)) return { problem: "own" };
+  // An account of a name like the agent's, or a token that the issuer gave to the agent itself.
+  if (isAlike(answer.by, review.agentId)) return { problem: "own" };
   if (review.state === "expired") return { problem: "expired" };
   if (review.state !== "open") return { problem: "resolved" };
   if (now >= review.expiresAt) return { problem: "expired" };
-  // INVARIANT: each person counts once.
-  if (review.answers.some(({ by }) => by === answer.by)) return { problem: "answered" };
+  // INVARIANT: each person counts once, and names that could be taken for one another's are one person's.
+  if (review.answers.some(({ by }) => isAlike(by, answer.by))) return { problem: "answered" };
   if (answer.answer === "rejected") return { state: "rejected" };
   // It would be void at once. Null: this process has no policy to compare with; whoever retries has one.
   if (policyVersion !== null && policyVersion !== review.policyVersion) return { problem: "other_policy" };
@@ -134,9 +136,4 @@ export function judgementOf(state: ReviewState, review: Pick<Review, "terms" | "
     case "void":
       return judge("REVIEW_EXPIRED", "This call was approved under another policy than is in force now.", ruleId);
   }
-}
-
-/** An account of the agent's name, or a token that the issuer gave to the agent itself. Agent ids have no capitals, names may. */
-function isAgent(name: string, agentId: string): boolean {
-  return name.toLowerCase().replace(/^oidc:/, "") === agentId;
 }

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
-import { AGENT_ID, parseCredential } from "@datacrawl/core/credential";
+import { parseCredential } from "@datacrawl/core/credential";
+import { AGENT_ID } from "@datacrawl/core/names";
 import {
   type CertificateFiles,
   type Identity,

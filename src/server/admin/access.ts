@@ -2,6 +2,7 @@ import type { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_ser
 import { type Caller, hasRole, type Role } from "../../admin/caller.ts";
 import type { Micros } from "../../core/clock.ts";
 import { Fault } from "../../core/fault.ts";
+import { actingProblem, isAlike } from "../../core/names.ts";
 
 export type AdminMethod = keyof typeof AdminService.method;
 
@@ -95,6 +96,13 @@ export function checkAccess(method: AdminMethod, caller: Caller, now: Micros, in
   if (role === null) {
     throw new Fault("NOT_PERMITTED", `${method} is for the service's host alone, over its socket.`);
   }
+  const problem = role === "viewer" ? null : actingProblem(caller.name);
+  if (problem !== null) {
+    throw new Fault(
+      "NOT_PERMITTED",
+      `${method} needs an operator whose name cannot be taken for another's; ${caller.name} ${problem}.`,
+    );
+  }
   if (!hasRole(caller.role, role)) {
     throw new Fault("NOT_PERMITTED", `${method} needs the role ${role}; ${caller.name} has ${caller.role}.`);
   }
@@ -111,4 +119,20 @@ export function checkAccess(method: AdminMethod, caller: Caller, now: Micros, in
 
 function isFresh({ signedInAt, methods }: Extract<Caller, { kind: "operator" }>, now: Micros): boolean {
   return signedInAt !== null && methods.length > 0 && signedInAt > now - FRESH && signedInAt < now + CLOCK_SKEW;
+}
+
+/**
+ * What an agent could do to itself if its issuer gave it an operator's token, or somebody an account of its name. Answers to reviews
+ * name no agent; they are held to the same in `review/review.ts`.
+ *
+ * @param agentId whom the request is about; null if nobody
+ * @throws Fault NOT_PERMITTED
+ */
+export function checkNotOneself(method: AdminMethod, caller: Caller, agentId: string | null): void {
+  if (caller.kind !== "operator" || agentId === null || ACCESS[method].role === "viewer") return;
+  if (!isAlike(caller.name, agentId)) return;
+  throw new Fault(
+    "NOT_PERMITTED",
+    `${caller.name} has the name of the agent ${agentId}; ${method} is for another operator.`,
+  );
 }

@@ -68,6 +68,8 @@ export interface ProcessPorts extends Omit<ProcessFigures, "policyVersion" | "wa
   readonly reviewResolved: ReviewOperationsPorts["resolved"];
   /** Of the time, how much a verification may take from decisions, 0 to 1. */
   readonly verificationShare: number;
+  /** What to tell operators of names that could be taken for another's. */
+  readonly nameWarnings: () => readonly string[];
   readonly onVerified: VerificationOperationsPorts["onFinished"];
   readonly onVerificationError: (error: unknown) => void;
 }
@@ -79,6 +81,7 @@ const NO_SERVICE: ProcessPorts = {
   onFeedError: () => undefined,
   reviewResolved: () => undefined,
   verificationShare: 1,
+  nameWarnings: () => [],
   onVerified: () => undefined,
   onVerificationError: (error) => console.error(`datacrawl: the verification failed: ${String(error)}`),
 };
@@ -144,7 +147,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     process: {
       ...process,
       policyVersion: () => process.policies()?.current.version ?? "",
-      warnings: () => warningsOf(process.policies(), sealing.keeper.problems),
+      warnings: () => [...warningsOf(process.policies(), sealing.keeper.problems), ...process.nameWarnings()],
       inRecovery: () => sealing.keeper.rollback !== null,
     },
     now,

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Operator, OperatorRole, OperatorSchema } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
-import { type AccountOperations, OPERATOR_NAME, type OperatorView } from "../../admin/accounts.ts";
+import type { AccountOperations, OperatorView } from "../../admin/accounts.ts";
+import { OPERATOR_NAME } from "../../core/names.ts";
 import type { Role } from "../../admin/caller.ts";
 import { invalid } from "../../admin/checks.ts";
 import { timestampOf } from "../codec/timestamp.ts";

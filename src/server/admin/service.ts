@@ -31,7 +31,7 @@ import { Fault, type FaultCode } from "../../core/fault.ts";
 import { remoteAddressOf, type TurnedAway } from "../http/rpc.ts";
 import { connectError } from "../codec/status.ts";
 import { type StreamShares, yieldUntil } from "../limits/streams.ts";
-import { type AdminMethod, checkAccess } from "./access.ts";
+import { type AdminMethod, checkAccess, checkNotOneself } from "./access.ts";
 import type { Trail } from "../lifecycle/trail.ts";
 import { agentMethods } from "./agents.ts";
 import { auditMethods } from "./audit.ts";
@@ -188,6 +188,7 @@ async function admit<Request extends object>(
   const request = read();
   tell({ subject: subjectOf(request) });
   checkAccess(name, caller, admin.now(), admin.recovery.isActive);
+  checkNotOneself(name, caller, agentOf(request));
   refuseNul(AdminService.method[name].input, request);
   return { caller, request };
 }
@@ -270,4 +271,9 @@ function subjectOf(request: object): string | null {
   const fields = request as Readonly<Record<string, unknown>>;
   const subject = SUBJECTS.map((field) => fields[field]).find((value) => typeof value === "string" && value !== "");
   return typeof subject === "string" ? subject : null;
+}
+
+function agentOf(request: object): string | null {
+  const { agentId } = request as { readonly agentId?: unknown };
+  return typeof agentId === "string" && agentId !== "" ? agentId : null;
 }

@@ -49,6 +49,7 @@ import type { Roads } from "../roads.ts";
 import { admitSyncs, syncGuardRoad } from "../sync-guard.ts";
 import { traced } from "./tracing.ts";
 import { openTrail } from "./trail.ts";
+import { UnfitNames } from "./unfit-names.ts";
 import { openWebhooks } from "./webhooks.ts";
 import { scheduleVerification, VerificationMetrics } from "./verification.ts";
 
@@ -150,6 +151,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
       onFeedError: (error) => log.warn(failureOf(error), "the trail could not be followed for operators"),
       reviewResolved: resolved,
       verificationShare: VERIFICATION_SHARE,
+      nameWarnings: () => names.warnings,
       onVerified: ({ state, progress: { rows, problems, findings } }) => {
         if (state === "passed") log.info({ rows }, "the audit trail is verified");
         else log.error({ rows, problems, findings: findings.slice(0, 5) }, "THE AUDIT TRAIL IS NOT WHAT WAS RECORDED");
@@ -157,6 +159,10 @@ export async function openService(config: Config, store: Store, log: Log, metric
       onVerificationError: (error) => log.error(failureOf(error), "the audit trail could not be verified"),
     },
   });
+
+  const names = new UnfitNames(directory, admin.accounts);
+  const unfit = await names.look();
+  if (unfit.length > 0) log.warn({ names: unfit }, "names could be taken for another's");
 
   const shared = {
     agents,
@@ -219,6 +225,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
   };
   await signAgain();
   const chores = new Chores((name, error) => log.error({ chore: name, ...failureOf(error) }, "a chore failed"));
+  chores.every(60_000, "look for names that could be taken for another's", () => names.look());
   chores.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());
   chores.every(60_000, "record refused credentials", recordRefusals);
   chores.every(60_000, "keep the policies' text", keepPolicies);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AGENT_ID } from "@datacrawl/core/credential";
+import { AGENT_ID } from "@datacrawl/core/names";
 import { type GrantClaims, verifyOrder } from "@datacrawl/core/grant";
 import { fingerprint, type KeyLink } from "@datacrawl/core/key-chain";
 import type { Clock, Micros } from "@datacrawl/core/clock";

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { AGENT_ID } from "@datacrawl/core/credential";
+import { AGENT_ID } from "@datacrawl/core/names";
 import type { Clock } from "@datacrawl/core/clock";
 import { openDiskStore } from "./disk.ts";
 import { encodeEntry, NO_HASH } from "@datacrawl/core/journal-format";
