@@ -12,7 +12,7 @@ import type { Listener } from "../listen.ts";
 import { decodeMessage } from "../codec/messages.ts";
 import { pathOf, respond } from "./node-http.ts";
 import { createPages, type MetricsPage, refusePage } from "./pages.ts";
-import { RequestRules } from "../request-rules.ts";
+import { RequestRules } from "../limits/request-rules.ts";
 import type { ListenerPorts, Roads } from "../roads.ts";
 import { endingStreams, OpenStreams } from "../limits/streams.ts";
 import { createRpcHandler, type RpcCall, type RpcMethod } from "./rpc.ts";

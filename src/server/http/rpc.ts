@@ -22,11 +22,11 @@ import { isEnveloped, isJson, readMessage, type RequestMessage } from "./body.ts
 import { verifiedCertificate } from "../client-certificate.ts";
 import { LIMITS } from "../limits/limits.ts";
 import { closeAfter, destroy, type NodeRequest, type NodeResponse, pathOf } from "./node-http.ts";
-import type { RequestRules } from "../request-rules.ts";
+import type { RequestRules } from "../limits/request-rules.ts";
 import type { Observer } from "../roads.ts";
 import { connectError } from "../codec/status.ts";
 import { type OpenStreams, settledUntil, yieldUntil } from "../limits/streams.ts";
-import { connectTimeoutMs, grpcTimeoutMs } from "../timeout.ts";
+import { connectTimeoutMs, grpcTimeoutMs } from "../codec/timeout.ts";
 
 /** A call whose request has arrived, as it came. */
 export interface RpcCall extends Credentials {

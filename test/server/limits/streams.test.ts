@@ -14,7 +14,7 @@ import { systemClock } from "../../../src/core/clock.ts";
 import { Fault } from "../../../src/core/fault.ts";
 import { IncompleteBodies } from "../../../src/server/limits/bodies.ts";
 import { openGrpcMethods } from "../../../src/server/grpc/grpc.ts";
-import { RequestRules } from "../../../src/server/request-rules.ts";
+import { RequestRules } from "../../../src/server/limits/request-rules.ts";
 import { Readiness } from "../../../src/server/lifecycle/health.ts";
 import { openHttp } from "../../../src/server/http/http.ts";
 import { LIMITS } from "../../../src/server/limits/limits.ts";

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { RequestRules } from "../../src/server/request-rules.ts";
+import { RequestRules } from "../../../src/server/limits/request-rules.ts";
 
 const rulesFor = (host: string, more: { encrypted?: boolean; allowedHosts?: string[] } = {}): RequestRules =>
   new RequestRules({

@@ -1,11 +1,11 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
-import { Fault } from "../core/fault.ts";
-import { LIMITS } from "./limits/limits.ts";
-import type { Observer } from "./roads.ts";
-import type { RequestRules } from "./request-rules.ts";
-import { grpcStatus } from "./codec/status.ts";
-import { grpcTimeoutMs } from "./timeout.ts";
+import { Fault } from "../../core/fault.ts";
+import { LIMITS } from "../limits/limits.ts";
+import type { Observer } from "../roads.ts";
+import type { RequestRules } from "../limits/request-rules.ts";
+import { grpcStatus } from "../codec/status.ts";
+import { grpcTimeoutMs } from "../codec/timeout.ts";
 
 type StreamHandler = (
   interceptors: unknown,

@@ -1,6 +1,6 @@
-import type { Address } from "../config.ts";
-import { Fault } from "../core/fault.ts";
-import { isLoopback } from "../core/loopback.ts";
+import type { Address } from "../../config.ts";
+import { Fault } from "../../core/fault.ts";
+import { isLoopback } from "../../core/loopback.ts";
 
 /** What is looked at of a request, whatever its protocol. Names of `headers` are in lower case. */
 export interface RequestHead {

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { connectTimeoutMs, grpcTimeoutMs } from "../../src/server/timeout.ts";
+import { connectTimeoutMs, grpcTimeoutMs } from "../../../src/server/codec/timeout.ts";
 
 test.each([
   ["0m", 0],
