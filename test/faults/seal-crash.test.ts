@@ -4,11 +4,15 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { AUDIT_KEYS, noteKeys } from "../../src/audit/log/keys.ts";
+import { ChangeDirectory } from "../../src/audit/seal/change-directory.ts";
+import { ACCESS_CHANGES, changeListIn } from "../../src/audit/seal/change-list.ts";
 import { CheckpointDirectory } from "../../src/audit/seal/published.ts";
 import { FAILPOINTS, SEAL_FAILPOINTS } from "../../src/core/failpoint.ts";
+import { openSigningKeys } from "../../src/keys/key-files.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { cli } from "../support/cli.ts";
-import { type Cluster, makeCluster } from "../support/cluster.ts";
+import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { ask, cleanEnv, discard, type Env, isReady, runCli, startService, tempDir } from "../support/service.ts";
 import { recordDecisions } from "../support/trail.ts";
 
@@ -138,6 +142,21 @@ describe.skipIf(inject("postgresUrl") === null)("writers and sealers are killed 
     const outside = await Array.fromAsync(directory.all(), (one) => ("note" in one ? one.note : one.unreadable));
     expect(outside).toEqual(checkpoints.rows.map(({ note }) => note));
     expect((await directory.latest())?.note).toBe(outside.at(-1));
+    const changes = await database.query<{ id: string }>(
+      `SELECT event_id::text AS id FROM audit_events JOIN audit_seals ON row_id = event_id
+       WHERE kind = ANY ($1) AND seq < (SELECT max(size) FROM audit_checkpoints) ORDER BY seq`,
+      [ACCESS_CHANGES],
+    );
+    expect(await publishedChanges()).toEqual(changes.rows.map(({ id }) => id));
+  }
+
+  /** The ids of the changes that are published, in their order. */
+  async function publishedChanges(): Promise<string[]> {
+    const keys = await openSigningKeys(env["DATACRAWL_KEYS_DIR"] as string, AUDIT_KEYS);
+    const trusted = noteKeys((await directory.latest())?.origin ?? "", keys);
+    const lists = await Array.fromAsync(new ChangeDirectory(directory.path).newestFirst());
+    expect(lists.map(({ number }) => number)).toEqual(lists.map((_, index) => lists.length - index));
+    return lists.reverse().flatMap(({ note }) => changeListIn(note, trusted).changes.map(({ eventId }) => eventId));
   }
 
   test.each(SEAL_FAILPOINTS)("a sealer alone dies at %s", async (failpoint) => {
@@ -147,6 +166,8 @@ describe.skipIf(inject("postgresUrl") === null)("writers and sealers are killed 
     });
     await recordDecisions(writer, failpoint, 5);
     await writer.close();
+    // A change of who may do what: it is published beside the checkpoint.
+    makeAgent(`dies-at-${failpoint}`, cluster.env);
     const before = crashes;
     await sealer(failpoint, 30_000);
     expect(crashes).toBe(before + 1);
