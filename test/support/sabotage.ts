@@ -40,4 +40,4 @@ sabotage(SqlCircuitCommands.prototype, "newest");
 sabotage(AdminOperations.prototype, "getDecision");
 sabotage(SqlReviewStore.prototype, "listExpired");
 // Where a guard makes a nonce.
-sabotage(RandomPool.prototype, "take", () => /guard\/ask\.ts/.test(new Error().stack ?? ""));
+sabotage(RandomPool.prototype, "take", () => /call\/ask\.ts/.test(new Error().stack ?? ""));
