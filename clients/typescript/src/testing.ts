@@ -6,6 +6,7 @@
  * await runAgent(dc);
  * expect(dc.requests).toEqual([{ tool: "gmail.send_email", payload: { to: "ann@example.com" } }]);
  */
+import { systemClock } from "@datacrawl/core/clock";
 import { type Decision, judge, type Reason } from "@datacrawl/core/decision";
 import type { AuthorizeRequest, Authorizer } from "./authorizer.ts";
 import type { JsonObject } from "./json.ts";
@@ -90,7 +91,7 @@ function fakeVerdict(reason: Reason, request: AuthorizeRequest, more: Partial<Ve
     ruleId: null,
     replayed: false,
     source: "service",
-    decidedAt: new Date(),
+    decidedAt: new Date(systemClock.now() / 1000),
     idempotencyKey: request.idempotencyKey ?? "",
     ...more,
   });
