@@ -106,7 +106,10 @@ describe("the packages of the repository", () => {
   test("the client depends on one package; Redis' client and OpenTelemetry's API are optional", () => {
     const manifest = JSON.parse(readFileSync(join(ROOT, "clients/typescript/package.json"), "utf8"));
     expect(Object.keys(manifest.dependencies)).toEqual(["@bufbuild/protobuf"]);
-    expect(manifest.peerDependenciesMeta).toEqual({ "@opentelemetry/api": { optional: true }, ioredis: { optional: true } });
+    expect(manifest.peerDependenciesMeta).toEqual({
+      "@opentelemetry/api": { optional: true },
+      ioredis: { optional: true },
+    });
   });
 });
 
