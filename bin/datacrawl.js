@@ -2,6 +2,8 @@
 // The heap's bounds: docs/operations.md, "Memory".
 // Plain JavaScript for any Node, so that an old one says what it needs instead of a syntax error.
 import { existsSync } from "node:fs";
+import module from "node:module";
+import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 
 // `authorize --exit-2`: hosts that block a tool on status 2 alone run it on all others, so nothing but an allow may end in another:
@@ -23,6 +25,10 @@ if (major < 22 || (major === 22 && minor < 18)) {
 // Not in the first line: an engine that does not know the flag would not start.
 const stays = ["serve", "sidecar"].includes(process.argv[2] ?? "");
 setFlagsFromString(`--heap-growing-percent=${stays ? 60 : 400}`);
+// What Node compiles is kept for the next start, in our own directory: who can write to it can change the code itself. Node's default is the
+// system's temporary directory, which others can write to. By the environment, so that our threads have it, too.
+process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("../node_modules/.cache/datacrawl", import.meta.url));
+module.enableCompileCache();
 // A checkout runs its sources (Node strips the types); the published package has only the built files.
 const source = new URL("../src/main.ts", import.meta.url);
 const built = new URL("../dist/src/main.js", import.meta.url);
