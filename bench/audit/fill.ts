@@ -15,6 +15,7 @@ import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SEAL_ROWS } from "../../src/audit/seal/seal.ts";
 import { withClient } from "../support/stores.ts";
 import { copyIn } from "./copy-in.ts";
+import { query } from "../../test/support/sql.ts";
 
 /** Rows of one transaction: they cannot be sealed before it ends. */
 const BATCH = 10_000;
@@ -25,7 +26,8 @@ const SALT_BYTES = 16;
 export async function templateOf(url: string): Promise<StoredDecision> {
   const database = new PostgresDatabase(url, { connections: 1, onError: () => undefined });
   try {
-    const [newest] = await database.query<{ decision_id: string }>(
+    const [newest] = await query<{ decision_id: string }>(
+      database,
       "SELECT decision_id FROM audit_decisions ORDER BY recorded_at DESC LIMIT 1",
     );
     const found = await new SqlDecisionReader(database.kysely).find(newest?.decision_id ?? "");

@@ -10,6 +10,7 @@ import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlTreeReader } from "../../src/store/proofs.ts";
 import type { Prepared } from "../peers/datacrawl.ts";
 import { median } from "../support/statistics.ts";
+import { query } from "../../test/support/sql.ts";
 
 /** Medians over proofs of random places. */
 export interface ProofResult {
@@ -33,13 +34,13 @@ export async function measureProofs({ environment }: Prepared, count: number): P
   const database = new PostgresDatabase(config.databaseUrl!, { connections: 1, onError: () => undefined });
   try {
     const tree = new SqlTreeReader(database.kysely);
-    const [log] = await database.query<{ log_id: string }>("SELECT log_id FROM audit_log");
+    const [log] = await query<{ log_id: string }>(database, "SELECT log_id FROM audit_log");
     const keys = noteKeys(`datacrawl/${log!.log_id}`, await openSigningKeys(config.keysDir, AUDIT_KEYS));
     const decisions = new SqlDecisionReader(database.kysely);
     const operations = new ProofOperations({ decisions, tree, verifierKeys: async () => keys.map(formatVkey) });
     const { size } = (await tree.newestCheckpoint(null))!;
 
-    const sizes = await database.query<{ size: string }>("SELECT size::text FROM audit_checkpoints ORDER BY size");
+    const sizes = await query<{ size: string }>(database, "SELECT size::text FROM audit_checkpoints ORDER BY size");
     const inclusion = await timed(count, keys, async () => {
       const id = await randomDecision(database, size);
       return async () => {
@@ -84,7 +85,8 @@ async function timed(count: number, keys: readonly NoteKey[], choose: () => Prom
 
 /** Places of events are passed over. */
 async function randomDecision(database: PostgresDatabase, size: number): Promise<string> {
-  const [row] = await database.query<{ id: string }>(
+  const [row] = await query<{ id: string }>(
+    database,
     "SELECT row_id::text AS id FROM audit_seals WHERE epoch = 1 AND seq >= $1::bigint AND stream = 1 ORDER BY seq LIMIT 1",
     [randomInt(size - Math.min(size, 100))],
   );

@@ -1,12 +1,15 @@
 /** Postgres' binary COPY format, as far as rows go (its manual, "COPY", "Binary Format"). */
+import { type RawBuilder, sql } from "kysely";
 import type { BinaryFields } from "../audit/row/binary-row.ts";
+import { textOf } from "./statements.ts";
 
 /** Signature, flags, and the length of an extension that there never is. */
 const HEADER_BYTES = 19;
 const TRAILER = -1;
 
-export function copyText(query: string, target: string): string {
-  return `COPY (${query}) TO ${target} WITH (FORMAT binary)`;
+/** @param to a file on the server, or null for the client */
+export function copyText(query: RawBuilder<unknown>, to: string | null): string {
+  return textOf(sql`COPY (${query}) TO ${to === null ? sql`STDOUT` : sql.lit(to)} WITH (FORMAT binary)`);
 }
 
 /** Takes the stream in whatever pieces it comes, and hands on each row's fields, always in the same object. */

@@ -1,38 +1,21 @@
-import type { Kysely } from "kysely";
+import type { Kysely, RawBuilder } from "kysely";
 import type { BinaryFields } from "../audit/row/binary-row.ts";
 import { StoreError } from "../core/fault.ts";
 import type { Schema } from "./schema.ts";
 
-/** Where statements run. */
-export interface Session {
-  /** @throws SqlError */
-  query<Row = Record<string, unknown>>(
-    text: string,
-    params?: readonly SqlParam[],
-    options?: QueryOptions,
-  ): Promise<Row[]>;
-}
-
-/** What the rest of `store/` asks of a database: Postgres over its wire, or the embedded one. Each query is its own transaction. */
-export interface Database extends Session {
-  /** The same database as repositories use it. */
+/** Postgres over its wire, or the embedded database: what repositories and whoever opens it need of one. */
+export interface Database {
+  /** Where repositories run their statements. Each that is not in a transaction is one of its own. */
   readonly kysely: Kysely<Schema>;
+  /** @throws SqlError unless the database answers */
+  ping(): Promise<void>;
   /**
-   * Runs the statements of `work` in one transaction; each sees what is committed when it begins. Commits when `work` has resolved,
-   * and rolls back if it rejects, or if a statement failed.
-   *
-   * @throws SqlError, or what `work` rejects with
-   */
-  transaction<T>(work: (session: Session) => Promise<T>): Promise<T>;
-  /**
-   * Sends the rows of `query` (SQL without parameters) as their binary fields, one at a time and in order, without keeping
+   * Sends the rows of `query`, which has no parameters, as their binary fields, one at a time and in order, without keeping
    * them: a field's bytes are valid until `each` returns.
    *
    * @throws SqlError
    */
-  copy(query: string, each: (fields: BinaryFields) => void): Promise<void>;
-  /** Runs a script of many statements in one transaction, under a lock that no two scripts hold at once. */
-  script(text: string): Promise<void>;
+  copy(query: RawBuilder<unknown>, each: (fields: BinaryFields) => void): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -17,14 +17,14 @@ export function decisionInput(json: string, extras: Extras = []): RawBuilder<obj
     ...DECISION_COLUMNS.map(({ name, field, kind }) => ({ name, field, type: SQL_TYPE[kind] })),
     ...[{ name: "hash", type: "bytea" }, ...extras].map(({ name, type }) => ({ name, field: name, type })),
   ];
-  const definitions = columns.map(({ field, type }) => `"${field}" ${type}`).join(", ");
-  const selected = columns.map(({ name, field }) => `"${field}" AS ${name}`).join(", ");
-  return sql`SELECT ${sql.raw(selected)} FROM json_to_recordset(${json}::text::json) AS t(${sql.raw(definitions)})`;
+  const definitions = sql.join(columns.map(({ field, type }) => sql`${sql.id(field)} ${sql.raw(type)}`));
+  const selected = sql.join(columns.map(({ name, field }) => sql`${sql.id(field)} AS ${sql.id(name)}`));
+  return sql`SELECT ${selected} FROM json_to_recordset(${json}::text::json) AS t(${definitions})`;
 }
 
 /** SQL that inserts the decisions that `from` selects of the input, as `FROM input WHERE …`. */
 export function insertDecisions(from: RawBuilder<unknown>): RawBuilder<object> {
-  const columns = DECISION_COLUMNS.map(({ name, kind }) => ({ name: sql.raw(name), kind }));
+  const columns = DECISION_COLUMNS.map(({ name, kind }) => ({ name: sql.id(name), kind }));
   const names = sql.join(columns.map(({ name }) => name));
   const values = sql.join(columns.map(({ name, kind }) => (kind === "micros" ? atColumn(name) : name)));
   return sql`INSERT INTO audit_decisions (${names}, hash) SELECT ${values}, hash ${from}`;

@@ -7,12 +7,13 @@ import {
   PostgresIntrospector,
   PostgresQueryCompiler,
   type QueryResult,
+  type RawBuilder,
   sql,
   type TableMetadata,
   type TransactionSettings,
 } from "kysely";
 import type { BinaryFields } from "../audit/row/binary-row.ts";
-import type { Database, QueryOptions, Session, SqlParam } from "./database.ts";
+import type { Database, QueryOptions, SqlParam } from "./database.ts";
 import type { Schema } from "./schema.ts";
 import { runScript, type Statement } from "./statements.ts";
 
@@ -62,41 +63,11 @@ export abstract class ConnectedDatabase implements Database {
 
   /** @throws SqlError */
   protected abstract connect(): Promise<Connection>;
-  abstract copy(query: string, each: (fields: BinaryFields) => void): Promise<void>;
+  abstract copy(query: RawBuilder<unknown>, each: (fields: BinaryFields) => void): Promise<void>;
   abstract close(): Promise<void>;
 
-  async query<Row>(text: string, params: readonly SqlParam[] = [], options: QueryOptions = {}): Promise<Row[]> {
-    const connection = await this.connect();
-    try {
-      return (await connection.query<Row>(text, params, options)).rows;
-    } finally {
-      connection.release();
-    }
-  }
-
-  async transaction<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const connection = await this.connect();
-    try {
-      await connection.begin();
-      const result = await work({
-        query: async <Row>(text: string, params: readonly SqlParam[] = [], options: QueryOptions = {}) =>
-          (await connection.query<Row>(text, params, options)).rows,
-      });
-      await connection.commit();
-      return result;
-    } catch (error) {
-      await connection.rollback();
-      throw error;
-    } finally {
-      connection.release();
-    }
-  }
-
-  async script(text: string): Promise<void> {
-    await this.kysely.transaction().execute(async (transaction) => {
-      await lockLayout(transaction);
-      await runScript(transaction, text);
-    });
+  async ping(): Promise<void> {
+    await sql`SELECT 1`.execute(this.kysely);
   }
 }
 

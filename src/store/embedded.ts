@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import type { QueryResult } from "kysely";
+import type { QueryResult, RawBuilder } from "kysely";
 import type { BinaryFields } from "../audit/row/binary-row.ts";
 import { CopyRows, copyText } from "./copy.ts";
 import { COMMIT, SqlError, type SqlParam } from "./database.ts";
@@ -50,9 +50,9 @@ export class EmbeddedDatabase extends ConnectedDatabase {
     return database;
   }
 
-  async copy(query: string, each: (fields: BinaryFields) => void): Promise<void> {
+  async copy(query: RawBuilder<unknown>, each: (fields: BinaryFields) => void): Promise<void> {
     const rows = new CopyRows(each);
-    const { rows: chunks } = await this.#whenFree(() => this.#send(copyText(query, "'/dev/blob'"), []));
+    const { rows: chunks } = await this.#whenFree(() => this.#send(copyText(query, "/dev/blob"), []));
     for (const chunk of chunks) rows.take(Buffer.from(chunk as Uint8Array));
   }
 

@@ -6,7 +6,7 @@ import { EXPORTED_FIELDS, rowLine } from "../audit/row/row-line.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Database } from "./database.ts";
 import { SqlTreeReader } from "./proofs.ts";
-import { at, atColumn, prepared, textOf } from "./statements.ts";
+import { at, atColumn, prepared } from "./statements.ts";
 import { TRAIL } from "./trail.ts";
 
 /** Sealed rows in the order of their leaves. */
@@ -31,7 +31,7 @@ export class SqlExportReader extends SqlTreeReader {
   async rows(epoch: number, stretch: Stretch, payloads: boolean): Promise<RowLine[]> {
     const rows: RowLine[] = [];
     for (const stream of stretch.streams) {
-      await this.#database.copy(textOf(rowsOf(stream, epoch, stretch, payloads)), (fields) => {
+      await this.#database.copy(rowsOf(stream, epoch, stretch, payloads), (fields) => {
         const seq = Number(fields.bytes.readBigInt64BE(startOf(fields, EXPORTED_FIELDS.seq)));
         rows.push({ seq, stream, line: rowLine(stream, fields), payload: !isNull(fields, EXPORTED_FIELDS.salt) });
       });

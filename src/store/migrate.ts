@@ -1,11 +1,11 @@
-import { type Kysely, sql } from "kysely";
+import { type Kysely, type RawBuilder, sql } from "kysely";
 import { type MigrationProvider, Migrator } from "kysely/migration";
 import { UsageError } from "../core/fault.ts";
 import type { Database } from "./database.ts";
 import { lockLayout } from "./dialect.ts";
 import { MIGRATIONS } from "./migrations/index.ts";
 import type { Schema } from "./schema.ts";
-import { runScript } from "./statements.ts";
+import { runScript, textOf } from "./statements.ts";
 
 /** What the service's login may do, table by table. On the trail itself it may add and read, and no more. */
 const SERVICE_GRANTS: Readonly<Record<string, string>> = {
@@ -57,15 +57,20 @@ export async function migrate(owner: Database, serviceLogin: string | null): Pro
     if (applied !== null && unknownAmong(applied).length > 0) throw new UsageError([newerLayout(applied)]);
     const { error, results = [] } = await migratorOf(transaction, PROVIDER).migrateToLatest();
     if (error !== undefined) throw error;
-    await runScript(transaction, "SELECT datacrawl_make_partitions()");
-    if (serviceLogin !== null) await runScript(transaction, grants(serviceLogin).join("\n"));
+    await runScript(transaction, MAKE_PARTITIONS);
+    if (serviceLogin !== null) await runScript(transaction, textOf(grantsTo(serviceLogin)));
     return results.map(({ migrationName }) => migrationName);
   });
 }
 
+const MAKE_PARTITIONS = "SELECT datacrawl_make_partitions()";
+
 /** Makes the partitions that are due. Called at start and daily. */
 export async function makePartitions(owner: Database): Promise<void> {
-  await owner.script("SELECT datacrawl_make_partitions()");
+  await owner.kysely.transaction().execute(async (transaction) => {
+    await lockLayout(transaction);
+    await runScript(transaction, MAKE_PARTITIONS);
+  });
 }
 
 /** Whether the layout is the one that this software was written for: null, or what is wrong. */
@@ -126,14 +131,15 @@ function newerLayout(applied: readonly string[]): string {
   return `the database was migrated by a newer version of DataCrawl (${unknownAmong(applied).join(", ")}), and this version refuses to touch it`;
 }
 
-function grants(login: string): string[] {
-  const name = `"${login.replaceAll('"', '""')}"`;
-  return [
-    `GRANT USAGE ON SCHEMA public TO ${name};`,
+function grantsTo(login: string): RawBuilder<unknown> {
+  const service = sql.id(login);
+  const statements = [
+    sql`GRANT USAGE ON SCHEMA public TO ${service}`,
     ...Object.entries(SERVICE_GRANTS).flatMap(([table, rights]) => [
-      `REVOKE ALL ON ${table} FROM ${name};`,
-      `GRANT ${rights} ON ${table} TO ${name};`,
+      sql`REVOKE ALL ON ${sql.table(table)} FROM ${service}`,
+      sql`GRANT ${sql.raw(rights)} ON ${sql.table(table)} TO ${service}`,
     ]),
-    `GRANT EXECUTE ON FUNCTION datacrawl_erase_payload TO ${name};`,
+    sql`GRANT EXECUTE ON FUNCTION datacrawl_erase_payload TO ${service}`,
   ];
+  return sql.join(statements, sql`; `);
 }

@@ -1,4 +1,4 @@
-import type { QueryResult } from "kysely";
+import type { QueryResult, RawBuilder } from "kysely";
 import pg from "pg";
 import type { BinaryFields } from "../audit/row/binary-row.ts";
 import { messageOf } from "../core/fault.ts";
@@ -61,7 +61,7 @@ export class PostgresDatabase extends ConnectedDatabase {
     this.#pool.on("connect", (client) => client.on("error", options.onError));
   }
 
-  async copy(query: string, each: (fields: BinaryFields) => void): Promise<void> {
+  async copy(query: RawBuilder<unknown>, each: (fields: BinaryFields) => void): Promise<void> {
     const client = await this.#client();
     try {
       const copied = new Promise<void>((resolve, reject) => {
@@ -162,8 +162,8 @@ class CopyOut implements pg.Submittable {
   readonly #done: (error: Error | null) => void;
   #error: Error | null = null;
 
-  constructor(query: string, each: (fields: BinaryFields) => void, done: (error: Error | null) => void) {
-    this.#text = copyText(query, "STDOUT");
+  constructor(query: RawBuilder<unknown>, each: (fields: BinaryFields) => void, done: (error: Error | null) => void) {
+    this.#text = copyText(query, null);
     this.#rows = new CopyRows(each);
     this.#done = done;
   }

@@ -51,10 +51,10 @@ export async function run<Row>(db: Kysely<Schema>, query: Query<Row>, options: Q
   return (await db.executeQuery<Row>(statement)).rows;
 }
 
-/** A query as COPY takes it, without parameters: values are `sql.lit`. */
+/** A statement as text, for where a server takes no parameters (COPY, GRANT, several at once): values are `sql.lit`. */
 export function textOf(query: RawBuilder<unknown>): string {
   const { sql: text, parameters } = compile(query, BUILDER);
-  if (parameters.length > 0) throw new Error("COPY takes no parameters: use sql.lit");
+  if (parameters.length > 0) throw new Error("this statement takes no parameters: use sql.lit");
   return text;
 }
 

@@ -9,7 +9,7 @@ import type { SealedDecision } from "../audit/verify/segment.ts";
 import type { Micros } from "../core/clock.ts";
 import { SqlCheckpointReader } from "./checkpoints.ts";
 import { arrayLiteral, type Database } from "./database.ts";
-import { at, atColumn, micros, run, textOf } from "./statements.ts";
+import { at, atColumn, micros, run } from "./statements.ts";
 import { leafOf, TRAIL } from "./trail.ts";
 
 /** Nobody waits for a verification's reads. */
@@ -35,7 +35,7 @@ export class SqlVerifyStore extends SqlCheckpointReader implements VerifyStore, 
     to: number,
     each: (fields: BinaryFields) => void,
   ): Promise<void> {
-    await this.#database.copy(textOf(sealedRows(stream, epoch, from, to)), each);
+    await this.#database.copy(sealedRows(stream, epoch, from, to), each);
   }
 
   async lostPayloads(rows: readonly SealedDecision[]): Promise<string[]> {

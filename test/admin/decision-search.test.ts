@@ -16,6 +16,7 @@ import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { SqlPolicyBundles } from "../../src/store/policy-bundles.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { filters, naively, newestFirst, record, variedRows } from "./decisions.ts";
+import { query } from "../support/sql.ts";
 
 const ROWS = 450;
 const KEY = randomBytes(32);
@@ -177,8 +178,8 @@ describe.each(storeKinds())("searching decisions on $name", ({ open }) => {
       "DELETE FROM policy_bundles",
       "TRUNCATE policy_bundles",
     ]) {
-      await expect(store.database.query(statement)).rejects.toThrow(/append-only|permission denied/);
-      await expect(store.owner.query(statement)).rejects.toThrow(/append-only/);
+      await expect(query(store.database, statement)).rejects.toThrow(/append-only|permission denied/);
+      await expect(query(store.owner, statement)).rejects.toThrow(/append-only/);
     }
   });
 

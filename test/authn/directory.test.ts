@@ -10,6 +10,7 @@ import { SqlAgentStore } from "../../src/store/agents.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { waitUntil } from "../support/net.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import { query } from "../support/sql.ts";
 
 const random = new RandomPool();
 
@@ -165,7 +166,8 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
         await waitUntil(isRefused, 1500, "the revocation is not seen");
         expect(await directory.authenticate(`Bearer ${fresh}`)).toMatchObject({ agentId });
       }
-      const told = await store.database.query<{ kind: string; detail: string }>(
+      const told = await query<{ kind: string; detail: string }>(
+        store.database,
         "SELECT kind, detail FROM audit_events WHERE subject = $1 ORDER BY recorded_at",
         [agentId],
       );

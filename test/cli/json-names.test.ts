@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { record } from "../admin/decisions.ts";
 import { type House, openHouse } from "../server/admin/house.ts";
 import { cli } from "../support/cli.ts";
+import { query } from "../support/sql.ts";
 
 /** What other documents define, and what callers sent: their names are their own. */
 const FOREIGN = new Set(["row", "payload", "values", "text", "source"]);
@@ -28,7 +29,7 @@ describe("--json names everything in camelCase", () => {
     house = await openHouse();
     env = { DATACRAWL_DATA_DIR: dirname(house.socketPath) };
     await cli(["agent", "create", "a"], env);
-    for (const seed of SEEDS) await house.store.database.query(seed, []);
+    for (const seed of SEEDS) await query(house.store.database, seed, []);
     await record(house.store as never, [{}, {}]);
     await cli(["audit", "seal"], env);
     await cli(["audit", "verify"], env);

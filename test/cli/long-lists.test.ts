@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { record } from "../admin/decisions.ts";
 import { type House, openHouse } from "../server/admin/house.ts";
 import { cli } from "../support/cli.ts";
+import { query } from "../support/sql.ts";
 
 const MANY = 1234;
 /** Those that have one guard each, but for the last, which has all others. */
@@ -45,7 +46,7 @@ describe("lists of more than a page", () => {
   beforeAll(async () => {
     house = await openHouse();
     env = { DATACRAWL_DATA_DIR: dirname(house.socketPath) };
-    for (const seed of SEEDS) await house.store.database.query(seed, seed.includes("$1") ? [PROGRESS] : []);
+    for (const seed of SEEDS) await query(house.store.database, seed, seed.includes("$1") ? [PROGRESS] : []);
     await record(
       house.store as never,
       Array.from({ length: MANY }, () => ({})),

@@ -6,6 +6,7 @@ import { SqlEventStore } from "../../src/store/events.ts";
 import { random } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { openTestTrail, recordDecisions } from "../support/trail.ts";
+import { query } from "../support/sql.ts";
 
 const PARTITIONED = ["audit_decisions", "audit_events", "audit_seals"];
 const WHOLE = ["audit_checkpoints", "audit_epochs", "audit_log", "audit_nodes", "audit_retired", "policy_bundles"];
@@ -28,12 +29,13 @@ describe.each(storeKinds())("what is append-only on $name", ({ name, open }) => 
       makeEvent({ kind: "test.happened", actor: "service" }, systemClock.now(), random),
     );
     await trail.newKeeper().turn();
-    await owner.query("INSERT INTO policy_bundles (version, files) VALUES ('v', '[]')");
-    await owner.query(
+    await query(owner, "INSERT INTO policy_bundles (version, files) VALUES ('v', '[]')");
+    await query(
+      owner,
       "INSERT INTO audit_retired VALUES ('2020-01-01', 0, 0, '', gen_random_uuid(), gen_random_uuid(), now(), '')",
     );
     for (const parent of PARTITIONED) {
-      await owner.query(`SELECT datacrawl_make_partition('${parent}', '${LATER}', true)`);
+      await query(owner, `SELECT datacrawl_make_partition('${parent}', '${LATER}', true)`);
       for (const partition of await partitionsOf(parent)) await putRowInto(partition, parent);
     }
     tables = [...(await Promise.all(PARTITIONED.map(partitionsOf))).flat(), ...WHOLE];
@@ -41,7 +43,8 @@ describe.each(storeKinds())("what is append-only on $name", ({ name, open }) => 
   afterAll(() => store.close());
 
   const partitionsOf = async (parent: string): Promise<string[]> => {
-    const rows = await store.owner.query<{ name: string }>(
+    const rows = await query<{ name: string }>(
+      store.owner,
       `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = '${parent}'::regclass ORDER BY 1`,
     );
     return rows.map((row) => row.name);
@@ -49,13 +52,15 @@ describe.each(storeKinds())("what is append-only on $name", ({ name, open }) => 
   /** A row trigger refuses only where there is a row. */
   const putRowInto = async (partition: string, parent: string): Promise<void> => {
     const month = `${partition.slice(-7, -3)}-${partition.slice(-2)}-02`;
-    await store.owner.query(
+    await query(
+      store.owner,
       `INSERT INTO ${partition} SELECT (jsonb_populate_record(null::${partition}, to_jsonb(one) || '{"recorded_at":"${month}"}')).*
        FROM (SELECT * FROM ${parent} LIMIT 1) AS one ON CONFLICT DO NOTHING`,
     );
   };
   const columnOf = async (table: string): Promise<string> => {
-    const rows = await store.owner.query<{ name: string }>(
+    const rows = await query<{ name: string }>(
+      store.owner,
       `SELECT attname AS name FROM pg_attribute WHERE attrelid = '${table}'::regclass AND attnum = 1`,
     );
     return rows[0]?.name as string;
@@ -66,7 +71,8 @@ describe.each(storeKinds())("what is append-only on $name", ({ name, open }) => 
   };
 
   test("is every table of the trail but those that are meant to change", async () => {
-    const rows = await store.owner.query<{ name: string }>(
+    const rows = await query<{ name: string }>(
+      store.owner,
       `SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
        AND NOT relispartition AND (relname LIKE 'audit%' OR relname = 'policy_bundles')`,
     );
@@ -78,16 +84,16 @@ describe.each(storeKinds())("what is append-only on $name", ({ name, open }) => 
   test("refuses its owner every change of a row, in each partition, also of a month that was made later", async () => {
     for (const table of tables) {
       for (const change of await changesOf(table))
-        await expect(store.owner.query(change), change).rejects.toThrow("append-only");
+        await expect(query(store.owner, change), change).rejects.toThrow("append-only");
     }
     for (const parent of PARTITIONED)
-      await expect(store.owner.query(`TRUNCATE ${parent}`), parent).rejects.toThrow("append-only");
+      await expect(query(store.owner, `TRUNCATE ${parent}`), parent).rejects.toThrow("append-only");
   });
 
   test("refuses a superuser who has muted ordinary triggers", async () => {
     const client = name === "Postgres" ? new pg.Client(store.superUrl as string) : null;
     await client?.connect();
-    const run = (text: string): Promise<unknown> => (client === null ? store.owner.query(text) : client.query(text));
+    const run = (text: string): Promise<unknown> => (client === null ? query(store.owner, text) : client.query(text));
     await run("SET session_replication_role = replica");
     try {
       for (const table of [...tables, ...PARTITIONED]) {
@@ -103,7 +109,8 @@ describe.each(storeKinds())("what is append-only on $name", ({ name, open }) => 
   if (name !== "Postgres") return;
 
   test("grants the service's login no change, and of the changeable tables none but those it needs", async () => {
-    const rights = await store.owner.query<{ name: string; granted: string }>(
+    const rights = await query<{ name: string; granted: string }>(
+      store.owner,
       `SELECT relname AS name, string_agg(privilege_type, ' ' ORDER BY privilege_type) AS granted
        FROM pg_class, aclexplode(relacl) JOIN pg_roles ON pg_roles.oid = grantee
        WHERE rolname = $1 AND (relname LIKE 'audit%' OR relname = 'policy_bundles') GROUP BY relname`,

@@ -8,6 +8,7 @@ import type { Statement } from "../../src/store/statements.ts";
 import { entryFor } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { startTcpProxy, type TcpProxy, throughPort } from "../support/tcp-proxy.ts";
+import { query } from "../support/sql.ts";
 
 /** Acts on the proxy before each statement, as the network would, and waits half a second for its answer. */
 function disturbed(db: Kysely<Schema>, before: (text: string) => void): Kysely<Schema> {
@@ -35,7 +36,7 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
       connections: 4,
       onError: () => undefined,
     });
-    await viaProxy.query("SELECT 1");
+    await query(viaProxy, "SELECT 1");
   });
   afterAll(async () => {
     await viaProxy.close();
@@ -44,7 +45,7 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
   });
 
   const exists = async (key: string): Promise<boolean> => {
-    const rows = await store.database.query("SELECT 1 FROM audit_decisions WHERE idempotency_key = $1", [key]);
+    const rows = await query(store.database, "SELECT 1 FROM audit_decisions WHERE idempotency_key = $1", [key]);
     return rows.length > 0;
   };
   const isRecord = (text: string): boolean => text.includes("INSERT INTO audit_decisions");
@@ -91,7 +92,7 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
 
   test("a batch that lost its race and its answer is unknown: there is nothing to read back", async () => {
     await new SqlRecordStore(store.database.kysely).recordBatch([entryFor("lost")]);
-    await viaProxy.query("SELECT 1");
+    await query(viaProxy, "SELECT 1");
     const records = new SqlRecordStore(
       disturbed(viaProxy.kysely, (text) => proxy.setMode(isRecord(text) ? "mute" : "pass")),
     );
@@ -101,6 +102,6 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
 
   test("a warning on commit, as a lost standby causes, is not durable", async () => {
     const text = "DO $$ BEGIN RAISE WARNING 'canceling wait for synchronous replication due to user request'; END $$";
-    await expect(store.database.query(text)).rejects.toMatchObject({ outcome: "unknown" });
+    await expect(query(store.database, text)).rejects.toMatchObject({ outcome: "unknown" });
   });
 });

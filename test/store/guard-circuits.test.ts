@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CircuitFilter, type CircuitListing, SqlGuardRecords } from "../../src/store/guard-records.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import { query } from "../support/sql.ts";
 
 const OPEN = '{"state":"CIRCUIT_STATE_OPEN","cause":"local"}';
 const CLOSED = '{"state":"CIRCUIT_STATE_CLOSED"}';
@@ -22,7 +23,8 @@ describe.each(storeKinds())("guards' circuits on $name", ({ open }) => {
     await report("a.b", 1, OPEN);
     await guards.report("b", journalOf(1), "{}");
     await guards.report("gone", journalOf(0), OPEN);
-    await store.database.query(
+    await query(
+      store.database,
       "UPDATE guard_circuits SET reported_at = now() - interval '1 hour 1 second' WHERE agent_id = 'gone'",
     );
   });
@@ -96,7 +98,7 @@ describe.each(storeKinds())("guards' circuits on $name", ({ open }) => {
 
   test("that were not reported for an hour are deleted", async () => {
     const rows = async (): Promise<unknown[]> =>
-      await store.database.query("SELECT FROM guard_circuits WHERE agent_id = 'gone'");
+      await query(store.database, "SELECT FROM guard_circuits WHERE agent_id = 'gone'");
     expect(await rows()).toHaveLength(1);
     await guards.forgetOldCircuits();
     expect([await rows(), (await pages(EVERYTHING, 100)).length]).toEqual([[], ALL.length]);

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SqlGuardRecords } from "../../src/store/guard-records.ts";
 import { guardEntryFor, random } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import { query } from "../support/sql.ts";
 
 const hashOf = ({ row }: ReturnType<typeof guardEntryFor>): Uint8Array => row.guardRecordHash as Uint8Array;
 
@@ -18,7 +19,7 @@ describe.each(storeKinds())("guards' records on $name", ({ name, open }) => {
 
   const rowsOf = async (hash: Uint8Array): Promise<number> => {
     const text = "SELECT FROM audit_decisions WHERE guard_record_hash = $1";
-    return (await store.owner.query(text, [hash])).length;
+    return (await query(store.owner, text, [hash])).length;
   };
   const newEntry = (change: Parameters<typeof guardEntryFor>[1] = {}) => guardEntryFor(random.take(32), change);
 

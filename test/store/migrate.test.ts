@@ -9,6 +9,7 @@ import { MIGRATIONS } from "../../src/store/migrations/index.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { random } from "../support/entries.ts";
 import { makeDatabase } from "../support/postgres.ts";
+import { query, script } from "../support/sql.ts";
 
 const NAMES = Object.keys(MIGRATIONS);
 
@@ -36,7 +37,8 @@ describe.skipIf(inject("postgresUrl") === null)("migrating", () => {
 
   /** As versions before Kysely did it, at the times given. */
   const migrateNumbered = async (names: readonly string[], secondOf: (index: number) => number): Promise<void> => {
-    await owner.script(
+    await script(
+      owner,
       [
         "CREATE TABLE schema_migrations (id int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());",
         ...names.map((name, index) => {
@@ -93,7 +95,7 @@ describe.skipIf(inject("postgresUrl") === null)("migrating", () => {
 
   test("a version that numbers layouts finds a newer one, with the service's login too", async () => {
     await migrate(owner, login);
-    const [row] = await service.query<{ newest: number }>("SELECT max(id) AS newest FROM schema_migrations");
+    const [row] = await query<{ newest: number }>(service, "SELECT max(id) AS newest FROM schema_migrations");
     expect(row?.newest).toBeGreaterThan(19);
   });
 
@@ -110,21 +112,22 @@ describe.skipIf(inject("postgresUrl") === null)("migrating", () => {
 
   test("a numbered layout that is newer is refused, and nothing is touched", async () => {
     await migrateNumbered(NAMES.slice(0, 1), () => 0);
-    await owner.query("INSERT INTO schema_migrations (id, name) VALUES (77, 'foreign')");
+    await query(owner, "INSERT INTO schema_migrations (id, name) VALUES (77, 'foreign')");
     const before = await tables();
     await expect(migrate(owner, login)).rejects.toThrow("a newer version of DataCrawl (0077-foreign)");
     expect(await tables()).toBe(before);
   });
 
   test("a migration that fails leaves nothing of those before it, and its own error is the one that is thrown", async () => {
-    await owner.script("CREATE TABLE reviews (foreign_one int)");
+    await script(owner, "CREATE TABLE reviews (foreign_one int)");
     const before = await tables();
     await expect(migrate(owner, login)).rejects.toMatchObject({ message: 'relation "reviews" already exists' });
     expect(await tables()).toBe(before);
   });
 
   test("another program's tables of the same name in another schema are not taken for ours", async () => {
-    await owner.script(
+    await script(
+      owner,
       "CREATE SCHEMA other; CREATE TABLE other.kysely_migration (id int); CREATE TABLE other.kysely_migration_lock (id int)",
     );
     expect(await migrate(owner, login)).toEqual(NAMES);

@@ -2,19 +2,20 @@ import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, inject, onTestFinished, test } from "vitest";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { makeDatabase } from "../support/postgres.ts";
+import { query } from "../support/sql.ts";
 
 const SETTINGS = `SELECT current_setting('jit') AS jit, current_setting('default_transaction_read_only') AS read_only,
   current_setting('work_mem') AS work_mem`;
 
 describe.skipIf(inject("postgresUrl") === null)("a connection to Postgres", () => {
-  const settingsOf = async (query: string, readOnly?: true): Promise<Record<string, unknown> | undefined> => {
+  const settingsOf = async (search: string, readOnly?: true): Promise<Record<string, unknown> | undefined> => {
     const { serviceUrl } = await makeDatabase(inject("postgresUrl") as string);
     const url = new URL(serviceUrl);
-    url.search = query;
+    url.search = search;
     const options = { connections: 1, onError: () => undefined };
     const database = new PostgresDatabase(url.href, readOnly === undefined ? options : { ...options, readOnly });
     onTestFinished(() => database.close());
-    return (await database.query<Record<string, unknown>>(SETTINGS))[0];
+    return (await query(database, SETTINGS))[0];
   };
 
   test("compiles no plans, and for reads alone writes nothing", async () => {
@@ -34,11 +35,11 @@ describe.skipIf(inject("postgresUrl") === null)("a connection to Postgres", () =
     onTestFinished(() => admin.close());
     const login = `"${decodeURIComponent(new URL(serviceUrl).username)}"`;
     for (const setting of ["TimeZone = 'Asia/Tokyo'", "DateStyle = 'SQL, DMY'", "IntervalStyle = 'iso_8601'"])
-      await admin.query(`ALTER ROLE ${login} SET ${setting}`);
+      await query(admin, `ALTER ROLE ${login} SET ${setting}`);
     const database = new PostgresDatabase(serviceUrl, { connections: 1, onError: () => undefined });
     onTestFinished(() => database.close());
     const read = "SELECT '2026-11-01 12:00:00.000001+02'::timestamptz AS at, interval '90 s' AS lasting";
-    expect(await database.query(read)).toEqual([{ at: 1_793_527_200_000_001, lasting: 90_000_000 }]);
+    expect(await query(database, read)).toEqual([{ at: 1_793_527_200_000_001, lasting: 90_000_000 }]);
   });
 
   test("is given up if the server falls silent before it is set up", { timeout: 10_000 }, async () => {
@@ -58,7 +59,7 @@ describe.skipIf(inject("postgresUrl") === null)("a connection to Postgres", () =
       silent.close();
     });
     for (let attempt = 0; attempt < 2; attempt++) {
-      const failure = await database.query("SELECT").then(
+      const failure = await query(database, "SELECT").then(
         () => null,
         (error: unknown) => error,
       );

@@ -21,6 +21,7 @@ import { SqlRetirement } from "../../src/store/retirement.ts";
 import { entryFor, random } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { openTestTrail, recordDecisions, type TestTrail } from "../support/trail.ts";
+import { query } from "../support/sql.ts";
 
 const now = (): number => systemClock.now();
 const ALL: ExportRange = { from: null, to: 4_000_000_000_000_000, payloads: true };
@@ -72,9 +73,9 @@ function check(text: string, keys: readonly NoteKey[]): { summary: ExportSummary
 async function tamper({ store }: Bench, table: string, sql: string): Promise<void> {
   const month = new Date(now() / 1000).toISOString().slice(0, 7).replace("-", "m");
   const partition = `${table}_y${month}`;
-  await store.owner.query(`ALTER TABLE ${partition} DISABLE TRIGGER refuse_change`);
-  await store.owner.query(sql.replace("TABLE", partition));
-  await store.owner.query(`ALTER TABLE ${partition} ENABLE ALWAYS TRIGGER refuse_change`);
+  await query(store.owner, `ALTER TABLE ${partition} DISABLE TRIGGER refuse_change`);
+  await query(store.owner, sql.replace("TABLE", partition));
+  await query(store.owner, `ALTER TABLE ${partition} ENABLE ALWAYS TRIGGER refuse_change`);
 }
 
 describe.each(storeKinds())("proofs and exports on $name", ({ open }) => {
@@ -256,7 +257,8 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
   beforeAll(async () => {
     bench = await openBench(open);
     for (const parent of ["audit_decisions", "audit_events", "audit_payloads", "audit_seals"])
-      await bench.store.owner.query(
+      await query(
+        bench.store.owner,
         `SELECT datacrawl_make_partition('${parent}', '2026-03-01', ${parent !== "audit_payloads"})`,
       );
     // Rows of March and of today, taken by turns: a month is not a contiguous range of the tree.
@@ -312,7 +314,8 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
     }
     const tables = ["audit_payloads_y2026m03", "audit_decisions_y2026m03", "audit_events_y2026m03"];
     expect(await retiring).toEqual([{ month: "2026-03-01", tables }]);
-    const [count] = await bench.store.owner.query<{ n: number }>(
+    const [count] = await query<{ n: number }>(
+      bench.store.owner,
       "SELECT count(*)::int AS n FROM audit_decisions_y2026m03",
     );
     expect(count?.n).toBe(8);
@@ -336,12 +339,13 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
   });
 
   test("is on record, in an event and in a list that cannot be changed", async () => {
-    const [listed] = await bench.store.database.query<{
+    const [listed] = await query<{
       month: string;
       export_sha256: string;
       hash: Uint8Array;
       detail: string;
     }>(
+      bench.store.database,
       "SELECT r.month::text, r.export_sha256, e.hash, e.detail FROM audit_retired r JOIN audit_events e ON e.event_id = r.event_id AND e.hash = r.event_hash",
     );
     expect(listed).toMatchObject({
@@ -349,9 +353,10 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
       export_sha256: createHash("sha256").update(exported).digest("hex"),
     });
     expect(JSON.parse(listed?.detail ?? "")).toMatchObject({ month: "2026-03-01", decisions: 8, events: 0 });
-    await expect(bench.store.owner.query("DELETE FROM audit_retired")).rejects.toThrow("append-only");
+    await expect(query(bench.store.owner, "DELETE FROM audit_retired")).rejects.toThrow("append-only");
     // By that, verification does not miss its rows; a month that no event tells of excuses nothing.
-    await bench.store.owner.query(
+    await query(
+      bench.store.owner,
       "INSERT INTO audit_retired SELECT '2026-04-01', 0, 0, '', event_id, gen_random_uuid(), now(), event_hash FROM audit_retired",
     );
     const { from, to } = MONTH;
@@ -363,7 +368,8 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
   });
 
   test.runIf(name === "Postgres")("is finished by the next run if it was cut short", async () => {
-    await bench.store.owner.query(
+    await query(
+      bench.store.owner,
       "ALTER TABLE audit_events ATTACH PARTITION audit_events_y2026m03 FOR VALUES FROM ('2026-03-01 00:00Z') TO ('2026-04-01 00:00Z')",
     );
     const slow = await slowReader(bench.store, "audit_events");
@@ -371,11 +377,12 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
       connections: 1,
       onError: () => undefined,
     });
-    const cut = impatient.query("ALTER TABLE audit_events DETACH PARTITION audit_events_y2026m03 CONCURRENTLY", [], {
+    const cut = query(impatient, "ALTER TABLE audit_events DETACH PARTITION audit_events_y2026m03 CONCURRENTLY", [], {
       timeoutMs: 1000,
     });
     await expect(cut).rejects.toThrow("did not answer");
-    await bench.store.owner.query(
+    await query(
+      bench.store.owner,
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%DETACH PARTITION%CONCURRENTLY' AND pid <> pg_backend_pid()",
     );
     await slow?.end();
@@ -393,7 +400,7 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
         "DELETE FROM audit_payloads",
         "INSERT INTO audit_retired SELECT '2026-04-01', 0, 0, '', gen_random_uuid(), gen_random_uuid(), now(), ''",
       ])
-        await expect(database.query(sql)).rejects.toMatchObject({ sqlState: "42501" });
+        await expect(query(database, sql)).rejects.toMatchObject({ sqlState: "42501" });
     },
   );
 });

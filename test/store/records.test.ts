@@ -10,6 +10,7 @@ import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { entryFor } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import { query } from "../support/sql.ts";
 
 describe.each(storeKinds())("recording on $name", ({ name, open }) => {
   let store: TestStore;
@@ -23,7 +24,7 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
 
   const countRows = async (key: string): Promise<number> => {
     const text = "SELECT count(*)::int AS n FROM audit_decisions WHERE idempotency_key = $1";
-    return (await store.database.query<{ n: number }>(text, [key]))[0]?.n ?? -1;
+    return (await query<{ n: number }>(store.database, text, [key]))[0]?.n ?? -1;
   };
 
   test("the first to claim a key is written, and the second is not", async () => {
@@ -50,7 +51,7 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
 
   test("an expired claim is won by the next, and its expiry is a day away by the store's clock", async () => {
     await records.recordBatch([entryFor("old")]);
-    await store.database.query("UPDATE idempotency_claims SET expires_at = now() WHERE idempotency_key = 'old'");
+    await query(store.database, "UPDATE idempotency_claims SET expires_at = now() WHERE idempotency_key = 'old'");
     expect(await records.findClaim("demo", "old", FIRST)).toBeNull();
     const next = entryFor("old");
     const written = (await records.recordBatch([next])).get(next.row.decisionId);
@@ -107,7 +108,7 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
     });
     expect(await records.findClaimOf("another", decisionId)).toBeNull();
     expect(await records.findClaimOf("demo", entryFor("unknown").row.decisionId)).toBeNull();
-    await store.database.query("UPDATE idempotency_claims SET expires_at = now() WHERE idempotency_key = 'watched'");
+    await query(store.database, "UPDATE idempotency_claims SET expires_at = now() WHERE idempotency_key = 'watched'");
     expect(await records.findClaimOf("demo", decisionId)).toBeNull();
   });
 
@@ -122,7 +123,8 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
 
   test("expired claims are purged, others stay", async () => {
     await records.recordBatch([entryFor("gone"), entryFor("stays")]);
-    await store.database.query(
+    await query(
+      store.database,
       "UPDATE idempotency_claims SET expires_at = now() - interval '1 hour' WHERE idempotency_key = 'gone'",
     );
     expect(await records.purgeExpiredClaims()).toBe(1);
@@ -133,8 +135,8 @@ describe.each(storeKinds())("recording on $name", ({ name, open }) => {
     "the trail refuses: %s",
     async (statement) => {
       await records.recordBatch([entryFor(`guarded ${statement}`)]);
-      await expect(store.database.query(statement)).rejects.toThrow(/append-only|permission denied/);
-      await expect(store.owner.query(statement)).rejects.toThrow(/append-only/);
+      await expect(query(store.database, statement)).rejects.toThrow(/append-only|permission denied/);
+      await expect(query(store.owner, statement)).rejects.toThrow(/append-only/);
     },
   );
 

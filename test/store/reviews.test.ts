@@ -8,6 +8,7 @@ import { type ReviewFilter, SqlReviewStore } from "../../src/store/reviews.ts";
 import { entryFor } from "../support/entries.ts";
 import { answerOf, changeOf, reviewEntry, withdrawalOf } from "../support/reviews.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import { query } from "../support/sql.ts";
 
 const HOUR = 3600 * 1e6;
 
@@ -35,19 +36,21 @@ describe.each(storeKinds())("reviews on $name", ({ name, open }) => {
   };
   /** Moves the review's times into the past, as waiting would. */
   const age = async ({ reviewId }: Review): Promise<Review> => {
-    await store.database.query(
+    await query(
+      store.database,
       `UPDATE reviews SET expires_at = least(expires_at, now()), approval_expires_at = now() WHERE review_id = $1::text::uuid`,
       [reviewId],
     );
     return await found(reviewId);
   };
   const rowsAbout = async ({ decisionId }: Review): Promise<{ reason: string; review_id: string }[]> =>
-    await store.database.query(
+    await query(
+      store.database,
       "SELECT reason, review_id::text FROM audit_decisions WHERE linked_decision_id = $1::text::uuid",
       [decisionId],
     );
   const events = async ({ reviewId }: Review): Promise<number> =>
-    (await store.database.query("SELECT 1 FROM audit_events WHERE subject = $1", [reviewId])).length;
+    (await query(store.database, "SELECT 1 FROM audit_events WHERE subject = $1", [reviewId])).length;
 
   test("a batch opens the reviews of those that win their claims, and of no others", async () => {
     const first = reviewEntry("one", { approvers: 2 });
@@ -270,7 +273,7 @@ describe.each(storeKinds())("reviews on $name", ({ name, open }) => {
       "DELETE FROM review_withdrawals",
       "DELETE FROM reviews",
     ])
-      await expect(store.database.query(text)).rejects.toThrow(/permission denied/);
+      await expect(query(store.database, text)).rejects.toThrow(/permission denied/);
   });
 });
 

@@ -22,6 +22,7 @@ import { random } from "../support/entries.ts";
 import { makeDatabase, type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { openTestTrail, recordDecisions, type TestTrail } from "../support/trail.ts";
+import { query, script } from "../support/sql.ts";
 
 interface SealRow {
   readonly seq: string;
@@ -31,7 +32,8 @@ interface SealRow {
 }
 
 const sealRows = (store: TestStore): Promise<SealRow[]> =>
-  store.database.query<SealRow>(
+  query<SealRow>(
+    store.database,
     "SELECT seq::text, stream, row_id::text AS id, leaf_hash FROM audit_seals s ORDER BY s.seq",
   );
 
@@ -127,7 +129,8 @@ describe.each(storeKinds())("sealing on $name", ({ open }) => {
     } satisfies SealStore;
     const sealer = new Sealer({ store: watched, origin: trail.origin, keys: trail.keys });
     expect(await sealer.sealAll()).toBe(SEAL_ROWS + 500);
-    const [sealedLast] = await store.database.query<{ at: string }>(
+    const [sealedLast] = await query<{ at: string }>(
+      store.database,
       `SELECT (extract(epoch FROM d.inserted_at) * 1000000)::bigint::text AS at
        FROM audit_decisions d JOIN audit_seals s ON s.row_id = d.decision_id ORDER BY s.seq DESC OFFSET 500 LIMIT 1`,
     );
@@ -155,8 +158,8 @@ describe.each(storeKinds())("sealing on $name", ({ open }) => {
         `DELETE FROM ${table}`,
         `TRUNCATE ${table}`,
       ]) {
-        await expect(store.database.query(statement), statement).rejects.toThrow(/append-only|permission denied/);
-        await expect(store.owner.query(statement), statement).rejects.toThrow(/append-only/);
+        await expect(query(store.database, statement), statement).rejects.toThrow(/append-only|permission denied/);
+        await expect(query(store.owner, statement), statement).rejects.toThrow(/append-only/);
       }
     },
   );
@@ -248,7 +251,8 @@ describe.skipIf(inject("postgresUrl") === null || process.env["TEST_DATABASE_URL
       const { ownerUrl } = await makeDatabase(server.url);
       const owner = new PostgresDatabase(ownerUrl, { connections: 2, onError: () => undefined });
       const older = Object.entries(MIGRATIONS).filter(([name]) => name < "0007");
-      await owner.script(
+      await script(
+        owner,
         [
           "CREATE TABLE schema_migrations (id int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());",
           ...older.map(
@@ -262,7 +266,7 @@ describe.skipIf(inject("postgresUrl") === null || process.env["TEST_DATABASE_URL
       const event = makeEvent({ kind: "test.old", actor: "service" }, systemClock.now(), random);
       await new SqlEventStore(owner.kysely).append(event);
       await migrate(owner, null);
-      expect(await owner.query("SELECT to_regclass('audit_seals_y2025m02') IS NOT NULL AS made")).toEqual([
+      expect(await query(owner, "SELECT to_regclass('audit_seals_y2025m02') IS NOT NULL AS made")).toEqual([
         { made: true },
       ]);
       const old = await openTestTrail(owner);

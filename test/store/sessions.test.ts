@@ -10,6 +10,7 @@ import { SqlOperatorStore } from "../../src/store/operators.ts";
 import { SqlSessionStore } from "../../src/store/sessions.ts";
 import { base32Decode } from "../support/base32.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import { query } from "../support/sql.ts";
 
 const PASSWORD = "correct horse battery";
 
@@ -80,7 +81,8 @@ describe.each(storeKinds())("sessions on $name", ({ open }) => {
   });
 
   test("and their accounts' changes are in the trail", async () => {
-    const rows = await store.database.query<{ kind: string; actor: string }>(
+    const rows = await query<{ kind: string; actor: string }>(
+      store.database,
       "SELECT kind, actor FROM audit_events WHERE subject = 'ann' ORDER BY event_id",
     );
     expect(rows).toEqual([

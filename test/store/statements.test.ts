@@ -7,16 +7,17 @@ import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { prepared, run, runScript, textOf } from "../../src/store/statements.ts";
 import { random } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import { script } from "../support/sql.ts";
 
 describe.each(storeKinds())("statements through Kysely on $name", ({ name, open }) => {
   let store: TestStore;
 
   beforeAll(async () => {
     store = await open();
-    await store.owner.script("CREATE TABLE kept (n int PRIMARY KEY); GRANT ALL ON kept TO PUBLIC");
+    await script(store.owner, "CREATE TABLE kept (n int PRIMARY KEY); GRANT ALL ON kept TO PUBLIC");
   });
   afterAll(() => store.close());
-  beforeEach(() => store.owner.script("DELETE FROM kept"));
+  beforeEach(() => script(store.owner, "DELETE FROM kept"));
 
   const insert = (n: number) => sql`INSERT INTO kept VALUES (${n}::int)`;
   const kept = async (): Promise<number[]> =>
@@ -49,40 +50,6 @@ describe.each(storeKinds())("statements through Kysely on $name", ({ name, open 
       return (await found.execute(transaction)).rows.map(({ statement: text }) => text);
     });
     expect(names).toEqual(["SELECT $1::int AS prepared_here"]);
-  });
-
-  test("a transaction commits all of it or nothing, also where a failure was swallowed", async () => {
-    const { kysely } = store.database;
-    await kysely.transaction().execute((transaction) => insert(1).execute(transaction));
-    const failing = kysely.transaction().execute(async (transaction) => {
-      await insert(2).execute(transaction);
-      await insert(2).execute(transaction);
-    });
-    await expect(failing).rejects.toMatchObject({ sqlState: "23505", outcome: "rolled_back" });
-    const swallowing = kysely.transaction().execute(async (transaction) => {
-      await insert(3).execute(transaction);
-      await sql`SELECT 1/0`.execute(transaction).catch(() => undefined);
-    });
-    await expect(swallowing).rejects.toMatchObject({ name: "SqlError" });
-    expect(await kept()).toEqual([1]);
-  });
-
-  test("transactions of both kinds, and single statements, wait for one another", async () => {
-    const { database } = store;
-    const single: Promise<unknown>[] = [];
-    const rolledBack = [1, 2].map(async (n) => {
-      const failing = database.kysely.transaction().execute(async (transaction) => {
-        await insert(n).execute(transaction);
-        single.push(insert(n + 10).execute(database.kysely));
-        await sql`SELECT pg_sleep(0.02)`.execute(transaction);
-        throw new Error("rolled back");
-      });
-      await expect(failing).rejects.toThrow("rolled back");
-    });
-    const other = database.transaction((session) => session.query("INSERT INTO kept VALUES (10)"));
-    await Promise.all([...rolledBack, other]);
-    await Promise.all(single);
-    expect(await kept()).toEqual([10, 11, 12]);
   });
 
   test("a transaction at another isolation level is refused, before it begins", async () => {

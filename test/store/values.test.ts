@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { at, lasting, run } from "../../src/store/statements.ts";
 import { parseInt8, parseInterval, parseNumeric, parseTime } from "../../src/store/values.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import { query } from "../support/sql.ts";
 
 /** The first and the last microsecond that a number holds: 1684 and 2255. */
 const LAST = Number.MAX_SAFE_INTEGER;
@@ -78,12 +79,12 @@ describe.each(storeKinds())("values on $name", ({ open }) => {
 
   test("a value that no number holds exactly fails its statement", async () => {
     for (const value of ["'infinity'::timestamptz", "9007199254740993::bigint", "interval '1 month'"])
-      await expect(store.database.query(`SELECT ${value}`), value).rejects.toMatchObject({
+      await expect(query(store.database, `SELECT ${value}`), value).rejects.toMatchObject({
         message: expect.stringContaining("the database returned the"),
         outcome: "unknown",
         isOutage: false,
         quotesValues: true,
       });
-    expect(await store.database.query("SELECT 1 AS one")).toEqual([{ one: 1 }]);
+    expect(await query(store.database, "SELECT 1 AS one")).toEqual([{ one: 1 }]);
   });
 });

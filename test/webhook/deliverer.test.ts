@@ -20,6 +20,7 @@ import { entryFor, random } from "../support/entries.ts";
 import { waitUntil } from "../support/net.ts";
 import { isSigned, Receiver } from "../support/receiver.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import { query } from "../support/sql.ts";
 
 const secret = randomBytes(32);
 const FAST: DelivererLimits = { ...DELIVERER_LIMITS, attemptMs: 1_000, leaseMs: 3_000, idleMs: 20 };
@@ -45,7 +46,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
     receiver = await new Receiver().open();
     problems.length = 0;
     buried.length = 0;
-    await store.database.query("DELETE FROM webhook_messages");
+    await query(store.database, "DELETE FROM webhook_messages");
   });
   afterAll(async () => {
     await receiver.close();
@@ -100,7 +101,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
   const pending = async (): Promise<number> => (await outbox.figures()).pending;
   const allTold = (count: number): Promise<void> =>
     waitUntil(async () => receiver.received.length >= count && (await pending()) === 0, PATIENCE, "not all was told");
-  const dueNow = (): Promise<unknown> => store.database.query("UPDATE webhook_messages SET due_at = now()");
+  const dueNow = (): Promise<unknown> => query(store.database, "UPDATE webhook_messages SET due_at = now()");
 
   test("tells each event of its kinds once, signed, and no other", async () => {
     const untold = ["agent.created", "admin.call", "authentication.refused", "review.opened"];
@@ -152,7 +153,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
   });
 
   test("notes also what is recorded in months to come", async () => {
-    await store.owner.query("SELECT datacrawl_make_partition('audit_events', '2099-01-01', true)");
+    await query(store.owner, "SELECT datacrawl_make_partition('audit_events', '2099-01-01', true)");
     const event = makeEvent({ kind: "agent.frozen", actor: "socket" }, Date.UTC(2099, 0, 5) * 1000, random);
     await new SqlEventStore(store.database.kysely).append(event);
     deliver();
@@ -290,7 +291,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
 
   test("gives up after three days, and keeps the message to be seen for a month", async () => {
     const old = (days: number): Promise<unknown> =>
-      store.database.query(`UPDATE webhook_messages SET created_at = now() - ${days} * interval '1 day'`);
+      query(store.database, `UPDATE webhook_messages SET created_at = now() - ${days} * interval '1 day'`);
     receiver.answer = (response) => response.writeHead(500).end();
     const id = await happen("agent.frozen", "b");
     await old(3);
@@ -310,7 +311,8 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
     const operations = new WebhookOperations({ messages: outbox, random, now: () => systemClock.now() });
     const ids: string[] = [];
     for (let n = 0; n < 5; n++) ids.unshift(await happen("agent.frozen", `a${n}`));
-    await store.database.query(
+    await query(
+      store.database,
       "UPDATE webhook_messages SET state = 'dead', problem = 'no' WHERE subject IN ('a1', 'a3')",
     );
     const page = async (state: "dead" | null, before: number | null, limit: number) => {
@@ -327,12 +329,12 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
     const retried = await operations.retry(ids[1] as string, "operator:ann");
     expect(retried).toMatchObject({ subject: "a3", state: "pending" });
     expect((await page("dead", null, 2)).ids).toEqual([ids[3]]);
-    const told = await store.database.query("SELECT actor, subject FROM audit_events WHERE kind = 'webhook.retried'");
+    const told = await query(store.database, "SELECT actor, subject FROM audit_events WHERE kind = 'webhook.retried'");
     expect(told).toEqual([{ actor: "operator:ann", subject: ids[1] }]);
     for (const id of ["msg_00000000-0000-7000-8000-000000000000", "msg_x", "", "'; DROP TABLE x"]) {
       await expect(operations.retry(id, "socket")).rejects.toMatchObject({ code: "WEBHOOK_MESSAGE_UNKNOWN" });
     }
-    expect(await store.database.query("SELECT FROM audit_events WHERE kind = 'webhook.retried'")).toHaveLength(1);
+    expect(await query(store.database, "SELECT FROM audit_events WHERE kind = 'webhook.retried'")).toHaveLength(1);
     deliver();
     await waitUntil(() => receiver.received.length === 4, PATIENCE, "not told");
   });
@@ -342,17 +344,17 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
     await outbox.purge();
     expect((await outbox.figures()).oldestSeconds).toBeGreaterThanOrEqual(0);
     expect(await pending()).toBe(1);
-    await store.database.query("UPDATE webhook_messages SET created_at = now() - interval '8 days'");
+    await query(store.database, "UPDATE webhook_messages SET created_at = now() - interval '8 days'");
     expect((await outbox.figures()).oldestSeconds).toBeGreaterThan(7 * 86_400);
     await outbox.purge();
     expect(await pending()).toBe(0);
   });
 
   test("goes on when the outbox cannot be read for a while", async () => {
-    await store.owner.query("ALTER TABLE webhook_messages RENAME TO elsewhere");
+    await query(store.owner, "ALTER TABLE webhook_messages RENAME TO elsewhere");
     deliver();
     await waitUntil(() => problems.length >= 2, PATIENCE, "it does not tell");
-    await store.owner.query("ALTER TABLE elsewhere RENAME TO webhook_messages");
+    await query(store.owner, "ALTER TABLE elsewhere RENAME TO webhook_messages");
     await happen("agent.frozen", "b");
     await allTold(1);
   });

@@ -304,7 +304,7 @@ export async function openService(config: Config, store: Store, log: Log, metric
     admin,
     checks: {
       store: async () => {
-        await database.query("SELECT 1");
+        await database.ping();
         return null;
       },
       agents: () => (directory.age < 5000 ? null : "the agents' states have not been confirmed for 5 s"),

@@ -8,6 +8,7 @@ import { systemClock } from "../../../src/core/clock.ts";
 import { random } from "../../support/entries.ts";
 import { storeKinds, type TestStore } from "../../support/stores.ts";
 import { openTestTrail, recordDecisions, type TestTrail } from "../../support/trail.ts";
+import { script } from "../../support/sql.ts";
 
 // The embedded store is enough: what is compared is what the database says with what the directory says.
 const embedded = storeKinds()[0] as ReturnType<typeof storeKinds>[number];
@@ -102,7 +103,8 @@ describe("keeping checkpoints outside the database", () => {
     // A second life of the database: a copy of its directory as a backup would have it.
     const restored = await embedded.open();
     try {
-      await restored.owner.script(
+      await script(
+        restored.owner,
         "ALTER TABLE audit_log DISABLE TRIGGER refuse_change; " +
           `UPDATE audit_log SET log_id = '${trail.origin.slice("datacrawl/".length)}'; ` +
           "ALTER TABLE audit_log ENABLE ALWAYS TRIGGER refuse_change;",

@@ -14,6 +14,7 @@ import { SqlRecordStore } from "../../../src/store/records.ts";
 import { entryFor, random } from "../../support/entries.ts";
 import { storeKinds, type TestStore } from "../../support/stores.ts";
 import { openTestTrail, recordDecisions, type TestTrail } from "../../support/trail.ts";
+import { query, script } from "../../support/sql.ts";
 
 const DAY = 86_400_000_000;
 
@@ -103,7 +104,8 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
   test("a month that was retired is no loss; one that is only said to be, without a sealed event, is", async () => {
     const at = Date.UTC(2026, 0, 15) * 1000;
     for (const table of ["audit_decisions", "audit_events", "audit_payloads", "audit_seals"])
-      await store.owner.query(
+      await query(
+        store.owner,
         `SELECT datacrawl_make_partition('${table}', '2026-01-01', ${table !== "audit_payloads"})`,
       );
     const entry = entryFor("old", { recordedAt: at, payloadDigest: null }, null);
@@ -112,10 +114,11 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
     ]);
     const keeper = trail.newKeeper();
     await keeper.turn();
-    await store.owner.query("ALTER TABLE audit_decisions DETACH PARTITION audit_decisions_y2026m01");
+    await query(store.owner, "ALTER TABLE audit_decisions DETACH PARTITION audit_decisions_y2026m01");
     const facts = { kind: "audit.month_retired", actor: "owner", subject: "2026-01-01" };
     const event = makeEvent(facts, systemClock.now(), random);
-    await store.owner.query(
+    await query(
+      store.owner,
       `INSERT INTO audit_retired VALUES ('2026-01-01', 1, 0, '', $1::text::uuid, $1::text::uuid,
        'epoch'::timestamptz + $2::bigint * interval '1 microsecond', $3::bytea)`,
       [event.row.eventId, String(event.row.recordedAt), event.hash],
@@ -146,14 +149,18 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
 
   /** The findings while an owner's change of one value stands. */
   const findingsWhile = async (table: string, column: string, where: string, value: string): Promise<Finding[]> => {
-    const [found] = await store.owner.query<{ table: string; old: string }>(
+    const [found] = await query<{ table: string; old: string }>(
+      store.owner,
       `SELECT tableoid::regclass::text AS table, encode(${column}, 'hex') AS old FROM ${table} WHERE ${where}`,
     );
     const { table: part, old } = found as { table: string; old: string };
     const set = (to: string): Promise<void> =>
-      store.owner.script(`ALTER TABLE ${part} DISABLE TRIGGER refuse_change;
+      script(
+        store.owner,
+        `ALTER TABLE ${part} DISABLE TRIGGER refuse_change;
         UPDATE ${part} SET ${column} = ${to} WHERE ${where};
-        ALTER TABLE ${part} ENABLE ALWAYS TRIGGER refuse_change`);
+        ALTER TABLE ${part} ENABLE ALWAYS TRIGGER refuse_change`,
+      );
     await set(value);
     try {
       return [...(await run({ kind: "full" })).done.findings];
@@ -221,12 +228,15 @@ describe.each(storeKinds())("verification on $name", ({ open }) => {
 
   test("finds out that a node of the tree is gone", async () => {
     const node = "epoch = 1 AND level = 4 AND idx = 3";
-    await store.owner.script(`CREATE TABLE kept_node AS SELECT * FROM audit_nodes WHERE ${node};
+    await script(
+      store.owner,
+      `CREATE TABLE kept_node AS SELECT * FROM audit_nodes WHERE ${node};
       ALTER TABLE audit_nodes DISABLE TRIGGER refuse_change;
       DELETE FROM audit_nodes WHERE ${node};
-      ALTER TABLE audit_nodes ENABLE ALWAYS TRIGGER refuse_change`);
+      ALTER TABLE audit_nodes ENABLE ALWAYS TRIGGER refuse_change`,
+    );
     const { findings } = (await run({ kind: "full" })).done;
-    await store.owner.script("INSERT INTO audit_nodes SELECT * FROM kept_node; DROP TABLE kept_node");
+    await script(store.owner, "INSERT INTO audit_nodes SELECT * FROM kept_node; DROP TABLE kept_node");
     expect(findings).toEqual([
       expect.objectContaining({ check: "node", detail: expect.stringContaining("are gone") as string }),
     ]);
@@ -268,11 +278,12 @@ async function tampered(
   change: string,
   look: () => Promise<readonly Finding[]>,
 ): Promise<readonly Finding[]> {
-  const partitions = await store.owner.query<{ name: string }>(
+  const partitions = await query<{ name: string }>(
+    store.owner,
     "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit_decisions'::regclass",
   );
   const triggers = (verb: string): string =>
     partitions.map(({ name }) => `ALTER TABLE ${name} ${verb} TRIGGER refuse_change;`).join(" ");
-  await store.owner.script(`${triggers("DISABLE")} ${change}; ${triggers("ENABLE ALWAYS")}`);
+  await script(store.owner, `${triggers("DISABLE")} ${change}; ${triggers("ENABLE ALWAYS")}`);
   return await look();
 }

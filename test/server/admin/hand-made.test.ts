@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { ACCESS, type AdminMethod } from "../../../src/server/admin/access.ts";
 import { addOperator, call, cookieOf, type House, openHouse, type Reply, reasonOf, signIn } from "./house.ts";
+import { query } from "../../support/sql.ts";
 
 let house: House;
 let cookie: string;
@@ -19,7 +20,8 @@ const adminCall = (name: string, request: object): Promise<Reply> =>
 const refusal = (reply: Reply) => ({ status: reply.status, reason: reasonOf(reply) });
 
 const lastEvent = async (): Promise<unknown> => {
-  const [row] = await house.store.database.query<{ actor: string; detail: string }>(
+  const [row] = await query<{ actor: string; detail: string }>(
+    house.store.database,
     "SELECT actor, detail FROM audit_events ORDER BY event_id DESC LIMIT 1",
   );
   const { method, outcome } = JSON.parse(row?.detail ?? "{}") as Record<string, unknown>;
@@ -116,7 +118,8 @@ test("a cursor of circuits that looks like one leads to nothing but a place in t
     const reply = await adminCall("ListCircuits", { pageToken });
     expect([pageToken, refusal(reply)]).toEqual([pageToken, { status: 400, reason: "FIELD_INVALID" }]);
   }
-  await house.store.database.query(
+  await query(
+    house.store.database,
     "INSERT INTO guard_circuits VALUES ('a1', $1::text::uuid, '{}'), ('b1', $1::text::uuid, '{}')",
     [guard],
   );

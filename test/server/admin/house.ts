@@ -19,6 +19,7 @@ import { loadTls } from "../../../src/server/tls.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
 import type { Issuer } from "../../support/issuer.ts";
 import { certificateFiles, portOf } from "../open.ts";
+import { query } from "../../support/sql.ts";
 
 export const PASSWORD = "correct horse battery";
 
@@ -134,7 +135,8 @@ export interface TrailEvent {
 
 /** The trail's events, oldest first. */
 export async function eventsOf({ store }: House): Promise<TrailEvent[]> {
-  const rows = await store.database.query<Omit<TrailEvent, "detail"> & { detail: string }>(
+  const rows = await query<Omit<TrailEvent, "detail"> & { detail: string }>(
+    store.database,
     "SELECT kind, actor, subject, detail FROM audit_events ORDER BY event_id",
   );
   return rows.map((row) => ({ ...row, detail: JSON.parse(row.detail) as Record<string, unknown> }));

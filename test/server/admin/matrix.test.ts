@@ -9,6 +9,7 @@ import { outcomeOfCall } from "../../support/call-outcome.ts";
 import { entryFor } from "../../support/entries.ts";
 import { type Issuer, startIssuer } from "../../support/issuer.ts";
 import { addOperator, call, cookieOf, eventsOf, type House, openHouse, PASSWORD, signIn } from "./house.ts";
+import { query } from "../../support/sql.ts";
 
 /** Every kind of caller, and why it is refused what it may not do. */
 const REFUSED = {
@@ -179,7 +180,10 @@ beforeAll(async () => {
   checkpoint = (await house.admin.audit.seal()).note ?? "";
 
   const stale = await cookie("operator");
-  await house.store.database.query("UPDATE operator_sessions SET signed_in_at = now() - interval '5 minutes 1 second'");
+  await query(
+    house.store.database,
+    "UPDATE operator_sessions SET signed_in_at = now() - interval '5 minutes 1 second'",
+  );
   const signedOut = await cookie("operator");
   await call(house.url, "SessionService/SignOut", {}, { cookie: signedOut });
   const now = Math.floor(Date.now() / 1000);
@@ -231,7 +235,7 @@ function nameOf({ parent, name }: Method): string {
 async function state(): Promise<string> {
   const tables = ["agents", "agent_keys", "operators", "circuit_orders"];
   const dumps = tables.map((table) => `(SELECT json_agg(t ORDER BY t::text)::text FROM ${table} t)`);
-  const [row] = await house.store.database.query<{ all: string }>(`SELECT concat_ws('|', ${dumps.join(", ")}) AS all`);
+  const [row] = await query<{ all: string }>(house.store.database, `SELECT concat_ws('|', ${dumps.join(", ")}) AS all`);
   return row?.all ?? "";
 }
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hashEvent } from "../../../src/audit/row/hash.ts";
 import { addOperator, call, cookieOf, eventsOf, type House, openHouse, PASSWORD, reasonOf, signIn } from "./house.ts";
+import { query } from "../../support/sql.ts";
 
 let house: House;
 beforeAll(async () => {
@@ -47,15 +48,16 @@ describe("a session", () => {
     ["twelve hours in all", "signed_in_at = now() - interval '12 hours 1 minute'"],
   ])("ends after %s", async (_, past) => {
     const cookie = cookieOf(await signIn(house.url, "vera"));
-    await house.store.database.query(`UPDATE operator_sessions SET ${past} WHERE name = 'vera'`);
+    await query(house.store.database, `UPDATE operator_sessions SET ${past} WHERE name = 'vera'`);
     expect(reasonOf(await listAgents({ cookie }))).toBe("SESSION_ENDED");
   });
 
   test("is prolonged by use", async () => {
     const cookie = cookieOf(await signIn(house.url, "vera"));
-    await house.store.database.query("UPDATE operator_sessions SET used_at = now() - interval '29 minutes'");
+    await query(house.store.database, "UPDATE operator_sessions SET used_at = now() - interval '29 minutes'");
     expect((await listAgents({ cookie })).status).toBe(200);
-    const rows = await house.store.database.query(
+    const rows = await query(
+      house.store.database,
       "SELECT FROM operator_sessions WHERE name = 'vera' AND used_at > now() - interval '1 minute'",
     );
     expect(rows).toHaveLength(1);
@@ -77,7 +79,8 @@ describe("a session", () => {
 
   test("is stored as a hash: the table does not hold what a cookie holds", async () => {
     const token = cookieOf(await signIn(house.url, "alice")).split("=")[1] as string;
-    const rows = await house.store.database.query(
+    const rows = await query(
+      house.store.database,
       "SELECT row_to_json(operator_sessions)::text AS row FROM operator_sessions",
     );
     expect(JSON.stringify(rows)).not.toContain(token);
@@ -287,7 +290,7 @@ describe("the trail", () => {
 
   test("comes before the answer: while it cannot be written, reads fail too", async () => {
     const cookie = cookieOf(await signIn(house.url, "alice"));
-    await house.store.database.query("ALTER TABLE audit_events RENAME TO audit_events_away");
+    await query(house.store.database, "ALTER TABLE audit_events RENAME TO audit_events_away");
     try {
       const headers: Record<string, string>[] = [{ cookie }, {}];
       for (const reply of await Promise.all(headers.map(listAgents))) {
@@ -296,13 +299,14 @@ describe("the trail", () => {
       }
       expect((await signIn(house.url, "alice")).headers.getSetCookie()).toEqual([]);
     } finally {
-      await house.store.database.query("ALTER TABLE audit_events_away RENAME TO audit_events");
+      await query(house.store.database, "ALTER TABLE audit_events_away RENAME TO audit_events");
     }
     expect((await listAgents({ cookie })).status).toBe(200);
   });
 
   test("is hashed as any other event", async () => {
-    const [row] = await house.store.database.query<Record<string, string>>(
+    const [row] = await query<Record<string, string>>(
+      house.store.database,
       `SELECT event_id::text, (extract(epoch from recorded_at) * 1000000)::bigint::text AS recorded_at, kind, actor, subject,
          decision_id::text, detail, encode(hash, 'hex') AS hash FROM audit_events WHERE kind = 'admin.call' LIMIT 1`,
     );

@@ -6,6 +6,7 @@ import { waitUntil } from "../../support/net.ts";
 import { LIMITS } from "../../../src/server/limits/limits.ts";
 import { addOperator, cookieOf, eventsOf, type House, openHouse, signIn, type TrailEvent } from "./house.ts";
 import { rawHttp } from "../../support/http.ts";
+import { query } from "../../support/sql.ts";
 
 const SERVICE = "/datacrawl.authz.v1.AdminService";
 const JSON_TYPE = { "content-type": "application/json" };
@@ -141,13 +142,13 @@ describe("a request that cannot be read", () => {
   });
 
   test("is not answered as refused while the trail cannot be written", async () => {
-    await house.store.database.query("ALTER TABLE audit_events RENAME TO audit_events_away");
+    await query(house.store.database, "ALTER TABLE audit_events RENAME TO audit_events_away");
     try {
       expect(await post(`${SERVICE}/Nope`, { headers: JSON_TYPE, body: "{}" })).toBe(503);
       expect(await post(`${SERVICE}/ListAgents`, { headers: { "content-type": "text/plain" }, body: "{}" })).toBe(503);
       expect(await post(`${SERVICE}/ListAgents`, { headers: { ...JSON_TYPE, cookie }, body: "}{" })).toBe(503);
     } finally {
-      await house.store.database.query("ALTER TABLE audit_events_away RENAME TO audit_events");
+      await query(house.store.database, "ALTER TABLE audit_events_away RENAME TO audit_events");
     }
   });
 

@@ -9,6 +9,7 @@ import { LIMITS } from "../../../src/server/limits/limits.ts";
 import { SqlRecordStore } from "../../../src/store/records.ts";
 import { entryFor } from "../../support/entries.ts";
 import { addOperator, call, cookieOf, eventsOf, type House, openHouse, signIn } from "./house.ts";
+import { query } from "../../support/sql.ts";
 
 let house: House;
 let admin: Client<typeof AdminService>;
@@ -124,11 +125,11 @@ describe("a watch", () => {
       const cookie = cookieOf(await signIn(house.url, name));
       const watch = watchAs(cookie, { overview: true });
       await expect.poll(() => watch.messages.length).toBeGreaterThan(0);
-      await house.store.database.query("UPDATE operator_sessions SET used_at = now() - interval '29 minutes'");
+      await query(house.store.database, "UPDATE operator_sessions SET used_at = now() - interval '29 minutes'");
       const heard = watch.messages.length;
       await expect.poll(() => watch.messages.length, { timeout: 15_000 }).toBeGreaterThan(heard + 1);
       const used = "SELECT FROM operator_sessions WHERE used_at > now() - interval '28 minutes'";
-      expect(await house.store.database.query(used)).toEqual([]);
+      expect(await query(house.store.database, used)).toEqual([]);
       await end(cookie);
       expect(await watch.ended).toMatch(/^Unauthenticated/);
     },
