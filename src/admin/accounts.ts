@@ -1,6 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { makeEvent } from "../audit/row/event.ts";
-import type { EventRow } from "../audit/row/record.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import { type Passwords, passwordProblem } from "../authn/password.ts";
 import { newTotpSecret, type TotpSeal, totpUri } from "../authn/totp.ts";
 import type { Micros } from "../core/clock.ts";
@@ -25,11 +24,6 @@ export type AccountChange =
   /** Sealed; null for none. */
   | { readonly totpSecret: Uint8Array | null }
   | { readonly removed: true };
-
-interface HashedEvent {
-  readonly row: EventRow;
-  readonly hash: Uint8Array;
-}
 
 export interface AccountPorts {
   readonly accounts: {

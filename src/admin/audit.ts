@@ -1,17 +1,11 @@
 import type { Acknowledgement } from "../audit/seal/acknowledgement.ts";
-import { makeEvent } from "../audit/row/event.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { Rollback } from "../audit/seal/keeper.ts";
-import type { EventRow } from "../audit/row/record.ts";
 import type { TreeState } from "../audit/seal/seal.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { checkReason, invalid } from "./checks.ts";
-
-interface HashedEvent {
-  readonly row: EventRow;
-  readonly hash: Uint8Array;
-}
 
 /** Where the trail's sealing stands. */
 export interface SealingStatus {

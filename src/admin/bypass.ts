@@ -1,5 +1,4 @@
-import { makeEvent } from "../audit/row/event.ts";
-import type { EventRow } from "../audit/row/record.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { AgentState } from "../authn/directory.ts";
 import { MAX_ORDER_MICROS, type Order, signOrder, verifyOrder } from "../core/grant.ts";
 import type { StoredOrder } from "../core/stored-order.ts";
@@ -29,7 +28,7 @@ export interface BypassPorts {
     newest(agentId: string): Promise<StoredOrder | null>;
     /** Each agent's newest order, of those that have not expired. */
     live(now: Micros): Promise<StoredOrder[]>;
-    add(order: StoredOrder, event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<boolean>;
+    add(order: StoredOrder, event: HashedEvent): Promise<boolean>;
     /** Newest first: those issued before `before`, or then with a lower id. */
     listGrants(filter: GrantQuery & { before: Position | null; now: Micros }): Promise<GrantView[]>;
   };

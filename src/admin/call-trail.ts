@@ -1,6 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { makeEvent } from "../audit/row/event.ts";
-import type { EventRow } from "../audit/row/record.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import { Tally } from "../authn/tally.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault, type FaultCode } from "../core/fault.ts";
@@ -20,7 +19,7 @@ export interface CallFacts {
 }
 
 export interface CallTrailPorts {
-  readonly append: (event: { readonly row: EventRow; readonly hash: Uint8Array }) => Promise<void>;
+  readonly append: (event: HashedEvent) => Promise<void>;
   readonly random: RandomPool;
   readonly now: () => Micros;
   /** Milliseconds. */

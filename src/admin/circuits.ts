@@ -1,5 +1,4 @@
-import { makeEvent } from "../audit/row/event.ts";
-import type { EventRow } from "../audit/row/record.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { AgentState } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
@@ -43,7 +42,7 @@ export interface CircuitPorts {
   readonly commands: {
     newest(agentId: string): Promise<CircuitCommand | null>;
     list(agentId: string, limit: number): Promise<CircuitCommand[]>;
-    add(command: CircuitCommand, event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<boolean>;
+    add(command: CircuitCommand, event: HashedEvent): Promise<boolean>;
   };
   readonly agents: { find(agentId: string): Promise<{ readonly state: AgentState } | null> };
   readonly guards: {

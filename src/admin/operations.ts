@@ -1,6 +1,6 @@
-import { makeEvent } from "../audit/row/event.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import { hashDecision } from "../audit/row/hash.ts";
-import type { DecisionRow, EventRow } from "../audit/row/record.ts";
+import type { DecisionRow } from "../audit/row/record.ts";
 import { type Credential, formatCredential, hashSecret, newCredential } from "../core/credential.ts";
 import type { AgentState } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
@@ -34,11 +34,6 @@ export interface DecisionView {
 interface StoredKey {
   readonly keyId: string;
   readonly secretHash: Uint8Array;
-}
-
-interface HashedEvent {
-  readonly row: EventRow;
-  readonly hash: Uint8Array;
 }
 
 export interface AdminPorts {

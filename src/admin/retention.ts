@@ -1,15 +1,9 @@
-import { makeEvent } from "../audit/row/event.ts";
-import type { EventRow } from "../audit/row/record.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { checkReason, invalid } from "./checks.ts";
 import type { AdminPorts } from "./operations.ts";
-
-interface HashedEvent {
-  readonly row: EventRow;
-  readonly hash: Uint8Array;
-}
 
 /** An export as whoever wrote it tells of it. */
 export interface WrittenExport {

@@ -1,5 +1,4 @@
-import { makeEvent } from "../audit/row/event.ts";
-import type { EventRow } from "../audit/row/record.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { UsageError } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
@@ -41,7 +40,7 @@ export interface RetireStore {
   /** The newest on record; null if there is none. */
   newestExport(month: TrailMonth): Promise<MonthExport | null>;
   /** Records that a month is retired, with the event that tells of it; does nothing if that is on record. */
-  record(retired: RetiredMonth, event: { readonly row: EventRow; readonly hash: Uint8Array }): Promise<void>;
+  record(retired: RetiredMonth, event: HashedEvent): Promise<void>;
   /** Takes the month's tables out of the trail, without making writers wait. They go on existing. @returns their names */
   detach(month: TrailMonth): Promise<string[]>;
   now(): Promise<Micros>;

@@ -1,5 +1,4 @@
-import { makeEvent } from "../audit/row/event.ts";
-import type { EventRow } from "../audit/row/record.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import { hashSecret } from "../core/credential.ts";
 import type { Passwords, Turn } from "../authn/password.ts";
 import type { SignInLimit } from "../authn/sign-in-limit.ts";
@@ -32,11 +31,6 @@ export interface StoredSession {
   readonly role: Role;
   readonly signedInAt: Micros;
   readonly methods: readonly string[];
-}
-
-interface HashedEvent {
-  readonly row: EventRow;
-  readonly hash: Uint8Array;
 }
 
 export interface SessionPorts {

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { makeEvent } from "../audit/row/event.ts";
-import type { EventRow } from "../audit/row/record.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import { type Progress, verify, type VerificationPorts, type VerifyStore } from "../audit/verify/verify.ts";
 import { type Last, type PlanPorts, planRun, type Scope } from "../audit/verify/plan.ts";
 import { isoMicros, type Micros } from "../core/clock.ts";
@@ -25,7 +24,7 @@ export interface VerificationRuns {
   save(runId: string, runner: string, progress: Progress): Promise<boolean>;
   finish(
     run: { runId: string; runner: string; state: "passed" | "failed"; progress: Progress },
-    event: { readonly row: EventRow; readonly hash: Uint8Array },
+    event: HashedEvent,
   ): Promise<boolean>;
   underWay(): Promise<RunView | null>;
   takeOver(runner: string): Promise<RunView | null>;

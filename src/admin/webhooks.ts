@@ -1,5 +1,4 @@
-import { makeEvent } from "../audit/row/event.ts";
-import type { EventRow } from "../audit/row/record.ts";
+import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
@@ -32,10 +31,7 @@ export interface WebhookPorts {
     /** Newest first. */
     list(filter: MessageFilter): Promise<WaitingMessage[]>;
     /** Makes a message due now, for another three days, and records the event with it; null if there is none. */
-    retry(
-      sourceId: string,
-      event: { readonly row: EventRow; readonly hash: Uint8Array },
-    ): Promise<WaitingMessage | null>;
+    retry(sourceId: string, event: HashedEvent): Promise<WaitingMessage | null>;
   };
   readonly random: RandomPool;
   readonly now: () => Micros;

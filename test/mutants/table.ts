@@ -359,8 +359,8 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "a guard's records are committed when they are acknowledged",
         "src/store/guard-records.ts",
-        "await this.#database.query(RECORD,",
-        "void this.#database.query(RECORD,",
+        "await RECORD.execute(this.#db, { json });",
+        "void RECORD.execute(this.#db, { json });",
       ],
       [
         "a guard's record is one row",
@@ -371,8 +371,8 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "a place in a journal is one record's",
         "src/store/guard-records.ts",
-        "AND sequence = ANY ($4::text::bigint[])",
-        "AND sequence <> ALL ($4::text::bigint[])",
+        "AND sequence = ANY (${sequences}::text::bigint[])",
+        "AND sequence <> ALL (${sequences}::text::bigint[])",
       ],
     ],
   ),

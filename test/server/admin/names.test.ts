@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UnfitNames } from "../../../src/server/lifecycle/unfit-names.ts";
 import { type Issuer, startIssuer } from "../../support/issuer.ts";
 import { addOperator, call, cookieOf, type House, openHouse, reasonOf, signIn } from "./house.ts";
+import { query } from "../../support/sql.ts";
 
 describe("names that could be taken for another's", () => {
   let issuer: Issuer;
@@ -13,7 +14,7 @@ describe("names that could be taken for another's", () => {
     await house.admin.operations.createAgent("ag1", "test");
     await addOperator(house, "legacy", "operator");
     // As an older version let it be called.
-    await house.store.database.query("UPDATE operators SET name = 'ag1.' WHERE name = 'legacy'", []);
+    await query(house.store.database, "UPDATE operators SET name = 'ag1.' WHERE name = 'legacy'", []);
   });
   afterAll(async () => {
     await house.close();
