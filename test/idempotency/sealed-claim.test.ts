@@ -48,7 +48,16 @@ describe("a sealed claim", () => {
         expect(openClaim(keys, otherAgent, otherKey, value, before)).toBeNull();
       }),
       {
+        // By chance alone two agents or two keys are seldom the same.
         examples: [
+          [
+            ["a", "b"],
+            ["a", "c"],
+          ],
+          [
+            ["a", "b"],
+            ["c", "b"],
+          ],
           [
             ["a", "bc"],
             ["ab", "c"],
