@@ -120,5 +120,7 @@ test("a query for COPY has its values as literals, and is refused with a paramet
   expect(textOf(sql`SELECT n FROM ${sql.table("kept")} WHERE n = ${sql.lit(5)}`)).toBe(
     'SELECT n FROM "kept" WHERE n = 5',
   );
-  expect(() => textOf(sql`SELECT n FROM kept WHERE n = ${5}`)).toThrow("this statement takes no parameters: use sql.lit");
+  expect(() => textOf(sql`SELECT n FROM kept WHERE n = ${5}`)).toThrow(
+    "this statement takes no parameters: use sql.lit",
+  );
 });
