@@ -223,7 +223,7 @@ interface GuardCircuits {
   reported_at: Generated<StoredTime>;
 }
 
-interface CircuitOrders {
+export interface CircuitOrders {
   agent_id: string;
   epoch: number;
   grant_id: string | null;
