@@ -98,10 +98,11 @@ export class PolicyReader {
     // In the published package this file is JavaScript, and so is its neighbour.
     const neighbour = import.meta.url.endsWith(".ts") ? "./reader-process.ts" : "./reader-process.js";
     const program = this.#options.program ?? fileURLToPath(new URL(neighbour, import.meta.url));
-    const { DATACRAWL_TEST_FAILPOINT: failpoint } = process.env;
+    // The process needs no secret of the service. What tests set reaches it; a published package reads none of that.
+    const ofTests = Object.entries(process.env).filter(([name]) => name.startsWith("DATACRAWL_TEST_"));
     const child = fork(program, [this.#dir, ...(this.#options.onChange === undefined ? [] : ["follow"])], {
       // No secrets of ours, and nothing that NODE_OPTIONS loads.
-      env: failpoint === undefined ? {} : { DATACRAWL_TEST_FAILPOINT: failpoint },
+      env: Object.fromEntries(ofTests),
       execArgv: [`--max-old-space-size=${HEAP_MIB}`, "--max-semi-space-size=1"],
       serialization: "advanced",
       // A process that is left behind must not hold what reads our output.
