@@ -22,7 +22,7 @@ export interface GuardVerdict {
   readonly replayed: boolean;
   /** Who decided: the service from policy, or the guard alone. */
   readonly source: Source;
-  /** By the clock of whoever decided. */
+  /** By the clock of the service or guard that decided. */
   readonly decidedAt: Micros;
   /** The key that the request went under, given or derived; empty if the request was not one. */
   readonly idempotencyKey: string;
