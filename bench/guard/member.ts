@@ -27,6 +27,8 @@ function join(agentId: string, url: string, redisUrl: string): void {
     if (to === "open") process.send?.(opened);
   });
   members.set(agentId, dc);
+  // It must be connected to Redis before it hears of another process's circuit; the library opens nothing by itself.
+  void dc.ready();
 }
 
 async function fail(agentId: string): Promise<void> {

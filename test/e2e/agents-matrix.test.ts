@@ -58,7 +58,7 @@ beforeAll(async () => {
   const exp = Math.floor(Date.now() / 1000) + 600;
   const bearer = (credential: string) => ({ authorization: `Bearer ${credential}` });
   const token = async (claims: object) => bearer(await issuer.sign({ iss: issuer.url, sub: "bot", exp, ...claims }));
-  const human = { aud: OPERATORS, datacrawl_role: "operator", auth_time: exp - 610, amr: ["pwd"] };
+  const human = { aud: OPERATORS, sub: "ann", datacrawl_role: "operator", auth_time: exp - 610, amr: ["pwd"] };
   const admin = async (method: string, request: object): Promise<Record<string, unknown>> => {
     const { status, body } = await call(service.adminUrl, `AdminService/${method}`, request, await token(human));
     if (status !== 200) throw new Error(`${method}: ${JSON.stringify(body)}`);

@@ -73,6 +73,7 @@ describe.skipIf(inject("postgresUrl") === null)("a database that is restored fro
     journalDir = tempDir();
     const url = `http://127.0.0.1:${service.grpcPort}`;
     dc = new DataCrawl({ url, apiKey: cluster.agentKey, journalDir, timeoutMs: 20_000 });
+    await dc.ready();
     const dead = JSON.parse(await must(["agent", "key", "add", "twokeys", "--json"])) as { keyId: string; key: string };
     deadKey = dead.key;
     await must(["audit", "seal"]);

@@ -17,6 +17,7 @@ describe("the grant key is rotated", () => {
     runCli(add, { DATACRAWL_DATA_DIR: service.dataDir }, `${PASSWORD}\n`);
     const url = `http://127.0.0.1:${service.grpcPort}`;
     dc = new DataCrawl({ url, apiKey: demoKey(service.dataDir), journalDir: tempDir(), circuit: { failures: 2 } });
+    await dc.ready();
   });
   afterAll(async () => {
     await discard(service);

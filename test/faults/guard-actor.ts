@@ -31,6 +31,7 @@ async function wish(number: number): Promise<void> {
   fsyncSync(file);
 }
 
+await dc.ready();
 while (dc.status?.grant.grant === undefined || dc.status.grant.grant === null) await sleep(10);
 process.stdout.write("granted\n");
 // The first finds out that the service is dead.
