@@ -1,7 +1,7 @@
 import { systemClock } from "../core/clock.ts";
 import type { Address } from "../config.ts";
 import { UsageError } from "../core/fault.ts";
-import { openGuard } from "@datacrawl/client/internal/call/open";
+import { OpenGuard } from "@datacrawl/client/internal/call/open";
 import { RandomPool } from "../core/ids.ts";
 import { openConnect } from "../server/http/connect.ts";
 import { openGrpc } from "../server/grpc/grpc.ts";
@@ -35,7 +35,7 @@ export async function runSidecar(config: SidecarConfig): Promise<Sidecar> {
   const log = openLog(config.logLevel);
   const { agentId, timeoutMs, allowedHosts } = config;
   const clock = systemClock;
-  const guard = openGuard({
+  const guard = new OpenGuard({
     ...config,
     clock,
     random: new RandomPool(),

@@ -35,25 +35,25 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "an answer names the agent that asked",
         "clients/typescript/src/call/interpret.ts",
-        'if (unverified.agentId !== asked.agentId) return "the answer is for another agent";',
+        'if (unverified.agentId !== expected.agentId) return "the answer is for another agent";',
         "",
       ],
       [
         "an answer names the tool",
         "clients/typescript/src/call/interpret.ts",
-        'if (unverified.tool !== asked.tool) return "tool";',
+        'if (unverified.tool !== expected.tool) return "the answer is for another tool";',
         "",
       ],
       [
         "an answer names the key",
         "clients/typescript/src/call/interpret.ts",
-        'unverified.idempotencyKey === asked.idempotencyKey ? null : "idempotency key"',
-        "null",
+        'if (unverified.idempotencyKey !== expected.idempotencyKey) return "the answer is for another idempotency key";',
+        "",
       ],
       [
         "an answer names the attempt",
         "clients/typescript/src/call/interpret.ts",
-        'if (Buffer.compare(unverified.nonce, asked.nonce) !== 0) return "the answer is for another attempt";',
+        'if (Buffer.compare(unverified.nonce, expected.nonce) !== 0) return "the answer is for another attempt";',
         "",
       ],
       [
@@ -62,6 +62,19 @@ export const MUTANTS: readonly Mutant[] = [
         "if (DECISION_OF[reason] !== decision) return",
         "if (false) return",
       ],
+    ],
+  ),
+
+  ...caughtBy(
+    ["test/core/wire-reader.test.ts"],
+    [
+      [
+        "a varint has its shortest form",
+        "src/core/wire-reader.ts",
+        "if (byte === 0 && index > 0) throw",
+        "if (false) throw",
+      ],
+      ["a varint has at most 64 bits", "src/core/wire-reader.ts", "if (index === 9 && byte > 1) break;", ""],
     ],
   ),
 
@@ -503,7 +516,7 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "a bypass does not overrule a deny",
         "clients/typescript/src/call/guard.ts",
-        "if (this.#denials.suspects(this.#requestDigest, clock.monotonic(), found.grant.issuedAt)) {",
+        "if (this.#denials.suspects(requestDigest(question), clock.monotonic(), found.grant.issuedAt)) {",
         "if (false) {",
       ],
       [

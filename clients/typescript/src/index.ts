@@ -4,14 +4,14 @@
 import { systemClock } from "@datacrawl/core/clock";
 import { RandomPool } from "@datacrawl/core/ids";
 import type { AuthorizeOptions, AuthorizeRequest, Authorizer, WaitOptions } from "./authorizer.ts";
-import { NOT_A_REQUEST } from "./call/guard.ts";
-import { type GuardStatus, type OpenGuard, openGuard } from "./call/open.ts";
+import { type GuardStatus, OpenGuard } from "./call/open.ts";
+import { NOT_A_REQUEST } from "./call/outcome.ts";
 import { guardVerdict } from "./call/verdict.ts";
 import type { CircuitEvent, CircuitSnapshot } from "./circuit/breaker.ts";
 import { type ClientSettings, type DataCrawlOptions, isTimeout, readOptions } from "./options.ts";
 import { type Protected, type ProtectOptions, protectWith } from "./protect.ts";
 import { traceparentOf } from "./trace.ts";
-import { type ReviewVerdict, type Verdict, verdictOf } from "./verdict.ts";
+import { type ReviewVerdict, reviewVerdictOf, type Verdict, verdictOf } from "./verdict.ts";
 
 export { isAllow } from "@datacrawl/core/decision";
 export type { Decision, Reason, Source } from "@datacrawl/core/decision";
@@ -70,8 +70,7 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
       const { signal, timeoutMs = WAIT_MS } = options;
       if (!isWait(timeoutMs)) return { ...this.#refuse(`timeoutMs must be from 1 to ${MAX_WAIT_MS}.`), tool: "" };
       const deadlineAt = systemClock.monotonic() + timeoutMs;
-      const guarded = await this.#open().waitForReview(decisionId, { deadlineAt, signal });
-      return Object.freeze({ ...verdictOf(guarded), tool: guarded.tool });
+      return reviewVerdictOf(await this.#open().waitForReview(decisionId, { deadlineAt, signal }));
     } catch {
       return { ...this.#refuse("The options could not be read."), tool: "" };
     }
@@ -127,7 +126,7 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
   #open(): OpenGuard {
     if (this.#guard !== null) return this.#guard;
     const { timeoutMs: _, onVerdict: __, logger: ___, ...settings } = this.#settings;
-    const guard = openGuard({ ...settings, clock: systemClock, random: this.#random });
+    const guard = new OpenGuard({ ...settings, clock: systemClock, random: this.#random });
     this.#guard = guard;
     for (const listener of this.#listeners)
       guard.breaker.on((event) => this.#listeners.has(listener) && listener(event));

@@ -44,7 +44,8 @@ export interface ReviewVerdict extends Verdict {
 }
 
 /** A guard's verdict as its callers see it. */
-export function verdictOf({ refusal, decidedAt, ...same }: GuardVerdict): Verdict {
+export function verdictOf(verdict: GuardVerdict): Verdict {
+  const { refusal, decidedAt, tool: _, ...same } = verdict;
   return Object.freeze({
     ...same,
     allowed: isAllow(same.decision),
@@ -52,4 +53,9 @@ export function verdictOf({ refusal, decidedAt, ...same }: GuardVerdict): Verdic
     retryAfterMs: refusal?.retryAfterMs ?? null,
     decidedAt: new Date(decidedAt / 1000),
   });
+}
+
+/** The same of a decision that was watched. */
+export function reviewVerdictOf(verdict: GuardVerdict): ReviewVerdict {
+  return Object.freeze({ ...verdictOf(verdict), tool: verdict.tool });
 }

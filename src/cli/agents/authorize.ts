@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { JsonObject, Verdict } from "@datacrawl/client";
-import { type OpenGuard, openGuard } from "@datacrawl/client/internal/call/open";
+import { OpenGuard } from "@datacrawl/client/internal/call/open";
 import { readOptions } from "@datacrawl/client/internal/options";
 import { verdictOf } from "@datacrawl/client/internal/verdict";
 import { systemClock } from "../../core/clock.ts";
@@ -97,7 +97,7 @@ async function openOwnGuard(io: Io): Promise<OpenGuard> {
   try {
     const { timeoutMs: _, ...settings } = readOptions({ ca, ...(!hasProof && { apiKey: await demoKey(io) }) }, io.env);
     // The process is over with the answer: operators have no use for its circuit, nor it for their orders.
-    return openGuard({ ...settings, syncs: false, clock: systemClock, random: new RandomPool() });
+    return new OpenGuard({ ...settings, syncs: false, clock: systemClock, random: new RandomPool() });
   } catch (error) {
     if (error instanceof TypeError) throw new UsageError(error.message.split("; "));
     throw error;

@@ -2,7 +2,7 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { Path } from "../../core/fault.ts";
 import { DECODED_DEPTH } from "../../core/json-text.ts";
 import { Undecodable } from "../../core/undecodable.ts";
-import { type WireReader, WireType } from "./wire-reader.ts";
+import { type WireReader, WireType } from "../../core/wire-reader.ts";
 
 const FIELDS = (1 << 3) | WireType.bytes;
 const NAME = (1 << 3) | WireType.bytes;

@@ -3,7 +3,7 @@ import type { Path } from "../../core/fault.ts";
 import type { UnverifiedRequest } from "../../core/request.ts";
 import { decodeStruct } from "./struct.ts";
 import { undecodableFault } from "../../core/undecodable.ts";
-import { WireReader, WireType } from "./wire-reader.ts";
+import { WireReader, WireType } from "../../core/wire-reader.ts";
 
 const NAMES = ["", "tool", "payload", "idempotency_key", "agent_id", "nonce"] as const;
 const TOOL = (1 << 3) | WireType.bytes;

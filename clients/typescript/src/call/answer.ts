@@ -1,5 +1,6 @@
 import type { Micros } from "@datacrawl/core/clock";
-import { WireError, WireReader, WireType } from "./wire.ts";
+import { Undecodable } from "@datacrawl/core/undecodable";
+import { WireReader, WireType } from "@datacrawl/core/wire-reader";
 
 /** An AuthorizeResponse as decoded: each known field at most once and of its wire type, and no more than that. */
 export interface UnverifiedAnswer {
@@ -22,10 +23,8 @@ export interface UnverifiedAnswer {
 
 type Field = keyof UnverifiedAnswer;
 
-type Kind = "number" | "string" | "bytes" | "timestamp";
-
 /** AuthorizeResponse's fields by number. */
-const FIELDS = new Map<number, readonly [Field, Kind]>([
+const FIELDS = new Map<number, readonly [Field, "number" | "string" | "bytes" | "timestamp"]>([
   [1, ["reason", "number"]],
   [2, ["message", "string"]],
   [3, ["decisionId", "string"]],
@@ -44,27 +43,29 @@ const FIELDS = new Map<number, readonly [Field, Kind]>([
 /**
  * Decodes an AuthorizeResponse. Unknown fields are passed over, so that the contract can grow.
  *
- * @throws WireError
+ * @throws Undecodable
  */
 export function decodeAnswer(bytes: Uint8Array): UnverifiedAnswer {
   const answer: { -readonly [F in Field]: UnverifiedAnswer[F] } = { ...EMPTY };
   const values = answer as Record<Field, unknown>;
   const seen = new Set<Field>();
   const reader = new WireReader(bytes);
-  while (!reader.done) {
-    const { field, type } = reader.tag();
-    const known = FIELDS.get(field);
+  const end = reader.length;
+  while (reader.at < end) {
+    const tag = reader.tag(end);
+    const known = FIELDS.get(tag >>> 3);
     if (known === undefined) {
-      reader.skip(type);
+      reader.skip(tag, end);
       continue;
     }
     const [name, kind] = known;
-    if (type !== (kind === "number" ? WireType.varint : WireType.bytes)) {
-      throw new WireError(`${name} has wire type ${type}`);
-    }
-    if (seen.has(name)) throw new WireError(`${name} is repeated`);
+    if ((tag & 7) !== (kind === "number" ? WireType.varint : WireType.bytes))
+      throw new Undecodable(`has ${name} with wire type ${tag & 7}`);
+    if (seen.has(name)) throw new Undecodable(`has ${name} twice`);
     seen.add(name);
-    values[name] = readValue(reader, kind);
+    if (kind === "number") values[name] = reader.varint(end);
+    else if (kind === "timestamp") values[name] = readTimestamp(reader, reader.lengthDelimited(end));
+    else values[name] = reader[kind](end);
   }
   return answer;
 }
@@ -85,33 +86,21 @@ const EMPTY: UnverifiedAnswer = {
   decision: undefined,
 };
 
-function readValue(reader: WireReader, kind: Kind): unknown {
-  switch (kind) {
-    case "number":
-      return reader.varint();
-    case "string":
-      return reader.string();
-    case "bytes":
-      return reader.bytes();
-    case "timestamp":
-      return readTimestamp(reader.bytes());
-  }
-}
+const SECONDS = (1 << 3) | WireType.varint;
+const NANOS = (2 << 3) | WireType.varint;
 
-/** google.protobuf.Timestamp between 1970 and 2255, where {@link Micros} is exact. */
-function readTimestamp(bytes: Uint8Array): Micros {
+/** A google.protobuf.Timestamp between 1970 and 2255, where {@link Micros} is exact. */
+function readTimestamp(reader: WireReader, end: number): Micros {
   let seconds: number | undefined;
   let nanos: number | undefined;
-  const reader = new WireReader(bytes);
-  while (!reader.done) {
-    const { field, type } = reader.tag();
-    const given = field === 1 ? seconds : nanos;
-    if (field > 2) reader.skip(type);
-    else if (type !== WireType.varint || given !== undefined) throw new WireError("decidedAt is not a timestamp");
-    else if (field === 1) seconds = reader.varint();
-    else nanos = reader.varint();
+  while (reader.at < end) {
+    const tag = reader.tag(end);
+    if (tag === SECONDS && seconds === undefined) seconds = reader.varint(end);
+    else if (tag === NANOS && nanos === undefined) nanos = reader.varint(end);
+    else reader.skipUnknown(tag, 2, end);
   }
   const micros = (seconds ?? 0) * 1_000_000 + Math.floor((nanos ?? 0) / 1000);
-  if ((nanos ?? 0) > 999_999_999 || !Number.isSafeInteger(micros)) throw new WireError("decidedAt is out of range");
+  if ((nanos ?? 0) > 999_999_999 || !Number.isSafeInteger(micros))
+    throw new Undecodable("has a decidedAt that is out of range");
   return micros;
 }

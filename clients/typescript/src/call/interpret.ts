@@ -1,13 +1,14 @@
 import * as wire from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
-import type { Question } from "@datacrawl/core/request";
+import type { Clock } from "@datacrawl/core/clock";
 import { type Decision, DECISION_OF, type Reason } from "@datacrawl/core/decision";
+import { UUID } from "@datacrawl/core/ids";
+import { Undecodable } from "@datacrawl/core/undecodable";
+import type { Reply } from "../transport/transport.ts";
 import { decodeAnswer, type UnverifiedAnswer } from "./answer.ts";
-import type { Unframed } from "../transport/framing.ts";
 import { malformed, type Outcome } from "./outcome.ts";
-import { WireError } from "./wire.ts";
 
-/** What was asked, in one attempt: an answer names all of it, or it is not an answer to this. */
-export type Asked = {
+/** What one attempt asked. An answer that does not repeat all of it is not an answer to this attempt. */
+export type ExpectedEcho = {
   readonly agentId: string;
   /** 16 bytes, of this attempt alone. */
   readonly nonce: Uint8Array;
@@ -18,28 +19,42 @@ export type Asked = {
 );
 
 /**
- * What the service said, if it said it in the one right form and to this very question; else malformed.
+ * What the service said, if it said it in the one right form and to this very question; else malformed. A stream says what its last
+ * message says.
  *
  * INVARIANT: the only place where bytes from the network become a decision. The strictest reading wins, wherever a protocol
- * or a decoder would let something pass.
+ * or a decoder would let something pass: every message is a well-formed answer, and only the last may say anything but that people
+ * decide.
  */
-export function interpret(unframed: Unframed, asked: Asked): Outcome {
-  if (unframed.kind !== "message") return unframed;
+export function interpret(reply: Reply, expected: ExpectedEcho, clock: Clock): Outcome {
+  if (reply.kind !== "messages") return reply;
+  let last: Outcome = malformed("the answer has no message");
+  for (const unverifiedMessage of reply.unverifiedMessages) {
+    if (last.kind === "answered" && last.verdict.decision !== "needs_review")
+      return malformed("there is an answer after the last one");
+    last = interpretMessage(unverifiedMessage, expected, clock);
+    if (last.kind !== "answered") return last;
+  }
+  return last;
+}
+
+function interpretMessage(unverifiedMessage: Uint8Array, expected: ExpectedEcho, clock: Clock): Outcome {
   let unverified: UnverifiedAnswer;
   try {
-    unverified = decodeAnswer(unframed.unverifiedMessage);
+    unverified = decodeAnswer(unverifiedMessage);
   } catch (error) {
-    if (error instanceof WireError) return malformed(error.message);
+    if (error instanceof Undecodable) return malformed(`the answer ${error.message}`);
     throw error;
   }
   const decision = DECISIONS.get(unverified.decision);
-  const problem = decision === undefined ? "the answer holds no decision" : problemOf(unverified, decision, asked);
+  const problem = decision === undefined ? "the answer holds no decision" : problemOf(unverified, decision, expected);
   if (decision === undefined || problem !== null)
     return malformed(problem ?? "", decision !== undefined && decision !== "allow");
   const { message, decisionId, policyVersion, decidedAt, tool, idempotencyKey } = unverified;
   return {
     kind: "answered",
-    answer: {
+    decidedAt,
+    verdict: Object.freeze({
       decision,
       reason: REASONS.get(unverified.reason) as Reason,
       message,
@@ -47,10 +62,12 @@ export function interpret(unframed: Unframed, asked: Asked): Outcome {
       policyVersion,
       ruleId: unverified.ruleId === "" ? null : unverified.ruleId,
       replayed: unverified.replayed === 1,
-      decidedAt,
+      source: "service",
+      decidedAt: decidedAt ?? clock.now(),
       tool,
       idempotencyKey,
-    },
+      refusal: null,
+    }),
   };
 }
 
@@ -67,28 +84,21 @@ const REASONS = new Map<number, Reason>(
     .filter(([number]) => number < wire.Reason.SERVICE_UNAVAILABLE),
 );
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** The first thing that keeps an answer from being one to this question, or null. */
-function problemOf(unverified: UnverifiedAnswer, decision: Decision, asked: Asked): string | null {
+function problemOf(unverified: UnverifiedAnswer, decision: Decision, expected: ExpectedEcho): string | null {
   const reason = REASONS.get(unverified.reason);
   if (reason === undefined) return `the service does not give reason ${unverified.reason}`;
   if (DECISION_OF[reason] !== decision) return `the decision ${decision} does not agree with the reason ${reason}`;
   if (unverified.source !== wire.Source.SERVICE) return "the answer is not from the service";
-  if (unverified.agentId !== asked.agentId) return "the answer is for another agent";
-  const other = "decisionId" in asked ? otherDecision(unverified, asked) : otherQuestion(unverified, asked);
-  if (other !== null) return `the answer is for another ${other}`;
-  if (Buffer.compare(unverified.nonce, asked.nonce) !== 0) return "the answer is for another attempt";
+  if (unverified.agentId !== expected.agentId) return "the answer is for another agent";
+  if ("decisionId" in expected) {
+    if (unverified.decisionId !== expected.decisionId) return "the answer is for another decision";
+  } else {
+    if (unverified.tool !== expected.tool) return "the answer is for another tool";
+    if (unverified.idempotencyKey !== expected.idempotencyKey) return "the answer is for another idempotency key";
+  }
+  if (Buffer.compare(unverified.nonce, expected.nonce) !== 0) return "the answer is for another attempt";
   if (!UUID.test(unverified.decisionId)) return "the decision id is not a UUID";
   if (unverified.replayed > 1) return "replayed is neither true nor false";
   return null;
-}
-
-function otherQuestion(unverified: UnverifiedAnswer, asked: Pick<Question, "tool" | "idempotencyKey">): string | null {
-  if (unverified.tool !== asked.tool) return "tool";
-  return unverified.idempotencyKey === asked.idempotencyKey ? null : "idempotency key";
-}
-
-function otherDecision(unverified: UnverifiedAnswer, asked: { readonly decisionId: string }): string | null {
-  return unverified.decisionId === asked.decisionId ? null : "decision";
 }

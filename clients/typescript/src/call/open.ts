@@ -3,25 +3,20 @@ import { type Breaker, type BreakerConfig, createBreaker, type SharedCircuit } f
 import { RedisLink } from "../circuit/redis-link.ts";
 import { openSharedCircuit } from "../circuit/shared-redis.ts";
 import type { Clock } from "@datacrawl/core/clock";
+import { Deadline } from "@datacrawl/core/deadline";
 import type { RandomPool } from "@datacrawl/core/ids";
-import type { Road } from "./ask.ts";
 import { type CircuitOrders, openCircuitOrders } from "../circuit/command.ts";
 import { fraction } from "./chance.ts";
-import { unframeConnect, unframeConnectStream } from "../transport/framing-connect.ts";
-import { unframeGrpc, unframeGrpcStream } from "../transport/framing-grpc.ts";
 import { type GrantKeeper, type GrantStatus, openGrantKeeper } from "../grants/grants.ts";
 import { redisGrants, type SharedGrants } from "../grants/redis.ts";
-import { createGuard, type Guard, type GuardCall, type GuardParts } from "./guard.ts";
+import { Guard, type GuardCall, type GuardParts } from "./guard.ts";
 import { type Journal, openJournal } from "../journal/journal.ts";
-import { Limit } from "./limit.ts";
 import type { GuardRequest } from "./question.ts";
 import { startSync, type Sync, type SyncStatus } from "../sync/sync.ts";
 import { circuitReport, exchangeSync } from "../sync/exchange.ts";
-import type { Endpoint } from "../transport/transport.ts";
-import { openConnectTransport } from "../transport/transport-connect.ts";
-import { openGrpcTransport } from "../transport/transport-grpc.ts";
+import { type Endpoint, Transport } from "../transport/transport.ts";
 import { guardVerdict, type GuardVerdict } from "./verdict.ts";
-import { type ReviewVerdict, waitForReview, type WatchRoad } from "./wait.ts";
+import { waitForReview } from "./wait.ts";
 import { messageOf } from "@datacrawl/core/fault";
 
 export interface GuardSettings {
@@ -40,22 +35,6 @@ export interface GuardSettings {
   readonly onBug?: GuardParts["onBug"];
 }
 
-/** A guard with all that belongs to it. */
-export interface OpenGuard extends Guard {
-  readonly breaker: Breaker;
-  /** Null until the journal is open. */
-  readonly status: GuardStatus | null;
-  /** Resolves, never rejects, when the journal is open: to null, or to why it is not on disk though it should be. */
-  readonly opened: Promise<string | null>;
-  /**
-   * What becomes of a decision that needs a review. Never rejects, and never outlives the call's deadline; touches neither circuit
-   * nor journal.
-   */
-  waitForReview(decisionId: string, call: GuardCall): Promise<ReviewVerdict>;
-  /** Uploads what it can within a few seconds, and lets go of everything. */
-  close(): Promise<void>;
-}
-
 export interface GuardStatus {
   readonly sync: SyncStatus;
   readonly grant: GrantStatus;
@@ -67,11 +46,6 @@ export interface GuardStatus {
   };
   /** What an operator should know of the journal, the grants and Redis. */
   readonly problems: readonly string[];
-}
-
-/** Starts at once; calls that come before the journal is open wait for it, within their deadlines. */
-export function openGuard(settings: GuardSettings): OpenGuard {
-  return new AssembledGuard(settings);
 }
 
 /** What is there once the journal is open. */
@@ -91,22 +65,23 @@ interface Fleet {
   readonly grants: SharedGrants;
 }
 
-class AssembledGuard implements OpenGuard {
+/** A guard with all that belongs to it. Starts at once; calls that come before the journal is open wait for it, within their deadlines. */
+export class OpenGuard {
   readonly breaker: Breaker;
   readonly #settings: GuardSettings;
-  readonly #road: Road;
+  readonly #transport: Transport;
   /** A connection of its own: those who wait for people must not take the place of those who ask. */
-  readonly #watchRoad: WatchRoad;
+  readonly #watchTransport: Transport;
   readonly #closing = new AbortController();
   readonly #fleet: Fleet | null;
   readonly #opening: Promise<Core>;
   #core: Core | null = null;
 
   constructor(settings: GuardSettings) {
-    const { endpoint, agentId, circuit: config, clock, random } = settings;
+    const { transport, endpoint, agentId, circuit: config, clock, random } = settings;
     this.#settings = settings;
-    this.#road = openRoad(settings);
-    this.#watchRoad = openRoad(settings);
+    this.#transport = new Transport(transport, endpoint);
+    this.#watchTransport = new Transport(transport, endpoint);
     this.#fleet = openFleet(settings);
     const shared = this.#fleet && { shared: this.#fleet.circuit };
     this.breaker = createBreaker({
@@ -120,10 +95,12 @@ class AssembledGuard implements OpenGuard {
     this.#opening = this.#open().then((core) => (this.#core = core));
   }
 
+  /** Resolves, never rejects, when the journal is open: to null, or to why it is not on disk though it should be. */
   get opened(): Promise<string | null> {
     return this.#opening.then(({ problem }) => problem);
   }
 
+  /** Null until the journal is open. */
   get status(): GuardStatus | null {
     if (this.#core === null) return null;
     const { journal, grants, sync, orders, problem } = this.#core;
@@ -142,35 +119,42 @@ class AssembledGuard implements OpenGuard {
     };
   }
 
-  authorize(request: GuardRequest, call: GuardCall): Promise<GuardVerdict> {
-    return this.#whenOpen(call, (guard) => guard.authorize(request, call));
+  /** @see Guard.authorize */
+  async authorize(request: GuardRequest, call: GuardCall): Promise<GuardVerdict> {
+    const guard = this.#core?.guard ?? (await this.#openedFor(call));
+    return guard === null ? this.#notOpen() : guard.authorize(request, call);
   }
 
-  decide(question: Question, call: GuardCall): Promise<GuardVerdict> {
-    return this.#whenOpen(call, (guard) => guard.decide(question, call));
+  /** @see Guard.decide */
+  async decide(question: Question, call: GuardCall): Promise<GuardVerdict> {
+    const guard = this.#core?.guard ?? (await this.#openedFor(call));
+    return guard === null ? this.#notOpen() : guard.decide(question, call);
   }
 
-  waitForReview(decisionId: string, { deadlineAt, signal }: GuardCall): Promise<ReviewVerdict> {
+  /**
+   * What becomes of a decision that needs a review. Never rejects, and never outlives the call's deadline; touches neither circuit
+   * nor journal.
+   */
+  waitForReview(decisionId: string, { deadlineAt, signal }: GuardCall): Promise<GuardVerdict> {
     const closing = this.#closing.signal;
     const signals = signal === undefined ? closing : AbortSignal.any([closing, signal]);
     const { agentId, clock, random } = this.#settings;
-    return waitForReview({ road: this.#watchRoad, agentId, clock, random }, decisionId, {
-      deadlineAt,
-      signal: signals,
-    });
+    const parts = { transport: this.#watchTransport, agentId, clock, random };
+    return waitForReview(parts, decisionId, { deadlineAt, signal: signals });
   }
 
-  #whenOpen(call: GuardCall, ask: (guard: Guard) => Promise<GuardVerdict>): Promise<GuardVerdict> {
-    return this.#core === null ? this.#onceOpen(call, ask) : ask(this.#core.guard);
+  /** Null if the call's time is up first. */
+  async #openedFor({ deadlineAt, signal }: GuardCall): Promise<Guard | null> {
+    using deadline = new Deadline(this.#settings.clock, deadlineAt, { signal });
+    const opened = await deadline.race(this.#opening);
+    return opened.kind === "done" ? opened.value.guard : null;
   }
 
-  async #onceOpen(call: GuardCall, ask: (guard: Guard) => Promise<GuardVerdict>): Promise<GuardVerdict> {
-    using limit = new Limit(this.#settings.clock, call.deadlineAt, call.signal);
-    const opened = await limit.within(this.#opening);
-    if ("value" in opened) return await ask(opened.value.guard);
+  #notOpen(): GuardVerdict {
     return guardVerdict(this.#settings, "DEADLINE_EXCEEDED", "The journal was not open in time.");
   }
 
+  /** Uploads what it can within a few seconds, and lets go of everything. */
   async close(): Promise<void> {
     // A sync keeps no process alive; one that somebody awaits must be waited for.
     const awake = setInterval(() => {}, 1000);
@@ -182,8 +166,8 @@ class AssembledGuard implements OpenGuard {
       await journal.close();
     } finally {
       this.#fleet?.link.close();
-      this.#road.transport.close();
-      this.#watchRoad.transport.close();
+      this.#transport.close();
+      this.#watchTransport.close();
       clearInterval(awake);
     }
   }
@@ -193,11 +177,11 @@ class AssembledGuard implements OpenGuard {
     const { journalDir, agentId, syncs = true, clock, random } = this.#settings;
     const { journal, grants, problem } = await openDisk(journalDir, agentId, clock);
     const { breaker } = this;
-    const road = this.#road;
+    const transport = this.#transport;
     // Before the first call: a circuit that was held open stays so, also while the service is down.
     const orders = await openCircuitOrders({ dir: journalDir, agentId, breaker, clock });
     const sync = startSync({
-      exchange: (request, timeoutMs) => exchangeSync(road, request, timeoutMs, clock),
+      exchange: (request, timeoutMs) => exchangeSync(transport, request, timeoutMs, clock),
       journal,
       grants,
       report: () => circuitReport(breaker.snapshot, clock.now()),
@@ -208,26 +192,13 @@ class AssembledGuard implements OpenGuard {
       ...(this.#fleet && { redis: this.#fleet.grants }),
     });
     return {
-      guard: createGuard({ ...this.#settings, road, breaker, journal, grants }),
+      guard: new Guard({ ...this.#settings, transport, breaker, journal, grants }),
       journal,
       grants,
       sync,
       orders,
       problem,
     };
-  }
-}
-
-function openRoad({ transport, endpoint }: GuardSettings): Road & WatchRoad {
-  switch (transport) {
-    case "grpc":
-      return { transport: openGrpcTransport(endpoint), unframe: unframeGrpc, unframeStream: unframeGrpcStream };
-    case "connect":
-      return {
-        transport: openConnectTransport(endpoint),
-        unframe: unframeConnect,
-        unframeStream: unframeConnectStream,
-      };
   }
 }
 

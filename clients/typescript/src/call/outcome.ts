@@ -1,25 +1,19 @@
 import type { Micros } from "@datacrawl/core/clock";
-import type { Decision, Reason } from "@datacrawl/core/decision";
+import type { GuardVerdict } from "./verdict.ts";
 
-/** The service's decision on this very question, read from a well-formed answer. */
-export interface ServiceAnswer {
-  readonly decision: Decision;
-  readonly reason: Reason;
-  readonly message: string;
-  /** UUID. */
-  readonly decisionId: string;
-  readonly policyVersion: string;
-  readonly ruleId: string | null;
-  readonly replayed: boolean;
-  /** Null if the answer does not say. */
-  readonly decidedAt: Micros | null;
-  readonly tool: string;
-  readonly idempotencyKey: string;
-}
-
-/** What one attempt to ask the service came to. `problem` is for people, at most {@link MAX_PROBLEM} characters. */
+/** What one attempt to ask the service came to. */
 export type Outcome =
-  | { readonly kind: "answered"; readonly answer: ServiceAnswer }
+  | {
+      readonly kind: "answered";
+      /** The service's decision on this very question, read from a well-formed answer. */
+      readonly verdict: GuardVerdict;
+      /** When the service decided, by its clock; null if the answer does not say, and then the verdict has the time of its arrival. */
+      readonly decidedAt: Micros | null;
+    }
+  | Failure;
+
+/** Why there is no answer. `problem` is for people, at most {@link MAX_PROBLEM} characters. */
+export type Failure =
   /**
    * Not a well-formed answer to this question. `saysNo`: what could be read of it says deny or needs_review, and though nobody
    * can tell to what question, no bypass may overturn it.
@@ -57,9 +51,14 @@ export interface Refusal {
   readonly retryAfterMs: number | null;
 }
 
+/** The agent could not say who it is, so nothing was asked. */
+export const NO_CREDENTIAL: Refusal = { code: "BAD_CREDENTIAL", retryAfterMs: null };
+/** The request breaks the contract, so it was not asked. */
+export const NOT_A_REQUEST: Refusal = { code: "BAD_REQUEST", retryAfterMs: null };
+
 export const MAX_PROBLEM = 200;
 
-export function malformed(problem: string, saysNo = false): Outcome {
+export function malformed(problem: string, saysNo = false): Failure {
   return { kind: "malformed", problem: excerpt(problem), saysNo };
 }
 
@@ -98,7 +97,7 @@ export function outcomeOfStatus(
   status: Exclude<Status, "OK">,
   detail: string,
   retryAfterMs: number | null = null,
-): Outcome {
+): Failure {
   // What comes of it stands in the middle of a sentence.
   const problem = excerpt(detail === "" ? status : `${status}: ${detail.replace(/\.$/, "")}`);
   switch (status) {
@@ -128,6 +127,6 @@ export function outcomeOfStatus(
   }
 }
 
-function refused(problem: string, refusal: Refusal, { final = true, ofAgent = false } = {}): Outcome {
+function refused(problem: string, refusal: Refusal, { final = true, ofAgent = false } = {}): Failure {
   return { kind: "refused", problem, final, ofAgent, refusal };
 }

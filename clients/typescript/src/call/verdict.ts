@@ -1,7 +1,7 @@
 import type { Clock, Micros } from "@datacrawl/core/clock";
 import { type Decision, judge, type Reason, type Source } from "@datacrawl/core/decision";
 import { type RandomPool, uuidV7 } from "@datacrawl/core/ids";
-import type { Refusal, ServiceAnswer } from "./outcome.ts";
+import type { Refusal } from "./outcome.ts";
 
 /** What a guard answers. Frozen. Only `decision === "allow"` means yes. */
 export interface GuardVerdict {
@@ -24,29 +24,12 @@ export interface GuardVerdict {
   readonly source: Source;
   /** By the clock of the service or guard that decided. */
   readonly decidedAt: Micros;
+  /** The request's, or the watched decision's; empty if it is not known. */
+  readonly tool: string;
   /** The key that the request went under, given or derived; empty if the request was not one. */
   readonly idempotencyKey: string;
   /** Why the request was refused; null unless the reason is `REQUEST_REFUSED`. */
   readonly refusal: Refusal | null;
-}
-
-/** The service's answer as a verdict. */
-export function serviceVerdict(answer: ServiceAnswer, clock: Clock): GuardVerdict {
-  const { decision, reason, message, decisionId, policyVersion, ruleId, replayed, idempotencyKey } = answer;
-  const decidedAt = answer.decidedAt ?? clock.now();
-  return Object.freeze({
-    decision,
-    reason,
-    message,
-    decisionId,
-    policyVersion,
-    ruleId,
-    replayed,
-    source: "service",
-    decidedAt,
-    idempotencyKey,
-    refusal: null,
-  });
 }
 
 /** A verdict of the guard's own. */
@@ -54,18 +37,21 @@ export function guardVerdict(
   { clock, random }: { readonly clock: Clock; readonly random: RandomPool },
   reason: Reason,
   message: string,
-  about: { readonly idempotencyKey?: string; readonly decisionId?: string; readonly refusal?: Refusal | null } = {},
+  about: Partial<Pick<GuardVerdict, "tool" | "idempotencyKey" | "decisionId" | "refusal">> = {},
 ): GuardVerdict {
   const decidedAt = clock.now();
-  const { ruleId, ...judgement } = judge(reason, message);
+  const { decision, ruleId } = judge(reason, message);
   return Object.freeze({
-    ...judgement,
+    decision,
+    reason,
+    message,
     ruleId,
     decisionId: about.decisionId || uuidV7(decidedAt, random),
     policyVersion: "",
     replayed: false,
     source: "guard",
     decidedAt,
+    tool: about.tool ?? "",
     idempotencyKey: about.idempotencyKey ?? "",
     refusal: about.refusal ?? null,
   });

@@ -10,8 +10,8 @@ import {
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { CircuitSnapshot } from "../circuit/breaker.ts";
 import type { Clock, Micros } from "@datacrawl/core/clock";
-import type { Road } from "../call/ask.ts";
-import { Limit } from "../call/limit.ts";
+import { Deadline } from "@datacrawl/core/deadline";
+import type { Transport } from "../transport/transport.ts";
 
 /** What a sync's answer may hold fits several times: 500 hashes, and grants of at most 64 KiB each. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
@@ -23,28 +23,16 @@ const MAX_ANSWER_BYTES = 1024 * 1024;
  * @throws if there is no sound answer within `timeoutMs`
  */
 export async function exchangeSync(
-  { transport, unframe }: Road,
+  transport: Transport,
   request: SyncGuardRequest,
   timeoutMs: number,
   clock: Clock,
 ): Promise<SyncGuardResponse> {
-  using limit = new Limit(clock, clock.monotonic() + timeoutMs, undefined, { ref: false });
+  using deadline = new Deadline(clock, clock.monotonic() + timeoutMs, { awaited: false });
   const message = toBinary(SyncGuardRequestSchema, request);
-  const exchange = transport.start({
-    method: "SyncGuard",
-    message,
-    timeoutMs,
-    maxReplyBytes: MAX_ANSWER_BYTES,
-    awaited: false,
-  });
-  const reply = await limit.within(exchange.reply);
-  if ("stop" in reply) {
-    exchange.abandon("silent");
-    throw new Error("no answer in time");
-  }
-  const unframed = unframe(reply.value);
-  if (unframed.kind === "message") return fromBinary(SyncGuardResponseSchema, unframed.unverifiedMessage);
-  throw new Error(unframed.kind === "answered" ? "no message" : unframed.problem);
+  const reply = await transport.call({ method: "SyncGuard", message, maxReplyBytes: MAX_ANSWER_BYTES }, deadline);
+  if (reply.kind === "messages") return fromBinary(SyncGuardResponseSchema, reply.unverifiedMessages[0] as Uint8Array);
+  throw new Error("problem" in reply ? reply.problem : "no answer in time");
 }
 
 const STATES = {

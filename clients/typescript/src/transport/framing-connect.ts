@@ -4,32 +4,35 @@ import {
   isEncoded,
   messagesOf,
   onlyValue,
-  type Unframed,
+  type RawReply,
   unframeBroken,
-  type UnframedStream,
   type WholeReply,
 } from "./framing.ts";
-import { malformed, type Outcome, outcomeOfStatus, type Status, STATUSES } from "../call/outcome.ts";
+import { type Failure, malformed, outcomeOfStatus, type Status, STATUSES } from "../call/outcome.ts";
 import { detailsOfError, retryAfterMs } from "./retry-info.ts";
-import type { RawReply } from "./transport.ts";
+import type { Reply } from "./transport.ts";
 
-/** Connect's unary protocol in protobuf: HTTP 200, its content type, and a body that tells its own length. */
-export function unframeConnect(reply: RawReply): Unframed {
-  if (reply.kind !== "reply") return unframeBroken(reply);
+/** Connect in protobuf: its content type, no compression, and a body that tells its own length. */
+export function unframeConnect(reply: RawReply, streams: boolean): Reply {
+  if (reply.kind === "broken") return unframeBroken(reply);
+  return streams ? unframeStream(reply) : unframeUnary(reply);
+}
+
+/** The body is the message; an error has a status and a content type of its own. */
+function unframeUnary(reply: WholeReply): Reply {
   const { httpStatus, headers, body } = reply;
   const contentType = onlyValue(headers, "content-type");
   if (httpStatus !== 200) return contentType === "application/json" ? unframeError(reply) : foreignReply(reply);
   if (contentType !== "application/proto") return foreignReply(reply);
   if (isEncoded(headers, "content-encoding")) return malformed("the answer is compressed");
   if (!tellsItsLength(reply)) return malformed("the answer does not tell its length");
-  return { kind: "message", unverifiedMessage: body };
+  return { kind: "messages", unverifiedMessages: [body] };
 }
 
 const LAST_FRAME = 2;
 
-/** Connect's streaming protocol in protobuf: HTTP 200 whatever it comes to, messages, and a last frame that says how it ended. */
-export function unframeConnectStream(reply: RawReply): UnframedStream {
-  if (reply.kind !== "reply") return unframeBroken(reply);
+/** HTTP 200 whatever it comes to, messages, and a last frame that says how it ended. */
+function unframeStream(reply: WholeReply): Reply {
   const { httpStatus, headers, body } = reply;
   if (httpStatus !== 200 || onlyValue(headers, "content-type") !== "application/connect+proto")
     return foreignReply(reply);
@@ -44,7 +47,7 @@ export function unframeConnectStream(reply: RawReply): UnframedStream {
 }
 
 /** Null if the stream ended well. */
-function unframeEnd(bytes: Uint8Array): Outcome | null {
+function unframeEnd(bytes: Uint8Array): Failure | null {
   try {
     const { error } = JSON.parse(Buffer.from(bytes).toString()) as { error?: unknown };
     if (error === undefined) return null;
@@ -61,7 +64,7 @@ function tellsItsLength({ headers }: WholeReply): boolean {
   return onlyValue(headers, "content-length") !== undefined || onlyValue(headers, "transfer-encoding") === "chunked";
 }
 
-function unframeError(reply: WholeReply): Unframed {
+function unframeError(reply: WholeReply): Failure {
   const error = readError(reply.body);
   return error === null ? foreignReply(reply) : outcomeOfStatus(error.status, error.message, error.retryAfterMs);
 }

@@ -1,26 +1,46 @@
-import { malformed, type Outcome } from "../call/outcome.ts";
-import { type Headers, type RawReply, valuesOf } from "./transport.ts";
+/**
+ * A protocol moves bytes and hides nothing: it keeps the status, the headers as they stood on the wire, the body and the trailers,
+ * and leaves it to `framing-*.ts` and `interpret.ts` to say what they mean.
+ */
+import { type Failure, malformed } from "../call/outcome.ts";
+import type { Reply } from "./transport.ts";
 
-/** A whole reply out of its envelope: bytes that are said to be the response message, or what else the reply comes to. */
-export type Unframed = { readonly kind: "message"; readonly unverifiedMessage: Uint8Array } | Outcome;
+/** Names in lower case, values as sent; repeated fields are repeated. */
+export type Headers = readonly (readonly [name: string, value: string])[];
 
-/** The same of a reply that is a stream: its messages, of which there is at least one. */
-export type UnframedStream =
-  | { readonly kind: "messages"; readonly unverifiedMessages: readonly Uint8Array[] }
-  | Outcome;
+export interface WholeReply {
+  readonly kind: "reply";
+  readonly httpStatus: number;
+  readonly headers: Headers;
+  readonly body: Buffer;
+  /** Null if the reply ended without a trailer section of its own. */
+  readonly trailers: Headers | null;
+}
 
-export type WholeReply = Extract<RawReply, { kind: "reply" }>;
+/**
+ * There is no whole reply. `unreachable`: no connection, or it was lost, or the server says that it did not look at the call.
+ * `reset`: the server broke this call off. `protocol`: what arrived is not HTTP, or is over a limit.
+ */
+export interface BrokenReply {
+  readonly kind: "broken";
+  readonly how: "unreachable" | "reset" | "protocol";
+  readonly problem: string;
+}
 
-/** What a reply comes to that is not whole. */
-export function unframeBroken(reply: Exclude<RawReply, WholeReply>): Outcome {
-  if (reply.kind === "unsent") return reply;
-  switch (reply.how) {
+export type RawReply = WholeReply | BrokenReply;
+
+export function broken(how: BrokenReply["how"], problem: string): BrokenReply {
+  return { kind: "broken", how, problem };
+}
+
+export function unframeBroken({ how, problem }: BrokenReply): Failure {
+  switch (how) {
     case "unreachable":
-      return { kind: "unavailable", problem: reply.problem };
+      return { kind: "unavailable", problem };
     case "reset":
-      return { kind: "failed", problem: reply.problem };
+      return { kind: "failed", problem };
     case "protocol":
-      return malformed(reply.problem);
+      return malformed(problem);
   }
 }
 
@@ -28,9 +48,14 @@ export function unframeBroken(reply: Exclude<RawReply, WholeReply>): Outcome {
 const AWAY = new Set([502, 503, 504]);
 
 /** What a reply comes to that is HTTP and nothing of the protocol's own. */
-export function foreignReply({ httpStatus, headers }: WholeReply): Outcome {
+export function foreignReply({ httpStatus, headers }: WholeReply): Failure {
   const problem = `HTTP ${httpStatus}, content type ${onlyValue(headers, "content-type") ?? "missing"}`;
   return AWAY.has(httpStatus) ? { kind: "unavailable", problem } : malformed(problem);
+}
+
+/** The values of a field, of which a strict reader wants exactly one or none. */
+export function valuesOf(headers: Headers, name: string): string[] {
+  return headers.filter(([other]) => other === name).map(([, value]) => value);
 }
 
 /** A field's value if there is exactly one. */
@@ -44,11 +69,37 @@ export function isEncoded(headers: Headers, name: string): boolean {
   return valuesOf(headers, name).some((coding) => coding !== "identity");
 }
 
+/** `raw` as Node hands it over: name, value, name, value. */
+export function pairs(raw: readonly string[]): Headers {
+  const headers: [string, string][] = [];
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    headers.push([(raw[index] as string).toLowerCase(), raw[index + 1] as string]);
+  }
+  return headers;
+}
+
+/** A failed socket, name look-up or handshake, for people. */
+export function networkProblem(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // With several addresses to try, Node throws an AggregateError whose own message is empty.
+  const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : [];
+  return error.message === "" && first instanceof Error ? first.message : error.message;
+}
+
 const PREFIX_BYTES = 5;
 
 export interface Frame {
   readonly flag: number;
   readonly bytes: Uint8Array;
+}
+
+/** Flag 0, for nothing is compressed; the length; the message. */
+export function envelope(message: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
+  bytes[0] = 0;
+  bytes.writeUInt32BE(message.length, 1);
+  bytes.set(message, PREFIX_BYTES);
+  return bytes;
 }
 
 /** The frames that a body consists of, or null if it is not exactly such. */
@@ -66,7 +117,7 @@ export function framesOf(body: Buffer): readonly Frame[] | null {
 }
 
 /** Messages, each in a frame of its own that is not compressed. */
-export function messagesOf(frames: readonly Frame[]): UnframedStream {
+export function messagesOf(frames: readonly Frame[]): Reply {
   if (frames.length === 0) return malformed("the answer has no message");
   const other = frames.find(({ flag }) => flag !== 0);
   if (other !== undefined) return malformed(`the answer's frame has flag ${other.flag}`);

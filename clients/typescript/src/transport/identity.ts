@@ -23,11 +23,34 @@ export interface Certificate {
   readonly key: string;
 }
 
-/** What goes with one attempt. */
-export interface Presented {
+/** What proves who asks, as it goes with one attempt. */
+export interface Credentials {
   /** The header. */
   readonly authorization: string | null;
   readonly certificate: Certificate | null;
+}
+
+/** Where the credentials of each attempt come from: a key as it is, tokens and certificates as they are at that moment. */
+export class CredentialSource {
+  readonly #bearer: Identity["bearer"];
+  readonly #certificates: CertificateReader | null;
+  /** Null if they may change. */
+  readonly fixed: Credentials | null;
+
+  constructor({ bearer, certificateFiles }: Identity) {
+    this.#bearer = bearer;
+    this.#certificates = certificateFiles && new CertificateReader(certificateFiles);
+    const isFixed = typeof bearer === "string" && certificateFiles === null;
+    this.fixed = isFixed ? { authorization: `Bearer ${bearer}`, certificate: null } : null;
+  }
+
+  /** @throws Error whose message never holds what was read */
+  async read(): Promise<Credentials> {
+    return {
+      certificate: this.#certificates && (await this.#certificates.read()),
+      authorization: this.#bearer === null ? null : `Bearer ${await bearerToken(this.#bearer)}`,
+    };
+  }
 }
 
 /** As a header can hold it. */
@@ -35,7 +58,7 @@ export const TOKEN = /^[\x21-\x7e]{1,16384}$/;
 export const NO_TOKEN = "no token: it must be up to 16384 visible characters of ASCII";
 
 /** @throws Error whose message never holds what was read */
-export async function bearerToken(source: string | TokenSource): Promise<string> {
+async function bearerToken(source: string | TokenSource): Promise<string> {
   if (typeof source === "string") return source;
   const token: unknown = await told("the token cannot be had", source);
   const text = typeof token === "string" ? token.trim() : "";
@@ -47,7 +70,7 @@ export async function bearerToken(source: string | TokenSource): Promise<string>
  * Reads the files anew each time, for certificates are replaced while processes run. While they cannot be read, or do not belong
  * together (one has been replaced and the other not yet), it stays with the last pair.
  */
-export class CertificateReader {
+class CertificateReader {
   readonly #files: CertificateFiles;
   #last: Certificate | null = null;
   #reading: Promise<Certificate> | null = null;

@@ -1,4 +1,4 @@
-import { WireReader, WireType } from "../call/wire.ts";
+import { WireReader, WireType } from "@datacrawl/core/wire-reader";
 
 /**
  * How long the service asks its caller to wait, in whole milliseconds, from the details of an error; null if it does not say.
@@ -71,11 +71,13 @@ interface Field {
 function fieldsOf(message: Uint8Array): Field[] {
   const fields: Field[] = [];
   const reader = new WireReader(message);
-  while (!reader.done) {
-    const { field, type } = reader.tag();
-    if (type === WireType.bytes) fields.push({ field, bytes: reader.bytes(), number: null });
-    else if (type === WireType.varint) fields.push({ field, bytes: null, number: reader.varint() });
-    else reader.skip(type);
+  const end = reader.length;
+  while (reader.at < end) {
+    const tag = reader.tag(end);
+    const field = tag >>> 3;
+    if ((tag & 7) === WireType.bytes) fields.push({ field, bytes: reader.bytes(end), number: null });
+    else if ((tag & 7) === WireType.varint) fields.push({ field, bytes: null, number: reader.varint(end) });
+    else reader.skip(tag, end);
   }
   return fields;
 }

@@ -1,8 +1,7 @@
 import type http from "node:http";
-import type { Presented } from "./identity.ts";
-import { presenting } from "./presenting.ts";
-import type { Attempt, Endpoint, Exchange, RawReply, Transport } from "./transport.ts";
-import { envelope, networkProblem, pairs } from "./transport.ts";
+import { broken, type BrokenReply, envelope, networkProblem, pairs, type RawReply, unframeBroken } from "./framing.ts";
+import { unframeConnect } from "./framing-connect.ts";
+import type { Attempt, Endpoint, Exchange, Protocol } from "./transport.ts";
 
 // Not imported: an import of node:http reads each of its exports, and one of them loads all of Node's fetch.
 const { request: httpRequest, Agent: HttpAgent } = process.getBuiltinModule("node:http");
@@ -12,7 +11,7 @@ const { request: httpsRequest, Agent: HttpsAgent } = process.getBuiltinModule("n
 const MAX_CONNECTIONS = 256;
 
 /** The Connect protocol in protobuf, over HTTP/1.1: for networks that carry nothing newer. One call a connection. */
-export function openConnectTransport(endpoint: Endpoint): Transport {
+export function openConnect(endpoint: Endpoint): Protocol {
   const secure = endpoint.url.protocol === "https:";
   const pool = { keepAlive: true, maxSockets: MAX_CONNECTIONS, maxFreeSockets: 32 };
   // Said out loud, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would turn the check off.
@@ -24,10 +23,10 @@ export function openConnectTransport(endpoint: Endpoint): Transport {
   const agent = secure ? new HttpsAgent({ ...pool, ...trust }) : new HttpAgent(pool);
   let closed = false;
   return {
-    start: presenting(endpoint.identity, (attempt, presented) => {
-      if (!closed) return call(endpoint.url, presented, agent, attempt);
-      return { reply: Promise.resolve(unreachable("the guard is closed")), abandon() {} };
-    }),
+    send(attempt) {
+      if (!closed) return call(endpoint.url, agent, attempt);
+      return { reply: Promise.resolve(unframeBroken(unreachable("the guard is closed"))), abandon() {} };
+    },
     close() {
       closed = true;
       agent.destroy();
@@ -35,12 +34,12 @@ export function openConnectTransport(endpoint: Endpoint): Transport {
   };
 }
 
-function unreachable(problem: string): RawReply {
-  return { kind: "broken", how: "unreachable", problem };
-}
+const unreachable = (problem: string): BrokenReply => broken("unreachable", problem);
+const foreign = (problem: string): BrokenReply => broken("protocol", problem);
 
-function call(url: URL, { authorization, certificate }: Presented, agent: http.Agent, attempt: Attempt): Exchange {
+function call(url: URL, agent: http.Agent, attempt: Attempt): Exchange {
   const { method, timeoutMs, maxReplyBytes, awaited, streams = false, traceparent } = attempt;
+  const { authorization, certificate } = attempt;
   const body = streams ? envelope(attempt.message) : attempt.message;
   const request = (url.protocol === "https:" ? httpsRequest : httpRequest)(url, {
     agent,
@@ -60,7 +59,7 @@ function call(url: URL, { authorization, certificate }: Presented, agent: http.A
     insecureHTTPParser: false,
   });
   if (!awaited) request.on("socket", (socket) => socket.unref());
-  const reply = listen(request, maxReplyBytes);
+  const reply = listen(request, maxReplyBytes).then((raw) => unframeConnect(raw, streams));
   request.end(body);
   // The connection goes with the call, so there is no silent one to be kept.
   return { reply, abandon: () => void request.destroy() };
@@ -104,12 +103,8 @@ async function collect(response: http.IncomingMessage, maxBytes: number): Promis
   };
 }
 
-function foreign(problem: string): RawReply {
-  return { kind: "broken", how: "protocol", problem };
-}
-
-function brokenOff(error: Error): RawReply {
+function brokenOff(error: Error): BrokenReply {
   // llhttp's complaints: what arrived is not HTTP/1.1.
   const protocol = ((error as NodeJS.ErrnoException).code ?? "").startsWith("HPE_");
-  return { kind: "broken", how: protocol ? "protocol" : "unreachable", problem: networkProblem(error) };
+  return broken(protocol ? "protocol" : "unreachable", networkProblem(error));
 }

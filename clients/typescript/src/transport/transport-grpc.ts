@@ -1,35 +1,44 @@
 import http2 from "node:http2";
 import { Connection } from "./connection.ts";
-import { presenting } from "./presenting.ts";
-import type { Attempt, Endpoint, Exchange, Headers, RawReply, Transport } from "./transport.ts";
-import { envelope, networkProblem, pairs } from "./transport.ts";
+import {
+  broken,
+  type BrokenReply,
+  envelope,
+  type Headers,
+  networkProblem,
+  pairs,
+  type RawReply,
+  unframeBroken,
+} from "./framing.ts";
+import { unframeGrpc } from "./framing-grpc.ts";
+import type { Attempt, Endpoint, Exchange, Protocol } from "./transport.ts";
 
 /**
  * gRPC over `node:http2`, on one connection at a time. Not on grpc-js or connect-node: they hide HTTP's status, content type
  * and framing, and tolerate what a guard must not (docs/client.md has the figures).
  */
-export function openGrpcTransport(endpoint: Endpoint): Transport {
+export function openGrpc(endpoint: Endpoint): Protocol {
   let current: Connection | null = null;
   let closed = false;
   const open = new Set<Connection>();
   return {
-    start: presenting(endpoint.identity, (attempt, { authorization, certificate }) => {
-      if (closed) return broken("the guard is closed");
-      if (current?.certificate !== certificate) current?.retire();
+    send(attempt) {
+      if (closed) return unsent("the guard is closed");
+      if (current?.certificate !== attempt.certificate) current?.retire();
       if (current === null || !current.usable) {
-        const fresh = new Connection(endpoint, certificate);
+        const fresh = new Connection(endpoint, attempt.certificate);
         open.add(fresh);
         fresh.session.once("close", () => open.delete(fresh));
         current = fresh;
       }
       try {
-        return call(current, attempt, authorization);
+        return call(current, attempt);
       } catch (error) {
         // The session closed under our hands, or has used up its stream numbers.
         current.retire();
-        return broken(networkProblem(error));
+        return unsent(networkProblem(error));
       }
-    }),
+    },
     close() {
       closed = true;
       for (const connection of open) connection.destroy();
@@ -37,12 +46,12 @@ export function openGrpcTransport(endpoint: Endpoint): Transport {
   };
 }
 
-function broken(problem: string): Exchange {
-  return { reply: Promise.resolve({ kind: "broken", how: "unreachable", problem }), abandon() {} };
+function unsent(problem: string): Exchange {
+  return { reply: Promise.resolve(unframeBroken(broken("unreachable", problem))), abandon() {} };
 }
 
-function call(connection: Connection, attempt: Attempt, authorization: string | null): Exchange {
-  const { method, message, timeoutMs, maxReplyBytes, awaited, traceparent } = attempt;
+function call(connection: Connection, attempt: Attempt): Exchange {
+  const { method, message, timeoutMs, maxReplyBytes, awaited, streams = false, authorization, traceparent } = attempt;
   const stream = connection.session.request({
     ":method": "POST",
     ":path": `/datacrawl.authz.v1.AuthorizeService/${method}`,
@@ -55,7 +64,9 @@ function call(connection: Connection, attempt: Attempt, authorization: string | 
   });
   const leave = connection.enter(awaited);
   const heardBefore = connection.heard;
-  const reply = listen(stream, connection, maxReplyBytes).finally(leave);
+  const reply = listen(stream, connection, maxReplyBytes)
+    .then((raw) => unframeGrpc(raw, streams))
+    .finally(leave);
   stream.end(envelope(message));
   return {
     reply,
@@ -89,8 +100,7 @@ function listen(stream: http2.ClientHttp2Stream, connection: Connection, maxByte
     // "close" follows.
     stream.on("error", (told: Error) => (error = told));
     stream.once("close", () => {
-      if (length > maxBytes)
-        resolve({ kind: "broken", how: "protocol", problem: `the answer is over ${maxBytes} bytes` });
+      if (length > maxBytes) resolve(broken("protocol", `the answer is over ${maxBytes} bytes`));
       else if (stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR || httpStatus === 0)
         resolve(connection.lost ? lost(error) : brokenOff(stream));
       else resolve({ kind: "reply", httpStatus, headers, body: Buffer.concat(chunks, length), trailers });
@@ -109,21 +119,22 @@ const BROKEN_RULES = new Set<number | undefined>([
   NGHTTP2_COMPRESSION_ERROR,
 ]);
 
-function brokenOff({ rstCode }: http2.ClientHttp2Stream): RawReply {
-  if (rstCode === NGHTTP2_REFUSED_STREAM)
-    return { kind: "broken", how: "unreachable", problem: "the call was not taken" };
-  if (BROKEN_RULES.has(rstCode)) return { kind: "broken", how: "protocol", problem: `HTTP/2 error ${rstCode}` };
-  return { kind: "broken", how: "reset", problem: `the call was broken off with HTTP/2 error ${rstCode}` };
+function brokenOff({ rstCode }: http2.ClientHttp2Stream): BrokenReply {
+  if (rstCode === NGHTTP2_REFUSED_STREAM) return broken("unreachable", "the call was not taken");
+  if (BROKEN_RULES.has(rstCode)) return broken("protocol", `HTTP/2 error ${rstCode}`);
+  return broken("reset", `the call was broken off with HTTP/2 error ${rstCode}`);
 }
 
 /** The connection is gone; `error` is what the call was told of it. */
-function lost(error: Error | undefined): RawReply {
-  if (error === undefined) return { kind: "broken", how: "unreachable", problem: "the connection was lost" };
+function lost(error: Error | undefined): BrokenReply {
+  if (error === undefined) return broken("unreachable", "the connection was lost");
   // A call that had to wait for the connection is told that it is cancelled, and by what.
   const cause = error.cause instanceof Error ? error.cause : error;
   // nghttp2's own complaint: what arrived is not HTTP/2.
   const protocol = (cause as NodeJS.ErrnoException).code === "ERR_HTTP2_ERROR";
-  if (!protocol) return { kind: "broken", how: "unreachable", problem: networkProblem(cause) };
-  const problem = `it is not HTTP/2, as a gRPC port speaks it (${networkProblem(cause)}); see that the URL names one`;
-  return { kind: "broken", how: "protocol", problem };
+  if (!protocol) return broken("unreachable", networkProblem(cause));
+  return broken(
+    "protocol",
+    `it is not HTTP/2, as a gRPC port speaks it (${networkProblem(cause)}); see that the URL names one`,
+  );
 }

@@ -6,6 +6,7 @@ import {
   AuthorizeResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
+import { systemClock } from "../../../../src/core/clock.ts";
 import { interpret } from "../../src/call/interpret.ts";
 import type { Outcome } from "../../src/call/outcome.ts";
 import { allowing, denied, inReview } from "../support/service.ts";
@@ -17,8 +18,9 @@ const asked = {
   nonce: Uint8Array.from({ length: 16 }, (_, n) => n * 7 + 1),
 };
 const request = create(AuthorizeRequestSchema, asked);
-const read = (unverifiedMessage: Uint8Array): Outcome => interpret({ kind: "message", unverifiedMessage }, asked);
-const isAllowed = (outcome: Outcome): boolean => outcome.kind === "answered" && outcome.answer.decision === "allow";
+const read = (unverifiedMessage: Uint8Array): Outcome =>
+  interpret({ kind: "messages", unverifiedMessages: [unverifiedMessage] }, asked, systemClock);
+const isAllowed = (outcome: Outcome): boolean => outcome.kind === "answered" && outcome.verdict.decision === "allow";
 const good = allowing(request);
 const bytes = (...parts: (number | Uint8Array)[]): Uint8Array =>
   Buffer.concat(parts.map((part) => (typeof part === "number" ? Uint8Array.of(part) : part)));
@@ -29,7 +31,8 @@ describe("a right answer", () => {
   it("is read as it was written", () => {
     expect(read(good)).toEqual({
       kind: "answered",
-      answer: {
+      decidedAt: 1_780_000_000_123_456,
+      verdict: {
         decision: "allow",
         reason: "RULE_ALLOWED",
         message: "Allowed by rule test.",
@@ -37,6 +40,8 @@ describe("a right answer", () => {
         policyVersion: `sha256:${"c0de".repeat(16)}`,
         ruleId: "test",
         replayed: false,
+        source: "service",
+        refusal: null,
         decidedAt: 1_780_000_000_123_456,
         tool: "mail.send",
         idempotencyKey: "k-1",
@@ -49,11 +54,12 @@ describe("a right answer", () => {
     const watched = (id: string, spoiled = {}): Outcome => {
       const unverifiedMessage = allowing(request, { tool: "other", idempotencyKey: "other", ...spoiled });
       return interpret(
-        { kind: "message", unverifiedMessage },
+        { kind: "messages", unverifiedMessages: [unverifiedMessage] },
         { agentId: "agent-1", nonce: asked.nonce, decisionId: id },
+        systemClock,
       );
     };
-    expect(watched(decisionId)).toMatchObject({ answer: { decision: "allow", tool: "other" } });
+    expect(watched(decisionId)).toMatchObject({ verdict: { decision: "allow", tool: "other" } });
     expect(watched("0198c0de-0000-7000-8000-00000000c0df")).toMatchObject({
       problem: "the answer is for another decision",
     });
@@ -68,12 +74,12 @@ describe("a right answer", () => {
     ["allow", { reason: Reason.REVIEW_APPROVED }, "REVIEW_APPROVED"],
     ["deny", { decision: Decision.DENY, reason: Reason.AGENT_FROZEN }, "AGENT_FROZEN"],
   ])("may be %s for %o", (decision, spoiled, reason) => {
-    expect(read(allowing(request, spoiled))).toMatchObject({ kind: "answered", answer: { decision, reason } });
+    expect(read(allowing(request, spoiled))).toMatchObject({ kind: "answered", verdict: { decision, reason } });
   });
 
   it("may lack what does not decide, and carry what is not known yet", () => {
     const bare = allowing(request, { message: "", ruleId: "", policyVersion: "" });
-    expect(read(bare)).toMatchObject({ kind: "answered", answer: { ruleId: null, message: "" } });
+    expect(read(bare)).toMatchObject({ kind: "answered", verdict: { ruleId: null, message: "" } });
     expect(isAllowed(read(bytes(good, 0xa2, 0x06, 3, 1, 2, 3)))).toBe(true);
     expect(isAllowed(read(bytes(0x6a, 1, 0xff, good)))).toBe(true);
   });
@@ -193,5 +199,5 @@ it("no splice of an answer throws", () => {
 
 it("other outcomes pass through", () => {
   const outcome: Outcome = { kind: "unavailable", problem: "gone" };
-  expect(interpret(outcome, asked)).toBe(outcome);
+  expect(interpret(outcome, asked, systemClock)).toBe(outcome);
 });

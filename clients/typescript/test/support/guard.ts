@@ -5,15 +5,12 @@ import { type Breaker, createBreaker } from "../../src/circuit/breaker.ts";
 import { type Order, signOrder } from "../../../../src/core/grant.ts";
 import { firstLink, makeSigningKey, type SigningKey } from "../../../../src/core/key-chain.ts";
 import { type Clock, systemClock } from "../../../../src/core/clock.ts";
-import { unframeConnect } from "../../src/transport/framing-connect.ts";
-import { unframeGrpc } from "../../src/transport/framing-grpc.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../src/grants/grants.ts";
-import { createGuard, type GuardCall } from "../../src/call/guard.ts";
+import { Guard, type GuardCall } from "../../src/call/guard.ts";
 import { type Journal, openJournal } from "../../src/journal/journal.ts";
 import type { TokenSource } from "../../src/transport/identity.ts";
 import type { GuardRequest } from "../../src/call/question.ts";
-import { openConnectTransport } from "../../src/transport/transport-connect.ts";
-import { openGrpcTransport } from "../../src/transport/transport-grpc.ts";
+import { Transport } from "../../src/transport/transport.ts";
 import type { GuardVerdict } from "../../src/call/verdict.ts";
 import { RandomPool } from "../../../../src/core/ids.ts";
 import { API_KEY } from "./service.ts";
@@ -66,16 +63,15 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     identity: { bearer: options.token ?? API_KEY, certificateFiles: null },
     ...(ca !== undefined && { ca }),
   };
-  const transport = name === "grpc" ? openGrpcTransport(endpoint) : openConnectTransport(endpoint);
-  const unframe = name === "grpc" ? unframeGrpc : unframeConnect;
+  const transport = new Transport(name, endpoint);
   const config = { failures, probeAfterMs };
   const breaker = createBreaker({ service: url.origin, agentId: AGENT_ID, config, clock, random: Math.random });
   const opened = await openJournal({ dir, agentId: AGENT_ID, clock });
   const journal = options.wrapJournal?.(opened) ?? opened;
   const grants = await openGrantKeeper({ dir, agentId: AGENT_ID, clock });
-  const guard = createGuard({
+  const guard = new Guard({
     agentId: AGENT_ID,
-    road: { transport, unframe },
+    transport,
     breaker,
     journal,
     grants,

@@ -9,9 +9,8 @@ import {
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { CircuitSnapshot } from "../../src/circuit/breaker.ts";
 import { systemClock } from "../../../../src/core/clock.ts";
-import { unframeGrpc } from "../../src/transport/framing-grpc.ts";
 import { circuitReport, exchangeSync } from "../../src/sync/exchange.ts";
-import { openGrpcTransport } from "../../src/transport/transport-grpc.ts";
+import { Transport } from "../../src/transport/transport.ts";
 import { API_KEY, fail, reply, serveGrpc } from "../support/service.ts";
 
 const opened: (() => unknown)[] = [];
@@ -23,10 +22,13 @@ describe("one sync", () => {
   async function exchange(sync: (stream: ServerHttp2Stream) => void) {
     const service = await serveGrpc(() => {}, { sync });
     opened.push(() => service.stop());
-    const transport = openGrpcTransport({ url: service.url, identity: { bearer: API_KEY, certificateFiles: null } });
+    const transport = new Transport("grpc", {
+      url: service.url,
+      identity: { bearer: API_KEY, certificateFiles: null },
+    });
     opened.push(() => transport.close());
     const request = create(SyncGuardRequestSchema, { journalId: "j" });
-    return exchangeSync({ transport, unframe: unframeGrpc }, request, 300, systemClock);
+    return exchangeSync(transport, request, 300, systemClock);
   }
 
   it("brings what the service says", async () => {

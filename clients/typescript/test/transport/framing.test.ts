@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { unframeConnect, unframeConnectStream } from "../../src/transport/framing-connect.ts";
-import { unframeGrpc, unframeGrpcStream } from "../../src/transport/framing-grpc.ts";
-import type { WholeReply } from "../../src/transport/framing.ts";
-import type { Headers } from "../../src/transport/transport.ts";
+import { unframeConnect } from "../../src/transport/framing-connect.ts";
+import { unframeGrpc } from "../../src/transport/framing-grpc.ts";
+import type { Headers, WholeReply } from "../../src/transport/framing.ts";
 import { frame } from "../support/service.ts";
 
 const message = Buffer.from("message");
@@ -23,11 +22,11 @@ describe("gRPC", () => {
     body: frame(message),
     trailers: [["grpc-status", "0"]],
   };
-  const kindOf = (spoiled: Partial<WholeReply>): string => unframeGrpc({ ...good, ...spoiled }).kind;
+  const kindOf = (spoiled: Partial<WholeReply>): string => unframeGrpc({ ...good, ...spoiled }, false).kind;
 
   it("hands over the one message", () => {
-    expect(unframeGrpc(good)).toEqual({ kind: "message", unverifiedMessage: message });
-    expect(kindOf({ headers: [...typed("application/grpc+proto"), ["grpc-encoding", "identity"]] })).toBe("message");
+    expect(unframeGrpc(good, false)).toEqual({ kind: "messages", unverifiedMessages: [message] });
+    expect(kindOf({ headers: [...typed("application/grpc+proto"), ["grpc-encoding", "identity"]] })).toBe("messages");
   });
 
   it.each<[string, Partial<WholeReply>]>([
@@ -92,7 +91,7 @@ describe("gRPC", () => {
       ["grpc-status", String(status)],
       ["grpc-message", "a%20b%0a"],
     ];
-    expect(unframeGrpc({ ...good, trailers: told })).toMatchObject({
+    expect(unframeGrpc({ ...good, trailers: told }, false)).toMatchObject({
       kind,
       problem: expect.stringMatching(/^[A-Z_]+: a b $/),
     });
@@ -100,13 +99,11 @@ describe("gRPC", () => {
   });
 
   it("keeps a status' text, also one that is not percent-encoded", () => {
-    const text = unframeGrpc({
-      ...good,
-      trailers: [
-        ["grpc-status", "14"],
-        ["grpc-message", "100%"],
-      ],
-    });
+    const trailers: Headers = [
+      ["grpc-status", "14"],
+      ["grpc-message", "100%"],
+    ];
+    const text = unframeGrpc({ ...good, trailers }, false);
     expect(text).toMatchObject({ problem: "UNAVAILABLE: 100%" });
   });
 
@@ -127,11 +124,11 @@ describe("Connect", () => {
     body: message,
     trailers: null,
   };
-  const kindOf = (spoiled: Partial<WholeReply>): string => unframeConnect({ ...good, ...spoiled }).kind;
+  const kindOf = (spoiled: Partial<WholeReply>): string => unframeConnect({ ...good, ...spoiled }, false).kind;
   const length = ["content-length", "7"] as const;
 
   it("hands over the body", () => {
-    expect(unframeConnect(good)).toEqual({ kind: "message", unverifiedMessage: message });
+    expect(unframeConnect(good, false)).toEqual({ kind: "messages", unverifiedMessages: [message] });
     expect(
       kindOf({
         headers: [
@@ -139,8 +136,8 @@ describe("Connect", () => {
           ["transfer-encoding", "chunked"],
         ],
       }),
-    ).toBe("message");
-    expect(kindOf({ headers: [...good.headers, ["content-encoding", "identity"]] })).toBe("message");
+    ).toBe("messages");
+    expect(kindOf({ headers: [...good.headers, ["content-encoding", "identity"]] })).toBe("messages");
   });
 
   it.each<[string, Partial<WholeReply>]>([
@@ -190,7 +187,7 @@ it.each([
   ["protocol", "malformed"],
 ] as const)("a reply that is %s is %s", (how, kind) => {
   for (const unframe of [unframeGrpc, unframeConnect]) {
-    expect(unframe({ kind: "broken", how, problem: "\u001b[31mred\u202e" })).toMatchObject({ kind });
+    expect(unframe({ kind: "broken", how, problem: "\u001b[31mred\u202e" }, false)).toMatchObject({ kind });
   }
 });
 
@@ -202,7 +199,7 @@ describe("a stream over gRPC", () => {
     body: Buffer.concat([frame(message), frame(Buffer.alloc(0))]),
     trailers: trailers("0"),
   };
-  const read = (spoiled: Partial<WholeReply>) => unframeGrpcStream({ ...good, ...spoiled });
+  const read = (spoiled: Partial<WholeReply>) => unframeGrpc({ ...good, ...spoiled }, true);
 
   it("hands over its messages in order", () => {
     expect(read({})).toEqual({ kind: "messages", unverifiedMessages: [message, Buffer.alloc(0)] });
@@ -235,7 +232,7 @@ describe("a stream over Connect", () => {
     body: Buffer.concat([frame(message), end({})]),
     trailers: null,
   };
-  const read = (spoiled: Partial<WholeReply>) => unframeConnectStream({ ...good, ...spoiled });
+  const read = (spoiled: Partial<WholeReply>) => unframeConnect({ ...good, ...spoiled }, true);
 
   it("hands over its messages in order", () => {
     expect(read({})).toEqual({ kind: "messages", unverifiedMessages: [message] });
