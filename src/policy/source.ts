@@ -16,6 +16,8 @@ export interface PolicySource {
   readonly problem: string | null;
   /** Milliseconds since the directory was last read, or found to be as it was. Grows while reads hang. */
   readonly age: number;
+  /** Called with each bundle that comes into force, with each that is refused, and when reads begin to fail. */
+  onChange: (event: PolicyEvent) => void;
   /** Reads the files again. Resolves when they are in force or refused, or could not be read in time; never rejects. */
   reload(): Promise<void>;
   /** Ends the watching, and a read that is under way. */
@@ -29,8 +31,6 @@ export type PolicyEvent =
   | { readonly kind: "unread"; readonly problem: string };
 
 export interface PolicySourceOptions {
-  /** Told of each bundle that comes into force after the first, of each that is refused, and when reads begin to fail. */
-  readonly onChange?: (event: PolicyEvent) => void;
   /** Whether to follow changes of the directory. Default true. */
   readonly watch?: boolean;
   readonly clock?: Clock;
@@ -54,7 +54,7 @@ const MAX_PROBLEMS = 20;
  *
  * @throws UsageError with every problem, if the first load fails.
  */
-export async function openPolicySource(dir: string, options: PolicySourceOptions): Promise<PolicySource> {
+export async function openPolicySource(dir: string, options: PolicySourceOptions = {}): Promise<PolicySource> {
   const { clock = systemClock, watch = true } = options;
   let source: DirectorySource | null = null;
   const reader = new PolicyReader(dir, { ...options.reader, ...(watch && { onChange: () => source?.changed() }) });
@@ -62,7 +62,7 @@ export async function openPolicySource(dir: string, options: PolicySourceOptions
     const directory = await readUnchanged(reader, clock);
     const inspection = inspectDirectory(dir, directory);
     const [bundle, { warnings }] = [requireBundle(inspection), inspection];
-    source = new DirectorySource({ dir, reader, clock, directory, bundle, warnings, tell: options.onChange });
+    source = new DirectorySource({ dir, reader, clock, directory, bundle, warnings });
   } catch (error) {
     reader.close();
     throw error instanceof ReadFailure ? new UsageError([error.message]) : error;
@@ -102,17 +102,16 @@ interface Opened {
   readonly directory: PolicyDirectory;
   readonly bundle: Bundle;
   readonly warnings: Inspection["warnings"];
-  readonly tell: PolicySourceOptions["onChange"];
 }
 
 class DirectorySource implements PolicySource {
   current: Bundle;
   warnings: readonly string[];
   problem: string | null = null;
+  onChange: (event: PolicyEvent) => void = () => undefined;
   readonly #dir: string;
   readonly #reader: PolicyReader;
   readonly #clock: Clock;
-  readonly #tell: (event: PolicyEvent) => void;
   /** The fingerprint of what was last read; null if that is to be read again whatever it is. */
   #seen: string | null;
   /** By the monotonic clock. */
@@ -126,7 +125,7 @@ class DirectorySource implements PolicySource {
   #poll: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor({ dir, reader, clock, directory, bundle, warnings, tell }: Opened) {
+  constructor({ dir, reader, clock, directory, bundle, warnings }: Opened) {
     this.#dir = dir;
     this.#reader = reader;
     this.#clock = clock;
@@ -134,7 +133,6 @@ class DirectorySource implements PolicySource {
     this.warnings = warnings.map(formatProblem);
     this.#seen = directory.fingerprint;
     this.#readAt = clock.monotonic();
-    this.#tell = tell ?? (() => undefined);
   }
 
   get age(): number {
@@ -226,7 +224,7 @@ class DirectorySource implements PolicySource {
       const isNew = this.problem !== error.message;
       this.#seen = null;
       this.problem = error.message;
-      if (isNew && !this.#closed) this.#tell({ kind: "unread", problem: error.message });
+      if (isNew && !this.#closed) this.onChange({ kind: "unread", problem: error.message });
       return null;
     }
   }
@@ -237,13 +235,13 @@ class DirectorySource implements PolicySource {
     this.current = bundle;
     this.warnings = warnings;
     this.problem = null;
-    if (isNew) this.#tell({ kind: "activated", version: bundle.version });
+    if (isNew) this.onChange({ kind: "activated", version: bundle.version });
   }
 
   #refuse(problems: readonly string[]): void {
     const more = problems.length - MAX_PROBLEMS;
     const shown = more > 0 ? [...problems.slice(0, MAX_PROBLEMS), `and ${more} more problems`] : problems;
     this.problem = shown.join("\n");
-    this.#tell({ kind: "refused", problems: shown });
+    this.onChange({ kind: "refused", problems: shown });
   }
 }

@@ -168,15 +168,19 @@ describe("from nothing to the first decisions, on the embedded default", () => {
 });
 
 describe("what cannot start says why, and exits 1", () => {
-  test("a data directory that another process holds", async () => {
+  test("a data directory that another process holds, and policies that are broken, both at once", async () => {
     const service = await startService();
+    const policies = tempDir();
+    writeFileSync(join(policies, "a.yaml"), "rules: [{id: no, tools: [t], effect: permit}]");
     const { status, stderr } = runCli(["serve"], {
       DATACRAWL_DATA_DIR: service.dataDir,
+      DATACRAWL_POLICY_DIR: policies,
       DATACRAWL_GRPC_ADDR: "127.0.0.1:0",
       DATACRAWL_CONNECT_ADDR: "127.0.0.1:0",
     });
     expect(status).toBe(1);
     expect(stderr).toContain(`the data directory ${service.dataDir} is in use by another process`);
+    expect(stderr).toContain(`${join(policies, "a.yaml")}:1`);
     await discard(service);
   });
 

@@ -14,7 +14,8 @@ const PATIENCE = { timeout: 15_000, interval: 20 };
 
 async function open(dir: string, watch = false): Promise<{ source: PolicySource; events: PolicyEvent[] }> {
   const events: PolicyEvent[] = [];
-  const source = await openPolicySource(dir, { watch, onChange: (event) => events.push(event) });
+  const source = await openPolicySource(dir, { watch });
+  source.onChange = (event) => events.push(event);
   onTestFinished(() => source.close());
   return { source, events };
 }
@@ -27,7 +28,8 @@ async function openStoppable(
 ): Promise<{ source: PolicySource; events: PolicyEvent[] }> {
   const events: PolicyEvent[] = [];
   const reader = { program: join(import.meta.dirname, "stuck-child.ts"), timeoutMs };
-  const source = await openPolicySource(dir, { watch, reader, onChange: (event) => events.push(event) });
+  const source = await openPolicySource(dir, { watch, reader });
+  source.onChange = (event) => events.push(event);
   onTestFinished(() => source.close());
   return { source, events };
 }
@@ -156,12 +158,10 @@ describe("a policy source", () => {
 
   it("goes on after a listener that throws, and does nothing more once closed", async () => {
     const dir = await policyDir({ "a.yaml": ALLOW });
-    const source = await openPolicySource(dir, {
-      watch: false,
-      onChange: () => {
-        throw new Error("listener");
-      },
-    });
+    const source = await openPolicySource(dir, { watch: false });
+    source.onChange = () => {
+      throw new Error("listener");
+    };
     await writeFile(join(dir, "a.yaml"), DENY);
     await source.reload();
     await writeFile(join(dir, "a.yaml"), ALLOW);

@@ -1,5 +1,7 @@
 import type { Address, Config } from "../../config.ts";
 import { systemClock } from "../../core/clock.ts";
+import { UsageError } from "../../core/fault.ts";
+import { openPolicySource } from "../../policy/source.ts";
 import { makeDataDir, openStore } from "../../store/open.ts";
 import type { Door } from "../admin/door.ts";
 import { openAdminPort, openAdminSocket } from "../admin/listener.ts";
@@ -38,8 +40,8 @@ export interface Running {
 }
 
 /**
- * Starts the decision service: `store → service → listeners → ready`. What was opened is closed again if a later step fails,
- * so that nothing runs half.
+ * Starts the decision service: `store and policies → service → listeners → ready`. What was opened is closed again if a later step
+ * fails, so that nothing runs half. The store and the policies are opened at the same time, since each waits for another process.
  *
  * @throws UsageError saying what an operator has to change
  */
@@ -57,10 +59,16 @@ export async function serve(config: Config): Promise<Running> {
       admin: config.admin.tls === null ? null : await loadTls(config.admin.tls),
     };
     makeDataDir(config.dataDir);
-    const store = await openStore(config, (error) => log.error({ cause: error.message }, "the store failed"));
-    opened.push(() => store.close());
+    const opening = [
+      openStore(config, (error) => log.error({ cause: error.message }, "the store failed")),
+      openPolicySource(config.policyDir),
+    ] as const;
+    const ends = await Promise.allSettled(opening);
+    for (const end of ends) if (end.status === "fulfilled") opened.push(() => end.value.close());
+    requireAll(ends);
+    const [store, policies] = await Promise.all(opening);
     const metrics = new Metrics();
-    const service = await openService(config, store, log, metrics);
+    const service = await openService(config, store, policies, log, metrics);
     opened.push(() => service.close());
     const demoKeyFile =
       store.kind === "embedded" ? await ensureDemoAgent(service.admin.operations, config.dataDir) : null;
@@ -136,6 +144,13 @@ export async function serve(config: Config): Promise<Running> {
     await closeAll();
     throw error;
   }
+}
+
+/** @throws UsageError with the problems of all that failed; what is no UsageError is a bug, and is thrown as it is */
+function requireAll(ends: readonly PromiseSettledResult<unknown>[]): void {
+  const errors = ends.filter((end) => end.status === "rejected").map((end): unknown => end.reason);
+  for (const error of errors) if (!(error instanceof UsageError)) throw error;
+  if (errors.length > 0) throw new UsageError((errors as UsageError[]).flatMap(({ problems }) => problems));
 }
 
 /** Operators come to the dashboard by its public name, whatever stands in front of the port. */

@@ -24,7 +24,7 @@ import type { ClaimCache } from "../../idempotency/ledger.ts";
 import { MemoryClaimCache } from "../../idempotency/memory-cache.ts";
 import { RedisClaimCache } from "../../idempotency/redis-cache.ts";
 import { RandomPool } from "../../core/ids.ts";
-import { openPolicySource } from "../../policy/source.ts";
+import { type PolicySource } from "../../policy/source.ts";
 import { SqlAgentStore } from "../../store/agents.ts";
 import { SqlCircuitCommands } from "../../store/circuit-commands.ts";
 import { StoreClock } from "../../store/clock.ts";
@@ -75,24 +75,28 @@ export interface Service {
 }
 
 /** @throws UsageError if the policies are broken */
-export async function openService(config: Config, store: Store, log: Log, metrics: Metrics): Promise<Service> {
+export async function openService(
+  config: Config,
+  store: Store,
+  policies: PolicySource,
+  log: Log,
+  metrics: Metrics,
+): Promise<Service> {
   const { database, keys } = store;
   const random = new RandomPool();
   const monotonic = (): number => systemClock.monotonic();
   const clock = new StoreClock(systemClock);
   const now = (): number => clock.now();
 
-  const policies = await openPolicySource(config.policyDir, {
-    onChange: (event) => {
-      if (event.kind === "unread") {
-        log.error({ problem: event.problem }, "policies could not be read; the last good ones stay active");
-      } else if (event.kind === "activated") {
-        log.info({ policyVersion: event.version }, "policies activated");
-        logWarnings();
-        keepPolicies().catch((error: unknown) => log.warn(failureOf(error), "the policies' text was not kept yet"));
-      } else log.error({ problems: event.problems }, "policies refused; the last good ones stay active");
-    },
-  });
+  policies.onChange = (event) => {
+    if (event.kind === "unread") {
+      log.error({ problem: event.problem }, "policies could not be read; the last good ones stay active");
+    } else if (event.kind === "activated") {
+      log.info({ policyVersion: event.version }, "policies activated");
+      logWarnings();
+      keepPolicies().catch((error: unknown) => log.warn(failureOf(error), "the policies' text was not kept yet"));
+    } else log.error({ problems: event.problems }, "policies refused; the last good ones stay active");
+  };
   const logWarnings = (): void => {
     if (policies.warnings.length > 0) log.warn({ warnings: policies.warnings }, "policies have warnings");
   };
@@ -335,7 +339,6 @@ export async function openService(config: Config, store: Store, log: Log, metric
       directory.stop();
       operatorIssuer?.keys.stop();
       agentIssuer?.keys.stop();
-      await policies.close();
       await cache.close();
     },
   };
