@@ -100,6 +100,8 @@ const REST_MS = 1000;
 class BufferedJournal implements Journal {
   readonly #parts: Parts;
   readonly #waiting: Waiting[] = [];
+  /** Records on their way to the store: neither waiting nor in it. */
+  #writing = 0;
   /** The store's users, one behind the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #isWriting = false;
@@ -128,7 +130,8 @@ class BufferedJournal implements Journal {
   }
 
   get counts(): { unsynced: number; coalescedDenies: number } {
-    return { unsynced: this.#parts.store.unsynced + this.#waiting.length, coalescedDenies: this.#coalescedDenies };
+    const unsynced = this.#parts.store.unsynced + this.#writing + this.#waiting.length;
+    return { unsynced, coalescedDenies: this.#coalescedDenies };
   }
 
   recordDeny(make: () => DenyRecord): void {
@@ -207,6 +210,7 @@ class BufferedJournal implements Journal {
     const newest = entries.at(-1);
     if (newest === undefined) return;
     const durable = chained.some(({ record }) => record.kind === "bypass_allow");
+    this.#writing = entries.length;
     try {
       await this.#parts.store.append(entries, durable);
     } catch (error) {
@@ -215,6 +219,8 @@ class BufferedJournal implements Journal {
       this.#restUntil = this.#parts.clock.monotonic() + REST_MS;
       for (const { reject } of chained) reject(error);
       return;
+    } finally {
+      this.#writing = 0;
     }
     this.#last = { sequence: newest.sequence, hash: newest.hash };
     this.#untold -= coalesced;

@@ -10,6 +10,7 @@ import { systemClock } from "../../../../src/core/clock.ts";
 import { type JournalEntry, readBody } from "../../../../src/core/journal-format.ts";
 import { type Journal, openJournal } from "../../src/journal/journal.ts";
 import { agentId, bypass, deny } from "../support/journal-samples.ts";
+import { ownProcess, showErrors } from "../../../../test/support/owned.ts";
 
 let dir: string;
 const opened: Journal[] = [];
@@ -63,10 +64,14 @@ async function copyOf(path: string): Promise<string> {
 /** A journal in a process of its own, and the lines that it has printed. */
 function startWriter(args: readonly string[], prefix: readonly string[] = [], env: Record<string, string> = {}) {
   const command = [...prefix, process.execPath, "clients/typescript/test/journal/journal-writer.ts", dir, ...args];
-  const child = spawn(command[0] ?? "", command.slice(1), {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, ...env },
-  });
+  const child = showErrors(
+    ownProcess(
+      spawn(command[0] ?? "", command.slice(1), {
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { ...process.env, ...env },
+      }),
+    ),
+  );
   onTestFinished(() => void child.kill("SIGKILL"));
   const lines: string[] = [];
   const reader = createInterface({ input: child.stdout });
@@ -126,6 +131,21 @@ describe("a journal", () => {
     await uploadAll(journal);
     await journal.close();
     expect(await files()).toEqual([]);
+  });
+
+  test("counts a record as unsynced until it is acknowledged, also while it is being written", async () => {
+    const journal = await open();
+    const counted = new Set<number>();
+    journal.recordDeny(deny);
+    let isOver = false;
+    const pending = journal.pending(500).finally(() => (isOver = true));
+    while (!isOver) {
+      counted.add(journal.counts.unsynced);
+      await new Promise(setImmediate);
+    }
+    expect([...counted]).toEqual([1]);
+    await journal.acknowledge((await pending).map(({ hash }) => hash));
+    expect(journal.counts.unsynced).toBe(0);
   });
 
   test("has the record of a bypass in its file when the promise resolves, also of many at once", async () => {
