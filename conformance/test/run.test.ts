@@ -8,6 +8,7 @@ import { type AdapterQuestion, startAdapter } from "../src/adapter.ts";
 import { CASES } from "../src/catalogue.ts";
 import { serveConformance } from "../src/serve.ts";
 import { adapter, conformance, report } from "./support/command.ts";
+import { ownProcess, showErrors } from "../../test/support/owned.ts";
 
 const deny = adapter("conformance/test/adapters/always.ts", "deny");
 const allow = adapter("conformance/test/adapters/always.ts", "allow");
@@ -193,12 +194,9 @@ describe("datacrawl conformance list and serve", () => {
   });
 
   test("serve prints its addresses, serves until SIGTERM, and ends with status 0", async () => {
-    const child = spawn(
-      process.execPath,
-      ["src/main.ts", "conformance", "serve", "--json", "--grpc-addr", "127.0.0.1:0", "--connect-addr", "127.0.0.1:0"],
-      {
-        stdio: ["ignore", "pipe", "inherit"],
-      },
+    const serve = ["conformance", "serve", "--json", "--grpc-addr", "127.0.0.1:0", "--connect-addr", "127.0.0.1:0"];
+    const child = showErrors(
+      ownProcess(spawn(process.execPath, ["src/main.ts", ...serve], { stdio: ["ignore", "pipe", "pipe"] })),
     );
     let text = "";
     for await (const line of createInterface({ input: child.stdout })) {

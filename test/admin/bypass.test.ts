@@ -1,4 +1,3 @@
-import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BypassOperations } from "../../src/admin/bypass.ts";
@@ -13,8 +12,11 @@ import type { SigningKeys } from "../../src/keys/key-files.ts";
 import { SqlAgentStore } from "../../src/store/agents.ts";
 import { SqlCircuitOrders } from "../../src/store/circuit-orders.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import { amount } from "../support/amount.ts";
+import { chanceOf } from "../support/chance.ts";
 
-const ROUNDS = process.env["DATACRAWL_TEST_FULL"] === "1" ? 2000 : 30;
+const ROUNDS = amount(30, 2000);
+const chance = chanceOf("bypass");
 const random = new RandomPool();
 const now = (): number => systemClock.now();
 
@@ -77,7 +79,7 @@ class Replica {
 }
 
 async function shortly<Result>(work: () => Promise<Result>): Promise<Result> {
-  await sleep(randomInt(0, 8));
+  await sleep(chance.int(0, 8));
   return await work();
 }
 
@@ -107,7 +109,7 @@ describe.each(storeKinds())("a bypass on the $name store", ({ open }) => {
       await replicas[0].tell(guard, agentId);
       expect(guard.lookup("any")).toHaveProperty("grant");
 
-      const anyReplica = (): Replica => replicas[randomInt(2)] as Replica;
+      const anyReplica = (): Replica => chance.one(replicas);
       const rotation = Promise.all(replicas.map((replica) => shortly(() => replica.take(next))));
       const clearing = shortly(() => (round % 2 === 0 ? late : anyReplica()).clear(agentId));
       const syncs = Array.from({ length: 6 }, () => shortly(() => anyReplica().tell(guard, agentId)));

@@ -17,6 +17,7 @@ import { SqlPolicyBundles } from "../../src/store/policy-bundles.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { filters, naively, newestFirst, record, variedRows } from "./decisions.ts";
 import { query } from "../support/sql.ts";
+import { chanceOf } from "../support/chance.ts";
 
 const ROWS = 450;
 const KEY = randomBytes(32);
@@ -29,7 +30,7 @@ describe.each(storeKinds())("searching decisions on $name", ({ open }) => {
   beforeAll(async () => {
     store = await open();
     start = systemClock.now() - 60_000_000;
-    all = await record(store, variedRows(ROWS, start, Math.random));
+    all = await record(store, variedRows(ROWS, start, chanceOf("decision-search").unit));
   });
   afterAll(() => store.close());
 

@@ -24,7 +24,7 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
     cpSync(join(import.meta.dirname, "../../policies"), policyDir, { recursive: true });
     dashboard = await openDashboard({ DATACRAWL_POLICY_DIR: policyDir });
     for (const id of ["other", "third", "fourth"])
-      makeAgent(id, { ...dashboard.cluster.env, DATACRAWL_DATA_DIR: dashboard.service.dataDir });
+      await makeAgent(id, { ...dashboard.cluster.env, DATACRAWL_DATA_DIR: dashboard.service.dataDir });
     page = await dashboard.signIn("ann");
   });
   afterAll(async () => await dashboard?.close());

@@ -52,7 +52,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
 
   beforeAll(async () => {
     cluster = (await makeCluster({ REDIS_URL: redisUrl as string })) as Cluster;
-    frosty = makeAgent("frosty", cluster.env);
+    frosty = await makeAgent("frosty", cluster.env);
     service = await startService(cluster.env);
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };
     await addReviewer(OPERATOR.name, env, "operator");

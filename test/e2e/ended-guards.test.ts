@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitUntil } from "../support/net.ts";
 import { runBin } from "../support/process.ts";
 import { cleanEnv, demoKey, discard, type Env, type ServiceProcess, startService } from "../support/service.ts";
+import { ownProcess, showErrors } from "../support/owned.ts";
 
 let service: ServiceProcess;
 let env: Env;
@@ -44,10 +45,14 @@ test("a process that asks once leaves no circuit behind, also if its question wa
 }, 120_000);
 
 test("a guard that is closed is gone from the list of circuits", async () => {
-  const agent = spawn(process.execPath, ["--input-type=module", "--eval", AGENT], {
-    env: cleanEnv(env),
-    stdio: ["pipe", "ignore", "inherit"],
-  });
+  const agent = showErrors(
+    ownProcess(
+      spawn(process.execPath, ["--input-type=module", "--eval", AGENT], {
+        env: cleanEnv(env),
+        stdio: ["pipe", "ignore", "pipe"],
+      }),
+    ),
+  );
   try {
     const isReported = async (): Promise<boolean> => agent.exitCode !== null || (await circuits()).length === 1;
     await waitUntil(isReported, 60_000, "the agent's circuit was not reported");

@@ -55,7 +55,7 @@ describe.skipIf(inject("postgresUrl") === null)("what a guard has recorded, sent
   beforeAll(async () => {
     cluster = (await makeCluster()) as Cluster;
     onPostgres = await startService(cluster.env);
-    key = makeAgent(agentId, { ...cluster.env, DATACRAWL_DATA_DIR: onPostgres.dataDir });
+    key = await makeAgent(agentId, { ...cluster.env, DATACRAWL_DATA_DIR: onPostgres.dataDir });
     database = new pg.Client(cluster.superUrl);
     await database.connect();
   });

@@ -12,8 +12,8 @@ import {
   startService,
   startServices,
 } from "../support/service.ts";
+import { amount } from "../support/amount.ts";
 
-const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
 const request = (idempotencyKey: string, subject = "Hi") => ({
   tool: "gmail.send_email",
   payload: { to: ["ann@example.com"], subject, body: "Hello" },
@@ -63,7 +63,7 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
     afterAll(() => Promise.all(services.map(discard)));
 
     test("64 racers × 8 processes on one key give one row and one id", async () => {
-      for (let round = 0; round < (FULL ? 20 : 3); round++) await race(services, `race-${round}`, 64);
+      for (let round = 0; round < amount(3, 20); round++) await race(services, `race-${round}`, 64);
       // Two requests race for one key: one wins, all of the other kind are denied.
       const mixed = await Promise.all(
         services.flatMap((service) =>
@@ -108,7 +108,7 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
     };
 
     test("an agent frozen through one replica is denied by the other within a second, its earlier allows too", async () => {
-      const key = makeAgent("frosty", cluster.env);
+      const key = await makeAgent("frosty", cluster.env);
       const through = { ...cluster.env, DATACRAWL_DATA_DIR: first().dataDir };
       const askAs = (service: ServiceProcess, idempotencyKey: string): Promise<Asked> =>
         ask(service.connectUrl, key, request(idempotencyKey));
@@ -154,7 +154,7 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
 
     test("flushed in mid-race", async () => {
       const flushing = setInterval(() => void command("FLUSHALL"), 5);
-      for (let round = 0; round < (FULL ? 50 : 5); round++) await race(services, `flush-${round}`, 16);
+      for (let round = 0; round < amount(5, 50); round++) await race(services, `flush-${round}`, 16);
       clearInterval(flushing);
     });
 

@@ -33,7 +33,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null)("a service in operati
   beforeAll(async () => {
     cpSync("policies", policyDir, { recursive: true });
     cluster = (await makeCluster({ REDIS_URL: redisUrl as string })) as Cluster;
-    otherKey = makeAgent("other", cluster.env);
+    otherKey = await makeAgent("other", cluster.env);
     database = new pg.Client(cluster.superUrl);
     await database.connect();
     service = await startService({ ...cluster.env, DATACRAWL_POLICY_DIR: policyDir, DATACRAWL_LOG_LEVEL: "debug" });

@@ -15,6 +15,7 @@ import {
   startService,
   tempDir,
 } from "../support/service.ts";
+import { ownProcess } from "../support/owned.ts";
 
 const ALLOW = "rules: [{ id: ok, tools: [t], effect: allow }]\n";
 const DENY = "rules: [{ id: no, tools: [t], effect: deny }]\n";
@@ -104,7 +105,9 @@ describe("a service whose policy directory holds something else than files", () 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 
 function startCli(args: readonly string[], env: Env): ChildProcessByStdio<null, null, Readable> {
-  return spawn(process.execPath, [MAIN, ...args], { env: cleanEnv(env), stdio: ["ignore", "ignore", "pipe"] });
+  return ownProcess(
+    spawn(process.execPath, [MAIN, ...args], { env: cleanEnv(env), stdio: ["ignore", "ignore", "pipe"] }),
+  );
 }
 
 const COMMANDS = [
@@ -144,9 +147,8 @@ async function reportsHang({ service, decision, page, dir }: Subject): Promise<v
 /** A file system that never answers; null where this user may not mount one. */
 async function mountHung(): Promise<{ path: string; server: ChildProcess } | null> {
   const path = tempDir();
-  const server = spawn("python3", [join(import.meta.dirname, "../support/hung-mount.py"), path], {
-    stdio: ["pipe", "pipe", "ignore"],
-  });
+  const program = join(import.meta.dirname, "../support/hung-mount.py");
+  const server = ownProcess(spawn("python3", [program, path], { stdio: ["pipe", "pipe", "ignore"] }), "SIGTERM");
   const mounted = await new Promise((resolve) => {
     server.stdout.once("data", () => resolve(true));
     server.once("exit", () => resolve(false));

@@ -129,7 +129,7 @@ describe("a redacted value is decided on, and nowhere afterwards", () => {
   test("with the embedded store: no table, file, log, metric or answer", async () => {
     const service = await startService(settings);
     try {
-      const key = makeAgent("payer", { DATACRAWL_DATA_DIR: service.dataDir });
+      const key = await makeAgent("payer", { DATACRAWL_DATA_DIR: service.dataDir });
       const outcomes = await askEverything(service, key);
       const shown = runCli(["audit", "show", String(outcomes[0]?.body["decisionId"]), "--json"], {
         DATACRAWL_DATA_DIR: service.dataDir,
@@ -192,7 +192,7 @@ describe.skipIf(inject("postgresUrl") === null || inject("redisUrl") === null)(
         DATACRAWL_KEYS_DIR: keysDir,
       };
       for (const command of ["keys init", "migrate"]) expect(runCli(command.split(" "), env).status).toBe(0);
-      const key = makeAgent("payer", { ...env, DATACRAWL_DATA_DIR: tempDir() });
+      const key = await makeAgent("payer", { ...env, DATACRAWL_DATA_DIR: tempDir() });
       service = await startService(env);
       const outcomes = await askEverything(service, key);
 

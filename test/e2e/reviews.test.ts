@@ -284,7 +284,7 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
   });
 
   test("a frozen agent is denied, whatever was approved; a watch ends with the deny", async () => {
-    const key = makeAgent("frosty", { ...cluster.env, DATACRAWL_DATA_DIR: service(here).dataDir });
+    const key = await makeAgent("frosty", { ...cluster.env, DATACRAWL_DATA_DIR: service(here).dataDir });
     await using frosty = clientOf(service(there), key);
     const asked = question("refund");
     const first = await frosty.authorize(asked);
@@ -309,7 +309,7 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
   });
 
   test("nobody watches another agent's decision, or one that is none", async () => {
-    await using other = clientOf(service(there), makeAgent("other", cluster.env));
+    await using other = clientOf(service(there), await makeAgent("other", cluster.env));
     const { decisionId } = await dc.authorize(question("refund"));
     for (const id of [decisionId, "0193a000-0000-7000-8000-000000000000"])
       expect(await other.waitForReview(id)).toMatchObject({

@@ -13,6 +13,7 @@ import {
   type ServiceProcess,
   startService,
 } from "../support/service.ts";
+import { ownProcess } from "../support/owned.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 const services: ServiceProcess[] = [];
@@ -28,10 +29,9 @@ interface Tail {
 }
 
 function tail(env: Env, ...args: string[]): Tail {
-  const child = spawn(process.execPath, [MAIN, "tail", ...args], {
-    env: cleanEnv(env),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = ownProcess(
+    spawn(process.execPath, [MAIN, "tail", ...args], { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] }),
+  );
   tails.push(child);
   const printed = { out: "", err: "" };
   child.stdout.on("data", (chunk: Buffer) => (printed.out += chunk.toString()));

@@ -26,7 +26,7 @@ test("the embedded store tells a webhook with the secret that it made itself, an
     const env = { DATACRAWL_DATA_DIR: service.dataDir };
     const file = join(service.dataDir, "keys/webhook.secret");
     const secret = readFileSync(file, "utf8");
-    makeAgent("billing-1", env);
+    await makeAgent("billing-1", env);
     expect((await cli(["agent", "freeze", "billing-1", "--reason", "odd"], env)).status).toBe(0);
     const told = (type: string): Received | undefined => receiver.received.find((one) => one.type === type);
     await waitUntil(() => told("agent.frozen") !== undefined, 20_000, "not told");

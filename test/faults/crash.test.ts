@@ -1,14 +1,15 @@
-import { randomInt } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { FAILPOINTS } from "../../src/core/failpoint.ts";
+import { type Failpoint, FAILPOINTS } from "../../src/core/failpoint.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { initialiseEmbedded } from "../support/embedded.ts";
 import { type Asked, ask, demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import { amount } from "../support/amount.ts";
+import { chanceOf } from "../support/chance.ts";
 
-/** Schedules a failpoint: whole runs take hours, samples are chosen anew each time and printed. */
-const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
-const SEEDS = FULL ? Number(process.env["DATACRAWL_TEST_SEEDS"] ?? 1112) : 1;
+/** Schedules a failpoint. */
+const SCHEDULES = amount(1, 1112);
+const chance = chanceOf("crash");
 const CLIENTS = 12;
 
 interface Attempt {
@@ -27,23 +28,23 @@ async function crashSchedule(
   start: (extra: Record<string, string>) => Promise<ServiceProcess>,
   keyOf: () => string,
   failpoint: string,
-  seed: string,
+  name: string,
 ): Promise<{ dead: ServiceProcess; answered: Attempt[]; keys: string[]; hits: number }> {
-  const hits = randomInt(1, 60);
+  const hits = chance.int(1, 60);
   const dead = await start({ DATACRAWL_TEST_FAILPOINT: `${failpoint}:${hits}` });
   const agentKey = keyOf();
   const answered: Attempt[] = [];
   const keys: string[] = [];
-  const client = async (name: number): Promise<void> => {
+  const client = async (number: number): Promise<void> => {
     for (let n = 0; n < 40; n++) {
-      const key = `${seed}-${name}-${n}`;
+      const key = `${name}-${number}-${n}`;
       keys.push(key);
       const answer = await ask(dead.connectUrl, agentKey, request(key));
       if (answer.status === 0) return;
       answered.push({ key, answer });
     }
   };
-  await Promise.all(Array.from({ length: CLIENTS }, (_, name) => client(name)));
+  await Promise.all(Array.from({ length: CLIENTS }, (_, number) => client(number)));
   return { dead, answered, keys, hits };
 }
 
@@ -65,10 +66,10 @@ describe.skipIf(inject("postgresUrl") === null)("SIGKILL of the real process at 
 
   test.each(FAILPOINTS)(
     "%s: no answer without a row, and the retry is the same decision",
-    { timeout: 30_000 * SEEDS },
+    { timeout: 30_000 * SCHEDULES },
     async (failpoint) => {
-      for (let seed = 0; seed < SEEDS; seed++) {
-        const name = `${failpoint}-${seed}-${randomInt(1e9)}`;
+      for (let schedule = 0; schedule < SCHEDULES; schedule++) {
+        const name = `${failpoint}-${schedule}`;
         const start = (extra: Record<string, string>) => startService({ ...cluster.env, ...extra });
         const { dead, answered, keys, hits } = await crashSchedule(start, () => cluster.agentKey, failpoint, name);
         expect(await dead.kill("SIGKILL"), `${name} after ${hits} hits`).toEqual({ code: null, signal: "SIGKILL" });
@@ -94,8 +95,7 @@ describe.skipIf(inject("postgresUrl") === null)("SIGKILL of the real process at 
 });
 
 describe("SIGKILL of the real process at a named failpoint, on the embedded store", () => {
-  // The samples of one run take turns; full runs try all.
-  const failpoints = FULL ? FAILPOINTS : (["before-commit", "after-commit"] as const);
+  const failpoints = amount<readonly Failpoint[]>(["before-commit", "after-commit"], FAILPOINTS);
 
   test.each(failpoints)("%s: what was answered is there after the restart", async (failpoint) => {
     const dataDir = tempDir();

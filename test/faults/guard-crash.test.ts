@@ -11,6 +11,7 @@ import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { cleanEnv, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 import type { ActorSpec } from "./guard-actor.ts";
+import { ownProcess, showErrors } from "../support/owned.ts";
 
 /** Schedules a failpoint: a sample each time, chosen anew and named where it fails; whole runs take an hour or more. */
 const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
@@ -30,7 +31,7 @@ interface Actor {
 
 function startActor(spec: ActorSpec, failpoint?: string): Actor {
   const env = cleanEnv(failpoint === undefined ? {} : { DATACRAWL_TEST_FAILPOINT: failpoint });
-  const child = spawn(process.execPath, [ACTOR, JSON.stringify(spec)], { env, stdio: ["pipe", "pipe", "inherit"] });
+  const child = showErrors(ownProcess(spawn(process.execPath, [ACTOR, JSON.stringify(spec)], { env })));
   let out = "";
   child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
   // It may be dead by the time that it is told to upload.

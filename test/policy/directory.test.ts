@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { basename, join } from "node:path";
@@ -13,6 +13,7 @@ import {
   useOf,
 } from "../../src/policy/directory.ts";
 import { policyDir } from "./support.ts";
+import { ownProcess } from "../support/owned.ts";
 
 const RULES = "rules: [{id: ok, tools: [t], effect: allow}]";
 
@@ -81,8 +82,7 @@ describe("a directory of policies", () => {
     // Swaps what the link leads to for as long as the reads take: sooner or later it does so between a look and an opening.
     const swap = `for (;;) for (const to of [process.argv[1], process.argv[2]]) {
       fs.symlinkSync(to, process.argv[3] + ".new"); fs.renameSync(process.argv[3] + ".new", process.argv[3]); }`;
-    const { spawn } = await import("node:child_process");
-    const swapper = spawn(process.execPath, ["-e", swap, pipe, file, link], { stdio: "ignore" });
+    const swapper = ownProcess(spawn(process.execPath, ["-e", swap, pipe, file, link], { stdio: "ignore" }));
     onTestFinished(() => void swapper.kill("SIGKILL"));
     const outcomes = new Set<string>();
     const wanted = [
@@ -178,9 +178,8 @@ describe("a directory of policies", () => {
   it("says if something changed while it was read", async () => {
     const dir = await policyDir({ "a.yaml": RULES });
     expect(readPolicyDirectory(dir).unchanged).toBe(true);
-    const { spawn } = await import("node:child_process");
     const write = `for (let n = 0; ; n++) fs.writeFileSync(process.argv[1], "#".repeat(n % 100))`;
-    const writer = spawn(process.execPath, ["-e", write, join(dir, "b.yaml")], { stdio: "ignore" });
+    const writer = ownProcess(spawn(process.execPath, ["-e", write, join(dir, "b.yaml")], { stdio: "ignore" }));
     onTestFinished(() => void writer.kill("SIGKILL"));
     let changed = false;
     for (let reads = 0; reads < 200_000 && !changed; reads++) changed = !readPolicyDirectory(dir).unchanged;

@@ -1,6 +1,7 @@
 import { inject } from "vitest";
 import { makeDatabase } from "./postgres.ts";
-import { type Env, runCli, tempDir } from "./service.ts";
+import { type CliResult, cli } from "./cli.ts";
+import { type Env, tempDir } from "./service.ts";
 
 /** What several service processes share: a database with two logins, keys, an agent; and optionally a Redis. */
 export interface Cluster {
@@ -20,19 +21,23 @@ export async function makeCluster(extra: Env = {}): Promise<Cluster | null> {
     DATACRAWL_KEYS_DIR: tempDir(),
     ...extra,
   };
-  must(runCli(["keys", "init"], env));
-  must(runCli(["migrate"], env));
-  return { env, agentKey: makeAgent("racer", env), superUrl };
+  must(await cli(["keys", "init"], env));
+  must(await cli(["migrate"], env));
+  return { env, agentKey: await makeAgent("racer", env), superUrl };
 }
 
-export function makeAgent(id: string, env: Env): string {
+/** @returns its key */
+export async function makeAgent(id: string, env: Env): Promise<string> {
   const { stdout } = must(
-    runCli(["agent", "create", id, "--json"], { ...env, DATACRAWL_DATA_DIR: env["DATACRAWL_DATA_DIR"] ?? tempDir() }),
+    await cli(["agent", "create", id, "--json"], {
+      ...env,
+      DATACRAWL_DATA_DIR: env["DATACRAWL_DATA_DIR"] ?? tempDir(),
+    }),
   );
   return (JSON.parse(stdout) as { key: string }).key;
 }
 
-function must<Result extends { status: number | null; stderr: string }>(result: Result): Result {
+function must(result: CliResult): CliResult {
   if (result.status !== 0) throw new Error(`exit ${result.status}: ${result.stderr}`);
   return result;
 }

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { buildDashboard, chromiumPath } from "./browser.ts";
+import { SEED } from "./chance.ts";
 import { startPostgres } from "./postgres.ts";
 import { startRedis } from "./redis.ts";
 
@@ -8,6 +9,7 @@ import { startRedis } from "./redis.ts";
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   // Hundreds of processes load the same sources; to strip and compile them anew takes each a second.
   process.env["NODE_COMPILE_CACHE"] = join(import.meta.dirname, "../../node_modules/.cache/datacrawl/compiled");
+  process.stderr.write(`seed ${SEED} (DATACRAWL_TEST_SEED sets another)\n`);
   const postgres = await startPostgres();
   const redis = await startRedis();
   project.provide("postgresUrl", postgres?.url ?? null);
@@ -26,9 +28,23 @@ export default async function setup(project: TestProject): Promise<() => Promise
     process.stderr.write(`\nSKIPPED: ${missing}\n\n`);
   }
   return async () => {
+    failIfKept();
     await postgres?.stop();
     await redis?.stop();
   };
+}
+
+/** How long a run may take to end after its last test. Workers have up to a minute each to stop. */
+const LAST_TEST_TO_END_MS = 90_000;
+
+/** The run is over but for its end, for which vitest would wait without a limit: for as long as anybody holds a worker's output open. */
+function failIfKept(): void {
+  const end = (): never => {
+    const kept = process.getActiveResourcesInfo().join(", ");
+    process.stderr.write(`\nThe test run has not ended ${LAST_TEST_TO_END_MS / 1000} s after its last test: ${kept}\n`);
+    process.exit(1);
+  };
+  setTimeout(end, LAST_TEST_TO_END_MS).unref();
 }
 
 declare module "vitest" {

@@ -1,10 +1,11 @@
 """A file system that never answers: `hung-mount.py DIR` mounts FUSE on DIR, prints "mounted", and serves no request.
 
-It ends, and what waits is answered with errors, when its standard input ends.
+It ends, and what waits is answered with errors, when its standard input ends or by SIGTERM.
 """
 
 import ctypes
 import os
+import signal
 import sys
 
 fuse = os.open("/dev/fuse", os.O_RDWR)
@@ -14,6 +15,7 @@ path = os.fsencode(sys.argv[1])
 if libc.mount(b"hung", path, b"fuse", 0, options) != 0:
     raise OSError(ctypes.get_errno(), "mount")
 MNT_DETACH = 2
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 try:
     print("mounted", flush=True)
     sys.stdin.read()

@@ -1,9 +1,10 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ownDirectory, ownProcess, releaseOwned } from "./owned.ts";
-import { type ServiceProcess, startService, startServices, tempDir } from "./service.ts";
+import { cleanEnv, type ServiceProcess, startService, startServices, tempDir } from "./service.ts";
 
 const SLEEP = "setInterval(() => {}, 1000)";
 
@@ -30,4 +31,38 @@ test("services that were started together are discarded if one of them does not 
   };
   await expect(startServices(3, startOne)).rejects.toThrow("no port");
   expect(started.map(({ child }) => child.signalCode)).toEqual(["SIGKILL", "SIGKILL"]);
+});
+
+const ROOT = join(import.meta.dirname, "../..");
+
+test("a run whose suite fails in beforeAll ends, with status 1, and leaves no process of the suite", () => {
+  const startedFile = join(tempDir(), "started");
+  const config = join(ROOT, "test/fixtures/left-behind/vitest.config.ts");
+  const vitest = join(ROOT, "node_modules/vitest/vitest.mjs");
+  const given = { TEST_DATABASE_URL: undefined, TEST_REDIS_URL: undefined, STARTED_FILE: startedFile };
+  const run = spawnSync(process.execPath, [vitest, "run", "--config", config], {
+    env: { ...cleanEnv(), ...given },
+    encoding: "utf8",
+    timeout: 50_000,
+  });
+  expect(run.stdout + run.stderr).toContain("on purpose, with ");
+  expect([run.status, run.signal]).toEqual([1, null]);
+  const pids = readFileSync(startedFile, "utf8").trim().split("\n");
+  expect(pids.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
+  expect(pids.length).toBeGreaterThanOrEqual(3);
+});
+
+test("no test starts a process that is not owned, or that holds the output of the worker open", () => {
+  const wrong = ["test", "clients/typescript/test", "conformance/test"].flatMap((directory) =>
+    readdirSync(join(ROOT, directory), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts") && !name.startsWith("mutants/"))
+      .flatMap((name) => {
+        const text = readFileSync(join(ROOT, directory, name), "utf8");
+        const calls = text.match(/(?<!ownProcess\(\s*)(?<![.\w])(?:spawn|fork|exec)\(|stdio: .*"inher[i]t"/g) ?? [];
+        return text.includes('"node:child_process"') && calls.length > 0
+          ? [`${join(directory, name)}: ${calls[0]}`]
+          : [];
+      }),
+  );
+  expect(wrong).toEqual([]);
 });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { freePort, waitUntil } from "./net.ts";
-import { ownDirectory, ownProcess } from "./owned.ts";
+import { endProcess, ownDirectory, ownProcess } from "./owned.ts";
 
 export interface PostgresServer {
   /** Of a superuser, to the database `postgres`. */
@@ -15,6 +15,11 @@ export interface PostgresServer {
   /** The postmaster, to be stopped and continued by tests of stalls. */
   readonly pid: number;
 }
+
+/** Ends sessions, does not wait for them, and closes the database. */
+const FAST = "SIGINT";
+/** Ends all of its processes at once, whatever they do. The data is not needed any more. */
+const IMMEDIATE = "SIGQUIT";
 
 /** A Postgres of our own on a free port, in a temporary directory; or TEST_DATABASE_URL; or null if there is neither. */
 export async function startPostgres(settings: readonly string[] = []): Promise<PostgresServer | null> {
@@ -45,27 +50,20 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   const command = run("postgres", ["-D", data, ...options, ...settings.flatMap((setting) => ["-c", setting])]);
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   const start = async (): Promise<ChildProcess> => {
-    // SIGQUIT is an immediate shutdown, with all of its processes.
-    const started = ownProcess(spawn(...command, { cwd: "/", stdio: "ignore" }), "SIGQUIT");
+    const started = ownProcess(spawn(...command, { cwd: "/", stdio: "ignore" }), IMMEDIATE);
     await waitUntil(() => answers(url), 30_000, "Postgres did not start");
     return started;
-  };
-  const end = async (running: ChildProcess): Promise<void> => {
-    const exited = new Promise((resolve) => running.once("exit", resolve));
-    // SIGINT is a fast shutdown: sessions are ended, not waited for.
-    running.kill("SIGINT");
-    await exited;
   };
   let child = await start();
   return {
     url,
     pid: child.pid as number,
     restart: async () => {
-      await end(child);
+      await endProcess(child, FAST);
       child = await start();
     },
     stop: async () => {
-      await end(child);
+      await endProcess(child, IMMEDIATE);
       rmSync(directory, { recursive: true, force: true });
     },
   };

@@ -3,6 +3,7 @@ import { closeSync, openSync } from "node:fs";
 import { once } from "node:events";
 import { join } from "node:path";
 import { cleanEnv, type Env } from "./service.ts";
+import { ownProcess } from "./owned.ts";
 
 const BIN = join(import.meta.dirname, "../../bin/datacrawl.js");
 
@@ -30,13 +31,15 @@ export async function runBin(args: readonly string[], options: ProcessOptions = 
   const { env, stdout = "pipe", stderr = "pipe", imports = [] } = options;
   const full = openSync("/dev/full", "w");
   const target = (sink: Sink): "pipe" | number => (sink === "full" ? full : "pipe");
-  const child = spawn(process.execPath, [...imports.flatMap((url) => ["--import", url]), BIN, ...args], {
-    env: cleanEnv(env),
-    stdio: ["ignore", target(stdout), target(stderr)],
-    // A command that does not end fails its test.
-    timeout: 60_000,
-    killSignal: "SIGKILL",
-  });
+  const child = ownProcess(
+    spawn(process.execPath, [...imports.flatMap((url) => ["--import", url]), BIN, ...args], {
+      env: cleanEnv(env),
+      stdio: ["ignore", target(stdout), target(stderr)],
+      // A command that does not end fails its test.
+      timeout: 60_000,
+      killSignal: "SIGKILL",
+    }),
+  );
   const printed = { stdout: "", stderr: "" };
   if (stdout === "closed") child.stdout?.destroy();
   else

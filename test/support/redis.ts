@@ -4,7 +4,7 @@ import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort, waitUntil } from "./net.ts";
-import { ownDirectory, ownProcess } from "./owned.ts";
+import { endProcess, ownDirectory, ownProcess } from "./owned.ts";
 
 export interface RedisServer {
   readonly url: string;
@@ -42,9 +42,7 @@ export async function startRedis(port?: number): Promise<RedisServer | null> {
     port: listen,
     pid: child.pid as number,
     stop: async () => {
-      const exited = new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGKILL");
-      if (child.exitCode === null && child.signalCode === null) await exited;
+      await endProcess(child, "SIGKILL");
       rmSync(directory, { recursive: true, force: true });
     },
   };

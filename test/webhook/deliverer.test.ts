@@ -21,6 +21,9 @@ import { waitUntil } from "../support/net.ts";
 import { isSigned, Receiver } from "../support/receiver.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { query } from "../support/sql.ts";
+import { chanceOf } from "../support/chance.ts";
+
+const chance = chanceOf("deliverer");
 
 const secret = randomBytes(32);
 const FAST: DelivererLimits = { ...DELIVERER_LIMITS, attemptMs: 1_000, leaseMs: 3_000, idleMs: 20 };
@@ -238,7 +241,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
   test("two replicas share the work, and tell nothing twice or out of order", async () => {
     const ids = new Map<string, string[]>(["a", "b", "c", "d", "e"].map((subject) => [subject, []]));
     for (let n = 0; n < 12; n++) for (const [subject, told] of ids) told.push(await happen("agent.frozen", subject));
-    receiver.answer = (response) => void setTimeout(() => response.writeHead(204).end(), Math.random() * 10);
+    receiver.answer = (response) => void setTimeout(() => response.writeHead(204).end(), chance.unit() * 10);
     deliver();
     deliver();
     await allTold(60);

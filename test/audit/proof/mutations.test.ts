@@ -7,8 +7,8 @@ import { formatVkey } from "../../../src/audit/log/note.ts";
 import { checkProof, ProofError, type Proven } from "../../../src/audit/proof/proof.ts";
 import { findPython } from "../../support/python.ts";
 import { sampleConsistency, sampleExport, sampleProof, sampleSigner, sampleTrail } from "./proof-samples.ts";
+import { amount } from "../../support/amount.ts";
 
-const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
 const signer = sampleSigner("the log's key");
 const trail = sampleTrail(9);
 const proof = Buffer.from(await sampleProof(trail, signer, 4));
@@ -97,7 +97,7 @@ function readExport(bytes: Buffer): ExportSummary | null {
 }
 
 describe("a file that was tampered with at random", () => {
-  const runs = { numRuns: FULL ? 100_000 : 3000 };
+  const runs = { numRuns: amount(3000, 100_000) };
 
   test.each([
     ["a proof", proof],
@@ -129,7 +129,7 @@ describe("a file that was tampered with at random", () => {
   const python = findPython("cryptography.hazmat.primitives.asymmetric.ed25519", "cryptography");
   test.skipIf(python === null)("the verifier in Python says of each what ours says", () => {
     for (const file of [proof, consistency, exported]) {
-      const files = fc.sample(mutated(file), FULL ? 20_000 : 1000);
+      const files = fc.sample(mutated(file), amount(1000, 20_000));
       const input = files.map((bytes) => JSON.stringify({ file: bytes.toString("base64"), changes: [] })).join("\n");
       const ran = spawnSync(python as string, ["test/audit/proof/python-verify.py", formatVkey(signer.key)], {
         input,

@@ -10,10 +10,11 @@ import {
   type Outcome,
   step,
 } from "../../src/circuit/circuit.ts";
+import { amount } from "../../../../test/support/amount.ts";
 
 const config: CircuitConfig = { failures: 5, probeAfterMs: 30_000, rampMs: 5_000 };
 const LEASE_MS = 10_000;
-const RUNS = process.env["DATACRAWL_TEST_FULL"] === "1" ? 100_000 : 3_000;
+const RUNS = amount(3_000, 100_000);
 
 /** A circuit with its clock, driven as a breaker drives it. */
 class Driver {

@@ -1,13 +1,15 @@
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createServer, type Server, type Socket } from "node:net";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { freePort, waitUntil } from "../../../../test/support/net.ts";
 import type { RedisServer } from "../../../../test/support/redis.ts";
 import { newAgent, redisOn } from "./members.ts";
+import { ownProcess, showErrors } from "../../../../test/support/owned.ts";
+import { amount } from "../../../../test/support/amount.ts";
 
-const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
-const [PROCESSES, RECOVERIES] = FULL ? [32, 25] : [8, 3];
+const [PROCESSES, RECOVERIES] = amount([8, 3] as const, [32, 25] as const);
 const CONFIG = { failures: 5, probeAfterMs: 1_500, rampMs: 300 };
 
 let redis: RedisServer;
@@ -76,7 +78,9 @@ async function startFleet(count: number): Promise<void> {
 }
 
 function startMember(args: string[]): Member {
-  const child = fork(fileURLToPath(new URL("fleet-process.ts", import.meta.url)), args, { execArgv: [] });
+  const program = fileURLToPath(new URL("fleet-process.ts", import.meta.url));
+  const child = ownProcess(spawn(process.execPath, [program, ...args], { stdio: ["ignore", "ignore", "pipe", "ipc"] }));
+  showErrors(child as ChildProcess & { readonly stderr: Readable });
   const member: Member = { child, pid: child.pid ?? 0, joined: false, state: "closed" };
   child.on("message", (message) => {
     if (message === "joined") member.joined = true;

@@ -5,10 +5,11 @@ import { createBreaker, type Permit, type Result, type SharedCircuit } from "../
 import { timing } from "../../src/circuit/config.ts";
 import type { FleetView, Member } from "../../src/circuit/fleet.ts";
 import type { Clock } from "../../../../src/core/clock.ts";
+import { amount } from "../../../../test/support/amount.ts";
 
 const CONFIG = { failures: 3, probeAfterMs: 30_000, rampMs: 5_000 };
 const LIMITS = timing(CONFIG);
-const RUNS = process.env["DATACRAWL_TEST_FULL"] === "1" ? 50_000 : 2_000;
+const RUNS = amount(2_000, 50_000);
 
 /** A fleet that says whatever it is told to, as the worst of stores could make it. */
 class Liar implements SharedCircuit {

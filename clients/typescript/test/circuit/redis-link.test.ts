@@ -13,6 +13,7 @@ import { keysOf } from "../../src/circuit/redis-script.ts";
 import { systemClock } from "../../../../src/core/clock.ts";
 import { freePort, waitUntil } from "../../../../test/support/net.ts";
 import { heard, leave, newAgent, one, opened, redisOn, trio } from "./members.ts";
+import { ownProcess, showErrors } from "../../../../test/support/owned.ts";
 
 const run = promisify(execFile);
 const cleanups: (() => unknown)[] = [];
@@ -67,7 +68,9 @@ describe("a process that ends without closing its breaker", () => {
 async function blackHole(): Promise<number> {
   const source =
     "s=require('net').createServer().listen({port:0,host:'127.0.0.1',backlog:1},()=>console.log(s.address().port))";
-  const listener = spawn(process.execPath, ["-e", source], { stdio: ["ignore", "pipe", "inherit"] });
+  const listener = showErrors(
+    ownProcess(spawn(process.execPath, ["-e", source], { stdio: ["ignore", "pipe", "pipe"] })),
+  );
   cleanups.push(() => listener.kill("SIGKILL"));
   const [line] = await once(listener.stdout, "data");
   const port = Number(String(line));
@@ -147,7 +150,7 @@ async function clusterNode(): Promise<ClusterNode> {
     "--dir",
     directory,
   ];
-  const child: ChildProcess = spawn("redis-server", [...args, "--bind", "127.0.0.1"], { stdio: "ignore" });
+  const child: ChildProcess = ownProcess(spawn("redis-server", [...args, "--bind", "127.0.0.1"], { stdio: "ignore" }));
   const client = new Redis(port, "127.0.0.1", { retryStrategy: () => 50, maxRetriesPerRequest: 200 });
   client.on("error", () => undefined);
   cleanups.push(async () => {
