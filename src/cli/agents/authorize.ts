@@ -33,7 +33,9 @@ const EXIT: Readonly<Record<Decision, ExitCode>> = {
   needs_review: ExitCode.needsReview,
 };
 
-/** Of the whole time, what is kept for printing the verdict and closing the client. */
+/** Of the whole time, what is kept for printing the verdict, closing the client and ending the process. */
+const ENDING_MS = 400;
+/** How much of that the closing may take, which waits for a service that may never answer. */
 const CLOSING_MS = 250;
 
 /** `datacrawl authorize`: one question, asked as a guard asks it, so that whatever goes wrong is a deny. */
@@ -63,17 +65,16 @@ A process for each question costs far more than the question. A hook that runs o
 
 async function authorize(io: Io, flags: Flags): Promise<void> {
   const endsAt = io.startedAt + flags.timeout;
-  const leftMs = (): number => endsAt - systemClock.monotonic();
   const guard = await openOwnGuard(io);
   const { tool, payload, key: idempotencyKey } = flags;
   const request = { tool, payload: payload as JsonObject, idempotencyKey };
-  const verdict = verdictOf(await guard.authorize(request, { deadlineAt: endsAt - CLOSING_MS }));
-  // Out before anything else is done: closing waits for a service that may never answer.
+  const verdict = verdictOf(await guard.authorize(request, { deadlineAt: endsAt - ENDING_MS }));
+  // Print before the client is closed: whoever waits for the verdict may end this process at any moment.
   io.exit(EXIT[verdict.decision]);
   if (flags.json) outJson(io, verdict);
   else describe(io, verdict);
   if (flags.exit2 && !isAllow(verdict.decision)) io.err(`datacrawl: ${sentenceOf(verdict)}\n`);
-  await within(Math.max(CLOSING_MS, leftMs()), guard.close());
+  await within(CLOSING_MS, guard.close());
 }
 
 /** Resolves with `work`, or without it when the time is up. */
