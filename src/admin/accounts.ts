@@ -1,4 +1,4 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../core/json.ts";
 import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import { type Passwords, passwordProblem } from "../authn/password.ts";
 import { newTotpSecret, type TotpSeal, totpUri } from "../authn/totp.ts";

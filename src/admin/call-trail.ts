@@ -1,4 +1,4 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../core/json.ts";
 import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import { Tally } from "../authn/tally.ts";
 import type { Micros } from "../core/clock.ts";

@@ -1,9 +1,8 @@
 import { AGENT_ID } from "../core/names.ts";
 import { Fault } from "../core/fault.ts";
+import { UUID } from "../core/ids.ts";
 
 const REASON_CHARACTERS = 500;
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** An operator's reason, trimmed. @throws Fault FIELD_INVALID */
 export function checkReason(reason: string, field = "reason"): string {
@@ -16,7 +15,8 @@ export function checkReason(reason: string, field = "reason"): string {
 
 /** In lower case. @throws Fault FIELD_INVALID */
 export function checkUuid(field: string, text: string): string {
-  if (UUID.test(text)) return text.toLowerCase();
+  const lowerCase = text.toLowerCase();
+  if (UUID.test(lowerCase)) return lowerCase;
   throw invalid(field, "must be a UUID");
 }
 

@@ -1,7 +1,7 @@
 import type { Micros } from "../core/clock.ts";
 import type { Decision, Reason, Source } from "../core/decision.ts";
 import { toolPatternProblem } from "../policy/pattern.ts";
-import { checkAgentFilter, invalid } from "./checks.ts";
+import { checkAgentFilter, checkUuid, invalid } from "./checks.ts";
 
 /** Which decisions. Null and empty lists leave a column free. */
 export interface DecisionFilter {
@@ -50,7 +50,6 @@ export const EVERY_DECISION: DecisionFilter = {
 };
 
 const MAX_TEXT = 200;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** `filter` in one spelling. @throws Fault FIELD_INVALID */
 export function checkFilter(filter: DecisionFilter): DecisionFilter {
@@ -61,12 +60,11 @@ export function checkFilter(filter: DecisionFilter): DecisionFilter {
   if (text !== null && (text.length > MAX_TEXT || !isText(text))) {
     throw invalid("filter.text", `must be at most ${MAX_TEXT} characters, without NUL`);
   }
-  if (grantId !== null && !UUID.test(grantId)) throw invalid("filter.grant_id", "must be a UUID");
   return {
     ...filter,
     tool: tool === "*" ? null : tool,
     text: text === null ? null : lowerAscii(text),
-    grantId: grantId?.toLowerCase() ?? null,
+    grantId: grantId === null ? null : checkUuid("filter.grant_id", grantId),
     decisions: [...new Set(filter.decisions)].toSorted(),
     reasons: [...new Set(filter.reasons)].toSorted(),
   };

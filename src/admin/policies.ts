@@ -1,4 +1,4 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../core/json.ts";
 import type { DecisionRow } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
 import { canonicalJson, NotCanonical } from "../core/canonical-json.ts";

@@ -3,7 +3,7 @@ import { consistencyProof, inclusionProof, type NodeReader } from "../audit/log/
 import { NoteError, parseNote } from "../audit/log/note.ts";
 import type { ConsistencyProof, DecisionProof } from "../audit/proof/proof.ts";
 import { Fault } from "../core/fault.ts";
-import { invalid } from "./checks.ts";
+import { checkUuid, invalid } from "./checks.ts";
 import type { AdminPorts } from "./operations.ts";
 
 /** Which leaf of which tree a row is. */
@@ -32,7 +32,6 @@ export interface ProofPorts {
   readonly verifierKeys: () => Promise<readonly string[]>;
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const SIZE = /^(0|[1-9]\d{0,15})$/;
 
 /** Proofs out of the trail for those who do not trust it. Whether they hold is for those to find, by docs/proof-format.md. */
@@ -45,8 +44,7 @@ export class ProofOperations {
 
   /** @throws Fault FIELD_INVALID, DECISION_UNKNOWN, DECISION_NOT_SEALED, DECISION_RETIRED */
   async proveDecision(unverifiedId: string, includePayload: boolean): Promise<DecisionProof> {
-    if (!UUID.test(unverifiedId)) throw invalid("decision_id", "must be a UUID");
-    const decisionId = unverifiedId.toLowerCase();
+    const decisionId = checkUuid("decision_id", unverifiedId);
     const { decisions, tree, verifierKeys } = this.#ports;
     const stored = await decisions.find(decisionId);
     const place = await tree.placeOf(decisionId);

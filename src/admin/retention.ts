@@ -2,7 +2,7 @@ import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
-import { checkReason, invalid } from "./checks.ts";
+import { checkReason, checkUuid, invalid } from "./checks.ts";
 import type { AdminPorts } from "./operations.ts";
 
 /** An export as whoever wrote it tells of it. */
@@ -31,7 +31,6 @@ export interface RetentionPorts {
   readonly now: () => Micros;
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const MAX_FILE_NAME = 255;
 
 /** What operators record of what leaves the trail. */
@@ -58,9 +57,8 @@ export class RetentionOperations {
 
   /** @returns false if nothing was kept, and nothing is recorded then. @throws Fault FIELD_INVALID, DECISION_UNKNOWN */
   async erasePayload(unverifiedId: string, reason: string, actor: string): Promise<boolean> {
-    if (!UUID.test(unverifiedId)) throw invalid("decision_id", "must be a UUID");
+    const decisionId = checkUuid("decision_id", unverifiedId);
     const checked = checkReason(reason);
-    const decisionId = unverifiedId.toLowerCase();
     const { decisions, payloads } = this.#ports;
     const stored = await decisions.find(decisionId);
     if (stored === null)

@@ -1,7 +1,7 @@
 import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
-import type { RandomPool } from "../core/ids.ts";
+import { type RandomPool, UUID } from "../core/ids.ts";
 
 /** A message that the webhook has not taken. */
 export interface WaitingMessage {
@@ -37,8 +37,6 @@ export interface WebhookPorts {
   readonly now: () => Micros;
 }
 
-const ID = /^msg_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
-
 /** What operators see and do of the webhook's messages. */
 export class WebhookOperations {
   readonly #ports: WebhookPorts;
@@ -55,9 +53,9 @@ export class WebhookOperations {
   /** @throws Fault WEBHOOK_MESSAGE_UNKNOWN, also if it was delivered meanwhile */
   async retry(webhookId: string, actor: string): Promise<WaitingMessage> {
     const { messages, now, random } = this.#ports;
-    const sourceId = ID.exec(webhookId)?.[1];
+    const sourceId = /^msg_(.*)$/.exec(webhookId)?.[1];
     const event = makeEvent({ kind: "webhook.retried", actor, subject: webhookId }, now(), random);
-    const message = sourceId === undefined ? null : await messages.retry(sourceId, event);
+    const message = sourceId === undefined || !UUID.test(sourceId) ? null : await messages.retry(sourceId, event);
     if (message !== null) return message;
     throw new Fault("WEBHOOK_MESSAGE_UNKNOWN", "No message of that id waits: it was delivered, or never was.");
   }

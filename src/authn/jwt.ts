@@ -90,7 +90,7 @@ function checkForm(unverifiedToken: string): void {
 function readPart(name: string, encoded: string): Readonly<Record<string, unknown>> {
   const path: Path = [name];
   try {
-    const value = parseJsonText(UTF8.decode(Buffer.from(encoded, "base64url")), path, { roundsIntegers: true });
+    const value = parseJsonText(UTF8.decode(Buffer.from(encoded, "base64url")), path, { numbers: "rounded" });
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
   } catch (error) {
     if (error instanceof Undecodable) throw invalid(`its ${pathText(path).slice(0, 100)} ${error.message}`);

@@ -1,4 +1,4 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../core/json.ts";
 import { InvalidArgumentError } from "commander";
 import { Fault, type Path } from "../core/fault.ts";
 import { parseJsonText } from "../core/json-text.ts";

@@ -1,4 +1,4 @@
-import type { JsonValue } from "@bufbuild/protobuf";
+import type { JsonValue } from "./json.ts";
 import type { Path } from "./fault.ts";
 
 /** What keeps a value from having a canonical text, with the path of the offending part. */

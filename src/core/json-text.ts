@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { type JsonObject, type JsonValue, setMember } from "./json.ts";
 import type { Path } from "./fault.ts";
 import { INEXACT_INTEGER, isExactInteger } from "./canonical-json.ts";
 import { Undecodable } from "./undecodable.ts";
@@ -9,13 +9,22 @@ import { Undecodable } from "./undecodable.ts";
  */
 export const DECODED_DEPTH = 64;
 
-const SPACE = /[ \t\n\r]*/y;
+/** Up to what ends a string or is escaped in it. */
+const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 
 export interface JsonTextOptions {
-  /** Lets integers be rounded to doubles, for documents that others write and whose large numbers nothing depends on. */
-  readonly roundsIntegers?: boolean;
+  /**
+   * Which numbers are read. `exact` (default): as below. `rounded`: also integers that a double rounds, for documents that others write
+   * and whose large numbers nothing depends on. `integers`: only integers that are written as such, for documents that have no others.
+   */
+  readonly numbers?: "exact" | "rounded" | "integers";
+  /** Refuses lone surrogates, which not every reader takes. */
+  readonly wellFormed?: boolean;
 }
+
+/** What proofs and exports are written in: all readers read it alike. */
+export const STRICTEST: JsonTextOptions = { numbers: "integers", wellFormed: true };
 
 /**
  * Parses JSON text (RFC 8259), refusing also what `JSON.parse` lets pass although parsers differ in it: a name that occurs
@@ -36,13 +45,15 @@ export function parseJsonText(text: string, path: Path, options: JsonTextOptions
 class JsonReader {
   readonly #text: string;
   readonly #path: Path;
-  readonly #roundsIntegers: boolean;
+  readonly #numbers: JsonTextOptions["numbers"];
+  readonly #wellFormed: boolean;
   #at = 0;
 
-  constructor(text: string, path: Path, { roundsIntegers = false }: JsonTextOptions) {
+  constructor(text: string, path: Path, { numbers = "exact", wellFormed = false }: JsonTextOptions) {
     this.#text = text;
     this.#path = path;
-    this.#roundsIntegers = roundsIntegers;
+    this.#numbers = numbers;
+    this.#wellFormed = wellFormed;
   }
 
   value(depth: number): JsonValue {
@@ -69,9 +80,7 @@ class JsonReader {
       this.#path.push(name);
       if (Object.hasOwn(object, name)) throw new Undecodable("occurs twice", "FIELD_INVALID");
       this.#expect(":");
-      // Assigning to __proto__ would set the prototype, and lose the member.
-      const value = this.value(depth + 1);
-      Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
+      setMember(object, name, this.value(depth + 1));
       this.#path.pop();
     } while (this.#take(","));
     this.#expect("}");
@@ -101,14 +110,17 @@ class JsonReader {
     const start = this.#at++;
     let escaped = false;
     for (;;) {
+      this.#skip(PLAIN);
       const unit = this.#text.charCodeAt(this.#at);
       if (unit === 0x22) break;
-      if (unit < 0x20 || Number.isNaN(unit)) throw this.#unexpected();
-      escaped ||= unit === 0x5c;
-      this.#at += unit === 0x5c ? 2 : 1;
+      if (unit !== 0x5c) throw this.#unexpected();
+      escaped = true;
+      this.#at += 2;
     }
     this.#at++;
-    return escaped ? this.#unescape(start) : this.#text.slice(start + 1, this.#at - 1);
+    const text = escaped ? this.#unescape(start) : this.#text.slice(start + 1, this.#at - 1);
+    if (this.#wellFormed && !text.isWellFormed()) throw new Undecodable("holds a lone surrogate");
+    return text;
   }
 
   #unescape(start: number): string {
@@ -131,7 +143,9 @@ class JsonReader {
     if (text === "") throw this.#unexpected();
     const value = Number(text);
     if (!Number.isFinite(value)) throw new Undecodable("is a number beyond the range of a double", "FIELD_INVALID");
-    if (!this.#roundsIntegers && Number.isInteger(value) && !isExactly(text, value)) {
+    if (this.#numbers === "integers" && !(INTEGER.test(text) && Number.isSafeInteger(value)))
+      throw new Undecodable(`is the number ${excerpt(text)}, which is not a whole one of at most 53 bits`);
+    if (this.#numbers !== "rounded" && Number.isInteger(value) && !isExactly(text, value)) {
       const problem = isExactInteger(value) ? "a double rounds to an integer" : INEXACT_INTEGER;
       throw new Undecodable(`is the number ${excerpt(text)}, which ${problem}; send it as a string`, "FIELD_INVALID");
     }
@@ -139,16 +153,23 @@ class JsonReader {
   }
 
   #match(pattern: RegExp): string {
+    const start = this.#at;
+    this.#skip(pattern);
+    return this.#text.slice(start, this.#at);
+  }
+
+  #skip(pattern: RegExp): void {
     pattern.lastIndex = this.#at;
-    const text = pattern.exec(this.#text)?.[0] ?? "";
-    this.#at += text.length;
-    return text;
+    if (pattern.test(this.#text)) this.#at = pattern.lastIndex;
   }
 
   /** The next character that is not white space; empty at the end. */
   #peek(): string {
-    this.#match(SPACE);
-    return this.#text.charAt(this.#at);
+    for (;;) {
+      const mark = this.#text.charAt(this.#at);
+      if (mark !== " " && mark !== "\n" && mark !== "\t" && mark !== "\r") return mark;
+      this.#at++;
+    }
   }
 
   #take(mark: string): boolean {
@@ -167,6 +188,7 @@ class JsonReader {
   }
 }
 
+const INTEGER = /^(?:0|-?[1-9]\d*)$/;
 /** So many digits cannot exceed what a double holds exactly. */
 const SHORT_INTEGER = /^-?\d{1,15}$/;
 const PARTS = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;

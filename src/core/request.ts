@@ -1,4 +1,4 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "./json.ts";
 import { canonicalJson, NotCanonical } from "./canonical-json.ts";
 import { Fault, type Path, pathText } from "./fault.ts";
 

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../core/json.ts";
 import { inspectFiles, type PolicyFile } from "./bundle.ts";
 import { type Trial, tryPolicy } from "./rule-view.ts";
 import { formatProblem } from "./yaml.ts";

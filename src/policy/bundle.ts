@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../core/json.ts";
 import type { Judgement } from "../core/decision.ts";
 import { UsageError } from "../core/fault.ts";
 import type { Subject } from "./cel/evaluation.ts";

@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "../core/json.ts";
 import { canonicalJson } from "../core/canonical-json.ts";
 import { Fault, type Path, pathText } from "../core/fault.ts";
 import { ToolIndex } from "./pattern.ts";

@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "../core/json.ts";
 import { isMap, isScalar, isSeq, type Node, type YAMLMap } from "yaml";
 import { INEXACT_INTEGER, isExactInteger } from "../core/canonical-json.ts";
 import { type Decision, type Judgement, type Reason } from "../core/decision.ts";

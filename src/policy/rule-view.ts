@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "../core/json.ts";
 import { basename } from "node:path";
 import { canonicalJson } from "../core/canonical-json.ts";
 import type { Judgement } from "../core/decision.ts";

@@ -1,4 +1,4 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../core/json.ts";
 import { isoMicros, type Micros } from "../core/clock.ts";
 
 /** A row of the trail, as far as a message tells of it. */

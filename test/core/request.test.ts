@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "../../src/core/json.ts";
 import { describe, expect, test } from "vitest";
 import type { UnverifiedRequest } from "../../src/core/request.ts";
 import { LIMITS, parseRequest } from "../../src/core/request.ts";

@@ -1,6 +1,6 @@
 import { type CelInput, celEnv, parse, plan } from "@bufbuild/cel";
 import { getConformanceSuite, type IncrementalTestSuite } from "@bufbuild/cel-spec/testdata/tests.js";
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "../../src/core/json.ts";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Evaluation } from "../../src/policy/cel/evaluation.ts";

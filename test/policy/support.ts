@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../../src/core/json.ts";
 import { onTestFinished } from "vitest";
 import { Evaluation } from "../../src/policy/cel/evaluation.ts";
 import { Failure } from "../../src/policy/cel/value.ts";

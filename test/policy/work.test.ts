@@ -1,4 +1,4 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../../src/core/json.ts";
 import { describe, expect, it } from "vitest";
 import { EXHAUSTED } from "../../src/policy/cel/evaluation.ts";
 import { loadBundle, type PolicyInput } from "../../src/policy/bundle.ts";

@@ -1,3 +1,4 @@
+import type { JsonObject } from "./json.ts";
 import type { GuardRequest } from "./call/question.ts";
 import type { Protected, ProtectOptions } from "./protect.ts";
 import type { ReviewVerdict, Verdict } from "./verdict.ts";
@@ -51,7 +52,7 @@ export interface Authorizer {
    * const send = dc.protect("gmail.send_email", sendEmail, { idempotencyKey: ({ id }) => `send-${id}`, onReview: "wait" });
    * await send(email, { signal });
    */
-  protect<Payload extends object, Result>(
+  protect<Payload extends object = JsonObject, Result = unknown>(
     tool: string,
     action: (payload: Payload, verdict: Verdict) => Result | Promise<Result>,
     options?: ProtectOptions<Payload>,

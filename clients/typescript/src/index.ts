@@ -9,6 +9,7 @@ import { NOT_A_REQUEST } from "./call/outcome.ts";
 import { guardVerdict } from "./call/verdict.ts";
 import type { CircuitEvent, CircuitSnapshot } from "./circuit/breaker.ts";
 import { type ClientSettings, type DataCrawlOptions, isTimeout, readOptions } from "./options.ts";
+import type { JsonObject } from "./json.ts";
 import { type Protected, type ProtectOptions, protectWith } from "./protect.ts";
 import { traceparentOf } from "./trace.ts";
 import { type ReviewVerdict, reviewVerdictOf, type Verdict, verdictOf } from "./verdict.ts";
@@ -22,7 +23,7 @@ export type {
   WaitOptions,
 } from "./authorizer.ts";
 export type { GuardStatus } from "./call/open.ts";
-export type { JsonObject, JsonValue } from "./json.ts";
+export type { Json, JsonObject, JsonValue } from "./json.ts";
 export type { RefusalCode } from "./call/outcome.ts";
 export type { CircuitEvent, CircuitSnapshot } from "./circuit/breaker.ts";
 export { DeniedError } from "./denied-error.ts";
@@ -76,7 +77,7 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
     }
   }
 
-  protect<Payload extends object, Result>(
+  protect<Payload extends object = JsonObject, Result = unknown>(
     tool: string,
     action: (payload: Payload, verdict: Verdict) => Result | Promise<Result>,
     options: ProtectOptions<Payload> = {},

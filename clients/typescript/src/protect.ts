@@ -1,5 +1,5 @@
 import type { AuthorizeOptions, Authorizer } from "./authorizer.ts";
-import type { JsonObject } from "./json.ts";
+import type { Json, JsonObject } from "./json.ts";
 import { copyPayload } from "./call/question.ts";
 import { DeniedError } from "./denied-error.ts";
 import type { Verdict } from "./verdict.ts";
@@ -15,11 +15,11 @@ export interface ProtectOptions<Payload> {
   readonly reviewTimeoutMs?: number | undefined;
 }
 
-/** An action that runs only if it is allowed. `call` bounds this one call. */
-export type Protected<Payload, Result> = (payload: Payload, call?: AuthorizeOptions) => Promise<Result>;
+/** An action that runs only if it is allowed. It takes what its action takes, if that is JSON. `call` bounds this one call. */
+export type Protected<Payload, Result> = (payload: Json<Payload>, call?: AuthorizeOptions) => Promise<Result>;
 
 /** @see Authorizer.protect */
-export function protectWith<Payload extends object, Result>(
+export function protectWith<Payload extends object = JsonObject, Result = unknown>(
   authorizer: Pick<Authorizer, "authorize" | "waitForReview">,
   tool: string,
   action: (payload: Payload, verdict: Verdict) => Result | Promise<Result>,
@@ -29,7 +29,7 @@ export function protectWith<Payload extends object, Result>(
   if (onReview !== "deny" && onReview !== "wait")
     throw new TypeError(`onReview must be "deny" or "wait", is ${JSON.stringify(onReview)}`);
   return async (payload, call = {}) => {
-    const copy = tryCopy(payload);
+    const copy = tryCopy(payload) as Payload | null;
     // What cannot be copied is asked about as it is, and refused with the reason.
     const untrusted = (copy ?? payload) as JsonObject;
     const key = copy === null ? undefined : idempotencyKey?.(copy);
@@ -44,9 +44,9 @@ export function protectWith<Payload extends object, Result>(
   };
 }
 
-function tryCopy<Payload extends object>(payload: Payload): Payload | null {
+function tryCopy(payload: unknown): JsonObject | null {
   try {
-    return copyPayload(payload) as Payload;
+    return copyPayload(payload);
   } catch {
     return null;
   }

@@ -62,7 +62,7 @@ export class FakeDataCrawl implements Authorizer {
     return { ...fakeVerdict(reason, review.request), decisionId, tool: review.request.tool };
   }
 
-  protect<Payload extends object, Result>(
+  protect<Payload extends object = JsonObject, Result = unknown>(
     tool: string,
     action: (payload: Payload, verdict: Verdict) => Result | Promise<Result>,
     options: ProtectOptions<Payload> = {},

@@ -97,7 +97,9 @@ describe("a protected function", () => {
     const client = await clientOf(service);
     let ran = false;
     const guarded = client.protect("mail.send", () => (ran = true));
-    await expect(guarded({ when: new Date(0) })).rejects.toMatchObject({
+    // @ts-expect-error a Date is no JSON
+    const asked = guarded({ when: new Date(0) });
+    await expect(asked).rejects.toMatchObject({
       verdict: { decision: "deny", reason: "REQUEST_REFUSED", message: expect.stringContaining("payload.when") },
     });
     expect([ran, service.requests.length]).toEqual([false, 0]);
@@ -111,6 +113,18 @@ describe("a protected function", () => {
     const client = await clientOf(await serve(yes));
     const send = client.protect("mail.send", ({ to }: Email) => to.length);
     expect(await send({ to: ["a", "b"] })).toBe(2);
+  });
+
+  it("takes no payload type that JSON cannot hold", async () => {
+    const client = await clientOf(await serve(yes));
+    const toMap = client.protect("mail.send", ({ to }: { to: Map<string, string> }) => to.size);
+    // @ts-expect-error a Map is no JSON
+    await expect(toMap({ to: new Map() })).rejects.toBeInstanceOf(DeniedError);
+    const ofClass = client.protect("mail.send", (email: { to: string; send(): void }) => email.to);
+    // @ts-expect-error a method is no JSON
+    await expect(ofClass({ to: "a", send() {} })).rejects.toBeInstanceOf(DeniedError);
+    const optional = client.protect("mail.send", ({ to = null }: { to?: string | null | undefined }) => to);
+    expect(await optional({ to: undefined })).toBe(null);
   });
 
   it("names its actions, and passes on what it throws itself", async () => {

@@ -8,7 +8,8 @@ import type { NoteKey } from "../log/note.ts";
 import { checkCheckpoint, checkPayload, payloadFromJson, ProofError, type SignedCheckpoint } from "./proof.ts";
 import { DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "../row/record.ts";
 import { fromHex, RowError, rowFromJson, toHex } from "../row/row-json.ts";
-import { parseStrictJson, StrictJsonError } from "./strict-json.ts";
+import { parseJsonText, STRICTEST } from "../../core/json-text.ts";
+import { Undecodable } from "../../core/undecodable.ts";
 
 /**
  * Exports of the trail, one JSON value a line, and their check in one pass with constant memory (docs/proof-format.md): rows
@@ -280,11 +281,11 @@ function decode(raw: Buffer): string {
 
 function readLine(text: string): Line {
   try {
-    const value = parseStrictJson(text);
+    const value = parseJsonText(text, [], STRICTEST);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Line;
     throw new Fatal("format", "the line is not an object");
   } catch (error) {
-    if (error instanceof StrictJsonError) throw new Fatal("format", `the line is ${error.message}`);
+    if (error instanceof Undecodable) throw new Fatal("format", `the line ${error.message}`);
     throw error;
   }
 }

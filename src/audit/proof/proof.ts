@@ -5,7 +5,8 @@ import { verifyConsistency, verifyInclusion } from "../log/merkle.ts";
 import { NoteError, type NoteKey, verifyNote } from "../log/note.ts";
 import { DECISION_COLUMNS, type DecisionRow } from "../row/record.ts";
 import { fromHex, type JsonRow, RowError, rowFromJson, rowToJson, toHex } from "../row/row-json.ts";
-import { parseStrictJson, StrictJsonError } from "./strict-json.ts";
+import { parseJsonText, STRICTEST } from "../../core/json-text.ts";
+import { Undecodable } from "../../core/undecodable.ts";
 
 /** Proofs as files, and their verification by who trusts a public key and nothing else (docs/proof-format.md). */
 
@@ -223,9 +224,9 @@ function readRow(value: unknown): DecisionRow {
 
 function membersOf(text: string): Record<string, unknown> {
   try {
-    return objectOf(parseStrictJson(text), "proof");
+    return objectOf(parseJsonText(text, [], STRICTEST), "proof");
   } catch (error) {
-    if (error instanceof StrictJsonError) throw new ProofError("format", `the proof is ${error.message}`);
+    if (error instanceof Undecodable) throw new ProofError("format", `the proof ${error.message}`);
     throw error;
   }
 }

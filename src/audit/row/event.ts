@@ -1,4 +1,4 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../../core/json.ts";
 import { canonicalJson } from "../../core/canonical-json.ts";
 import type { Micros } from "../../core/clock.ts";
 import { type RandomPool, uuidV7 } from "../../core/ids.ts";

@@ -1,3 +1,4 @@
+import { UUID } from "../../core/ids.ts";
 import type { Column, ColumnKind } from "./record.ts";
 
 /** A row as proofs and exports write it: by column name; times in microseconds, bytes in hex. */
@@ -8,7 +9,6 @@ export class RowError extends Error {
   override readonly name = "RowError";
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const HEX = /^([0-9a-f]{2})*$/;
 
 export function rowToJson<Row>(columns: readonly Column<Row>[], row: Row): JsonRow {

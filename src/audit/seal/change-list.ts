@@ -5,7 +5,7 @@ import { either, isCount, isNull, isPositive, isString, isUuid, object } from ".
 import type { Place } from "./acknowledgement.ts";
 import { noteSigner } from "../log/keys.ts";
 import { type NoteKey, signNote, verifyNote } from "../log/note.ts";
-import { parseStrictJson } from "../proof/strict-json.ts";
+import { parseJsonText, STRICTEST } from "../../core/json-text.ts";
 
 /** Events that say who may do what. A database that is rolled back forgets them, so they are published outside it. */
 export const ACCESS_CHANGES = [
@@ -114,7 +114,7 @@ const isLine = object({
 });
 
 function changeOf(line: string): AccessChange {
-  const change = parseStrictJson(line);
+  const change = parseJsonText(line, [], STRICTEST);
   if (!isLine(change)) throw new ChangeListError("a line of the list is not a change");
   const { event_id: eventId, at_us: recordedAt, epoch, seq, kind, actor, subject, detail } = change;
   return { eventId, epoch, seq, recordedAt, kind, actor, subject, detail };

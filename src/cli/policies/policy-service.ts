@@ -1,6 +1,6 @@
 import { basename, resolve } from "node:path";
 import type { Command } from "commander";
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../../core/json.ts";
 import { Decision, DecisionSchema, ReasonSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { PolicyVersion, TestPolicyResponse } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import { formatProblem } from "../../policy/yaml.ts";

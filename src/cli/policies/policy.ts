@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../../core/json.ts";
 import { Command } from "commander";
 import type { Decision } from "../../core/decision.ts";
 import { type Explanation, inspectDirectory, requireBundle } from "../../policy/bundle.ts";

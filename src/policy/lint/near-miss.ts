@@ -1,4 +1,4 @@
-import type { JsonValue } from "@bufbuild/protobuf";
+import type { JsonValue } from "../../core/json.ts";
 import { type Expr, pair, literalOf } from "../cel/scope.ts";
 import type { WrittenRule } from "../rule.ts";
 import type { RuleTest } from "../rule-test.ts";

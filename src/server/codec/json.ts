@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "../../core/json.ts";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import type { Path } from "../../core/fault.ts";
 import type { UnverifiedRequest } from "../../core/request.ts";

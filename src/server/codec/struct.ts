@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { type JsonObject, type JsonValue, setMember } from "../../core/json.ts";
 import type { Path } from "../../core/fault.ts";
 import { DECODED_DEPTH } from "../../core/json-text.ts";
 import { Undecodable } from "../../core/undecodable.ts";
@@ -46,18 +46,11 @@ function decodeMember(reader: WireReader, end: number, path: Path, depth: number
       path.pop();
     } else reader.skipUnknown(tag, 2, end);
   }
-  setMember(object, name ?? "", value, path);
-}
-
-function setMember(object: JsonObject, name: string, value: JsonValue | undefined, path: Path): void {
-  if (value === undefined || Object.hasOwn(object, name)) {
-    path.push(name);
+  if (value === undefined || Object.hasOwn(object, name ?? "")) {
+    path.push(name ?? "");
     throw new Undecodable(value === undefined ? "has no value" : "occurs twice", "FIELD_INVALID");
   }
-  // Assigning to __proto__ would set the prototype, and lose the member.
-  if (name === "__proto__")
-    Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
-  else object[name] = value;
+  setMember(object, name ?? "", value);
 }
 
 function decodeValue(reader: WireReader, end: number, path: Path, depth: number): JsonValue {

@@ -1,4 +1,4 @@
-import type { JsonObject } from "@bufbuild/protobuf";
+import type { JsonObject } from "../../core/json.ts";
 import type { Path } from "../../core/fault.ts";
 import type { UnverifiedRequest } from "../../core/request.ts";
 import { decodeStruct } from "./struct.ts";

@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JsonObject, JsonValue } from "../../../src/core/json.ts";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Evaluation } from "../../../src/policy/cel/evaluation.ts";

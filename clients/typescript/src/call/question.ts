@@ -1,5 +1,5 @@
 import { types } from "node:util";
-import type * as wire from "@bufbuild/protobuf";
+import { type JsonObject as JsonCopy, type JsonValue, setMember } from "@datacrawl/core/json";
 import type { JsonObject } from "../json.ts";
 import { LIMITS, parseRequest, type Question } from "@datacrawl/core/request";
 import { Fault } from "@datacrawl/core/fault";
@@ -48,7 +48,7 @@ const NO_NONCE = new Uint8Array(0);
  *
  * @throws Fault FIELD_INVALID, or whatever a getter throws
  */
-export function copyPayload(payload: unknown): wire.JsonObject {
+export function copyPayload(payload: unknown): JsonCopy {
   const copy = plainCopy(payload, "payload", { left: LIMITS.payloadBytes }, LIMITS.payloadDepth);
   if (typeof copy !== "object" || copy === null || Array.isArray(copy)) throw invalid("payload", "must be an object");
   return copy;
@@ -58,7 +58,7 @@ export function copyPayload(payload: unknown): wire.JsonObject {
  * `budget` bounds the work on values that are small in memory and large as JSON (the same object many times over): each value
  * takes at least one byte.
  */
-function plainCopy(value: unknown, path: string, budget: { left: number }, depth: number): wire.JsonValue {
+function plainCopy(value: unknown, path: string, budget: { left: number }, depth: number): JsonValue {
   budget.left -= typeof value === "string" ? value.length + 2 : 1;
   if (budget.left < 0) throw invalid("payload", `must be at most ${LIMITS.payloadBytes} bytes of JSON`);
   switch (typeof value) {
@@ -76,7 +76,7 @@ function plainCopy(value: unknown, path: string, budget: { left: number }, depth
   }
 }
 
-function plainCopyOfObject(value: object, path: string, budget: { left: number }, depth: number): wire.JsonValue {
+function plainCopyOfObject(value: object, path: string, budget: { left: number }, depth: number): JsonValue {
   if (depth < 1) throw invalid(path, "is nested too deep, or contains itself");
   // A proxy may show the tool something else than it showed the guard.
   if (types.isProxy(value)) throw invalid(path, "must be a JSON value, is a Proxy");
@@ -84,12 +84,12 @@ function plainCopyOfObject(value: object, path: string, budget: { left: number }
     return Array.from(value, (item, index) => plainCopy(item, `${path}[${index}]`, budget, depth - 1));
   }
   if (!isPlain(value)) throw invalid(path, `must be a JSON value, is a ${value.constructor?.name ?? "class instance"}`);
-  const copy: wire.JsonObject = {};
+  const copy: JsonCopy = {};
   for (const [name, member] of Object.entries(value)) {
     // As JSON.stringify does: a member that is undefined is absent.
     if (member === undefined) continue;
     budget.left -= name.length;
-    setOwn(copy, name, plainCopy(member, `${path}.${name}`, budget, depth - 1));
+    setMember(copy, name, plainCopy(member, `${path}.${name}`, budget, depth - 1));
   }
   return copy;
 }
@@ -98,13 +98,6 @@ function plainCopyOfObject(value: object, path: string, budget: { left: number }
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
-}
-
-function setOwn(object: wire.JsonObject, name: string, value: wire.JsonValue): void {
-  // Assigning to __proto__ would set the prototype, and lose the member.
-  if (name === "__proto__")
-    Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
-  else object[name] = value;
 }
 
 function invalid(field: string, problem: string): Fault {
