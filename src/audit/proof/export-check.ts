@@ -282,7 +282,7 @@ function decode(raw: Buffer): string {
 function readLine(text: string): Line {
   try {
     const value = parseJsonText(text, [], STRICTEST);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Line;
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
     throw new Fatal("format", "the line is not an object");
   } catch (error) {
     if (error instanceof Undecodable) throw new Fatal("format", `the line ${error.message}`);
