@@ -133,6 +133,11 @@ describe("the layers of the service", () => {
     expect(wrong).toEqual([]);
   });
 
+  test("core imports no package, so that whoever shares it brings nothing along", () => {
+    const wrong = imports.filter(({ file, target }) => file.startsWith("src/core/") && !/^(\.|node:)/.test(target));
+    expect(wrong).toEqual([]);
+  });
+
   test("the vocabulary of decisions imports nothing", () => {
     expect(imports.filter(({ file }) => file === "src/core/decision.ts")).toEqual([]);
   });
