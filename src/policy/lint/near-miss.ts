@@ -22,6 +22,8 @@ interface Use {
 interface Name {
   readonly name: string;
   readonly parent: string;
+  /** Among all names, by where they are first used. */
+  readonly order: number;
   readonly rules: Use[];
   /** The tools of tests whose payloads have it. */
   readonly tests: Set<string>;
@@ -72,7 +74,9 @@ function meantInstead(name: Name, use: Use, alike: ReadonlyMap<string, readonly 
     if (tested) return other;
     const [mine, theirs] = [usesFor(name, tools), usesFor(other, tools)];
     const [first, second] = [mine[0]?.position ?? 0, theirs[0]?.position ?? 0];
-    const isRarer = theirs.length > mine.length || (theirs.length === mine.length && second < first);
+    // Of two that one rule alone uses, the first is reported: most often has() asks for it.
+    const isMeant = second < first || (second === first && other.order > name.order);
+    const isRarer = theirs.length > mine.length || (theirs.length === mine.length && isMeant);
     if (theirs.length > 0 && isRarer && !isPlural(name.name, other.name)) return other;
   }
   return null;
@@ -94,7 +98,7 @@ function nameAt(names: Map<string, Name>, { parent, name }: Member): Name {
   const key = JSON.stringify([parent, name]);
   const known = names.get(key);
   if (known !== undefined) return known;
-  const made = { name, parent, rules: [], tests: new Set<string>() };
+  const made = { name, parent, order: names.size, rules: [], tests: new Set<string>() };
   names.set(key, made);
   return made;
 }

@@ -44,6 +44,12 @@ describe("a field that one rule alone knows", () => {
     ]);
   });
 
+  it("is taken for another of the same rule, which asks has() about the wrong one", () => {
+    expect(misses(["has(payload.amuont) && payload.amount > 5.0"])).toEqual([
+      "payload.amuont → payload.amount (rule r0)",
+    ]);
+  });
+
   it("is taken for one that differs in case or joints alone", () => {
     expect(misses(["payload.userid == 1.0"], [ruleTest("t", { userId: 1 })])).toEqual([
       "payload.userid → payload.userId (tests)",
