@@ -1,10 +1,12 @@
 import type { Entry, Written } from "../audit/write/writer.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
+import { Deadline } from "../core/deadline.ts";
 import { DECISION_OF, type Judgement, judge } from "../core/decision.ts";
 import { failpoint } from "../core/failpoint.ts";
 import { Fault } from "../core/fault.ts";
-import { type Deadline, Flights } from "../idempotency/flights.ts";
+import { Quota } from "../core/quota.ts";
+import { Flights, type SharedDeadline } from "../idempotency/flights.ts";
 import { type DigestKeys, digestRequest, flightName, sameDigest } from "../idempotency/key.ts";
 import {
   type ClaimCache,
@@ -22,7 +24,6 @@ import { type Answer, answerTo, type AuthorizeHandler, type Call, traceIdOf } fr
 import { type AuthorizeRequest, decisionOf, makeEntry } from "./entry.ts";
 import { type FramePorts, frameUnary } from "./frame.ts";
 import { recordFrozen } from "./frozen.ts";
-import { PayloadBudget } from "./payload-budget.ts";
 import { Progress, type StepObserver } from "./progress.ts";
 import { parseRequest, type UnverifiedRequest } from "../core/request.ts";
 
@@ -44,7 +45,7 @@ export interface AuthorizePorts extends FramePorts {
   };
   /** A decision that needs a review, as the review stands now. */
   readonly reviews: { current(first: RecordedDecision, policyVersion: string): Promise<RecordedDecision> };
-  readonly writer: { record(entry: Entry, deadline: Deadline): Promise<Written | null> };
+  readonly writer: { record(entry: Entry, deadline: SharedDeadline): Promise<Written | null> };
   readonly keys: DigestKeys;
   readonly random: RandomPool;
   /** The store's time, as good as this process knows it. */
@@ -53,6 +54,12 @@ export interface AuthorizePorts extends FramePorts {
   readonly observe: StepObserver;
   readonly answered: (answer: Answer) => void;
 }
+
+/**
+ * Canonical JSON of requests that are under way. Parsed, a payload takes up to 22 times the room of its text (a list of empty objects
+ * does): 350 MiB at the worst. How many requests wait says nothing about that: their sizes differ ten-thousandfold.
+ */
+const PAYLOAD_CHARACTERS = { total: 16 * 1024 * 1024, perOwner: 4 * 1024 * 1024 };
 
 /** How often recording is tried: another request may hold the claim and then, when it is looked up, be gone (expired or purged). */
 const CLAIM_TRIES = 3;
@@ -64,7 +71,9 @@ const CLAIM_TRIES = 3;
  */
 export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
   const flights = new Flights<Answer>();
-  const payloads = new PayloadBudget();
+  const payloads = new Quota(PAYLOAD_CHARACTERS, () => {
+    return new Fault("QUEUE_FULL", "Too many large payloads wait to be decided.", { retryAfterMs: 100 });
+  });
 
   // The frame authenticates and admits, and turns what is thrown into a fault.
   return frameUnary(ports, { method: "Authorize", admit: ports.admit, handle: authorize });
@@ -123,7 +132,7 @@ function parse(call: Call<UnverifiedRequest>, agent: AuthenticatedAgent, keys: D
 async function decide(
   ports: AuthorizePorts,
   request: AuthorizeRequest,
-  deadline: Deadline,
+  deadline: SharedDeadline,
   progress: Progress,
 ): Promise<Answer> {
   const slot = ports.cache.at(request.agentId, request.idempotencyKey);
@@ -153,7 +162,7 @@ async function decide(
 async function replay(
   ports: AuthorizePorts,
   request: AuthorizeRequest,
-  deadline: Deadline,
+  deadline: SharedDeadline,
   first: RecordedDecision,
 ): Promise<Answer> {
   if (!sameDigest(first.requestDigest, request.requestDigest)) return await denyReuse(ports, request, deadline, first);
@@ -171,7 +180,7 @@ async function replay(
 async function denyReuse(
   ports: AuthorizePorts,
   request: AuthorizeRequest,
-  deadline: Deadline,
+  deadline: SharedDeadline,
   first: RecordedDecision,
 ): Promise<Answer> {
   const judgement = judge(
@@ -189,7 +198,7 @@ async function denyReuse(
 async function denyFrozen(
   ports: AuthorizePorts,
   request: AuthorizeRequest,
-  deadline: Deadline,
+  deadline: SharedDeadline,
   first: RecordedDecision | null,
 ): Promise<Answer> {
   const known = first ?? (await ports.ledger.findClaim(request.agentId, request.idempotencyKey, FIRST));
@@ -203,7 +212,7 @@ async function denyFrozen(
 async function record(
   ports: AuthorizePorts,
   request: AuthorizeRequest,
-  deadline: Deadline,
+  deadline: SharedDeadline,
   entry: Entry,
   variant: Variant,
 ): Promise<RecordedDecision> {
@@ -229,21 +238,10 @@ function remember(slot: ClaimSlot, decision: RecordedDecision): void {
 /** The service answers a little before the caller gives up, so that the caller learns why. */
 const ANSWER_MARGIN_MS = 50;
 
-function beforeDeadline<T>(work: Promise<T>, call: Call<unknown>, monotonic: () => number): Promise<T> {
-  const left = call.deadlineAt - monotonic();
-  const wait = left - Math.min(ANSWER_MARGIN_MS, left / 10);
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(
-        new Fault("DEADLINE_EXCEEDED", "The decision was not recorded before the deadline, so it is not answered."),
-      );
-    }, wait);
-    const settle = <Outcome>(done: (outcome: Outcome) => void) => {
-      return (outcome: Outcome): void => {
-        clearTimeout(timer);
-        done(outcome);
-      };
-    };
-    work.then(settle(resolve), settle(reject));
-  });
+async function beforeDeadline<T>(work: Promise<T>, { deadlineAt }: Call<unknown>, monotonic: () => number): Promise<T> {
+  const left = deadlineAt - monotonic();
+  using deadline = new Deadline({ monotonic }, deadlineAt - Math.min(ANSWER_MARGIN_MS, left / 10));
+  const ended = await deadline.race(work);
+  if (ended.kind === "done") return ended.value;
+  throw new Fault("DEADLINE_EXCEEDED", "The decision was not recorded before the deadline, so it is not answered.");
 }

@@ -2,6 +2,7 @@ import { makeFollowUp } from "../audit/row/follow-up.ts";
 import type { Entry, Written } from "../audit/write/writer.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
+import { Deadline } from "../core/deadline.ts";
 import { DECISION_OF, type Judgement } from "../core/decision.ts";
 import { Fault } from "../core/fault.ts";
 import type { RecordedDecision } from "../idempotency/ledger.ts";
@@ -69,7 +70,8 @@ export function createWatch(ports: WatchPorts): WatchHandler {
       }
       answered = decision.reason;
       if (DECISION_OF[decision.reason] !== "needs_review") return;
-      if (!(await endsBefore(changed, timeLeft(call, ports.monotonic()), call.signal))) return;
+      using streamEnd = endOfStream(call, ports.monotonic);
+      if ((await streamEnd.race(changed)).kind !== "done") return;
       // An hour is long: the credential may have been revoked.
       await ports.agents.authenticate(call);
     }
@@ -113,23 +115,8 @@ async function denyFrozen(
   return { ...first, reason, message, ruleId, decidedAt, expiresAt: null };
 }
 
-/** How many milliseconds the stream may still last. */
-function timeLeft({ deadlineAt }: Call<unknown>, now: number): number {
-  const left = deadlineAt - now;
-  return left - Math.min(END_MARGIN_MS, left / 4);
-}
-
-/** Whether `work` comes to its end within `milliseconds`, and before `signal` aborts. */
-async function endsBefore(work: Promise<void>, milliseconds: number, signal: AbortSignal): Promise<boolean> {
-  const { promise: over, resolve } = Promise.withResolvers<boolean>();
-  const stop = (): void => resolve(false);
-  const timer = setTimeout(stop, Math.max(0, milliseconds));
-  signal.addEventListener("abort", stop);
-  if (signal.aborted) stop();
-  try {
-    return await Promise.race([work.then(() => true), over]);
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", stop);
-  }
+/** When the stream must end: a little before its caller's deadline, or when its caller goes away. */
+function endOfStream({ deadlineAt, signal }: Call<unknown>, monotonic: () => number): Deadline {
+  const left = deadlineAt - monotonic();
+  return new Deadline({ monotonic }, deadlineAt - Math.min(END_MARGIN_MS, left / 4), { signal });
 }

@@ -1,6 +1,12 @@
 import { Fault } from "../core/fault.ts";
+import { Quota } from "../core/quota.ts";
 
 const PER_AGENT = 64;
+
+function tooMany(agentId: string): Fault {
+  const message = `The agent ${agentId} watches ${PER_AGENT} decisions at once.`;
+  return new Fault("RATE_LIMITED", message, { retryAfterMs: 5000 });
+}
 
 export interface Watcher extends Disposable {
   /** Resolves when the decision may have changed, seen from this call on. */
@@ -10,7 +16,7 @@ export interface Watcher extends Disposable {
 /** Who waits for which decision. Told of resolutions by this process at once, and of others' by looking. */
 export class Watchers {
   readonly #ofDecision = new Map<string, Set<() => void>>();
-  readonly #ofAgent = new Map<string, number>();
+  readonly #ofAgent = new Quota({ perOwner: PER_AGENT }, tooMany);
   readonly #resolvedAmong: (decisionIds: readonly string[]) => Promise<readonly string[]>;
 
   /** @param resolvedAmong those of the decisions whose reviews are not open any more */
@@ -24,12 +30,7 @@ export class Watchers {
 
   /** @throws Fault RATE_LIMITED if the agent watches too many at once */
   add(agentId: string, decisionId: string): Watcher {
-    const count = this.#ofAgent.get(agentId) ?? 0;
-    if (count >= PER_AGENT) {
-      const message = `The agent ${agentId} watches ${PER_AGENT} decisions at once.`;
-      throw new Fault("RATE_LIMITED", message, { retryAfterMs: 5000 });
-    }
-    this.#ofAgent.set(agentId, count + 1);
+    this.#ofAgent.hold(agentId);
     let { promise, resolve } = Promise.withResolvers<void>();
     const wake = (): void => resolve();
     const waiting = this.#ofDecision.get(decisionId) ?? new Set();
@@ -42,9 +43,7 @@ export class Watchers {
       [Symbol.dispose]: () => {
         waiting.delete(wake);
         if (waiting.size === 0) this.#ofDecision.delete(decisionId);
-        const left = (this.#ofAgent.get(agentId) ?? 1) - 1;
-        if (left === 0) this.#ofAgent.delete(agentId);
-        else this.#ofAgent.set(agentId, left);
+        this.#ofAgent.release(agentId);
       },
     };
   }

@@ -15,14 +15,14 @@ export class Deadline implements Disposable {
   /** On the monotonic clock, in milliseconds. */
   readonly at: number;
   readonly awaited: boolean;
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, "monotonic">;
   readonly #signal: AbortSignal | undefined;
   readonly #stopped: Promise<Stopped>;
   #stop: (stopped: Stopped) => void = () => {};
   readonly #timer: NodeJS.Timeout;
   readonly #cancel = (): void => this.#stop({ kind: "cancelled" });
 
-  constructor(clock: Clock, at: number, { signal, awaited = true }: DeadlineOptions = {}) {
+  constructor(clock: Pick<Clock, "monotonic">, at: number, { signal, awaited = true }: DeadlineOptions = {}) {
     this.at = at;
     this.awaited = awaited;
     this.#clock = clock;

@@ -1,11 +1,11 @@
 /** The latest moment at which somebody still waits, in monotonic milliseconds; grows as others join. */
-export interface Deadline {
+export interface SharedDeadline {
   at: number;
 }
 
 /** Work that is under way, shared by all who ask for the same. (The idea is Go's singleflight.) */
 export class Flights<Result> {
-  readonly #underWay = new Map<string, { readonly result: Promise<Result>; readonly deadline: Deadline }>();
+  readonly #underWay = new Map<string, { readonly result: Promise<Result>; readonly deadline: SharedDeadline }>();
 
   get size(): number {
     return this.#underWay.size;
@@ -18,7 +18,7 @@ export class Flights<Result> {
   share(
     key: string,
     deadlineAt: number,
-    start: (deadline: Deadline) => Promise<Result>,
+    start: (deadline: SharedDeadline) => Promise<Result>,
   ): { joined: boolean; result: Promise<Result> } {
     const flight = this.#underWay.get(key);
     if (flight !== undefined) {

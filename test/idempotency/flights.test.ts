@@ -1,14 +1,14 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { type Deadline, Flights } from "../../src/idempotency/flights.ts";
+import { Flights, type SharedDeadline } from "../../src/idempotency/flights.ts";
 
 /** Work that the test ends. */
 function work(): {
-  start: (deadline: Deadline) => Promise<string>;
-  started: Deadline[];
+  start: (deadline: SharedDeadline) => Promise<string>;
+  started: SharedDeadline[];
   end: PromiseWithResolvers<string>;
 } {
-  const started: Deadline[] = [];
+  const started: SharedDeadline[] = [];
   const end = Promise.withResolvers<string>();
   return { started, end, start: (deadline) => (started.push(deadline), end.promise) };
 }

@@ -1,7 +1,7 @@
 import { systemClock } from "../../core/clock.ts";
 import type { Address } from "../../config.ts";
 import type { FaultCode } from "../../core/fault.ts";
-import { IncompleteBodies } from "../limits/bodies.ts";
+import { incompleteBodies } from "../limits/bodies.ts";
 import { openHttp } from "../http/http.ts";
 import type { Listener } from "../listen.ts";
 import { decodeMessage } from "../codec/messages.ts";
@@ -108,7 +108,7 @@ function rpcPorts(
   streams: OpenStreams,
   rules: RequestRules,
 ): RpcPorts {
-  return { clock, observer, rules, bodies: new IncompleteBodies(), streams, onTurnedAway: turnedAway };
+  return { clock, observer, rules, bodies: incompleteBodies(), streams, onTurnedAway: turnedAway };
 }
 
 /** For every answer; pages set their own content-security-policy. */

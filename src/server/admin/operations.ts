@@ -41,7 +41,7 @@ import { SqlOverview } from "../../store/overview.ts";
 import { SqlOperatorStore } from "../../store/operators.ts";
 import { SqlSessionStore } from "../../store/sessions.ts";
 import { SqlOutbox } from "../../store/webhooks.ts";
-import { StreamShares } from "../limits/streams.ts";
+import { streamsOfCallers } from "../limits/streams.ts";
 import { VerificationOperations, type VerificationOperationsPorts } from "../../admin/verification.ts";
 import { SqlVerifyStore } from "../../store/verification.ts";
 import { SqlVerificationRuns } from "../../store/verification-runs.ts";
@@ -202,7 +202,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     search,
     policies,
     watches: { feed, search, overviews, tokens, now },
-    streams: new StreamShares(),
+    streams: streamsOfCallers(),
     bypass,
     circuits,
     reviews: reviewing,

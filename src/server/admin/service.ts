@@ -28,9 +28,10 @@ import type { Micros } from "../../core/clock.ts";
 import type { Recovery } from "../../admin/recovery.ts";
 import type { ReviewOperations } from "../../admin/reviews.ts";
 import { Fault, type FaultCode } from "../../core/fault.ts";
+import type { Quota } from "../../core/quota.ts";
 import { remoteAddressOf, type TurnedAway } from "../http/rpc.ts";
 import { connectError } from "../codec/status.ts";
-import { type StreamShares, yieldUntil } from "../limits/streams.ts";
+import { yieldUntil } from "../limits/streams.ts";
 import { type AdminMethod, checkAccess, checkNotOneself } from "./access.ts";
 import type { Trail } from "../lifecycle/trail.ts";
 import { agentMethods } from "./agents.ts";
@@ -62,7 +63,8 @@ export interface Admin extends Identities {
   readonly accounts: AccountOperations;
   readonly trail: CallTrail;
   readonly webhooks: WebhookOperations;
-  readonly streams: StreamShares;
+  /** Open ones, by who called. */
+  readonly streams: Quota;
   readonly now: () => Micros;
   readonly audit: AuditOperations;
   readonly recovery: Recovery;
@@ -157,7 +159,9 @@ function operatorStream(
           return admit(name, admin, door, read, context, tell);
         });
         const actor = actorOf(caller);
-        admin.streams.take(actor, signal);
+        signal.throwIfAborted();
+        admin.streams.hold(actor);
+        signal.addEventListener("abort", () => admin.streams.release(actor), { once: true });
         const timer = setInterval(() => void recheck().catch((error: unknown) => over.abort(error)), RECHECK_MS);
         signal.addEventListener("abort", () => clearInterval(timer), { once: true });
         const answers: AsyncIterable<MessageInitShape<DescMessage>> = methods[name](request as never, {

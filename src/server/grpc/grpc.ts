@@ -12,7 +12,7 @@ import type { Call } from "../../authorize/call.ts";
 import type { Address } from "../../config.ts";
 import { Fault } from "../../core/fault.ts";
 import { encodeAnswer } from "../codec/answer.ts";
-import { expired, IncompleteBodies } from "../limits/bodies.ts";
+import { expired, incompleteBodies } from "../limits/bodies.ts";
 import { openFront } from "./front.ts";
 import { checkStreams } from "./streams.ts";
 import { type GrpcMethod, serveUnary, type UnaryCall, type UnaryPorts } from "./unary.ts";
@@ -43,7 +43,7 @@ type BaseCall = Parameters<grpc.ServerInterceptor>[1];
  * @throws UsageError if the address cannot be listened on
  */
 export function openGrpc({ roads, clock, observer, ...where }: GrpcOptions): Promise<Listener> {
-  const ports = { clock, observer, bodies: new IncompleteBodies(), streams: new OpenStreams() };
+  const ports = { clock, observer, bodies: incompleteBodies(), streams: new OpenStreams() };
   return openGrpcMethods(methodsOf(roads), ports, where);
 }
 

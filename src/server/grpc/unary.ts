@@ -4,7 +4,8 @@ import type { Call } from "../../authorize/call.ts";
 import type { UnverifiedRequest } from "../../core/request.ts";
 import type { Clock } from "../../core/clock.ts";
 import { Fault } from "../../core/fault.ts";
-import { canceled, expired, type IncompleteBodies, tooLarge, unsupportedEncoding } from "../limits/bodies.ts";
+import type { Quota } from "../../core/quota.ts";
+import { canceled, expired, tooLarge, unsupportedEncoding } from "../limits/bodies.ts";
 import { LIMITS } from "../limits/limits.ts";
 import type { Observer } from "../roads.ts";
 import { grpcStatus } from "../codec/status.ts";
@@ -32,7 +33,7 @@ export type GrpcMethod = UnaryMethod | StreamMethod;
 export interface UnaryPorts {
   readonly clock: Clock;
   readonly observer: Observer;
-  readonly bodies: IncompleteBodies;
+  readonly bodies: Quota;
   readonly streams: OpenStreams;
 }
 
@@ -97,7 +98,7 @@ class GrpcCall implements UnaryCall {
     this.traceparent = header(metadata, "traceparent");
     this.#setDeadline();
     try {
-      this.#ports.bodies.open();
+      this.#ports.bodies.hold();
     } catch (error) {
       this.#state = "working";
       return this.#refuse(Fault.from(error));
@@ -156,7 +157,7 @@ class GrpcCall implements UnaryCall {
 
   #received(): void {
     this.#state = "working";
-    this.#ports.bodies.close();
+    this.#ports.bodies.release();
   }
 
   async #work(method: UnaryMethod): Promise<void> {

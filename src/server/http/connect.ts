@@ -3,7 +3,7 @@ import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/
 import type { UnverifiedRequest } from "../../core/request.ts";
 import type { Address } from "../../config.ts";
 import { type AnswerFields, answerFields } from "../codec/answer.ts";
-import { IncompleteBodies } from "../limits/bodies.ts";
+import { incompleteBodies } from "../limits/bodies.ts";
 import type { RequestMessage } from "./body.ts";
 import type { Readiness } from "../lifecycle/health.ts";
 import { openHttp } from "./http.ts";
@@ -37,7 +37,7 @@ export async function openConnect(options: ConnectOptions): Promise<Listener> {
   const { address, tls, roads, clock, observer, readiness, metrics, allowedHosts = [] } = options;
   const rules = new RequestRules({ address, encrypted: tls !== null, allowedHosts });
   const streams = new OpenStreams();
-  const rpc = createRpcHandler(methodsOf(roads), { clock, observer, rules, bodies: new IncompleteBodies(), streams });
+  const rpc = createRpcHandler(methodsOf(roads), { clock, observer, rules, bodies: incompleteBodies(), streams });
   const page = createPages(readiness, metrics);
   const listener = await openHttp(address, tls, (request, response) => {
     if (rpc(request, response) || refusePage(rules.problemOf(request), response)) return;

@@ -17,7 +17,8 @@ import {
 import type { Credentials } from "../../authn/agents.ts";
 import type { Clock } from "../../core/clock.ts";
 import { Fault, type FaultCode } from "../../core/fault.ts";
-import { canceled, expired, type IncompleteBodies } from "../limits/bodies.ts";
+import type { Quota } from "../../core/quota.ts";
+import { canceled, expired } from "../limits/bodies.ts";
 import { isEnveloped, isJson, readMessage, type RequestMessage } from "./body.ts";
 import { verifiedCertificate } from "../client-certificate.ts";
 import { LIMITS } from "../limits/limits.ts";
@@ -70,7 +71,7 @@ export interface RpcPorts {
   readonly clock: Clock;
   readonly rules: RequestRules;
   readonly observer: Observer;
-  readonly bodies: IncompleteBodies;
+  readonly bodies: Quota;
   readonly streams: OpenStreams;
   /**
    * Told of each request that names a method and never gets to it (a foreign content type, a GET, headers that cannot be read),
@@ -233,11 +234,7 @@ function begin(context: HandlerContext, rules: RequestRules): void {
 }
 
 /** A stream may last long, but its request may not take so long to arrive. */
-async function receiveSoon(
-  context: HandlerContext,
-  signal: AbortSignal,
-  bodies: IncompleteBodies,
-): Promise<RpcCall["message"]> {
+async function receiveSoon(context: HandlerContext, signal: AbortSignal, bodies: Quota): Promise<RpcCall["message"]> {
   using soon = new Limit(context, LIMITS.defaultDeadlineMs, LIMITS.defaultDeadlineMs);
   return await settledUntil(receive({ context, signal: soon.signal }, bodies), signal);
 }
@@ -312,7 +309,7 @@ function headersOf(context: HandlerContext): Pick<RpcCall, "authorization" | "ce
 /** What keeps a request from being read is for its method to tell: it may have to know who calls first. */
 async function receive(
   { context, signal }: Pick<RpcCall, "context" | "signal">,
-  bodies: IncompleteBodies,
+  bodies: Quota,
 ): Promise<RpcCall["message"]> {
   try {
     const message = await receiveWhole(context, signal, bodies);
@@ -324,16 +321,12 @@ async function receive(
   }
 }
 
-async function receiveWhole(
-  context: HandlerContext,
-  signal: AbortSignal,
-  bodies: IncompleteBodies,
-): Promise<RequestMessage> {
-  bodies.open();
+async function receiveWhole(context: HandlerContext, signal: AbortSignal, bodies: Quota): Promise<RequestMessage> {
+  bodies.hold();
   try {
     return await readMessage(exchangeOf(context).request, signal);
   } finally {
-    bodies.close();
+    bodies.release();
   }
 }
 

@@ -1,3 +1,5 @@
+import { systemClock } from "../../core/clock.ts";
+import { Deadline } from "../../core/deadline.ts";
 import { messageOf } from "../../core/fault.ts";
 
 /** Why something is not ready, or null if it is; or what an operator should know although it is ready. */
@@ -70,14 +72,12 @@ export class Readiness {
   }
 
   async #run(check: Check): Promise<Finding> {
-    const timeout = Promise.withResolvers<string>();
-    const timer = setTimeout(() => timeout.resolve("gave no answer in time"), this.#options.timeoutMs);
+    using deadline = new Deadline(systemClock, systemClock.monotonic() + this.#options.timeoutMs);
     try {
-      return await Promise.race([check(), timeout.promise]);
+      const ended = await deadline.race(Promise.resolve(check()));
+      return ended.kind === "done" ? ended.value : "gave no answer in time";
     } catch (error) {
       return messageOf(error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 

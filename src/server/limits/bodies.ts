@@ -1,21 +1,12 @@
 import { Fault } from "../../core/fault.ts";
+import { Quota } from "../../core/quota.ts";
 import { LIMITS } from "./limits.ts";
 
-/** Counts the requests of a listener whose body has not arrived whole. */
-export class IncompleteBodies {
-  #open = 0;
-
-  /** @throws Fault QUEUE_FULL if there are too many; otherwise `close` must follow */
-  open(): void {
-    if (this.#open >= LIMITS.incompleteBodies) {
-      throw new Fault("QUEUE_FULL", "Too many requests are arriving at once.", { retryAfterMs: 1000 });
-    }
-    this.#open++;
-  }
-
-  close(): void {
-    this.#open--;
-  }
+/** The requests of a listener whose body has not arrived whole, nobody's in particular. */
+export function incompleteBodies(): Quota {
+  return new Quota({ total: LIMITS.incompleteBodies }, () => {
+    return new Fault("QUEUE_FULL", "Too many requests are arriving at once.", { retryAfterMs: 1000 });
+  });
 }
 
 /** What a message over the limit gets, on either road. */

@@ -1,4 +1,5 @@
 import { Fault } from "../../core/fault.ts";
+import { Quota } from "../../core/quota.ts";
 import { LIMITS } from "./limits.ts";
 import type { Listener } from "../listen.ts";
 
@@ -37,26 +38,11 @@ export function endingStreams(listener: Listener, streams: OpenStreams): Listene
   return { ...listener, close };
 }
 
-/** How many streams each caller has open: none may take them all. */
-export class StreamShares {
-  readonly #open = new Map<string, number>();
-
-  /** Until `signal` aborts. @throws Fault QUEUE_FULL */
-  take(caller: string, signal: AbortSignal): void {
-    signal.throwIfAborted();
-    const open = this.#open.get(caller) ?? 0;
-    if (open >= LIMITS.streamsPerCaller) {
-      throw new Fault("QUEUE_FULL", `${caller} has ${open} streams open: close some.`, { retryAfterMs: 5000 });
-    }
-    this.#open.set(caller, open + 1);
-    signal.addEventListener("abort", () => this.#giveBack(caller), { once: true });
-  }
-
-  #giveBack(caller: string): void {
-    const left = (this.#open.get(caller) ?? 1) - 1;
-    if (left === 0) this.#open.delete(caller);
-    else this.#open.set(caller, left);
-  }
+/** The streams that each caller has open: none may take them all. */
+export function streamsOfCallers(): Quota {
+  return new Quota({ perOwner: LIMITS.streamsPerCaller }, (caller, open) => {
+    return new Fault("QUEUE_FULL", `${caller} has ${open} streams open: close some.`, { retryAfterMs: 5000 });
+  });
 }
 
 function shuttingDown(): Fault {

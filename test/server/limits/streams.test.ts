@@ -12,7 +12,7 @@ import * as grpc from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/core/clock.ts";
 import { Fault } from "../../../src/core/fault.ts";
-import { IncompleteBodies } from "../../../src/server/limits/bodies.ts";
+import { incompleteBodies } from "../../../src/server/limits/bodies.ts";
 import { openGrpcMethods } from "../../../src/server/grpc/grpc.ts";
 import { RequestRules } from "../../../src/server/limits/request-rules.ts";
 import { Readiness } from "../../../src/server/lifecycle/health.ts";
@@ -65,7 +65,7 @@ beforeEach(async () => {
     onLateFault: nothing,
   };
   const rules = new RequestRules({ address: ANY_PORT, encrypted: false, allowedHosts: [] });
-  const ports = { clock: systemClock, observer, rules, bodies: new IncompleteBodies(), streams };
+  const ports = { clock: systemClock, observer, rules, bodies: incompleteBodies(), streams };
   const rpc = createRpcHandler(
     [{ method: WATCH, stream: ({ message, signal }) => notes(textOf(decodeMessage(WATCH.input, message())), signal) }],
     ports,
