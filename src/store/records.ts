@@ -1,16 +1,16 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
-import { CommitUnknown, type Entry, PoisonedBatch, type RecordStore, type Written } from "../audit/write/writer.ts";
+import { CommitUnknown } from "../audit/write/group-writer.ts";
+import type { Entry, RecordStore, Written } from "../audit/write/writer.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Claim, Ledger, Variant } from "../idempotency/ledger.ts";
-import { arrayLiteral, SqlError } from "./database.ts";
+import { commitBatch } from "./batch.ts";
+import { arrayLiteral, type SqlError } from "./database.ts";
 import { bytea, decisionInput, decisionJson, insertDecisions } from "./decision-input.ts";
 import { OPENED, REVIEW_INPUTS, REVIEW_LIFETIME, reviewJson } from "./review-input.ts";
 import type { Schema, StoredInterval } from "./schema.ts";
 import { at, atColumn, NOW, prepared } from "./statements.ts";
 
 const CLAIM_LIFETIME: RawBuilder<StoredInterval> = sql`interval '24 hours'`;
-/** How often a batch that lost a deadlock is tried in all. */
-const DEADLOCK_TRIES = 4;
 
 /** Decisions and the claims that they make, in one statement; the same over Postgres and the embedded database. */
 export class SqlRecordStore implements RecordStore, Ledger {
@@ -25,20 +25,10 @@ export class SqlRecordStore implements RecordStore, Ledger {
     const opens = entries.some(({ review }) => review !== null);
     const [statement, toJson] = opens ? [RECORD_AND_REVIEW, reviewEntryJson] : [RECORD, entryJson];
     const json = JSON.stringify(entries.map(toJson));
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const [row] = await statement.execute(this.#db, { json });
-        return writtenOf(entries, row);
-      } catch (error) {
-        if (!(error instanceof SqlError)) throw error;
-        if (error.sqlState === "40P01" && attempt < DEADLOCK_TRIES) continue;
-        // Data exceptions and integrity violations: some row is at fault, not the store.
-        const rolledBack = error.outcome === "rolled_back";
-        if (rolledBack && /^2[23]/.test(error.sqlState ?? "")) throw new PoisonedBatch(error.message, { cause: error });
-        if (rolledBack) throw error;
-        return await this.#readBack(entries, error);
-      }
-    }
+    return await commitBatch(
+      async () => writtenOf(entries, (await statement.execute(this.#db, { json }))[0]),
+      (cause) => this.#readBack(entries, cause),
+    );
   }
 
   async findClaim(agentId: string, idempotencyKey: string, variant: Variant): Promise<Claim | null> {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CommitUnknown } from "../../src/audit/write/writer.ts";
+import { CommitUnknown } from "../../src/audit/write/group-writer.ts";
 import { Fault } from "../../src/core/fault.ts";
 import { failureOf } from "../../src/server/failure.ts";
 import { SqlError } from "../../src/store/database.ts";

@@ -1,6 +1,7 @@
 import type { CompiledQuery, Kysely } from "kysely";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { CommitUnknown, type Entry } from "../../src/audit/write/writer.ts";
+import { CommitUnknown } from "../../src/audit/write/group-writer.ts";
+import type { Entry } from "../../src/audit/write/writer.ts";
 import { PostgresDatabase } from "../../src/store/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import type { Schema } from "../../src/store/schema.ts";

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hashDecision } from "../../src/audit/row/hash.ts";
-import { PoisonedBatch } from "../../src/audit/write/writer.ts";
+import { PoisonedBatch } from "../../src/audit/write/group-writer.ts";
 import { FIRST } from "../../src/idempotency/ledger.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { migrate } from "../../src/store/migrate.ts";

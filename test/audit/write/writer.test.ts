@@ -1,14 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FairQueue } from "../../../src/audit/write/fair-queue.ts";
-import {
-  CommitUnknown,
-  type Entry,
-  PoisonedBatch,
-  RecordWriter,
-  type RecordStore,
-  type Written,
-} from "../../../src/audit/write/writer.ts";
+import { CommitUnknown, PoisonedBatch } from "../../../src/audit/write/group-writer.ts";
+import { type Entry, RecordWriter, type RecordStore, type Written } from "../../../src/audit/write/writer.ts";
 import { Fault } from "../../../src/core/fault.ts";
 import { entryFor } from "../../support/entries.ts";
 
