@@ -98,6 +98,8 @@ export interface Config {
   readonly allowedHosts: readonly string[];
   readonly agentRate: number;
   readonly agentBurst: number;
+  /** How long an execution may take to be reported where its rule does not say, in microseconds. */
+  readonly executionMicros: number;
   readonly logLevel: LogLevel;
 }
 
@@ -110,6 +112,7 @@ export interface WebhookConfig {
   readonly secretFile: string;
 }
 
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -159,6 +162,8 @@ export const VARIABLES: Readonly<Record<string, string>> = {
     "hosts, separated by commas and without ports, that listeners without TLS answer for besides localhost: those that a proxy passes on",
   DATACRAWL_AGENT_RATE: "requests a second and agent, 0 for no limit (200)",
   DATACRAWL_AGENT_BURST: "requests that an agent may spend at once (twice the rate)",
+  DATACRAWL_EXECUTION_TIMEOUT:
+    "after how long an execution without a report counts as unresolved, such as 90s, 30m or 4h, where its rule does not say (15m)",
   DATACRAWL_LOG_LEVEL: `${LOG_LEVELS.join(", ")} (info)`,
   DATACRAWL_API_KEY: "an agent's key, for `datacrawl authorize` and `datacrawl sidecar`",
   DATACRAWL_TOKEN_FILE: "a file that holds an agent's JWT, for the same",
@@ -221,6 +226,7 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
     allowedHosts: read.hosts("DATACRAWL_ALLOWED_HOSTS"),
     agentRate,
     agentBurst: read.count("DATACRAWL_AGENT_BURST", Math.max(1, 2 * agentRate), 1),
+    executionMicros: read.duration("DATACRAWL_EXECUTION_TIMEOUT", 15 * 60),
     logLevel: read.oneOf("DATACRAWL_LOG_LEVEL", LOG_LEVELS, "info"),
   };
   read.unknownVariables();
@@ -268,6 +274,16 @@ class Reader {
     if (/^\d{1,9}$/.test(text) && Number(text) >= least) return Number(text);
     this.problems.push(`${variable} is "${text}": it must be a whole number from ${least} to 999999999`);
     return fallback;
+  }
+
+  /** In microseconds. @param fallback in seconds */
+  duration(variable: string, fallback: number): number {
+    const text = this.#env[variable];
+    const [, count, unit] = /^([1-9]\d{0,6})([smhd])$/.exec(text || `${fallback}s`) ?? [];
+    const seconds = Number(count) * (UNIT_SECONDS[unit ?? ""] ?? 0);
+    if (seconds > 0 && seconds <= 30 * 86_400) return seconds * 1_000_000;
+    this.problems.push(`${variable} is "${text}": it must be a time such as 90s, 30m, 4h or 1d, at most 30d`);
+    return fallback * 1_000_000;
   }
 
   oneOf<T extends string>(variable: string, values: readonly T[], fallback: T): T {

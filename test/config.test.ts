@@ -49,6 +49,7 @@ describe("without any variable", () => {
       allowedHosts: [],
       agentRate: 200,
       agentBurst: 400,
+      executionMicros: 15 * 60_000_000,
       logLevel: "info",
     });
   });

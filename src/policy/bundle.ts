@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import type { JsonObject } from "../core/json.ts";
+import type { Micros } from "../core/clock.ts";
 import type { Judgement } from "../core/decision.ts";
 import { UsageError } from "../core/fault.ts";
 import type { Subject } from "./cel/evaluation.ts";
@@ -34,6 +35,8 @@ export interface Bundle {
   readonly files: readonly PolicyFile[];
   /** What of a payload must not be stored. */
   readonly redaction: Redaction;
+  /** How long what the rule allows may run before its outcome is missed; null if the rule does not say, or is not here. */
+  executionMicrosOf(ruleId: string): Micros | null;
   /** Never throws: what cannot be decided is denied. */
   evaluate(input: PolicyInput): Judgement;
   /** The same judgement, with every rule about the tool and what its condition came to. */
@@ -148,6 +151,7 @@ class RuleBundle implements Bundle {
   readonly files: readonly PolicyFile[];
   readonly redaction: Redaction;
   readonly #engine: Engine;
+  readonly #executionMicros: ReadonlyMap<string, Micros | null>;
 
   constructor(read: RuleFiles, files: readonly PolicyFile[]) {
     const rules = read.rules.map(({ rule }) => rule);
@@ -156,6 +160,11 @@ class RuleBundle implements Bundle {
     this.files = files;
     this.redaction = new Redaction(read.redact);
     this.#engine = new Engine(rules);
+    this.#executionMicros = new Map(rules.map(({ id, executionMicros }) => [id, executionMicros]));
+  }
+
+  executionMicrosOf(ruleId: string): Micros | null {
+    return this.#executionMicros.get(ruleId) ?? null;
   }
 
   evaluate(input: PolicyInput): Judgement {
@@ -181,9 +190,10 @@ function versionOf({ rules, redact, constants }: RuleFiles): string {
     rule.agents,
     rule.condition.source,
     rule.description,
-    // Nothing where a rule says nothing, so that bundles from before there were terms and exceptions keep their versions.
+    // Nothing where a rule says nothing, so that bundles from before there were such keys keep their versions.
     ...(rule.review === null ? [] : [rule.review]),
     ...(rule.exceptAgents.length === 0 ? [] : [{ exceptAgents: rule.exceptAgents }]),
+    ...(rule.executionMicros === null ? [] : [{ executionMicros: rule.executionMicros }]),
   ]);
   const redacted = redact.map(({ tools, paths }) => [tools, paths.map(({ source }) => source)]);
   const values = [...constants.values()].map(({ name, value }) => [name, value]);

@@ -1,9 +1,10 @@
 import { isScalar, type Node } from "yaml";
+import type { Micros } from "../core/clock.ts";
 import type { ReviewTerms } from "../core/decision.ts";
+import { readDuration } from "./duration.ts";
 import { describe, type Entry, type YamlFile } from "./yaml.ts";
 
 const SECOND = 1_000_000;
-const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 const TERM_KEYS = ["approvers", "approval_for", "expires_after"] as const;
 const MAX_APPROVERS = 10;
 const MAX_DAYS = { approval_for: 7, expires_after: 30 } as const;
@@ -20,8 +21,8 @@ export function readReviewTerms(file: YamlFile, entry: Entry): ReviewTerms | nul
   const entries = file.mapping(entry.value, "review", TERM_KEYS);
   if (entries === null) return null;
   const approvers = readApprovers(file, entries.get("approvers"));
-  const approvalMicros = readDuration(file, entries.get("approval_for"), "approval_for", DEFAULT_TERMS.approvalMicros);
-  const expiryMicros = readDuration(file, entries.get("expires_after"), "expires_after", DEFAULT_TERMS.expiryMicros);
+  const approvalMicros = termOf(file, entries.get("approval_for"), "approval_for", DEFAULT_TERMS.approvalMicros);
+  const expiryMicros = termOf(file, entries.get("expires_after"), "expires_after", DEFAULT_TERMS.expiryMicros);
   if (approvers === null || approvalMicros === null || expiryMicros === null) return null;
   return { approvers, approvalMicros, expiryMicros };
 }
@@ -46,21 +47,13 @@ function readApprovers(file: YamlFile, entry: Entry | undefined): number | null 
   return null;
 }
 
-function readDuration(
+function termOf(
   file: YamlFile,
   entry: Entry | undefined,
   key: keyof typeof MAX_DAYS,
-  otherwise: number,
-): number | null {
-  if (entry === undefined) return otherwise;
-  const [, count, unit] = /^([1-9]\d{0,6})([smhd])$/.exec(String(scalarOf(entry.value))) ?? [];
-  const seconds = Number(count) * (UNIT_SECONDS[unit ?? ""] ?? 0);
-  if (seconds > 0 && seconds <= MAX_DAYS[key] * 86_400) return seconds * SECOND;
-  file.refuse(
-    entry.value ?? entry.key,
-    `${key} is ${describe(entry.value)}; write a time such as 90s, 30m, 4h or 1d, at most ${MAX_DAYS[key]}d`,
-  );
-  return null;
+  otherwise: Micros,
+): Micros | null {
+  return entry === undefined ? otherwise : readDuration(file, entry, key, MAX_DAYS[key]);
 }
 
 function scalarOf(node: Node | null): unknown {

@@ -1,7 +1,9 @@
 import type { Node } from "yaml";
+import type { Micros } from "../core/clock.ts";
 import type { ReviewTerms } from "../core/decision.ts";
 import { compileCondition, type CompiledCondition, type Condition, type Syntax } from "./condition.ts";
 import { type Constant, type Constants, joinConstants, readConstants } from "./constants.ts";
+import { readDuration } from "./duration.ts";
 import { agentPatternProblem, toolPatternProblem } from "./pattern.ts";
 import { readRedactRules } from "./redact-rule.ts";
 import type { RedactRule } from "./redaction.ts";
@@ -26,6 +28,8 @@ export interface Rule {
   readonly description: string | null;
   /** Of a needs_review rule that says so; null for the default terms. */
   readonly review: ReviewTerms | null;
+  /** How long what it allows may run before its outcome is missed; null for the service's own time. */
+  readonly executionMicros: Micros | null;
   readonly file: string;
   readonly line: number;
 }
@@ -56,9 +60,11 @@ const RULE_KEYS: readonly string[] = [
   "when",
   "description",
   "review",
+  "execution_timeout",
 ];
 const EFFECTS: readonly Effect[] = ["allow", "deny", "needs_review"];
 const MAX_ID_LENGTH = 128;
+const MAX_EXECUTION_DAYS = 30;
 
 /** Reads files of rules, with every problem in them. Each rule may use the constants of all. */
 export function readRuleFiles(texts: readonly { readonly path: string; readonly text: string }[]): RuleFiles {
@@ -114,11 +120,12 @@ function readRule(file: YamlFile, node: Node | null, constants: Constants): Writ
   const compiled = readCondition(file, when, constants);
   const description = readDescription(file, entries.get("description"));
   const review = readReview(file, entries.get("review"), effect);
+  const executionMicros = readExecutionTimeout(file, entries.get("execution_timeout"), effect);
   if (id === null || tools === null || agents === null || exceptAgents === null) return null;
   if (effect === null || compiled === null) return null;
   const start = file.placeWithin(node, 0);
   const { condition, syntax } = compiled;
-  const rule = { id, tools, agents, exceptAgents, effect, condition, description, review };
+  const rule = { id, tools, agents, exceptAgents, effect, condition, description, review, executionMicros };
   return {
     rule: { ...rule, file: file.path, line: start.line },
     syntax,
@@ -184,4 +191,11 @@ function readReview(file: YamlFile, entry: Entry | undefined, effect: Effect | n
   if (effect !== null && effect !== "needs_review")
     file.refuse(entry.key, `review stands in a rule with effect ${effect}; write it in needs_review rules alone`);
   return readReviewTerms(file, entry);
+}
+
+function readExecutionTimeout(file: YamlFile, entry: Entry | undefined, effect: Effect | null): Micros | null {
+  if (entry === undefined) return null;
+  if (effect === "deny")
+    file.refuse(entry.key, "execution_timeout stands in a rule with effect deny, which lets nothing run; leave it out");
+  return readDuration(file, entry, "execution_timeout", MAX_EXECUTION_DAYS);
 }
