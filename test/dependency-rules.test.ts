@@ -20,7 +20,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["core", "package-root.ts"],
   ["config.ts"],
   ["keys"],
-  ["policy", "idempotency", "audit", "review", "authn", "webhook"],
+  ["policy", "idempotency", "audit", "review", "execution", "authn", "webhook"],
   ["authorize", "admin"],
   ["store"],
   ["server", "sidecar", "cli"],

@@ -17,6 +17,8 @@ export interface DecisionFilter {
   /** Occurs in message, idempotency key or rule id; A to Z in either case. */
   readonly text: string | null;
   readonly grantId: string | null;
+  /** Only decisions whose execution is unresolved. */
+  readonly unresolvedExecution: boolean;
 }
 
 /** The columns of a decision that lists show. */
@@ -47,6 +49,7 @@ export const EVERY_DECISION: DecisionFilter = {
   to: null,
   text: null,
   grantId: null,
+  unresolvedExecution: false,
 };
 
 const MAX_TEXT = 200;
@@ -82,9 +85,11 @@ function isText(text: string): boolean {
 
 /** Whether a checked filter matches: the same as in SQL, for decisions that are at hand. */
 export function matcher(filter: DecisionFilter): (decision: DecisionSummary) => boolean {
-  const { agentId, tool, decisions, reasons, source, from, to, text, grantId } = filter;
+  const { agentId, tool, decisions, reasons, source, from, to, text, grantId, unresolvedExecution } = filter;
   const prefix = tool?.endsWith(".*") === true ? tool.slice(0, -1) : null;
   return (row) =>
+    // What is at hand was just recorded, and its execution is not overdue yet.
+    !unresolvedExecution &&
     (agentId === null || row.agentId === agentId) &&
     (tool === null || (prefix === null ? row.tool === tool : row.tool.startsWith(prefix))) &&
     (decisions.length === 0 || decisions.includes(row.decision)) &&

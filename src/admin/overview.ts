@@ -34,6 +34,7 @@ export interface Overview {
   readonly circuits: CircuitCounts;
   readonly activeBypasses: number;
   readonly pendingReviews: number;
+  readonly unresolvedExecutions: number;
   readonly lastVerification: VerificationView | null;
   readonly policyVersion: string;
   readonly warnings: readonly string[];
@@ -59,6 +60,7 @@ export interface OverviewPorts {
   readonly guards: { circuitCounts(): Promise<CircuitCounts> };
   readonly orders: { countActiveGrants(now: Micros): Promise<number> };
   readonly reviews: { countPending(): Promise<number> };
+  readonly executions: { countUnresolved(): Promise<number> };
   readonly verifications: { last(): Promise<VerificationView | null> };
   readonly process: ProcessFigures;
   readonly now: () => Micros;
@@ -97,7 +99,7 @@ export class OverviewReader {
   }
 
   async #compute(): Promise<Overview> {
-    const { guards, orders, reviews, verifications, process, now } = this.#ports;
+    const { guards, orders, reviews, executions, verifications, process, now } = this.#ports;
     const at = now();
     const minutes = await this.#countMinutes(Math.floor(at / MINUTE));
     return {
@@ -108,6 +110,7 @@ export class OverviewReader {
       circuits: await guards.circuitCounts(),
       activeBypasses: await orders.countActiveGrants(at),
       pendingReviews: await reviews.countPending(),
+      unresolvedExecutions: await executions.countUnresolved(),
       lastVerification: await verifications.last(),
       policyVersion: process.policyVersion(),
       warnings: process.warnings(),

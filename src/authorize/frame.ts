@@ -4,7 +4,7 @@ import { Fault } from "../core/fault.ts";
 import type { Redaction } from "../policy/redaction.ts";
 import type { Call } from "./call.ts";
 
-export type AgentMethod = "Authorize" | "WatchDecision" | "SyncGuard";
+export type AgentMethod = "Authorize" | "WatchDecision" | "BeginExecution" | "ReportOutcome" | "SyncGuard";
 
 /** A call that was refused. */
 export interface RefusedCall {
@@ -38,8 +38,8 @@ export interface AgentRpc<Body, Result> {
   readonly handle: (call: Call<Body>, agent: AuthenticatedAgent, startedAt: number) => Result;
 }
 
-/** What guards decided alone belongs in the trail at any time, and a revocation must reach them. */
-const SERVED_IN_RECOVERY: ReadonlySet<AgentMethod> = new Set<AgentMethod>(["SyncGuard"]);
+/** What guards decided alone and what agents did belongs in the trail at any time, and a revocation must reach guards. */
+const SERVED_IN_RECOVERY: ReadonlySet<AgentMethod> = new Set<AgentMethod>(["SyncGuard", "ReportOutcome"]);
 
 /** `authenticate → admit → read → handle` for a method with one answer. What it rejects with is a {@link Fault}, and was noted. */
 export function frameUnary<Body, Answer>(

@@ -53,16 +53,26 @@ export class Reviews {
    * @throws StoreError, or Fault STORE_UNAVAILABLE if it kept changing
    */
   async current(first: RecordedDecision, policyVersion: string): Promise<RecordedDecision> {
-    const read = await this.#ports.store.findByDecision(first.decisionId);
-    // A decision of before reviews could be answered.
-    if (read === null) return first;
-    const review = await this.#answerable(read, policyVersion);
-    if (review.state === "open") return first;
-    // INVARIANT: an approval is of this agent, tool and payload alone.
-    if (!sameDigest(review.requestDigest, first.requestDigest))
-      throw new Fault("INTERNAL", "The review is of another request.");
+    const review = await this.currentReview(first, policyVersion);
+    if (review === null || review.state === "open") return first;
     const { reason, message } = judgementOf(review.state, review);
     return { ...first, reason, message, decidedAt: review.resolvedAt ?? first.decidedAt };
+  }
+
+  /**
+   * The review itself, as it stands now; null for a decision of before reviews could be answered. If it is approved, the use of the
+   * approval is recorded.
+   *
+   * @throws as {@link current}
+   */
+  async currentReview(first: RecordedDecision, policyVersion: string): Promise<Review | null> {
+    const read = await this.#ports.store.findByDecision(first.decisionId);
+    if (read === null) return null;
+    const review = await this.#answerable(read, policyVersion);
+    // INVARIANT: an approval is of this agent, tool and payload alone.
+    if (review.state !== "open" && !sameDigest(review.requestDigest, first.requestDigest))
+      throw new Fault("INTERNAL", "The review is of another request.");
+    return review;
   }
 
   /**

@@ -89,6 +89,11 @@ export const COMMAND_GROUPS: readonly { readonly heading: string; readonly comma
         load: async (io) => (await import("./operate/review.ts")).reviewCommand(io),
       },
       {
+        name: "execution",
+        description: "Look at what was started and how it ended, and resolve what nobody reported.",
+        load: async (io) => (await import("./operate/execution.ts")).executionCommand(io),
+      },
+      {
         name: "agent",
         description: "Create, list, freeze and revoke agents.",
         load: async (io) => (await import("./agents/agent.ts")).agentCommand(io),

@@ -37,6 +37,16 @@ export const GUARD_FAILPOINTS = [
 /** Where a service can be killed while a guard uploads. */
 export const SYNC_FAILPOINTS = ["before-sync-commit", "after-sync-commit"] as const;
 
+/** Where a service can be killed while an execution is started, or its outcome is reported. */
+export const EXECUTION_FAILPOINTS = [
+  "before-start-commit",
+  "after-start-commit",
+  "before-begin-answer",
+  "before-report-commit",
+  "after-report-commit",
+  "before-report-answer",
+] as const;
+
 /** Where the process that reads a service's policies can be killed, or stopped as by a file system that hangs. */
 export const POLICY_FAILPOINTS = ["policy-reading"] as const;
 
@@ -45,6 +55,7 @@ export type Failpoint =
   | (typeof SEAL_FAILPOINTS)[number]
   | (typeof GUARD_FAILPOINTS)[number]
   | (typeof SYNC_FAILPOINTS)[number]
+  | (typeof EXECUTION_FAILPOINTS)[number]
   | (typeof POLICY_FAILPOINTS)[number];
 
 const armed = parse(process.env["DATACRAWL_TEST_FAILPOINT"]);

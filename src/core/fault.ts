@@ -49,6 +49,8 @@ export const STATUS_OF = {
   AUDIT_ROLLED_BACK: "failed_precondition",
   AUDIT_NOT_ROLLED_BACK: "failed_precondition",
   REVIEW_CLOSED: "failed_precondition",
+  EXECUTION_UNKNOWN: "not_found",
+  OUTCOME_CONTRADICTED: "failed_precondition",
   IN_RECOVERY: "failed_precondition",
   DECISION_NOT_SEALED: "failed_precondition",
   DECISION_RETIRED: "failed_precondition",

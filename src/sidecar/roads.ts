@@ -23,6 +23,12 @@ export function sidecarRoads(options: SidecarRoadsOptions): Roads {
   return {
     authorize: authorizeWith(options),
     watchDecision: watchWith(options),
+    beginExecution: async () => {
+      throw new Fault("METHOD_NOT_SERVED", "A sidecar does not start executions yet: ask the service.");
+    },
+    reportOutcome: async () => {
+      throw new Fault("METHOD_NOT_SERVED", "A sidecar does not take reports yet: ask the service.");
+    },
     syncGuard: async () => {
       throw new Fault("METHOD_NOT_SERVED", "A sidecar syncs with the service by itself.");
     },

@@ -2,8 +2,9 @@ import { type InsertQueryBuilder, type Kysely, type RawBuilder, sql } from "kyse
 import type { HashedEvent } from "../audit/row/event.ts";
 import { EVENT_COLUMNS } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
+import { bytea } from "./decision-input.ts";
 import type { Schema } from "./schema.ts";
-import { at, BUILDER, prepared } from "./statements.ts";
+import { at, atColumn, BUILDER, prepared } from "./statements.ts";
 
 const COLUMNS = [...EVENT_COLUMNS.map(({ name }) => name), "hash"] as (keyof Schema["audit_events"])[];
 
@@ -33,6 +34,28 @@ export function eventValues({ row, hash }: HashedEvent): RawBuilder<unknown> {
     return kind === "uuid" ? sql`${row[field]}::uuid` : sql`${row[field]}::text`;
   });
   return sql`${sql.join(values)}, ${hash}::bytea`;
+}
+
+/** What a batch's statement reads of an event, as columns of its input beside others: those that {@link eventJson} fills. */
+export const EVENT_INPUTS = [
+  ...EVENT_COLUMNS.map(({ name, kind }) => ({ name: `event_${name}`, type: kind === "micros" ? "bigint" : kind })),
+  { name: "event_hash", type: "bytea" },
+];
+
+/** The values of {@link EVENT_INPUTS}. */
+export function eventJson({ row, hash }: HashedEvent): object {
+  const values = EVENT_COLUMNS.map(({ name, field }) => [`event_${name}`, row[field]]);
+  return { ...Object.fromEntries(values), event_hash: bytea(hash) };
+}
+
+/** SQL that inserts the events that `from` selects of the input, as `FROM input WHERE …`. */
+export function insertEvents(from: RawBuilder<unknown>): RawBuilder<object> {
+  const columns = sql.join(COLUMNS.map((name) => sql.ref(name)));
+  const values = EVENT_COLUMNS.map(({ name, kind }) => {
+    const input = sql.ref(`event_${name}`);
+    return kind === "micros" ? atColumn(input) : input;
+  });
+  return sql`INSERT INTO audit_events (${columns}) SELECT ${sql.join(values)}, event_hash ${from}`;
 }
 
 /** Events that come with no other change. */

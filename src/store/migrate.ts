@@ -35,6 +35,9 @@ const SERVICE_GRANTS: Readonly<Record<string, string>> = {
   reviews: "SELECT, INSERT, UPDATE",
   review_answers: "SELECT, INSERT",
   review_withdrawals: "SELECT, INSERT",
+  executions: "SELECT, INSERT",
+  execution_outcomes: "SELECT, INSERT",
+  execution_reports_due: "SELECT, INSERT, UPDATE, DELETE",
   kysely_migration: "SELECT",
   schema_migrations: "SELECT",
 };

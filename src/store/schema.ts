@@ -4,6 +4,7 @@ import type { Role } from "../admin/caller.ts";
 import type { CircuitCommand } from "../admin/circuits.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Decision, Reason, Source } from "../core/decision.ts";
+import type { Outcome } from "../execution/execution.ts";
 import type { ReviewAnswer, ReviewState } from "../review/review.ts";
 
 /*
@@ -52,6 +53,9 @@ export interface Schema {
   reviews: Reviews;
   review_answers: ReviewAnswers;
   review_withdrawals: ReviewWithdrawals;
+  executions: Executions;
+  execution_outcomes: ExecutionOutcomes;
+  execution_reports_due: ExecutionReportsDue;
 }
 
 interface Agents {
@@ -324,4 +328,36 @@ interface ReviewAnswers {
   answer: ReviewAnswer["answer"];
   comment: string;
   answered_at: StoredTime;
+}
+
+interface Executions {
+  decision_id: string;
+  execution_id: string;
+  recorded_at: StoredTime;
+  agent_id: string;
+  tool: string;
+  idempotency_key: string;
+  nonce: Uint8Array;
+  started_at: StoredTime;
+  started_by: string;
+  report_due_at: StoredTime;
+}
+
+interface ExecutionOutcomes {
+  decision_id: string;
+  event_id: string;
+  outcome: Outcome;
+  ended_at: StoredTime;
+  error_code: string | null;
+  duration_ms: number | null;
+  summary: string | null;
+  reported_by: string | null;
+  resolved_by: string | null;
+  comment: string | null;
+}
+
+interface ExecutionReportsDue {
+  decision_id: string;
+  report_due_at: StoredTime;
+  noted_at: StoredTime | null;
 }

@@ -82,6 +82,7 @@ function decisionData(source: Extract<Source, { kind: "decision" }>): JsonObject
 /** The dashboard's page about it. */
 function pageOf(type: string, source: Source): string {
   if (source.kind === "decision") return `/reviews/${source.reviewId}`;
+  if (type.startsWith("execution.")) return `/decisions/${source.decisionId}`;
   if (type.startsWith("bypass.")) return "/bypass";
   if (type.startsWith("circuit.")) return "/circuits";
   return type.startsWith("agent.") ? "/agents" : "/audit";

@@ -99,5 +99,6 @@ export function filters(start: number, span: number): fc.Arbitrary<DecisionFilte
       fc.constantFrom("rule", "RULE-b", "CALL.", "%", "_", "\\", "İ", "i̇", "ß", "SS", "'", "\u001b[31m", "a-", "zzz"),
     ),
     grantId: fc.oneof(fc.constant(null), fc.constant(null), maybe(fc.constantFrom(...GRANTS, randomUUID()))),
+    unresolvedExecution: fc.constant(false),
   });
 }

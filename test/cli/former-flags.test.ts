@@ -32,6 +32,10 @@ describe("a former flag means the same as the present one", () => {
   test.each([
     ["review approve ID --comment because", "review approve ID --reason because"],
     ["review reject ID --comment=because", "review reject ID --reason because"],
+    [
+      "execution resolve ID --outcome failed --comment because",
+      "execution resolve ID --outcome failed --reason because",
+    ],
     ["policy explain --tool t --payload {} --policy-dir d", "policy explain --tool t --payload {} --dir d"],
     ["audit check-proof F --key a b --key c", "audit check-proof F --public-key a --public-key b --public-key c"],
     ["audit check-export F --key a", "audit check-export F --public-key a"],

@@ -3,6 +3,7 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import { Outcome } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import { call, cookieOf, PASSWORD, signIn } from "../server/admin/house.ts";
 import { outcomeOfCall } from "../support/call-outcome.ts";
 import { QUESTION } from "../support/agent-roads.ts";
@@ -37,14 +38,20 @@ const EVERY_AGENT: readonly CallerKind[] = ["agent", "agent by token", "another 
 const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   Authorize: EVERY_AGENT,
   WatchDecision: ["agent", "agent by token"],
+  // A refusal is an answer.
+  BeginExecution: EVERY_AGENT,
+  ReportOutcome: ["agent", "agent by token"],
   SyncGuard: EVERY_AGENT,
 };
 /** Of the calls of agents, those about something that is another's. */
-const NOT_THEIRS = { WatchDecision: "DECISION_UNKNOWN" } as Readonly<Record<string, string>>;
+const NOT_THEIRS = { WatchDecision: "DECISION_UNKNOWN", ReportOutcome: "EXECUTION_UNKNOWN" } as Readonly<
+  Record<string, string>
+>;
 
 let issuer: Issuer;
 let service: ServiceProcess;
 let decisionId: string;
+let executionId: string;
 const headers = new Map<CallerKind, Record<string, string>>();
 beforeAll(async () => {
   issuer = await startIssuer();
@@ -91,6 +98,8 @@ beforeAll(async () => {
 
   const own = await authorize(transportOf("Connect", "agent"), "own");
   decisionId = own.decisionId;
+  const begin = createClient(AuthorizeService, transportOf("Connect", "agent")).beginExecution;
+  executionId = (await begin({ decisionId, nonce: new Uint8Array(16) })).executionId;
 });
 afterAll(async () => {
   await discard(service);
@@ -121,6 +130,8 @@ const METHODS = Object.values(AuthorizeService.method);
 const REQUESTS: Readonly<Record<string, (key: string) => object>> = {
   Authorize: (idempotencyKey) => ({ ...QUESTION, idempotencyKey }),
   WatchDecision: () => ({ decisionId }),
+  BeginExecution: () => ({ decisionId, nonce: new Uint8Array(16) }),
+  ReportOutcome: () => ({ decisionId, executionId, outcome: Outcome.SUCCEEDED }),
   SyncGuard: () => ({ journalId: "0195e0b2-0000-7000-8000-000000000001" }),
 };
 

@@ -11,6 +11,8 @@ const JOURNAL = "0195e0b2-7a3b-7c1d-8a2b-00000000000f";
 const REQUESTS: Readonly<Record<string, object>> = {
   Authorize: { tool: "crm.get_contact", idempotencyKey: "stranger" },
   WatchDecision: { decisionId: JOURNAL },
+  BeginExecution: { decisionId: JOURNAL, nonce: new Uint8Array(16) },
+  ReportOutcome: { decisionId: JOURNAL, executionId: JOURNAL, outcome: 1 },
   SyncGuard: { journalId: JOURNAL },
 };
 const FAILURES = 'datacrawl_authentication_failures_total{code="CREDENTIAL_UNKNOWN"}';

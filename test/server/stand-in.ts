@@ -1,5 +1,12 @@
 import type { SyncGuardRequest } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { Answer, Call, UnverifiedWatch } from "../../src/authorize/call.ts";
+import type {
+  BeginAnswer,
+  ReportAnswer,
+  UnverifiedBegin,
+  UnverifiedReport,
+} from "../../src/authorize/execution-call.ts";
+import type { ExecutionRefusal } from "../../src/execution/execution.ts";
 import type { UnverifiedRequest } from "../../src/core/request.ts";
 import { parseRequest } from "../../src/core/request.ts";
 import { Fault, type FaultCode } from "../../src/core/fault.ts";
@@ -14,18 +21,38 @@ export interface StandIn {
   readonly calls: Call<UnverifiedRequest>[];
   /** What they held, as far as it could be read. */
   readonly requests: UnverifiedRequest[];
+  /** The reports that it was given. */
+  readonly reports: UnverifiedReport[];
   /** How many calls of the tool "wait" were told that their caller is gone. */
   aborted: number;
   /** Lets the calls of the tools "hold" and "late" go on; those of "late" then throw. */
   release(): void;
 }
 
+/** What BeginExecution answers to these decisions; to others that they are started. */
+export const STARTS: ReadonlyMap<string, readonly [BeginAnswer["state"], ExecutionRefusal?]> = new Map([
+  ["already", ["already_started"]],
+  ["frozen", ["refused", "AGENT_FROZEN"]],
+]);
+
+const EXECUTION = {
+  executionId: "0195e0b2-7a3b-7c1d-8a2b-00000000000e",
+  agentId: "agent-a",
+  tool: "t",
+  idempotencyKey: "k",
+  startedAt: 1_700_000_000_123_456,
+  startedBy: "k1",
+  reportDueAt: 1_700_000_900_123_456,
+  end: null,
+};
+
 export function standIn(): StandIn {
   let held = Promise.withResolvers<void>();
   const self: StandIn = {
-    roads: { authorize, watchDecision, syncGuard, source: "service" },
+    roads: { authorize, watchDecision, beginExecution, reportOutcome, syncGuard, source: "service" },
     calls: [],
     requests: [],
+    reports: [],
     aborted: 0,
     release: () => {
       held.resolve();
@@ -63,6 +90,23 @@ export function standIn(): StandIn {
     const { nonce } = readBody();
     yield answerTo("wait", "watched", nonce);
     await aborted(signal);
+  }
+
+  async function beginExecution({ authorization, readBody }: Call<UnverifiedBegin>): Promise<BeginAnswer> {
+    if (authorization !== CREDENTIAL) throw new Fault("CREDENTIAL_UNKNOWN", "An unknown credential.");
+    const { decisionId, nonce } = readBody();
+    const named = { message: "As you wish.", decisionId, nonce, agentId: "agent-a" };
+    const [state, reason] = STARTS.get(decisionId) ?? ["started"];
+    if (state === "refused") return { ...named, state, reason: reason ?? "NOT_ALLOWED" };
+    return { ...named, state, execution: { ...EXECUTION, decisionId, nonce } };
+  }
+
+  async function reportOutcome({ authorization, readBody }: Call<UnverifiedReport>): Promise<ReportAnswer> {
+    if (authorization !== CREDENTIAL) throw new Fault("CREDENTIAL_UNKNOWN", "An unknown credential.");
+    const report = readBody();
+    self.reports.push(report);
+    const { decisionId, executionId, outcome } = report;
+    return { decisionId, executionId, outcome: outcome ?? "unknown", endedAt: 1_700_000_000_123_456, replayed: true };
   }
 
   async function syncGuard(call: Call<SyncGuardRequest>) {

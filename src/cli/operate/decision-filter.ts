@@ -17,6 +17,7 @@ export interface FilterFlags {
   readonly until?: Micros;
   readonly text?: string;
   readonly grant?: string;
+  readonly unresolved?: true;
 }
 
 /** Adds the flags that say which decisions. */
@@ -44,6 +45,7 @@ export function filterOf(flags: FilterFlags): MessageInitShape<typeof DecisionFi
     ...(flags.until === undefined ? {} : { recordedTo: timestampFromMs(flags.until / 1000) }),
     text: flags.text ?? "",
     grantId: flags.grant ?? "",
+    unresolvedExecution: flags.unresolved === true,
   };
 }
 

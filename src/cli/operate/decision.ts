@@ -23,6 +23,7 @@ export function decisionCommand(io: Io): Command {
   const command = new Command("decision");
   withFilter(command.command("list"))
     .description("List decisions, newest first.")
+    .option("--unresolved", "whose execution was started and has no outcome, though the time for a report has passed")
     .option("--limit <n>", "how many at most", parseLimit, 100)
     .option("--all", "all of them")
     .option("--json", "print a list of decisions")

@@ -44,6 +44,7 @@ function describe(io: Io, overview: Overview, answering: Answering): void {
   io.out(`circuits      ${states.join(", ")}\n`);
   io.out(`bypasses      ${overview.activeBypasses} in force\n`);
   io.out(`reviews       ${overview.pendingReviews} pending\n`);
+  io.out(`executions    ${overview.unresolvedExecutions} unresolved\n`);
   io.out(`verification  ${lastVerification === null ? "never" : verificationText(lastVerification)}\n`);
   if (answering === "service") io.out(`queue         ${overview.queueDepth} decisions wait to be recorded\n`);
   if (latency !== null)
@@ -90,6 +91,7 @@ function overviewJson(overview: Overview) {
     },
     activeBypasses: overview.activeBypasses,
     pendingReviews: overview.pendingReviews,
+    unresolvedExecutions: overview.unresolvedExecutions,
     lastVerification:
       verification === undefined
         ? null

@@ -22,6 +22,9 @@ const ACCOUNTS: Access = { role: null, socket: true };
 /** Two people are two names, so the socket is none of them. */
 const ANSWER: Access = { role: "reviewer", socket: false };
 
+/** What an operator says has happened is theirs to answer for, so the socket is nobody. */
+const RESOLVE: Access = { role: "operator", socket: false };
+
 /** Who may call what. A method without a line here does not compile. */
 export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   createAgent: CHANGE,
@@ -65,6 +68,8 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   approveReview: ANSWER,
   rejectReview: ANSWER,
   withdrawApproval: ANSWER,
+  listExecutions: READ,
+  resolveExecution: RESOLVE,
   startAuditVerification: CHANGE,
   getAuditRun: READ,
   listAuditRuns: READ,

@@ -5,6 +5,7 @@ import { CallTrail } from "../../admin/call-trail.ts";
 import { CircuitOperations } from "../../admin/circuits.ts";
 import { DecisionFeed } from "../../admin/decision-feed.ts";
 import { DecisionSearch } from "../../admin/decision-search.ts";
+import { ExecutionOperations } from "../../admin/executions.ts";
 import { AdminOperations, type AdminPorts } from "../../admin/operations.ts";
 import { OverviewReader, type ProcessFigures } from "../../admin/overview.ts";
 import { type ActivePolicies, PolicyOperations } from "../../admin/policies.ts";
@@ -32,6 +33,7 @@ import { SqlCircuitOrders } from "../../store/circuit-orders.ts";
 import { SqlDecisionSearch } from "../../store/decision-search.ts";
 import { SqlDecisionReader } from "../../store/decisions.ts";
 import { SqlEventStore } from "../../store/events.ts";
+import { SqlExecutionStore } from "../../store/executions.ts";
 import { SqlExportReader } from "../../store/export.ts";
 import { SqlPayloadStore } from "../../store/payloads.ts";
 import { SqlGuardRecords } from "../../store/guard-records.ts";
@@ -115,6 +117,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const tokens = new PositionTokens(store.keys.hmac);
   const reviews = new SqlReviewStore(database.kysely);
   const shared = { random, now };
+  const executions = new ExecutionOperations({ store: new SqlExecutionStore(database.kysely), tokens, ...shared });
   const resolved = process.reviewResolved;
   const due = new Reviews({ store: reviews, resolved, ...shared });
   const secrets = { passwords: new Passwords(), totpSeal: new TotpSeal(store.keys.hmac) };
@@ -143,6 +146,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     guards: figures,
     orders: figures,
     reviews,
+    executions,
     verifications: verification,
     process: {
       ...process,
@@ -206,6 +210,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     bypass,
     circuits,
     reviews: reviewing,
+    executions,
     accounts: accounting,
     sessions: new Sessions({ sessions, limit: new SignInLimit(monotonic), ...secrets, ...shared }),
     tokens: options.tokens ?? null,

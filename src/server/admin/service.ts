@@ -18,6 +18,7 @@ import type { CircuitOperations } from "../../admin/circuits.ts";
 import type { DecisionSearch } from "../../admin/decision-search.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
 import type { PolicyOperations } from "../../admin/policies.ts";
+import type { ExecutionOperations } from "../../admin/executions.ts";
 import type { ExportOperations } from "../../admin/export.ts";
 import type { ProofOperations } from "../../admin/proofs.ts";
 import type { RetentionOperations } from "../../admin/retention.ts";
@@ -39,6 +40,7 @@ import { auditMethods } from "./audit.ts";
 import { bypassMethods } from "./bypass.ts";
 import { circuitMethods } from "./circuits.ts";
 import { decisionMethods } from "./decisions.ts";
+import { executionMethods } from "./executions.ts";
 import { type Door, fromOf, type Identities, identify } from "./door.ts";
 import type { AdminMethods } from "./methods.ts";
 import { operatorMethods } from "./operators.ts";
@@ -70,6 +72,7 @@ export interface Admin extends Identities {
   readonly recovery: Recovery;
   readonly sealing: Trail;
   readonly reviews: ReviewOperations;
+  readonly executions: ExecutionOperations;
   readonly verification: VerificationOperations;
   readonly proofs: ProofOperations;
   readonly exporting: ExportOperations;
@@ -102,13 +105,14 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...agentMethods(admin.operations, admin.bypass),
     ...bypassMethods(admin.bypass),
     ...circuitMethods(admin.circuits, admin.bypass),
-    ...decisionMethods(admin.operations, admin.search, admin.policies),
+    ...decisionMethods(admin.operations, admin.search, admin.policies, admin.executions),
     ...policyMethods(admin.policies),
     ...operatorMethods(admin.accounts),
     ...overviewMethods(admin.watches),
     ...auditMethods(admin.audit, admin.recovery, admin.sealing),
     ...webhookMethods(admin.webhooks),
     ...reviewMethods(admin.reviews),
+    ...executionMethods(admin.executions),
     ...verificationMethods(admin.verification),
     ...proofMethods(admin.proofs),
     ...retentionMethods(admin.exporting, admin.retention),

@@ -10,7 +10,8 @@ const DECISIONS = {
   deny: wire.Decision.DENY,
   needs_review: wire.Decision.NEEDS_REVIEW,
 } as const;
-const SOURCES = { service: wire.Source.SERVICE, guard: wire.Source.GUARD } as const;
+/** Our words for the numbers on the wire. */
+export const SOURCES = { service: wire.Source.SERVICE, guard: wire.Source.GUARD } as const;
 
 /** More than everything in an answer but its strings and nonce: tags, lengths and numbers. */
 const FRAME_BYTES = 128;

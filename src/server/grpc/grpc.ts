@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type DescMethod, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, type DescMethod, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import {
@@ -7,11 +7,18 @@ import {
   SyncGuardRequestSchema,
   SyncGuardResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import {
+  BeginExecutionRequestSchema,
+  BeginExecutionResponseSchema,
+  ReportOutcomeRequestSchema,
+  ReportOutcomeResponseSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
 import type { Call } from "../../authorize/call.ts";
 import type { Address } from "../../config.ts";
 import { Fault } from "../../core/fault.ts";
 import { encodeAnswer } from "../codec/answer.ts";
+import { beginFields, beginOf, reportFields, reportOf } from "../codec/execution.ts";
 import { expired, incompleteBodies } from "../limits/bodies.ts";
 import { openFront } from "./front.ts";
 import { checkStreams } from "./streams.ts";
@@ -110,19 +117,38 @@ function createServer(
 
 /** AuthorizeService by path, on bytes: so that bytes that are no message are the caller's fault, and found by our decoder. */
 function methodsOf(roads: Roads): ReadonlyMap<string, GrpcMethod> {
-  const { authorize, syncGuard, watchDecision } = AuthorizeService.method;
+  const { authorize, beginExecution, reportOutcome, syncGuard, watchDecision } = AuthorizeService.method;
   return new Map<string, GrpcMethod>([
     [pathOf(authorize), async (call) => encodeAnswer(await roads.authorize(call), roads.source)],
     [pathOf(watchDecision), { stream: (call) => watch(call, roads) }],
     [
+      pathOf(beginExecution),
+      async (call) => {
+        const readBody = () => beginOf(decodeBinary(BeginExecutionRequestSchema, call.request));
+        const answer = await roads.beginExecution(withBody(call, readBody));
+        return encode(BeginExecutionResponseSchema, beginFields(answer, roads.source));
+      },
+    ],
+    [
+      pathOf(reportOutcome),
+      async (call) => {
+        const readBody = () => reportOf(decodeBinary(ReportOutcomeRequestSchema, call.request));
+        return encode(ReportOutcomeResponseSchema, reportFields(await roads.reportOutcome(withBody(call, readBody))));
+      },
+    ],
+    [
       pathOf(syncGuard),
       async (call) => {
         const readBody = () => decodeBinary(SyncGuardRequestSchema, call.request);
-        const response = await roads.syncGuard(withBody(call, readBody));
-        return Buffer.from(toBinary(SyncGuardResponseSchema, response));
+        return encode(SyncGuardResponseSchema, await roads.syncGuard(withBody(call, readBody)));
       },
     ],
   ]);
+}
+
+/** Fields go out in the order of their numbers, so that an answer that is cut short has lost its last one. */
+function encode<Desc extends DescMessage>(schema: Desc, message: MessageInitShape<Desc>): Buffer {
+  return Buffer.from(toBinary(schema, create(schema, message)));
 }
 
 async function* watch(call: UnaryCall, roads: Roads): AsyncGenerator<Buffer, void, undefined> {

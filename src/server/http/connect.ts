@@ -1,4 +1,8 @@
 import { AuthorizeService, SyncGuardRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import {
+  BeginExecutionRequestSchema,
+  ReportOutcomeRequestSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
 import type { UnverifiedRequest } from "../../core/request.ts";
 import type { Address } from "../../config.ts";
@@ -7,6 +11,7 @@ import { incompleteBodies } from "../limits/bodies.ts";
 import type { RequestMessage } from "./body.ts";
 import type { Readiness } from "../lifecycle/health.ts";
 import { openHttp } from "./http.ts";
+import { beginFields, beginOf, reportFields, reportOf } from "../codec/execution.ts";
 import { decodeAuthorizeRequestJson } from "../codec/json.ts";
 import type { Listener } from "../listen.ts";
 import { decodeMessage } from "../codec/messages.ts";
@@ -48,7 +53,7 @@ export async function openConnect(options: ConnectOptions): Promise<Listener> {
 }
 
 function methodsOf(roads: Roads): RpcMethod[] {
-  const { authorize, syncGuard, watchDecision } = AuthorizeService.method;
+  const { authorize, beginExecution, reportOutcome, syncGuard, watchDecision } = AuthorizeService.method;
   return [
     {
       method: authorize,
@@ -61,6 +66,22 @@ function methodsOf(roads: Roads): RpcMethod[] {
     {
       method: watchDecision,
       stream: (call) => watch(call, roads),
+    },
+    {
+      method: beginExecution,
+      handle: async (call) => {
+        const message = call.message();
+        const readBody = () => beginOf(decodeMessage(BeginExecutionRequestSchema, message));
+        return beginFields(await roads.beginExecution({ ...call, readBody }), roads.source);
+      },
+    },
+    {
+      method: reportOutcome,
+      handle: async (call) => {
+        const message = call.message();
+        const readBody = () => reportOf(decodeMessage(ReportOutcomeRequestSchema, message));
+        return reportFields(await roads.reportOutcome({ ...call, readBody }));
+      },
     },
     {
       method: syncGuard,

@@ -4,6 +4,7 @@ import type { Step } from "../../authorize/progress.ts";
 import { DECISION_OF } from "../../core/decision.ts";
 import { type FaultCode, STATUS_OF } from "../../core/fault.ts";
 import type { Observer } from "../roads.ts";
+import { ExecutionMetrics } from "./execution-metrics.ts";
 
 const STEPS = ["authenticate", "parse", "replay", "evaluate", "record", "remember"] as const satisfies readonly Step[];
 const SECONDS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -41,6 +42,7 @@ export class Metrics {
     ROWS,
   );
   readonly #batchSeconds = histogram(this.registry, "datacrawl_batch_seconds", "How long a commit took.", SECONDS);
+  readonly executions = new ExecutionMetrics(this.registry, () => this.storeError());
   #inFlight = 0;
 
   constructor() {

@@ -1,4 +1,5 @@
 import { makeEvent } from "../../audit/row/event.ts";
+import { GroupWriter } from "../../audit/write/group-writer.ts";
 import { RecordWriter } from "../../audit/write/writer.ts";
 import { Agents } from "../../authn/agents.ts";
 import { AgentDirectory } from "../../authn/directory.ts";
@@ -8,6 +9,9 @@ import { JwtVerifier } from "../../authn/jwt.ts";
 import { Refusals } from "../../authn/refusals.ts";
 import { Admission } from "../../authorize/admission.ts";
 import { createAuthorize } from "../../authorize/authorize.ts";
+import { createBegin } from "../../authorize/begin.ts";
+import { endKind, startKind } from "../../authorize/execution-entries.ts";
+import { createReport } from "../../authorize/report.ts";
 import { SESSION_LIFETIME } from "../../admin/sessions.ts";
 import { OperatorTokens } from "../../admin/tokens.ts";
 import { Reviews } from "../../authorize/reviews.ts";
@@ -29,6 +33,7 @@ import { SqlAgentStore } from "../../store/agents.ts";
 import { SqlCircuitCommands } from "../../store/circuit-commands.ts";
 import { StoreClock } from "../../store/clock.ts";
 import { SqlEventStore } from "../../store/events.ts";
+import { SqlExecutionStore } from "../../store/executions.ts";
 import { SqlGuardRecords } from "../../store/guard-records.ts";
 import { reloadGrantKeys } from "../../store/keys.ts";
 import type { Store } from "../../store/open.ts";
@@ -130,6 +135,7 @@ export async function openService(
   const events = new SqlEventStore(database.kysely);
   const guards = new SqlGuardRecords(database.kysely);
   const sessions = new SqlSessionStore(database.kysely);
+  const executionStore = new SqlExecutionStore(database.kysely);
   const reviewStore = new SqlReviewStore(database.kysely);
   const watchers = new Watchers((decisionIds) => reviewStore.resolvedAmong(decisionIds));
   const resolved = (review: { readonly decisionId: string }): void => watchers.wake(review.decisionId);
@@ -199,6 +205,21 @@ export async function openService(
     findClaimOf: (agentId, decisionId) => records.findClaimOf(agentId, decisionId),
     watchers,
   });
+  const begun = { ...shared, admit: deciding.admit, executions: executionStore, events };
+  const beginExecution = createBegin({
+    ...begun,
+    reviews,
+    executionMicros: config.executionMicros,
+    starts: new GroupWriter(startKind(executionStore), monotonic, metrics.executions),
+    decisionsVoidBefore: () => admin.recovery.ordersVoidBefore,
+    begun: (answer) => metrics.executions.begun(answer),
+  });
+  const reportOutcome = createReport({
+    ...begun,
+    ends: new GroupWriter(endKind(executionStore), monotonic, metrics.executions),
+    keys: digestKeys,
+    reported: (answer) => metrics.executions.reported(answer),
+  });
   const syncGuard = createSyncGuard({
     ...shared,
     admit: admitSyncs(rate, monotonic),
@@ -255,6 +276,10 @@ export async function openService(
   };
   chores.every(SEAL_EVERY_MS, "seal the audit trail", seal);
   chores.every(5_000, "deny reviews that nobody answered", () => reviews.expireDue());
+  chores.every(5_000, "note unresolved executions", async () => {
+    await admin.executions.noteUnresolved();
+    metrics.executions.showUnresolved(await admin.executions.countUnresolved());
+  });
   chores.every(500, "look for resolved reviews", () => watchers.look());
   chores.every(3_600_000, "make partitions", () => store.makePartitions());
   chores.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
@@ -302,6 +327,8 @@ export async function openService(
     roads: {
       authorize: timed(traced(authorize), latencies, monotonic),
       watchDecision,
+      beginExecution,
+      reportOutcome,
       syncGuard: syncGuardRoad(syncGuard),
       source: "service",
     },

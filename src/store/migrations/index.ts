@@ -14,6 +14,7 @@ import { signedAcknowledgements } from "./0018-signed-acknowledgements.ts";
 import { freezes } from "./0019-freezes.ts";
 import { numberedLayouts } from "./0020-numbered-layouts.ts";
 import { reviewWithdrawals } from "./0030-review-withdrawals.ts";
+import { executions } from "./0040-executions.ts";
 
 /**
  * By name, in the order in which they run. A migration that has shipped never changes: a later one corrects it.
@@ -39,4 +40,5 @@ export const MIGRATIONS: Readonly<Record<string, string>> = {
   "0019-freezes": freezes,
   "0020-numbered-layouts": numberedLayouts,
   "0030-review-withdrawals": reviewWithdrawals,
+  "0040-executions": executions,
 };

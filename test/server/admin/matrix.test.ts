@@ -2,6 +2,7 @@ import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import { Outcome } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import { OperatorRole } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
 import { SessionService } from "@datacrawl/proto/datacrawl/authz/v1/session_service_pb";
 import { SqlRecordStore } from "../../../src/store/records.ts";
@@ -93,6 +94,8 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   "AdminService.ApproveReview": ANSWERS,
   "AdminService.RejectReview": ANSWERS,
   "AdminService.WithdrawApproval": ANSWERS,
+  "AdminService.ListExecutions": READS,
+  "AdminService.ResolveExecution": OPERATORS,
   "SessionService.GetSession": NAMED,
   "SessionService.SignIn": CALLERS,
   "SessionService.SignOut": CALLERS,
@@ -123,6 +126,7 @@ const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
   "AdminService.ApproveReview": () => ({ reviewId: decisionId, comment: "c" }),
   "AdminService.RejectReview": () => ({ reviewId: decisionId, comment: "c" }),
   "AdminService.WithdrawApproval": () => ({ reviewId: decisionId, comment: "c" }),
+  "AdminService.ResolveExecution": () => ({ decisionId, outcome: Outcome.FAILED, comment: "c" }),
   "AdminService.RevokeAgent": (n) => ({ agentId: `agent-${n}` }),
   "AdminService.FreezeAgent": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
   "AdminService.UnfreezeAgent": (n) => ({ agentId: `agent-${n}`, reason: "r" }),
@@ -152,6 +156,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   "AdminService.ApproveReview": "REVIEW_UNKNOWN",
   "AdminService.RejectReview": "REVIEW_UNKNOWN",
   "AdminService.WithdrawApproval": "REVIEW_UNKNOWN",
+  "AdminService.ResolveExecution": "EXECUTION_UNKNOWN",
 };
 
 /** In an order in which they do not spoil each other's state: freeze before unfreeze, sign out last. */

@@ -6,6 +6,8 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Decision, Reason, Source } from "./decision_pb.ts";
 import { file_datacrawl_authz_v1_decision } from "./decision_pb.ts";
+import type { BeginExecutionRequestSchema, BeginExecutionResponseSchema, ReportOutcomeRequestSchema, ReportOutcomeResponseSchema } from "./execution_pb.ts";
+import { file_datacrawl_authz_v1_execution } from "./execution_pb.ts";
 import type { WatchDecisionRequestSchema, WatchDecisionResponseSchema } from "./watch_pb.ts";
 import { file_datacrawl_authz_v1_watch } from "./watch_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -16,7 +18,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file datacrawl/authz/v1/authorize_service.proto.
  */
 export const file_datacrawl_authz_v1_authorize_service: GenFile = /*@__PURE__*/
-  fileDesc("CipkYXRhY3Jhd2wvYXV0aHovdjEvYXV0aG9yaXplX3NlcnZpY2UucHJvdG8SEmRhdGFjcmF3bC5hdXRoei52MSKEAQoQQXV0aG9yaXplUmVxdWVzdBIMCgR0b29sGAEgASgJEigKB3BheWxvYWQYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhcKD2lkZW1wb3RlbmN5X2tleRgDIAEoCRIQCghhZ2VudF9pZBgEIAEoCRINCgVub25jZRgFIAEoDCKAAwoRQXV0aG9yaXplUmVzcG9uc2USKgoGcmVhc29uGAEgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlJlYXNvbhIPCgdtZXNzYWdlGAIgASgJEhMKC2RlY2lzaW9uX2lkGAMgASgJEhYKDnBvbGljeV92ZXJzaW9uGAQgASgJEhAKCHJlcGxheWVkGAUgASgIEi4KCmRlY2lkZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3J1bGVfaWQYByABKAkSEAoIYWdlbnRfaWQYCCABKAkSDAoEdG9vbBgJIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYCiABKAkSDQoFbm9uY2UYCyABKAwSKgoGc291cmNlGAwgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlNvdXJjZRIuCghkZWNpc2lvbhgPIAEoDjIcLmRhdGFjcmF3bC5hdXRoei52MS5EZWNpc2lvbkoECA0QDkoECA4QDyKdAQoQU3luY0d1YXJkUmVxdWVzdBISCgpqb3VybmFsX2lkGAEgASgJEjAKB3JlY29yZHMYAiADKAsyHy5kYXRhY3Jhd2wuYXV0aHoudjEuR3VhcmRSZWNvcmQSMgoHY2lyY3VpdBgDIAEoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5DaXJjdWl0UmVwb3J0Eg8KB2Nsb3NpbmcYBCABKAgiUgoLR3VhcmRSZWNvcmQSEAoIc2VxdWVuY2UYASABKAMSFQoNcHJldmlvdXNfaGFzaBgCIAEoDBIMCgRoYXNoGAMgASgMEgwKBGJvZHkYBCABKAwimAIKDUNpcmN1aXRSZXBvcnQSLwoFc3RhdGUYASABKA4yIC5kYXRhY3Jhd2wuYXV0aHoudjEuQ2lyY3VpdFN0YXRlEhwKFGNvbnNlY3V0aXZlX2ZhaWx1cmVzGAIgASgFEi0KCW9wZW5lZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbmV4dF9wcm9iZV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLbGFzdF9lcnJvcnMYBSADKAkSDQoFY2F1c2UYBiABKAkSGAoQdW5zeW5jZWRfcmVjb3JkcxgHIAEoAxIYChBjb2FsZXNjZWRfZGVuaWVzGAggASgDIqQCChFTeW5jR3VhcmRSZXNwb25zZRIXCg9yZWNvcmRlZF9oYXNoZXMYASADKAwSOgoPcmVmdXNlZF9yZWNvcmRzGAIgAygLMiEuZGF0YWNyYXdsLmF1dGh6LnYxLlJlZnVzZWRSZWNvcmQSGQoRdW52ZXJpZmllZF9ncmFudHMYAyADKAkSMAoKZ3JhbnRfa2V5cxgEIAMoCzIcLmRhdGFjcmF3bC5hdXRoei52MS5HcmFudEtleRIwCgxzZXJ2aWNlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjsKD2NpcmN1aXRfY29tbWFuZBgGIAEoCzIiLmRhdGFjcmF3bC5hdXRoei52MS5DaXJjdWl0Q29tbWFuZCJdCg5DaXJjdWl0Q29tbWFuZBINCgVlcG9jaBgBIAEoAxIMCgRvcGVuGAIgASgIEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi4KDVJlZnVzZWRSZWNvcmQSDAoEaGFzaBgBIAEoDBIPCgdwcm9ibGVtGAIgASgJIj0KCEdyYW50S2V5EhIKCnB1YmxpY19rZXkYASABKAwSHQoVc2lnbmF0dXJlX2J5X3ByZXZpb3VzGAIgASgMKpoBCgxDaXJjdWl0U3RhdGUSHQoZQ0lSQ1VJVF9TVEFURV9VTlNQRUNJRklFRBAAEhgKFENJUkNVSVRfU1RBVEVfQ0xPU0VEEAESFgoSQ0lSQ1VJVF9TVEFURV9PUEVOEAISGwoXQ0lSQ1VJVF9TVEFURV9IQUxGX09QRU4QAxIcChhDSVJDVUlUX1NUQVRFX1JFQ09WRVJJTkcQBDKuAgoQQXV0aG9yaXplU2VydmljZRJYCglBdXRob3JpemUSJC5kYXRhY3Jhd2wuYXV0aHoudjEuQXV0aG9yaXplUmVxdWVzdBolLmRhdGFjcmF3bC5hdXRoei52MS5BdXRob3JpemVSZXNwb25zZRJmCg1XYXRjaERlY2lzaW9uEiguZGF0YWNyYXdsLmF1dGh6LnYxLldhdGNoRGVjaXNpb25SZXF1ZXN0GikuZGF0YWNyYXdsLmF1dGh6LnYxLldhdGNoRGVjaXNpb25SZXNwb25zZTABElgKCVN5bmNHdWFyZBIkLmRhdGFjcmF3bC5hdXRoei52MS5TeW5jR3VhcmRSZXF1ZXN0GiUuZGF0YWNyYXdsLmF1dGh6LnYxLlN5bmNHdWFyZFJlc3BvbnNlYgZwcm90bzM", [file_datacrawl_authz_v1_decision, file_datacrawl_authz_v1_watch, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CipkYXRhY3Jhd2wvYXV0aHovdjEvYXV0aG9yaXplX3NlcnZpY2UucHJvdG8SEmRhdGFjcmF3bC5hdXRoei52MSLSAQoQQXV0aG9yaXplUmVxdWVzdBIMCgR0b29sGAEgASgJEigKB3BheWxvYWQYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhcKD2lkZW1wb3RlbmN5X2tleRgDIAEoCRIQCghhZ2VudF9pZBgEIAEoCRINCgVub25jZRgFIAEoDBIWCglwcmluY2lwYWwYBiABKAlIAIgBARIXCgpzZXNzaW9uX2lkGAcgASgJSAGIAQFCDAoKX3ByaW5jaXBhbEINCgtfc2Vzc2lvbl9pZCKAAwoRQXV0aG9yaXplUmVzcG9uc2USKgoGcmVhc29uGAEgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlJlYXNvbhIPCgdtZXNzYWdlGAIgASgJEhMKC2RlY2lzaW9uX2lkGAMgASgJEhYKDnBvbGljeV92ZXJzaW9uGAQgASgJEhAKCHJlcGxheWVkGAUgASgIEi4KCmRlY2lkZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3J1bGVfaWQYByABKAkSEAoIYWdlbnRfaWQYCCABKAkSDAoEdG9vbBgJIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYCiABKAkSDQoFbm9uY2UYCyABKAwSKgoGc291cmNlGAwgASgOMhouZGF0YWNyYXdsLmF1dGh6LnYxLlNvdXJjZRIuCghkZWNpc2lvbhgPIAEoDjIcLmRhdGFjcmF3bC5hdXRoei52MS5EZWNpc2lvbkoECA0QDkoECA4QDyKdAQoQU3luY0d1YXJkUmVxdWVzdBISCgpqb3VybmFsX2lkGAEgASgJEjAKB3JlY29yZHMYAiADKAsyHy5kYXRhY3Jhd2wuYXV0aHoudjEuR3VhcmRSZWNvcmQSMgoHY2lyY3VpdBgDIAEoCzIhLmRhdGFjcmF3bC5hdXRoei52MS5DaXJjdWl0UmVwb3J0Eg8KB2Nsb3NpbmcYBCABKAgiUgoLR3VhcmRSZWNvcmQSEAoIc2VxdWVuY2UYASABKAMSFQoNcHJldmlvdXNfaGFzaBgCIAEoDBIMCgRoYXNoGAMgASgMEgwKBGJvZHkYBCABKAwimAIKDUNpcmN1aXRSZXBvcnQSLwoFc3RhdGUYASABKA4yIC5kYXRhY3Jhd2wuYXV0aHoudjEuQ2lyY3VpdFN0YXRlEhwKFGNvbnNlY3V0aXZlX2ZhaWx1cmVzGAIgASgFEi0KCW9wZW5lZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoNbmV4dF9wcm9iZV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLbGFzdF9lcnJvcnMYBSADKAkSDQoFY2F1c2UYBiABKAkSGAoQdW5zeW5jZWRfcmVjb3JkcxgHIAEoAxIYChBjb2FsZXNjZWRfZGVuaWVzGAggASgDIqQCChFTeW5jR3VhcmRSZXNwb25zZRIXCg9yZWNvcmRlZF9oYXNoZXMYASADKAwSOgoPcmVmdXNlZF9yZWNvcmRzGAIgAygLMiEuZGF0YWNyYXdsLmF1dGh6LnYxLlJlZnVzZWRSZWNvcmQSGQoRdW52ZXJpZmllZF9ncmFudHMYAyADKAkSMAoKZ3JhbnRfa2V5cxgEIAMoCzIcLmRhdGFjcmF3bC5hdXRoei52MS5HcmFudEtleRIwCgxzZXJ2aWNlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjsKD2NpcmN1aXRfY29tbWFuZBgGIAEoCzIiLmRhdGFjcmF3bC5hdXRoei52MS5DaXJjdWl0Q29tbWFuZCJdCg5DaXJjdWl0Q29tbWFuZBINCgVlcG9jaBgBIAEoAxIMCgRvcGVuGAIgASgIEi4KCmV4cGlyZXNfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi4KDVJlZnVzZWRSZWNvcmQSDAoEaGFzaBgBIAEoDBIPCgdwcm9ibGVtGAIgASgJIj0KCEdyYW50S2V5EhIKCnB1YmxpY19rZXkYASABKAwSHQoVc2lnbmF0dXJlX2J5X3ByZXZpb3VzGAIgASgMKpoBCgxDaXJjdWl0U3RhdGUSHQoZQ0lSQ1VJVF9TVEFURV9VTlNQRUNJRklFRBAAEhgKFENJUkNVSVRfU1RBVEVfQ0xPU0VEEAESFgoSQ0lSQ1VJVF9TVEFURV9PUEVOEAISGwoXQ0lSQ1VJVF9TVEFURV9IQUxGX09QRU4QAxIcChhDSVJDVUlUX1NUQVRFX1JFQ09WRVJJTkcQBDL9AwoQQXV0aG9yaXplU2VydmljZRJYCglBdXRob3JpemUSJC5kYXRhY3Jhd2wuYXV0aHoudjEuQXV0aG9yaXplUmVxdWVzdBolLmRhdGFjcmF3bC5hdXRoei52MS5BdXRob3JpemVSZXNwb25zZRJmCg1XYXRjaERlY2lzaW9uEiguZGF0YWNyYXdsLmF1dGh6LnYxLldhdGNoRGVjaXNpb25SZXF1ZXN0GikuZGF0YWNyYXdsLmF1dGh6LnYxLldhdGNoRGVjaXNpb25SZXNwb25zZTABEmcKDkJlZ2luRXhlY3V0aW9uEikuZGF0YWNyYXdsLmF1dGh6LnYxLkJlZ2luRXhlY3V0aW9uUmVxdWVzdBoqLmRhdGFjcmF3bC5hdXRoei52MS5CZWdpbkV4ZWN1dGlvblJlc3BvbnNlEmQKDVJlcG9ydE91dGNvbWUSKC5kYXRhY3Jhd2wuYXV0aHoudjEuUmVwb3J0T3V0Y29tZVJlcXVlc3QaKS5kYXRhY3Jhd2wuYXV0aHoudjEuUmVwb3J0T3V0Y29tZVJlc3BvbnNlElgKCVN5bmNHdWFyZBIkLmRhdGFjcmF3bC5hdXRoei52MS5TeW5jR3VhcmRSZXF1ZXN0GiUuZGF0YWNyYXdsLmF1dGh6LnYxLlN5bmNHdWFyZFJlc3BvbnNlYgZwcm90bzM", [file_datacrawl_authz_v1_decision, file_datacrawl_authz_v1_execution, file_datacrawl_authz_v1_watch, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message datacrawl.authz.v1.AuthorizeRequest
@@ -64,6 +66,24 @@ export type AuthorizeRequest = Message<"datacrawl.authz.v1.AuthorizeRequest"> & 
    * @generated from field: bytes nonce = 5;
    */
   nonce: Uint8Array;
+
+  /**
+   * Optional: the person or service on whose behalf the agent acts. It is the agent's claim, and nobody has verified it, unless
+   * the agent's token carries it: then the token's holds, and a different one here is PERMISSION_DENIED (PRINCIPAL_MISMATCH). 1 to
+   * 256 bytes of UTF-8 without control characters. A part of the idempotent request: the same key with another principal is
+   * denied with REASON_IDEMPOTENCY_KEY_REUSED. Conditions see it as `request.principal`.
+   *
+   * @generated from field: optional string principal = 6;
+   */
+  principal?: string | undefined;
+
+  /**
+   * Optional: the run or conversation that the call belongs to. 1 to 256 bytes of UTF-8 without control characters. Recorded
+   * and searchable; not a part of the idempotent request.
+   *
+   * @generated from field: optional string session_id = 7;
+   */
+  sessionId?: string | undefined;
 };
 
 /**
@@ -558,6 +578,31 @@ export const AuthorizeService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchDecisionRequestSchema;
     output: typeof WatchDecisionResponseSchema;
+  },
+  /**
+   * Starts an allowed decision, once. The start is committed to the audit trail before it is answered, and only
+   * EXECUTION_STATE_STARTED permits the caller to run the tool. A retry with the same nonce, after an answer was lost, gets the
+   * same start again, unless the agent was frozen or the approval ended since. Every other start of the decision, now or later,
+   * is answered EXECUTION_STATE_ALREADY_STARTED. A refusal is an OK response, and is recorded, too.
+   *
+   * @generated from rpc datacrawl.authz.v1.AuthorizeService.BeginExecution
+   */
+  beginExecution: {
+    methodKind: "unary";
+    input: typeof BeginExecutionRequestSchema;
+    output: typeof BeginExecutionResponseSchema;
+  },
+  /**
+   * Records how a started execution ended, once. The same report again is harmless. FAILED_PRECONDITION (OUTCOME_CONTRADICTED) if
+   * another outcome, or other facts about it, are on record, and the attempt is recorded. NOT_FOUND (EXECUTION_UNKNOWN) if the
+   * agent has no such execution. A frozen agent may still report, and reports are taken while the service is in recovery.
+   *
+   * @generated from rpc datacrawl.authz.v1.AuthorizeService.ReportOutcome
+   */
+  reportOutcome: {
+    methodKind: "unary";
+    input: typeof ReportOutcomeRequestSchema;
+    output: typeof ReportOutcomeResponseSchema;
   },
   /**
    * What a guard and the service tell each other while all is well, every few seconds: the guard uploads what it decided

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file datacrawl/authz/v1/decisions.proto.
  */
 export const file_datacrawl_authz_v1_decisions: GenFile = /*@__PURE__*/
-  fileDesc("CiJkYXRhY3Jhd2wvYXV0aHovdjEvZGVjaXNpb25zLnByb3RvEhJkYXRhY3Jhd2wuYXV0aHoudjEivgIKDkRlY2lzaW9uRmlsdGVyEhAKCGFnZW50X2lkGAEgASgJEgwKBHRvb2wYAiABKAkSLwoJZGVjaXNpb25zGAMgAygOMhwuZGF0YWNyYXdsLmF1dGh6LnYxLkRlY2lzaW9uEisKB3JlYXNvbnMYBCADKA4yGi5kYXRhY3Jhd2wuYXV0aHoudjEuUmVhc29uEioKBnNvdXJjZRgFIAEoDjIaLmRhdGFjcmF3bC5hdXRoei52MS5Tb3VyY2USMQoNcmVjb3JkZWRfZnJvbRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjb3JkZWRfdG8YByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHRleHQYCCABKAkSEAoIZ3JhbnRfaWQYCSABKAki5AMKD0RlY2lzaW9uU3VtbWFyeRITCgtkZWNpc2lvbl9pZBgBIAEoCRIWCg5yZWNvcmRlZF9hdF91cxgCIAEoAxIqCgZzb3VyY2UYAyABKA4yGi5kYXRhY3Jhd2wuYXV0aHoudjEuU291cmNlEhAKCGFnZW50X2lkGAQgASgJEgwKBHRvb2wYBSABKAkSFwoPaWRlbXBvdGVuY3lfa2V5GAYgASgJEi4KCGRlY2lzaW9uGAcgASgOMhwuZGF0YWNyYXdsLmF1dGh6LnYxLkRlY2lzaW9uEioKBnJlYXNvbhgIIAEoDjIaLmRhdGFjcmF3bC5hdXRoei52MS5SZWFzb24SDwoHbWVzc2FnZRgJIAEoCRIUCgdydWxlX2lkGAogASgJSACIAQESGwoOcG9saWN5X3ZlcnNpb24YCyABKAlIAYgBARIfChJsaW5rZWRfZGVjaXNpb25faWQYDCABKAlIAogBARIWCglyZXZpZXdfaWQYDSABKAlIA4gBARIVCghncmFudF9pZBgOIAEoCUgEiAEBQgoKCF9ydWxlX2lkQhEKD19wb2xpY3lfdmVyc2lvbkIVChNfbGlua2VkX2RlY2lzaW9uX2lkQgwKCl9yZXZpZXdfaWRCCwoJX2dyYW50X2lkInEKFExpc3REZWNpc2lvbnNSZXF1ZXN0EjIKBmZpbHRlchgBIAEoCzIiLmRhdGFjcmF3bC5hdXRoei52MS5EZWNpc2lvbkZpbHRlchIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSKuAQoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEjYKCWRlY2lzaW9ucxgBIAMoCzIjLmRhdGFjcmF3bC5hdXRoei52MS5EZWNpc2lvblN1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhMKC3RpbWVfd2FzX3VwGAMgASgIEi8KC3NlYXJjaGVkX3RvGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_datacrawl_authz_v1_decision, file_google_protobuf_timestamp]);
+  fileDesc("CiJkYXRhY3Jhd2wvYXV0aHovdjEvZGVjaXNpb25zLnByb3RvEhJkYXRhY3Jhd2wuYXV0aHoudjEigwMKDkRlY2lzaW9uRmlsdGVyEhAKCGFnZW50X2lkGAEgASgJEgwKBHRvb2wYAiABKAkSLwoJZGVjaXNpb25zGAMgAygOMhwuZGF0YWNyYXdsLmF1dGh6LnYxLkRlY2lzaW9uEisKB3JlYXNvbnMYBCADKA4yGi5kYXRhY3Jhd2wuYXV0aHoudjEuUmVhc29uEioKBnNvdXJjZRgFIAEoDjIaLmRhdGFjcmF3bC5hdXRoei52MS5Tb3VyY2USMQoNcmVjb3JkZWRfZnJvbRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjb3JkZWRfdG8YByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHRleHQYCCABKAkSEAoIZ3JhbnRfaWQYCSABKAkSEQoJcHJpbmNpcGFsGAogASgJEhIKCnNlc3Npb25faWQYCyABKAkSHAoUdW5yZXNvbHZlZF9leGVjdXRpb24YDCABKAgisgQKD0RlY2lzaW9uU3VtbWFyeRITCgtkZWNpc2lvbl9pZBgBIAEoCRIWCg5yZWNvcmRlZF9hdF91cxgCIAEoAxIqCgZzb3VyY2UYAyABKA4yGi5kYXRhY3Jhd2wuYXV0aHoudjEuU291cmNlEhAKCGFnZW50X2lkGAQgASgJEgwKBHRvb2wYBSABKAkSFwoPaWRlbXBvdGVuY3lfa2V5GAYgASgJEi4KCGRlY2lzaW9uGAcgASgOMhwuZGF0YWNyYXdsLmF1dGh6LnYxLkRlY2lzaW9uEioKBnJlYXNvbhgIIAEoDjIaLmRhdGFjcmF3bC5hdXRoei52MS5SZWFzb24SDwoHbWVzc2FnZRgJIAEoCRIUCgdydWxlX2lkGAogASgJSACIAQESGwoOcG9saWN5X3ZlcnNpb24YCyABKAlIAYgBARIfChJsaW5rZWRfZGVjaXNpb25faWQYDCABKAlIAogBARIWCglyZXZpZXdfaWQYDSABKAlIA4gBARIVCghncmFudF9pZBgOIAEoCUgEiAEBEhYKCXByaW5jaXBhbBgPIAEoCUgFiAEBEhcKCnNlc3Npb25faWQYECABKAlIBogBAUIKCghfcnVsZV9pZEIRCg9fcG9saWN5X3ZlcnNpb25CFQoTX2xpbmtlZF9kZWNpc2lvbl9pZEIMCgpfcmV2aWV3X2lkQgsKCV9ncmFudF9pZEIMCgpfcHJpbmNpcGFsQg0KC19zZXNzaW9uX2lkInEKFExpc3REZWNpc2lvbnNSZXF1ZXN0EjIKBmZpbHRlchgBIAEoCzIiLmRhdGFjcmF3bC5hdXRoei52MS5EZWNpc2lvbkZpbHRlchIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSKuAQoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEjYKCWRlY2lzaW9ucxgBIAMoCzIjLmRhdGFjcmF3bC5hdXRoei52MS5EZWNpc2lvblN1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhMKC3RpbWVfd2FzX3VwGAMgASgIEi8KC3NlYXJjaGVkX3RvGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_datacrawl_authz_v1_decision, file_google_protobuf_timestamp]);
 
 /**
  * Which decisions. What is set must hold, all of it; an empty filter matches every decision.
@@ -83,6 +83,27 @@ export type DecisionFilter = Message<"datacrawl.authz.v1.DecisionFilter"> & {
    * @generated from field: string grant_id = 9;
    */
   grantId: string;
+
+  /**
+   * Exact.
+   *
+   * @generated from field: string principal = 10;
+   */
+  principal: string;
+
+  /**
+   * Exact.
+   *
+   * @generated from field: string session_id = 11;
+   */
+  sessionId: string;
+
+  /**
+   * Only decisions whose execution is unresolved.
+   *
+   * @generated from field: bool unresolved_execution = 12;
+   */
+  unresolvedExecution: boolean;
 };
 
 /**
@@ -169,6 +190,16 @@ export type DecisionSummary = Message<"datacrawl.authz.v1.DecisionSummary"> & {
    * @generated from field: optional string grant_id = 14;
    */
   grantId?: string | undefined;
+
+  /**
+   * @generated from field: optional string principal = 15;
+   */
+  principal?: string | undefined;
+
+  /**
+   * @generated from field: optional string session_id = 16;
+   */
+  sessionId?: string | undefined;
 };
 
 /**

@@ -1,0 +1,332 @@
+import { type Kysely, sql } from "kysely";
+import { jsonObjectFrom } from "kysely/helpers/postgres";
+import type { Position } from "../admin/position.ts";
+import type { HashedEvent } from "../audit/row/event.ts";
+import { CommitUnknown } from "../audit/write/group-writer.ts";
+import type { StartableDecision } from "../authorize/begin.ts";
+import type { EndEntry, ExecutionBatches, StartEntry } from "../authorize/execution-entries.ts";
+import type { Execution } from "../execution/execution.ts";
+import { commitBatch } from "./batch.ts";
+import { arrayLiteral, type SqlError } from "./database.ts";
+import { bytea } from "./decision-input.ts";
+import { EVENT_INPUTS, eventJson, insertEvent, insertEvents } from "./events.ts";
+import type { Schema } from "./schema.ts";
+import { at, atColumn, micros, NOW, prepared } from "./statements.ts";
+
+/** Executions: what was started, and how it ended. Each change is committed with its event, or not at all. */
+export class SqlExecutionStore implements ExecutionBatches {
+  readonly #db: Kysely<Schema>;
+
+  constructor(db: Kysely<Schema>) {
+    this.#db = db;
+  }
+
+  /** The decision of that id, whoever's it is. */
+  async findDecision(decisionId: string): Promise<StartableDecision | null> {
+    const [decision] = await FIND_DECISION.execute(this.#db, { decisionId });
+    return decision === undefined ? null : { ...decision, policyVersion: decision.policyVersion ?? "" };
+  }
+
+  /** The execution of the decision; null if nobody has started it. */
+  async find(decisionId: string): Promise<Execution | null> {
+    const [execution] = await FIND.execute(this.#db, { decisionId });
+    return execution ?? null;
+  }
+
+  /** Newest first, those that started before `before`. */
+  async list(agentId: string | null, before: string | null, limit: number): Promise<Execution[]> {
+    let query = executions(this.#db);
+    if (agentId !== null) query = query.where("e.agent_id", "=", agentId);
+    if (before !== null) query = query.where("e.execution_id", "<", before);
+    return await query.orderBy("e.execution_id", "desc").limit(limit).execute();
+  }
+
+  /** The longest overdue first, those that come after `after`. */
+  async listUnresolved(agentId: string | null, after: Position | null, limit: number): Promise<Execution[]> {
+    let query = unresolved(this.#db);
+    if (agentId !== null) query = query.where("e.agent_id", "=", agentId);
+    if (after !== null)
+      query = query
+        .where("r.report_due_at", ">=", at(after.at))
+        .where((eb) => eb.or([eb("r.report_due_at", ">", at(after.at)), eb("r.decision_id", ">", after.id)]));
+    return await query.limit(limit).execute();
+  }
+
+  async countUnresolved(): Promise<number> {
+    const { count } = await this.#db
+      .selectFrom("execution_reports_due")
+      .select(({ fn }) => fn.countAll<number>().as("count"))
+      .where("report_due_at", "<=", NOW)
+      .executeTakeFirstOrThrow();
+    return count;
+  }
+
+  /** Those of which no event says yet that they are unresolved. */
+  async listUnnoted(limit: number): Promise<Execution[]> {
+    return await unresolved(this.#db).where("r.noted_at", "is", null).limit(limit).execute();
+  }
+
+  /** Records that an execution is unresolved. False if that is recorded already, or the execution has an outcome. */
+  async noteUnresolved(decisionId: string, event: HashedEvent): Promise<boolean> {
+    return (await NOTE_UNRESOLVED.execute(this.#db, { decisionId, event })).length > 0;
+  }
+
+  /** Records one outcome. False if the execution has one already. */
+  async resolve(entry: EndEntry): Promise<boolean> {
+    return (await this.endBatch([entry])).size > 0;
+  }
+
+  async startBatch(entries: readonly StartEntry[]): Promise<ReadonlyMap<string, true>> {
+    const json = JSON.stringify(entries.map(startJson));
+    return await commitBatch(
+      async () => idsOf(await START.execute(this.#db, { json })),
+      (cause) => this.#readBack(STARTED, entries, cause),
+    );
+  }
+
+  async endBatch(entries: readonly EndEntry[]): Promise<ReadonlyMap<string, true>> {
+    const json = JSON.stringify(entries.map(endJson));
+    return await commitBatch(
+      async () => idsOf(await END.execute(this.#db, { json })),
+      (cause) => this.#readBack(ENDED, entries, cause),
+    );
+  }
+
+  /**
+   * The connection was lost in mid-statement. The batch is atomic, so one id found means that all were written that came first;
+   * none found means nothing, as the server may still be at it.
+   */
+  async #readBack(
+    written: typeof STARTED,
+    entries: readonly Pick<StartEntry | EndEntry, "event">[],
+    cause: SqlError,
+  ): Promise<ReadonlyMap<string, true>> {
+    const decisionIds = arrayLiteral(entries.map(({ event }) => event.row.decisionId));
+    const eventIds = arrayLiteral(entries.map(({ event }) => event.row.eventId));
+    const rows = await written.execute(this.#db, { decisionIds, eventIds }).catch(() => []);
+    if (rows.length === 0) throw new CommitUnknown(cause.message, { cause });
+    return idsOf(rows);
+  }
+}
+
+/** Executions with how they ended. */
+export function executions(db: Kysely<Schema>) {
+  return db.selectFrom("executions as e").select((eb) => [
+    "e.decision_id as decisionId",
+    "e.execution_id as executionId",
+    "e.agent_id as agentId",
+    "e.tool",
+    "e.idempotency_key as idempotencyKey",
+    "e.nonce",
+    "e.started_at as startedAt",
+    "e.started_by as startedBy",
+    "e.report_due_at as reportDueAt",
+    jsonObjectFrom(
+      eb
+        .selectFrom("execution_outcomes as o")
+        .select([
+          "o.outcome",
+          micros("o.ended_at").as("endedAt"),
+          "o.error_code as errorCode",
+          "o.duration_ms as durationMs",
+          "o.summary",
+          "o.reported_by as reportedBy",
+          "o.resolved_by as resolvedBy",
+          "o.comment",
+        ])
+        .whereRef("o.decision_id", "=", "e.decision_id"),
+    ).as("end"),
+  ]);
+}
+
+/** The longest overdue first. */
+function unresolved(db: Kysely<Schema>) {
+  return executions(db)
+    .innerJoin("execution_reports_due as r", "r.decision_id", "e.decision_id")
+    .where("r.report_due_at", "<=", NOW)
+    .orderBy("r.report_due_at")
+    .orderBy("r.decision_id");
+}
+
+const NOTE_UNRESOLVED = prepared(({ decisionId, event }: { decisionId: string; event: HashedEvent }, db) =>
+  db
+    .with("made", (noting) =>
+      noting
+        .updateTable("execution_reports_due")
+        .set({ noted_at: NOW })
+        .where("decision_id", "=", decisionId)
+        .where("noted_at", "is", null)
+        .where("report_due_at", "<=", NOW)
+        .returning("decision_id"),
+    )
+    .with("recorded", () => insertEvent(event, "made"))
+    .selectFrom("made")
+    .select("decision_id"),
+);
+
+const FIND = prepared(({ decisionId }: { decisionId: string }, db) =>
+  executions(db).where("e.decision_id", "=", decisionId),
+);
+
+const FIND_DECISION = prepared(({ decisionId }: { decisionId: string }, db) =>
+  db
+    .selectFrom("audit_decisions as d")
+    .leftJoin("idempotency_claims as c", (join) =>
+      join
+        // By the key, which has an index, to the one claim that the decision may hold.
+        .onRef("c.agent_id", "=", "d.agent_id")
+        .onRef("c.idempotency_key", "=", "d.idempotency_key")
+        .onRef("c.decision_id", "=", "d.decision_id")
+        .on("c.expires_at", ">", NOW),
+    )
+    .select([
+      "d.decision_id as decisionId",
+      "d.recorded_at as recordedAt",
+      "d.source",
+      "d.agent_id as agentId",
+      "d.tool",
+      "d.idempotency_key as idempotencyKey",
+      "d.reason",
+      "d.message",
+      "d.rule_id as ruleId",
+      "d.policy_version as policyVersion",
+      "d.decided_at as decidedAt",
+      "d.linked_decision_id as linkedDecisionId",
+      "c.request_digest as requestDigest",
+      "c.expires_at as expiresAt",
+    ])
+    .where("d.decision_id", "=", decisionId),
+);
+
+/** The columns of a batch's input, as its JSON has them. */
+function inputOf(json: string, columns: readonly { readonly name: string; readonly type: string }[]) {
+  const definitions = [...columns, ...EVENT_INPUTS].map(({ name, type }) => sql`${sql.id(name)} ${sql.raw(type)}`);
+  return sql`SELECT * FROM json_to_recordset(${json}::text::json) AS t(${sql.join(definitions)})`;
+}
+
+const START_INPUTS = [
+  { name: "decision_id", type: "uuid" },
+  { name: "execution_id", type: "uuid" },
+  { name: "recorded_at", type: "bigint" },
+  { name: "agent_id", type: "text" },
+  { name: "tool", type: "text" },
+  { name: "idempotency_key", type: "text" },
+  { name: "nonce", type: "bytea" },
+  { name: "started_at", type: "bigint" },
+  { name: "started_by", type: "text" },
+  { name: "report_due_at", type: "bigint" },
+] as const;
+
+function startJson({ execution, recordedAt, event }: StartEntry): object {
+  const { decisionId, executionId, agentId, tool, idempotencyKey, nonce, startedAt, startedBy, reportDueAt } =
+    execution;
+  return {
+    decision_id: decisionId,
+    execution_id: executionId,
+    recorded_at: recordedAt,
+    agent_id: agentId,
+    tool,
+    idempotency_key: idempotencyKey,
+    nonce: bytea(nonce),
+    started_at: startedAt,
+    started_by: startedBy,
+    report_due_at: reportDueAt,
+    ...eventJson(event),
+  };
+}
+
+interface WrittenId {
+  readonly id: string;
+}
+
+// INVARIANT: an event of a start is written if and only if this same statement made the start.
+const START = prepared(
+  ({ json }: { json: string }) => sql<WrittenId>`
+WITH input AS (${inputOf(json, START_INPUTS)}), started AS (
+  INSERT INTO executions (decision_id, execution_id, recorded_at, agent_id, tool, idempotency_key, nonce, started_at, started_by,
+    report_due_at)
+  SELECT decision_id, execution_id, ${atColumn(sql`recorded_at`)}, agent_id, tool, idempotency_key, nonce,
+    ${atColumn(sql`started_at`)}, started_by, ${atColumn(sql`report_due_at`)}
+  -- All batches take their locks in one order, so they do not deadlock.
+  FROM input ORDER BY decision_id
+  ON CONFLICT (decision_id) DO NOTHING
+  RETURNING decision_id, execution_id, report_due_at
+), due AS (
+  INSERT INTO execution_reports_due (decision_id, report_due_at) SELECT decision_id, report_due_at FROM started
+), recorded AS (
+  ${insertEvents(sql`FROM input WHERE execution_id IN (SELECT execution_id FROM started)`)}
+)
+SELECT execution_id AS id FROM started`,
+);
+
+const END_INPUTS = [
+  { name: "decision_id", type: "uuid" },
+  { name: "outcome", type: "text" },
+  { name: "ended_at", type: "bigint" },
+  { name: "error_code", type: "text" },
+  { name: "duration_ms", type: "bigint" },
+  { name: "summary", type: "text" },
+  { name: "reported_by", type: "text" },
+  { name: "resolved_by", type: "text" },
+  { name: "comment", type: "text" },
+] as const;
+
+function endJson({ execution, end, event }: EndEntry): object {
+  return {
+    decision_id: execution.decisionId,
+    outcome: end.outcome,
+    ended_at: end.endedAt,
+    error_code: end.errorCode,
+    duration_ms: end.durationMs,
+    summary: end.summary,
+    reported_by: end.reportedBy,
+    resolved_by: end.resolvedBy,
+    comment: end.comment,
+    ...eventJson(event),
+  };
+}
+
+// INVARIANT: an event of an outcome is written if and only if this same statement made the outcome.
+const END = prepared(
+  ({ json }: { json: string }) => sql<WrittenId>`
+WITH input AS (${inputOf(json, END_INPUTS)}), ended AS (
+  INSERT INTO execution_outcomes (decision_id, event_id, outcome, ended_at, error_code, duration_ms, summary, reported_by,
+    resolved_by, comment)
+  SELECT decision_id, event_event_id, outcome, ${atColumn(sql`ended_at`)}, error_code, duration_ms, summary, reported_by,
+    resolved_by, comment
+  FROM input ORDER BY decision_id
+  ON CONFLICT (decision_id) DO NOTHING
+  RETURNING decision_id, event_id
+), settled AS (
+  DELETE FROM execution_reports_due WHERE decision_id IN (SELECT decision_id FROM ended)
+), recorded AS (
+  ${insertEvents(sql`FROM input WHERE event_event_id IN (SELECT event_id FROM ended)`)}
+)
+SELECT event_id AS id FROM ended`,
+);
+
+/** Array literals. */
+interface ReadBack {
+  readonly decisionIds: string;
+  readonly eventIds: string;
+}
+
+const STARTED = prepared(({ decisionIds, eventIds }: ReadBack, db) =>
+  db
+    .selectFrom("executions")
+    .select("execution_id as id")
+    .where("decision_id", "=", sql<string>`ANY (${decisionIds}::text::uuid[])`)
+    .where("execution_id", "=", sql<string>`ANY (${eventIds}::text::uuid[])`),
+);
+
+const ENDED = prepared(({ decisionIds, eventIds }: ReadBack, db) =>
+  db
+    .selectFrom("execution_outcomes")
+    .select("event_id as id")
+    .where("decision_id", "=", sql<string>`ANY (${decisionIds}::text::uuid[])`)
+    .where("event_id", "=", sql<string>`ANY (${eventIds}::text::uuid[])`),
+);
+
+function idsOf(rows: readonly WrittenId[]): ReadonlyMap<string, true> {
+  return new Map(rows.map(({ id }) => [id, true]));
+}
