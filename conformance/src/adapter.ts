@@ -31,12 +31,13 @@ export interface AdapterAnswer {
   readonly elapsedMs: unknown;
 }
 
+/** A program that asks the server through the client under test (docs/conformance.md). */
 export interface Adapter {
-  /** Rejects if the client dies, says something else, or says nothing within `timeoutMs`; it is then started anew. */
+  /** Asks one question. Rejects if the adapter exits, writes something else, or nothing within `timeoutMs`; it is then restarted. */
   ask(question: AdapterQuestion, timeoutMs: number): Promise<AdapterAnswer>;
-  /** Lets the client end, which a right one does when its input ends. Resolves to how it died instead, or null. */
+  /** Ends the adapter's input, after which it should exit. Resolves to how it failed to, or null. */
   finish(): Promise<string | null>;
-  /** Kills what is left of it. */
+  /** Kills the adapter's process if it still runs. */
   close(): Promise<void>;
 }
 
@@ -45,7 +46,12 @@ const FINISH_MS = 2000;
 
 type Child = ChildProcessByStdio<Writable, Readable, null>;
 
-/** Runs `command` in a shell. */
+/**
+ * Starts an adapter: runs `command` in a shell, with the environment `env` and in the directory `cwd`.
+ *
+ * @example
+ * const adapter = startAdapter("python3 my_adapter.py", process.env, process.cwd());
+ */
 export function startAdapter(command: string, env: NodeJS.ProcessEnv, cwd: string): Adapter {
   let child: Conversation | null = null;
   const start = async () => {
@@ -68,7 +74,8 @@ export function startAdapter(command: string, env: NodeJS.ProcessEnv, cwd: strin
         const client = child ?? (await start());
         client.say(question);
         const answer = await client.next(timeoutMs);
-        if (answer["case"] !== question.case) throw new Error(`it answered about ${JSON.stringify(answer["case"])}`);
+        if (answer["case"] !== question.case)
+          throw new Error(`it answered for the case ${JSON.stringify(answer["case"])}`);
         return { decision: answer["decision"], reason: answer["reason"], elapsedMs: answer["elapsedMs"] };
       } catch (error) {
         await restart();
@@ -115,13 +122,13 @@ class Conversation {
   async next(timeoutMs: number): Promise<Record<string, unknown>> {
     const line = await this.#line(timeoutMs);
     const value = parsed(line);
-    if (typeof value !== "object" || value === null) throw new Error(`it said ${line.slice(0, 200)}`);
+    if (typeof value !== "object" || value === null) throw new Error(`it wrote ${line.slice(0, 200)}`);
     return Object.fromEntries(Object.entries(value));
   }
 
   #line(timeoutMs: number): Promise<string> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`it said nothing for ${timeoutMs} ms`)), timeoutMs);
+      const timer = setTimeout(() => reject(new Error(`it wrote nothing for ${timeoutMs} ms`)), timeoutMs);
       this.#wake = () => {
         const line = this.#lines.shift();
         if (line === undefined && this.ended === null) return;

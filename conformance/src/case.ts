@@ -12,8 +12,9 @@ import type { HttpAnswer } from "./http1.ts";
 import type { Question } from "./question.ts";
 import type { Step } from "./script.ts";
 
-/** How a client talks: gRPC over HTTP/2, or the Connect protocol over HTTP/1.1 with either codec. */
+/** How a client asks: gRPC over HTTP/2, or the Connect protocol over HTTP/1.1 with either codec. */
 export const TRANSPORTS = ["grpc", "connect-proto", "connect-json"] as const;
+/** One of {@link TRANSPORTS}. */
 export type Transport = (typeof TRANSPORTS)[number];
 
 /**
@@ -38,18 +39,25 @@ export type Answer =
   /** These HTTP/1.1 bytes. */
   | { readonly kind: "http"; readonly script: (q: Question, http: HttpAnswer) => Iterable<Step> };
 
+/** One way to answer Authorize, right or wrong, with the one verdict that is right for it. */
 export interface Case {
   /** `<family>.<what>`, `[a-z0-9.-]`, unique. */
   readonly name: string;
+  /** The part of its name before the first dot. */
   readonly family: string;
   /** What the server does, as a sentence. */
   readonly says: string;
+  /** The transports that can be answered so. */
   readonly transports: readonly Transport[];
+  /** The address to ask at, a name of the server's directory. */
   readonly endpoint: EndpointName;
+  /** Whether a bare stub must already be right, or only a guard. */
   readonly level: Level;
+  /** What a client must decide. */
   readonly verdict: Decision;
   /** The reasons that a guard may give, without prefix; empty where more than one reading is defensible. */
   readonly reasons: readonly Reason[];
+  /** What the server sends. */
   readonly answer: Answer;
 }
 

@@ -26,6 +26,7 @@ import { statuses } from "./families/statuses.ts";
 import { trailerCases } from "./families/trailers.ts";
 import { wireTypes } from "./families/wire-types.ts";
 
+/** All cases, by family, in the order in which they run. */
 export const CASES: readonly Case[] = [
   ...controls,
   ...grpcControls,

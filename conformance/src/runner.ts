@@ -10,32 +10,43 @@ import { messageOf } from "@datacrawl/core/fault";
 export const AGENT_ID = "conformance";
 export const API_KEY = `dc_agent_${AGENT_ID}_c0dec0dec0de_${"c0de".repeat(16)}`;
 
+/** What to run, against which server. */
 export interface RunOptions {
+  /** The client under test. */
   readonly adapter: Adapter;
+  /** How the client asks. */
   readonly transport: Transport;
   /** Cases of this transport, in the order to run them. */
   readonly cases: readonly Case[];
+  /** The server's addresses. */
   readonly directory: Directory;
-  /** A file that holds the directory's authority. */
+  /** The path of a file with the directory's authority. */
   readonly caFile: string;
   /** Seven letters or digits that no other run uses. */
   readonly runId: string;
-  /** What each call is given, in milliseconds. */
+  /** The deadline of each call, in milliseconds. */
   readonly deadlineMs: number;
-  /** How much later than that a call may end. */
+  /** How much later than its deadline a call may end, in milliseconds. */
   readonly slackMs: number;
+  /** Measures the calls. */
   readonly clock: Clock;
 }
 
-/** What became of one case. */
+/** The result of one case. */
 export interface Result {
+  /** The case's name. */
   readonly case: string;
+  /** The case's family. */
   readonly family: string;
+  /** The case's level. */
   readonly level: string;
+  /** The right verdict. */
   readonly expected: Decision;
-  /** As the client said it; null if it said nothing. */
+  /** The client's decision, not verified; null if there was none. */
   readonly decision: unknown;
+  /** The client's reason, not verified; null if there was none. */
   readonly reason: unknown;
+  /** How long the call took, in milliseconds. */
   readonly elapsedMs: number;
   /** Why it failed, or null. */
   readonly problem: string | null;
@@ -44,6 +55,12 @@ export interface Result {
 /** How long after its deadline a client is given up, in milliseconds. */
 const PATIENCE_MS = 5000;
 
+/**
+ * Runs the cases one after the other. Never rejects for a failure of the client, which is a result.
+ *
+ * @example
+ * const report = summarize(await run({ adapter, cases: CASES, transport: "grpc", directory, caFile, runId, deadlineMs, slackMs, clock }));
+ */
 export async function run(options: RunOptions): Promise<Result[]> {
   const { adapter, cases, clock } = options;
   const results: Result[] = [];
@@ -104,12 +121,13 @@ function problemOf(
   elapsedMs: number,
   options: RunOptions,
 ): string | null {
-  if (decision !== one.verdict) return `it decided ${JSON.stringify(decision)}; right is ${one.verdict}`;
+  if (decision !== one.verdict) return `it decided ${JSON.stringify(decision)}; the right verdict is ${one.verdict}`;
   const late = elapsedMs - options.deadlineMs;
   if (late > options.slackMs) return `it answered ${Math.round(late)} ms after its deadline`;
   // A bare stub gives no reasons.
   if (reason === undefined || reason === null) return null;
-  if (!permitted(one, reason)) return `its reason was ${JSON.stringify(reason)}; right is ${one.reasons.join(" or ")}`;
+  if (!permitted(one, reason))
+    return `its reason was ${JSON.stringify(reason)}; it must be ${one.reasons.join(" or ")}`;
   return null;
 }
 

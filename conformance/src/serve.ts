@@ -7,31 +7,41 @@ import { memory } from "./memory.ts";
 import { connectServer } from "./server-connect.ts";
 import { serveGrpc } from "./server-grpc.ts";
 
-/** One address for each road; most have the same for both. */
+/** The URLs of one address: for gRPC, and for Connect. */
 export interface EndpointUrls {
   readonly grpc: string;
   readonly connect: string;
 }
 
-/** What a runner needs to know; `GET /endpoints` on the main Connect address tells it. */
+/** The server's addresses, as `GET /endpoints` on the main Connect address returns them. */
 export interface Directory {
+  /** By name; `main` is where most cases are. */
   readonly endpoints: Readonly<Record<string, EndpointUrls>>;
   /** The authority of the right TLS addresses, in PEM. */
   readonly authority: string;
 }
 
+/** A running server. */
 export interface HostileServer extends Directory {
+  /** Closes every address and connection. */
   close(): Promise<void>;
 }
 
+/** Where the server listens: on loopback only. */
 export interface ServeOptions {
-  /** `host:port`; port 0 picks a free one. */
+  /** Where gRPC listens: `host:port`; port 0 picks a free one. */
   readonly grpcAddr: string;
+  /** Where Connect listens, and `GET /endpoints`: `host:port`. */
   readonly connectAddr: string;
+  /** Dates the certificates and remembers requests. */
   readonly clock: Clock;
 }
 
-/** Opens every address. Rejects with a UsageError if one cannot be opened or is not loopback. */
+/**
+ * Starts the hostile server, which answers as each case says. It allows any request: never expose it.
+ *
+ * @throws UsageError if an address cannot be opened or is not loopback
+ */
 export async function serveConformance({ grpcAddr, connectAddr, clock }: ServeOptions): Promise<HostileServer> {
   const remembered = memory(clock);
   const urls: Record<string, EndpointUrls> = {};

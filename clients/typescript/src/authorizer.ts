@@ -3,13 +3,14 @@ import type { GuardRequest } from "./call/question.ts";
 import type { Protected, ProtectOptions } from "./protect.ts";
 import type { ReviewVerdict, Verdict } from "./verdict.ts";
 
-/** What a caller asks. Nothing in it has been verified, whatever its types say. */
+/** What a caller asks. Its values are not verified yet, whatever their types say. */
 export type AuthorizeRequest = GuardRequest;
 
+/** What bounds and describes one call of {@link Authorizer.authorize}. */
 export interface AuthorizeOptions {
   /** Cancels: the verdict is then a deny at once. */
   readonly signal?: AbortSignal | undefined;
-  /** Instead of the client's, in milliseconds: 1 to 600,000. */
+  /** How long the verdict may take, in milliseconds: 1 to 600,000. Default: the client's `timeoutMs`. */
   readonly timeoutMs?: number | undefined;
   /**
    * The W3C `traceparent` to pass on, which joins the agent's trace and the audit trail. Default: that of the active span, if
@@ -18,6 +19,7 @@ export interface AuthorizeOptions {
   readonly traceparent?: string | undefined;
 }
 
+/** What bounds one call of {@link Authorizer.waitForReview}. */
 export interface WaitOptions {
   /** Cancels: the wait ends at once. */
   readonly signal?: AbortSignal | undefined;
@@ -25,28 +27,36 @@ export interface WaitOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-/** What agents' code needs of `DataCrawl`, and what the fake in `@datacrawl/client/testing` offers. */
+/** The methods that agents' code uses. `DataCrawl` implements them, and so does the fake in `@datacrawl/client/testing`. */
 export interface Authorizer {
   /**
-   * Whether the agent may call `request.tool` with `request.payload`. Act only if the verdict's `allowed` is true.
+   * Asks whether the agent may call `request.tool` with `request.payload`. Act only if the verdict's `allowed` is true.
    *
-   * Never throws, and never outlives its deadline: whatever goes wrong is a deny, with the reason in the verdict. The payload is
-   * read once, at the call; a caller that changes it afterwards and acts does something else than what was allowed.
+   * Never throws, and never outlives its deadline: every failure is a deny, with the reason in the verdict. The payload is read once,
+   * at the call; act on the same values, or use {@link protect}.
+   *
+   * @example
+   * const verdict = await dc.authorize({ tool: "gmail.send_email", payload, idempotencyKey: `send-${messageId}` });
+   * if (verdict.allowed) await sendEmail(payload);
    */
   authorize(request: AuthorizeRequest, options?: AuthorizeOptions): Promise<Verdict>;
   /**
-   * What people decide about a call that was answered `"needs_review"`. Act only if the verdict's `allowed` is true.
+   * Waits for people to decide about a call that was answered `"needs_review"`. Act only if the verdict's `allowed` is true.
    *
-   * Never throws, and never outlives its timeout. Lost connections are made again. If nobody has decided in time the verdict is
-   * still `"needs_review"`; if the service could not be asked it is a deny, under the same decision id. Neither the circuit nor
-   * the journal is touched.
+   * Never throws, and never outlives its timeout. Lost connections are opened again. If nobody has decided in time the verdict is
+   * still `"needs_review"`; if the service could not be asked it is a deny, under the same decision id. It neither uses nor changes the
+   * circuit and the journal.
+   *
+   * @example
+   * const resolved = await dc.waitForReview(verdict.decisionId, { timeoutMs: 600_000 });
+   * if (resolved.allowed) await wire(payload);
    */
   waitForReview(decisionId: string, options?: WaitOptions): Promise<ReviewVerdict>;
   /**
-   * `action`, made to run only if it is allowed. It gets a copy of the payload, as plain JSON: the very values that were
-   * allowed, also if the caller's object changes meanwhile; and the verdict, by whose `decisionId` a tool deduplicates.
+   * Wraps `action` so that it runs only if it is allowed. It gets a copy of the payload as plain JSON, with the values that were allowed
+   * even if the caller's object changes; and the verdict, whose `decisionId` lets a tool deduplicate.
    *
-   * @returns a function that rejects with `DeniedError` where `action` was not run
+   * @returns a function that rejects with `DeniedError` if `action` was not run
    * @throws TypeError if an option is wrong
    * @example
    * const send = dc.protect("gmail.send_email", sendEmail, { idempotencyKey: ({ id }) => `send-${id}`, onReview: "wait" });

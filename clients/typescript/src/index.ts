@@ -37,7 +37,15 @@ export type { ReviewVerdict, Verdict } from "./verdict.ts";
 const WAIT_MS = 60_000;
 const MAX_WAIT_MS = 7 * 86_400_000;
 
-/** One agent's guard in this process. Make one, and keep it: the circuit and the connection are its own. */
+/**
+ * Asks the service for one agent, and denies on every failure. Make one for each agent in a process and keep it: it owns the circuit and
+ * the connection.
+ *
+ * @example
+ * const dc = new DataCrawl({ url: "https://authz.internal:7440", apiKey: process.env.DATACRAWL_API_KEY });
+ * const verdict = await dc.authorize({ tool: "gmail.send_email", payload });
+ * if (verdict.allowed) await sendEmail(payload);
+ */
 export class DataCrawl implements Authorizer, AsyncDisposable {
   readonly #settings: ClientSettings;
   readonly #random = new RandomPool();
@@ -45,7 +53,7 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
   #guard: OpenGuard | null = null;
 
   /**
-   * Connects to nothing before the first call, or {@link ready}, and does not keep the process alive.
+   * Connects with the first call or {@link ready}, not before. Does not keep the process alive.
    *
    * @throws TypeError naming every wrong option
    */
@@ -53,7 +61,7 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
     this.#settings = readOptions(options, process.env);
   }
 
-  /** Opens the journal and connects, so that the first call does not wait for it. @returns how the guard is */
+  /** Opens the journal and connects, so that the first call does not wait for it. @returns the guard's status */
   async ready(): Promise<GuardStatus> {
     const guard = this.#open();
     await guard.opened;
@@ -85,17 +93,24 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
     return protectWith(this, tool, action, options);
   }
 
-  /** The circuit as it is now. */
+  /** The circuit now. */
   get circuit(): CircuitSnapshot {
     return this.#open().breaker.snapshot;
   }
 
-  /** How the guard itself is: uploads, grant, journal, and what an operator should know. Null until the journal is open. */
+  /** Uploads, grant, journal, and warnings for operators. Null until the journal is open. */
   get status(): GuardStatus | null {
     return this.#guard?.status ?? null;
   }
 
-  /** Calls `listener` at each change of the circuit's state. @returns how to stop */
+  /**
+   * Calls `listener` at each change of the circuit's state. Its errors become process warnings.
+   *
+   * @returns a function that stops it
+   * @throws TypeError for another event
+   * @example
+   * const stop = dc.on("circuit", ({ from, to, cause }) => log.info({ from, to, cause }));
+   */
   on(event: "circuit", listener: (event: CircuitEvent) => unknown): () => void {
     if (event !== "circuit") throw new TypeError(`there is no event ${JSON.stringify(event)}: listen to "circuit"`);
     if (this.#guard !== null) return this.#guard.breaker.on(listener);
@@ -103,7 +118,7 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Uploads what it can within a few seconds, and lets go of connections and files. Every later verdict is a deny. */
+  /** Uploads what it can within a few seconds, and closes connections and files. Every later verdict is a deny. Never rejects. */
   close(): Promise<void> {
     return this.#open().close();
   }

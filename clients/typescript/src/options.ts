@@ -6,28 +6,28 @@ import { certificatesProblem } from "@datacrawl/core/pem";
 import { readAgent } from "./agent.ts";
 import type { Verdict } from "./verdict.ts";
 
-/** How an agent's process is guarded. Everything has a default but the credential. */
+/** Options of `new DataCrawl(…)`. Only the credential has no default. */
 export interface DataCrawlOptions {
   /**
-   * The service, as `http://host:port`, or `https://` which is demanded where it is not this machine. Default:
+   * The service, as `https://host:port`, or `http://host:port` on this machine. Default:
    * `DATACRAWL_URL`, else `http://127.0.0.1:7440` for gRPC and `http://127.0.0.1:7441` for Connect.
    */
   readonly url?: string | undefined;
   /** The agent's key, `dc_agent_…`. Default: `DATACRAWL_API_KEY`, unless there is a token or a certificate. */
   readonly apiKey?: string | undefined;
   /**
-   * Instead of a key: brings the agent's JWT. Asked before each attempt, so it should keep the token until it is about to expire; a
-   * call to which it brings none in time is denied. Default: what `DATACRAWL_TOKEN_FILE` holds, read anew each time.
+   * Instead of a key: returns the agent's JWT. Called before each attempt, so it should cache the token until shortly before it expires.
+   * A call without a token in time is denied. Default: reads the file `DATACRAWL_TOKEN_FILE` each time.
    */
   readonly token?: TokenSource | undefined;
   /**
-   * A client certificate with its chain, and its key, as paths of PEM files that are read anew before each attempt; instead of a
-   * key or a token, or beside one. `https` alone. Default: `DATACRAWL_CLIENT_CERT_FILE` and `DATACRAWL_CLIENT_KEY_FILE`.
+   * A client certificate with its chain, and its key, as paths of PEM files that are read before each attempt; instead of a key or a
+   * token, or beside one. Needs `https`. Default: `DATACRAWL_CLIENT_CERT_FILE` and `DATACRAWL_CLIENT_KEY_FILE`.
    */
   readonly clientCertificate?: CertificateFiles | undefined;
-  /** Whom the token or the certificate names; a key says it by itself. Default: `DATACRAWL_AGENT_ID`. */
+  /** The agent that the token or the certificate names; a key contains it. Default: `DATACRAWL_AGENT_ID`. */
   readonly agentId?: string | undefined;
-  /** gRPC over HTTP/2 (default), or the Connect protocol over HTTP/1.1 for networks that carry nothing newer. */
+  /** gRPC over HTTP/2 (default), or the Connect protocol over HTTP/1.1 for networks without HTTP/2. */
   readonly transport?: "grpc" | "connect" | undefined;
   /** Certificate authorities in PEM to trust instead of the system's. */
   readonly ca?: string | undefined;
@@ -36,6 +36,7 @@ export interface DataCrawlOptions {
    * opens the circuit.
    */
   readonly timeoutMs?: number | undefined;
+  /** When the circuit opens, and how long it stays open. */
   readonly circuit?:
     | {
         /** Consecutive failures that open the circuit; from 1, default 5. */
@@ -46,16 +47,16 @@ export interface DataCrawlOptions {
     | undefined;
   /**
    * `redis://` or `rediss://`, several of a Cluster separated by commas. Lets the agent's processes share their circuit, and
-   * find each other's grants. Without it each process finds out for itself that the service is down, each sends its own probe,
-   * and a grant reaches only processes that heard of it from the service or on their disk.
+   * find each other's grants. Needs the package `ioredis`. Default: each process detects an outage and probes by itself, and a grant
+   * reaches only processes that received it from the service or have it on their disk.
    */
   readonly redisUrl?: string | undefined;
   /**
    * A directory of this machine for the journal and the grant. The agent's processes may share it; guards of other services may not.
-   * Without it there is no bypass, and what the guard decided alone is lost if the process ends before it is uploaded.
+   * Needs `node:sqlite`. Default: no bypass, and the guard's own decisions are lost if the process ends before they are uploaded.
    */
   readonly journalDir?: string | undefined;
-  /** Called with each verdict of `authorize` and `protect`, and the tool that was asked about. What it throws is logged. */
+  /** Called with each verdict of `authorize` and `protect`, and the tool that was asked about. An error that it throws is logged. */
   readonly onVerdict?: ((verdict: Verdict, tool: string) => void) | undefined;
   /** Where warnings go. Default: a process warning named `DataCrawlWarning`. */
   readonly logger?: Logger | undefined;
@@ -63,6 +64,7 @@ export interface DataCrawlOptions {
 
 /** A logger such as pino's, or `console`. */
 export interface Logger {
+  /** A problem that an operator should know: a sentence without secrets. */
   warn(message: string): void;
 }
 

@@ -4,18 +4,19 @@ import { copyPayload } from "./call/question.ts";
 import { DeniedError } from "./denied-error.ts";
 import type { Verdict } from "./verdict.ts";
 
+/** Options of {@link Authorizer.protect}, for every call of the wrapped action. */
 export interface ProtectOptions<Payload> {
-  /** Names the action that a payload asks for. Default: derived from agent, tool and payload. */
+  /** The idempotency key for a payload. Default: derived from agent, tool and payload. */
   readonly idempotencyKey?: ((payload: Payload) => string) | undefined;
-  /** Instead of the client's, in milliseconds: 1 to 600,000. A call's own `timeoutMs` comes first. */
+  /** How long the verdict may take, in milliseconds: 1 to 600,000; a call's own `timeoutMs` overrides it. Default: the client's. */
   readonly timeoutMs?: number | undefined;
-  /** What `"needs_review"` comes to: `"deny"` (default) rejects at once; `"wait"` waits for people, and then runs or rejects. */
+  /** On `"needs_review"`: `"deny"` (default) rejects at once; `"wait"` waits for people, and then runs or rejects. */
   readonly onReview?: "deny" | "wait" | undefined;
   /** How long `"wait"` waits, in milliseconds: 1 to 604,800,000 (seven days); default 60,000. */
   readonly reviewTimeoutMs?: number | undefined;
 }
 
-/** An action that runs only if it is allowed. It takes what its action takes, if that is JSON. `call` bounds this one call. */
+/** An action that runs only if it is allowed; otherwise rejects with `DeniedError`. It takes JSON alone. `call` bounds this call. */
 export type Protected<Payload, Result> = (payload: Json<Payload>, call?: AuthorizeOptions) => Promise<Result>;
 
 /** @see Authorizer.protect */

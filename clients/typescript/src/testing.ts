@@ -1,11 +1,4 @@
-/**
- * A stand-in for `DataCrawl` in tests of agents. It connects to nothing, and denies what it was not told to allow.
- *
- * @example
- * const dc = new FakeDataCrawl({ "gmail.send_email": "allow" });
- * await runAgent(dc);
- * expect(dc.requests).toEqual([{ tool: "gmail.send_email", payload: { to: "ann@example.com" } }]);
- */
+/** A fake of the client for tests of agents. */
 import { systemClock } from "@datacrawl/core/clock";
 import { type Decision, judge, type Reason } from "@datacrawl/core/decision";
 import type { AuthorizeRequest, Authorizer } from "./authorizer.ts";
@@ -14,11 +7,19 @@ import { copyPayload } from "./call/question.ts";
 import { type Protected, type ProtectOptions, protectWith } from "./protect.ts";
 import type { ReviewVerdict, Verdict } from "./verdict.ts";
 
-/** What a tool is answered: always the same, or what a function makes of the payload. */
+/** The answer for a tool: a decision, or a function that decides by the payload. */
 export type FakeAnswer = Decision | ((payload: JsonObject) => Decision);
 
+/**
+ * A stand-in for `DataCrawl` in tests. It connects to nothing, and denies every tool without an answer.
+ *
+ * @example
+ * const dc = new FakeDataCrawl({ "gmail.send_email": "allow" });
+ * await runAgent(dc);
+ * expect(dc.requests).toEqual([{ tool: "gmail.send_email", payload: { to: "ann@example.com" } }]);
+ */
 export class FakeDataCrawl implements Authorizer {
-  /** What was asked, in order; each payload is a copy. */
+  /** The requests, in order; each payload is a copy. */
   readonly requests: AuthorizeRequest[] = [];
   readonly #answers: Readonly<Record<string, FakeAnswer>>;
   readonly #reviews = new Map<string, { readonly request: AuthorizeRequest; decision: Decision }>();
@@ -45,10 +46,10 @@ export class FakeDataCrawl implements Authorizer {
     return verdict;
   }
 
-  /** Decides a review: those that wait later get this decision. */
+  /** Decides a review; later calls of `waitForReview` return this decision. @throws Error if the decision needs no review */
   resolveReview(decisionId: string, decision: "allow" | "deny"): void {
     const review = this.#reviews.get(decisionId);
-    if (review === undefined) throw new Error(`no decision ${decisionId} needs a review`);
+    if (review === undefined) throw new Error(`there is no decision ${decisionId} that needs a review`);
     review.decision = decision;
   }
 

@@ -6,7 +6,9 @@ import type { GuardVerdict } from "./call/verdict.ts";
 export interface Verdict {
   /** True only for an explicit allow: the same as `decision === "allow"`. */
   readonly allowed: boolean;
+  /** What was decided. Only `"allow"` means yes. */
   readonly decision: Decision;
+  /** Why: a stable code of the contract, without the prefix `REASON_`. */
   readonly reason: Reason;
   /** The reason as a sentence for people. Not stable. */
   readonly message: string;
@@ -19,31 +21,31 @@ export interface Verdict {
   /** How long the service asks to wait before a retry, in milliseconds; null if it does not say. */
   readonly retryAfterMs: number | null;
   /**
-   * UUID. The service's decision is in the audit trail under it; a guard's own is in its journal, and in the trail once that is
-   * uploaded. A request that breaks the contract is recorded nowhere.
+   * UUID of the decision in the audit trail. A guard's own decision is there once its journal is uploaded; a request that breaks the
+   * contract is not recorded.
    */
   readonly decisionId: string;
   /** Digest of the policy bundle that decided; empty if a guard did. */
   readonly policyVersion: string;
   /** The rule that decided, or null. */
   readonly ruleId: string | null;
-  /** This decision was made for an earlier request with the same key. */
+  /** Whether the decision was made for an earlier request with the same key. */
   readonly replayed: boolean;
   /** Who decided: the service from policy, or the guard alone. */
   readonly source: Source;
-  /** By the clock of the service or guard that decided, to the millisecond. */
+  /** When it was decided, by the clock of the service or guard that decided, to the millisecond. */
   readonly decidedAt: Date;
   /** The key that the request went under, given or derived; empty if the request breaks the contract. */
   readonly idempotencyKey: string;
 }
 
-/** What became of a decision that needed a review. Frozen. Act only if `allowed` is true. */
+/** The current decision about a call under review. Frozen. Act only if `allowed` is true. */
 export interface ReviewVerdict extends Verdict {
   /** The decision's tool; empty if the service could not be asked. */
   readonly tool: string;
 }
 
-/** A guard's verdict as its callers see it. */
+/** Converts a guard's verdict into the public one. */
 export function verdictOf(verdict: GuardVerdict): Verdict {
   const { refusal, decidedAt, tool: _, ...same } = verdict;
   return Object.freeze({

@@ -35,16 +35,20 @@ export interface GuardSettings {
   readonly onBug?: GuardParts["onBug"];
 }
 
+/** The state of a client's guard: uploads, grant, journal and warnings. A snapshot. */
 export interface GuardStatus {
+  /** The exchange with the service: uploads of the journal, downloads of grants and circuit commands. */
   readonly sync: SyncStatus;
+  /** The bypass grant. */
   readonly grant: GrantStatus;
+  /** The records of the guard's own decisions. */
   readonly journal: {
     /** Records that wait for upload. */
     readonly unsynced: number;
     /** Denies that were counted but not kept one by one. */
     readonly coalescedDenies: number;
   };
-  /** What an operator should know of the journal, the grants and Redis. */
+  /** Problems of the journal, the grants and Redis, as sentences for operators. */
   readonly problems: readonly string[];
 }
 

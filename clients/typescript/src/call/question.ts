@@ -5,14 +5,14 @@ import { LIMITS, parseRequest, type Question } from "@datacrawl/core/request";
 import { Fault } from "@datacrawl/core/fault";
 import { derivedKey } from "./key.ts";
 
-/** What a caller asks. Nothing in it has been verified, whatever its types say. */
+/** What a caller asks. Its values are not verified yet, whatever their types say. */
 export interface GuardRequest {
   /** Such as `gmail.send_email`. 1 to 256 bytes, no NUL. */
   readonly tool: string;
   /** The tool's arguments: a plain object of JSON values, at most 256 KiB as JSON, nested at most 32 deep. Default: empty. */
   readonly payload?: JsonObject | undefined;
   /**
-   * Names this action, 1 to 256 bytes, no NUL; retries use the same, another action another one. Default: derived from agent,
+   * Identifies this action: 1 to 256 bytes, no NUL. Retries use the same key, another action another one. Default: derived from agent,
    * tool and payload, so that two equal requests within 24 hours are one action.
    */
   readonly idempotencyKey?: string | undefined;

@@ -23,28 +23,36 @@ export interface Token {
   readonly generation: Generation;
 }
 
+/** The circuit at one moment. */
 export interface CircuitSnapshot {
+  /** `"closed"`: calls pass. `"open"`: calls are denied. `"half_open"`: one probe passes. `"recovering"`: a growing share passes. */
   readonly state: State;
-  /** Null while closed. */
+  /** Whose failures opened it: `"local"` this process', `"shared"` others', `"forced"` an operator's command. Null while closed. */
   readonly cause: Cause | null;
-  /** This process's own count. */
+  /** Failed calls of this process since its last success. */
   readonly consecutiveFailures: number;
   /**
-   * This very process's own count of failures has opened the circuit, and it is open now (or one probe is under way): the
-   * only state in which a bypass may act. False while an order holds the circuit open, and while it recovers.
+   * Whether failures that this process counted have opened the circuit, and it is open or its probe is running: the only state in which
+   * a bypass may act. False while a command holds the circuit open, and while it recovers.
    */
   readonly openedLocally: boolean;
+  /** When it opened, in microseconds since 1970; null while closed. */
   readonly openedAt: Micros | null;
-  /** Null unless open, and under an order. 0 when due: the next call, or the next one under the fleet's lease, is the probe. */
+  /** Milliseconds to the next probe; 0 if the next call may be it. Null unless open, and while a command holds it open. */
   readonly nextProbeInMs: number | null;
-  /** Newest first, at most 5, each at most 200 bytes. */
+  /** The last failures, newest first: at most 5, each at most 200 bytes. */
   readonly lastErrors: readonly string[];
 }
 
+/** A change of the circuit's state. */
 export interface CircuitEvent {
+  /** The state before. */
   readonly from: State;
+  /** The state now. */
   readonly to: State;
+  /** As in the snapshot. */
   readonly cause: Cause | null;
+  /** The circuit after the change. */
   readonly snapshot: CircuitSnapshot;
 }
 

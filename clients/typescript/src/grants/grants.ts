@@ -20,14 +20,15 @@ export type GrantOffer =
       readonly serviceTime: Micros;
     };
 
+/** What a guard knows of its agent's bypass grant. */
 export interface GrantStatus {
-  /** Fingerprint of the pinned key, or null before the first healthy contact. */
+  /** Fingerprint of the pinned grant key; null before the first contact with the service. */
   readonly pinnedKey: string | null;
   /** The highest epoch seen; 0 if none. */
   readonly epoch: number;
   /** The newest grant, whether or not it is valid now; null if there is none or it was revoked. */
   readonly grant: GrantClaims | null;
-  /** What was wrong with the last offer, or with the files. */
+  /** Problems of the last token that was received, or of the files. */
   readonly problems: readonly string[];
 }
 

@@ -42,11 +42,13 @@ export interface Sync {
   close(): Promise<void>;
 }
 
+/** The exchange of a guard with the service. */
 export interface SyncStatus {
-  /** When the service last answered; null if it never did. */
+  /** When the service last answered, in microseconds since 1970; null if it never did. */
   readonly syncedAt: Micros | null;
   /** Rounds that have failed in a row. A round fails also if only the upload did. */
   readonly failures: number;
+  /** Why the last round failed; null if it did not. */
   readonly lastError: string | null;
 }
 

@@ -8,12 +8,14 @@ export interface Identity {
   readonly certificateFiles: CertificateFiles | null;
 }
 
-/** Asked before each attempt, so it should keep the token until it is about to expire. */
+/** Returns the agent's JWT. Called before each attempt, so it should cache the token until shortly before it expires. */
 export type TokenSource = () => string | Promise<string>;
 
 /** A client certificate with its chain, and its private key, in PEM. */
 export interface CertificateFiles {
+  /** The path of the certificate, with its chain. */
   readonly certFile: string;
+  /** The path of the private key, without a password. */
   readonly keyFile: string;
 }
 
