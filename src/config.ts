@@ -137,17 +137,17 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_CONNECT_TLS_KEY_FILE: "as DATACRAWL_TLS_KEY_FILE, for Connect alone",
   DATACRAWL_ADMIN_TLS_CERT_FILE: "as DATACRAWL_TLS_CERT_FILE, for operators alone",
   DATACRAWL_ADMIN_TLS_KEY_FILE: "as DATACRAWL_TLS_KEY_FILE, for operators alone",
-  DATACRAWL_OIDC_ISSUER: "the OpenID Connect issuer of operators' bearer tokens; without it there are none",
+  DATACRAWL_OIDC_ISSUER: "the OpenID Connect issuer of operators' bearer tokens; without it tokens are refused",
   DATACRAWL_OIDC_AUDIENCE: "the audience that operators' tokens must have",
   DATACRAWL_OIDC_ROLE_CLAIM: "the claim that names an operator's role: viewer, reviewer or operator (datacrawl_role)",
   DATACRAWL_OIDC_NAME_CLAIM: "the claim that names the operator in the trail (sub)",
   DATACRAWL_OIDC_JWKS_URL: "the issuer's keys; without it they are found by discovery",
-  DATACRAWL_OIDC_ALGORITHMS: "the signature algorithms that are taken, separated by commas (RS256,ES256)",
-  DATACRAWL_AGENT_JWT_ISSUER: "the issuer of agents' bearer tokens; without it agents have keys alone",
+  DATACRAWL_OIDC_ALGORITHMS: "the accepted signature algorithms, separated by commas (RS256,ES256)",
+  DATACRAWL_AGENT_JWT_ISSUER: "the issuer of agents' bearer tokens; without it tokens are refused",
   DATACRAWL_AGENT_JWT_AUDIENCE: "the audience that agents' tokens must have",
   DATACRAWL_AGENT_JWT_CLAIM: "the claim that holds the agent's id (sub)",
   DATACRAWL_AGENT_JWT_JWKS_URL: "the issuer's keys; without it they are found by OpenID Connect discovery",
-  DATACRAWL_AGENT_JWT_ALGORITHMS: "the signature algorithms that are taken, separated by commas (RS256,ES256)",
+  DATACRAWL_AGENT_JWT_ALGORITHMS: "the accepted signature algorithms, separated by commas (RS256,ES256)",
   DATACRAWL_AGENT_CA_FILE: "PEM authorities of agents' client certificates, for listeners with TLS; none by default",
   DATACRAWL_AGENT_SAN:
     "the certificate's name of an agent, as spiffe://example.org/agent/{agent} or {agent}.agents.example.org",
@@ -155,8 +155,8 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATABASE_OWNER_URL: "postgres:// URL of the tables' owner, for migrations and partitions",
   REDIS_URL: "redis:// or rediss:// URL, several separated by commas for a Cluster; without it the cache is in-process",
   DATACRAWL_WEBHOOK_URL:
-    "https:// URL that is told of reviews, bypasses and freezes (docs/webhooks.md); none by default",
-  DATACRAWL_WEBHOOK_SECRET_FILE: "what the webhook's messages are signed with ($DATACRAWL_KEYS_DIR/webhook.secret)",
+    "https:// URL that receives messages about reviews, bypasses and freezes (docs/webhooks.md); none by default",
+  DATACRAWL_WEBHOOK_SECRET_FILE: "the secret that signs the webhook's messages ($DATACRAWL_KEYS_DIR/webhook.secret)",
   DATACRAWL_ADMIN_PUBLIC_URL: "where operators find the dashboard, for links in the webhook's messages",
   DATACRAWL_ALLOWED_HOSTS:
     "hosts, separated by commas and without ports, that listeners without TLS answer for besides localhost: those that a proxy passes on",
@@ -169,7 +169,7 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_TOKEN_FILE: "a file that holds an agent's JWT, for the same",
   DATACRAWL_CLIENT_CERT_FILE: "an agent's certificate in PEM, for the same",
   DATACRAWL_CLIENT_KEY_FILE: "its private key",
-  DATACRAWL_AGENT_ID: "whom the token or the certificate names",
+  DATACRAWL_AGENT_ID: "the agent that the token or the certificate names",
   DATACRAWL_ADMIN_URL: "the service's admin port, for operators' commands on another machine (as --admin-url)",
   DATACRAWL_OPERATOR_TOKEN: "an operator's bearer token of the OIDC issuer, for commands with an admin URL",
   DATACRAWL_URL: "the service's gRPC URL, for `datacrawl authorize` and `datacrawl sidecar`",
@@ -262,7 +262,7 @@ class Reader {
     } catch (error) {
       const why = messageOf(error);
       this.problems.push(
-        `${variable} is "${pattern}" in the zone "${zone}" (${zoneVariable}), which is no schedule: ${why}`,
+        `${variable} is "${pattern}" in the zone "${zone}" (${zoneVariable}), which is not a schedule: ${why}`,
       );
     }
     return { pattern, zone };
@@ -325,11 +325,11 @@ class Reader {
     if (url === null) return null;
     const { protocol, hostname, username, password } = new URL(url);
     if (protocol === "http:" && !isLoopback(hostname.replace(/^\[(.*)\]$/, "$1"))) {
-      this.problems.push("DATACRAWL_WEBHOOK_URL goes to another machine in clear: write https://");
+      this.problems.push("DATACRAWL_WEBHOOK_URL names another machine, so it must begin with https://");
     }
     if (username !== "" || password !== "") {
       this.problems.push(
-        "DATACRAWL_WEBHOOK_URL has a user or password, which are not sent: messages are signed instead",
+        "DATACRAWL_WEBHOOK_URL must not have a user or password, which are not sent: receivers verify the signature instead",
       );
     }
     return { url, secretFile: this.path("DATACRAWL_WEBHOOK_SECRET_FILE", secretFallback) };

@@ -9,7 +9,7 @@ const stderr = new OutputStream(process.stderr);
 const io: ProcessIo = {
   env: process.env,
   cwd: process.cwd(),
-  // Where that clock begins: whoever waits for the command waits for its start, too.
+  // The clock begins with the process: a caller of the command waits for its start, too.
   startedAt: 0,
   readInput,
   askSecret,

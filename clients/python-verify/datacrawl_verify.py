@@ -429,7 +429,7 @@ class Export:
             return
         self.lines += 1
         try:
-            need(raw_line.endswith(b"\n"), "format", "the file is cut off: it ends within a line")
+            need(raw_line.endswith(b"\n"), "format", "the file is truncated: it ends within a line")
             self.judge(decode(raw_line[:-1]))
             if not self.ended:
                 self.digest.update(raw_line)
@@ -441,7 +441,7 @@ class Export:
         """What the file holds, or None. True only as far as there are no problems."""
         if not self.stopped and not self.ended:
             self.lines += 1
-            self.note(Problem("format", "the file is cut off: it ends without its last line"))
+            self.note(Problem("format", "the file is truncated: its last line is missing"))
         if not self.ended:
             return None
         return {"kind": "export", "log": self.header["log"], "from": self.header["from"], "to": self.header["to"],
@@ -468,7 +468,7 @@ class Export:
         elif "end" in line:
             self.take_end(line)
         else:
-            raise Problem("format", "the line is of no known kind")
+            raise Problem("format", "the line is of an unknown kind")
 
     def take_header(self, line):
         need(line.get("format") == "datacrawl.audit.export.v1", "format", "the first line does not say what it is")
@@ -518,7 +518,7 @@ class Export:
         epoch = self.must_be_in_epoch()
         exactly(line, "gap", "nodes")
         tree, end = epoch["tree"], line["gap"]
-        need(type(end) is int and end > tree.size, "format", f"the line does not tell of the leaves from {tree.size} on")
+        need(type(end) is int and end > tree.size, "format", f"the gap does not describe the leaves from {tree.size} on")
         levels = tree.levels_up_to(end)
         nodes = hashes_of(line["nodes"], "nodes")
         need(len(nodes) == len(levels), "format", f"the leaves up to {end} are {len(levels)} subtrees, not {len(nodes)}")
@@ -550,7 +550,7 @@ class Export:
         need(type(digest) is str and all(type(value) is int for value in told.values()), "format", "the last line is not an end")
         need(told == self.totals, "digest", f"the last line tells of {told}; the file has {self.totals}")
         need(digest == self.digest.hexdigest(), "digest",
-             "the bytes before the last line do not have the digest that it tells")
+             "the bytes before the last line do not have the digest in it")
         self.ended = True
 
     def must_be_in_epoch(self):
@@ -562,7 +562,7 @@ class Export:
         if epoch is None:
             return
         proven = epoch["checkpoint"] is not None and epoch["checkpoint"].size == epoch["tree"].size
-        need(proven, "checkpoint", f"lines {epoch['first_unproven']} to {self.lines - 1} are under no checkpoint")
+        need(proven, "checkpoint", f"lines {epoch['first_unproven']} to {self.lines - 1} are not covered by a checkpoint")
         left_out = {name: epoch[name] for name in ("before", "among", "after")}
         self.epochs.append({"epoch": epoch["epoch"], "size": epoch["tree"].size, "rows": epoch["rows"],
                             "leaves_left_out": left_out})

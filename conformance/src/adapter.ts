@@ -141,7 +141,7 @@ class Conversation {
     });
   }
 
-  /** A client that goes on after its input has ended is none the worse for it, and is killed later. */
+  /** A client that runs on after its input has ended does not fail for it; it is killed later. */
   async finish(): Promise<string | null> {
     this.#child.stdin.end();
     if (this.ended === null)

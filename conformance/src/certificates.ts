@@ -1,5 +1,5 @@
 /**
- * X.509 certificates for the TLS cases, right and wrong, made anew at each start: none is kept, so none expires in a
+ * X.509 certificates for the TLS cases, right and wrong, made at each start: none is kept, so none expires in a
  * repository. As much DER (ITU-T X.690) and RFC 5280 as that takes.
  */
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";

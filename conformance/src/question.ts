@@ -19,7 +19,7 @@ export interface Question {
   readonly earlier: Question | null;
 }
 
-/** A request's body. Throws if it is none. */
+/** A request's body. Throws if it is malformed. */
 export interface Body {
   readonly tool: string;
   readonly idempotencyKey: string;

@@ -91,7 +91,7 @@ async function refusedUrl(): Promise<string> {
   return `http://${at}`;
 }
 
-/** It answers ALLOW to whoever asks, so it must not be mistaken for the service by another machine. */
+/** It allows any request, so other machines must not be able to mistake it for the service. */
 function loopback(addr: string, option: string): { host: string; port: number } {
   const [, host = "", port = ""] = /^(.*):(\d{1,5})$/.exec(addr) ?? [];
   if (host !== "localhost" && !/^127(\.\d{1,3}){3}$/.test(host)) {

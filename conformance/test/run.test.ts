@@ -84,7 +84,7 @@ describe("datacrawl conformance run", () => {
   test("a wrong reason is a failure, and a client without reasons is none", async () => {
     expect(await problemsOf(inline(say('decision: "deny"')), ...DENIED)).toEqual([]);
     expect(await problemsOf(inline(say('decision: "deny", reason: "RULE_DENIED"')), ...DENIED)).toEqual([
-      'its reason was "RULE_DENIED"; right is NO_MATCHING_RULE',
+      'its reason was "RULE_DENIED"; it must be NO_MATCHING_RULE',
     ]);
   });
 
@@ -142,14 +142,14 @@ describe("datacrawl conformance run", () => {
   });
 
   test("a client that says nonsense, or answers about another case, fails", async () => {
-    expect(await problemsOf(inline('console.log("allow");'), ...DENIED)).toEqual(["it said allow", "it said allow"]);
+    expect(await problemsOf(inline('console.log("allow");'), ...DENIED)).toEqual(["it wrote allow", "it wrote allow"]);
     const confused = inline('console.log(JSON.stringify({ case: "other", decision: "deny" }));');
-    expect(await problemsOf(confused, ...DENIED)).toEqual(Array(2).fill('it answered about "other"'));
+    expect(await problemsOf(confused, ...DENIED)).toEqual(Array(2).fill('it answered for the case "other"'));
   });
 
   test("a client that never answers is given up", async () => {
     const problems = await problemsOf(inline(""), "--deadline-ms", "1", "--case", "control.rule-denied");
-    expect(problems).toEqual(["it said nothing for 5001 ms"]);
+    expect(problems).toEqual(["it wrote nothing for 5001 ms"]);
   });
 
   test("a client that cannot be started fails every case", async () => {
@@ -174,7 +174,7 @@ describe("datacrawl conformance run", () => {
 
   test("without --json a person reads each failure, and a table by family", async () => {
     const { out } = await conformance("run", "--client", allow, "--case", "control.plain", "trailers.none");
-    expect(out).toContain('FAIL  trailers.none  (stub)  it decided "allow"; right is deny\n');
+    expect(out).toContain('FAIL  trailers.none  (stub)  it decided "allow"; the right verdict is deny\n');
     expect(out).toMatch(/^trailers +0 +1$/m);
     expect(out).toMatch(/^all +1 +1$/m);
   });

@@ -10,7 +10,7 @@ interface Followed<Message> {
 }
 
 /**
- * Follows a server stream until `stop`, and opens it anew, ever more slowly, when it breaks or falls silent.
+ * Follows a server stream until `stop`, and reopens it with growing pauses when it breaks or falls silent.
  *
  * @param open starts the stream; must end it when the signal aborts
  */

@@ -57,7 +57,7 @@ export function useNewDecisions(filter: DecisionFilter): Live {
   return live;
 }
 
-/** Asks anew whenever the stream is heard, for what the stream itself does not carry. */
+/** Refetches with each message of the stream what the stream itself does not carry. */
 export function useRenewed(refetch: () => unknown): void {
   const { heard } = useLive();
   const first = useRef(heard);
@@ -98,7 +98,7 @@ export function LiveProvider({ children }: { readonly children: ReactNode }) {
           resumeToken = message.resumeToken;
         },
         lost: (error) => {
-          // A filter that means nothing is no outage: whoever gave it is told by its list, and the overview goes on.
+          // A meaningless filter is not an outage: the list reports it, and the overview continues.
           if (filter !== null && ConnectError.from(error).code === Code.InvalidArgument) setFilter(null);
           else setStaleSince((since) => since ?? Date.now());
         },

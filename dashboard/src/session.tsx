@@ -32,7 +32,7 @@ export function useSession(): SessionContext {
   return context;
 }
 
-/** Whether to show what needs `role`; each role may what the ones before it may. The service decides anew at each call. */
+/** Whether to show what needs `role`; each role may what the ones before it may. The service decides at each call. */
 export function useMay(role: OperatorRole): boolean {
   return useSession().session.role >= role;
 }

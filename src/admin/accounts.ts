@@ -56,7 +56,10 @@ export class AccountOperations {
     const event = this.#event("operator.added", actor, name, { role });
     const made = await this.#ports.accounts.create(name, role, passwordHash, event);
     if (made === null) {
-      throw new Fault("OPERATOR_EXISTS", `There is, or was, an operator ${name}; a name is never used twice.`);
+      throw new Fault(
+        "OPERATOR_EXISTS",
+        `An operator ${name} exists or existed, and a name is never used twice: choose another.`,
+      );
     }
     return made;
   }
@@ -105,7 +108,7 @@ export class AccountOperations {
 
   async #change(name: string, change: AccountChange, event: HashedEvent): Promise<OperatorView> {
     const changed = await this.#ports.accounts.change(name, change, event);
-    if (changed === null) throw new Fault("OPERATOR_UNKNOWN", `There is no operator of the name ${name.slice(0, 63)}.`);
+    if (changed === null) throw new Fault("OPERATOR_UNKNOWN", `There is no operator ${name.slice(0, 63)}.`);
     return changed;
   }
 

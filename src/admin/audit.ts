@@ -94,7 +94,7 @@ export class AuditOperations {
     if (!confirmed)
       throw invalid(
         "confirmed",
-        "must be true: agents are allowed again by it, so first look at what GetRecovery lists",
+        "must be true. It lets agents be allowed again, so check what GetRecovery lists first",
       );
     // INVARIANT: what is known to have been taken away is taken away before anything is allowed.
     await repair();

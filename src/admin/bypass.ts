@@ -183,7 +183,7 @@ export class BypassOperations {
     const agent = await this.#ports.agents.find(agentId);
     if (agent === null) throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
     if (agent.state !== "active")
-      throw new Fault("AGENT_REVOKED", `The agent ${agentId} is ${agent.state}: it gets no bypass.`);
+      throw new Fault("AGENT_REVOKED", `The agent ${agentId} is ${agent.state}: it cannot have a bypass.`);
   }
 
   /** Signs and stores an order under the next epoch. */
@@ -216,7 +216,7 @@ export class BypassOperations {
 }
 
 function otherChanges(): Fault {
-  const message = "Other changes of this agent's bypass kept coming first.";
+  const message = "The agent's bypass was changed several times at once: try again.";
   return new Fault("STORE_UNAVAILABLE", message, { retryAfterMs: 500 });
 }
 

@@ -5,7 +5,7 @@ import type { Micros } from "../core/clock.ts";
 import { Fault, type FaultCode } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 
-/** What the trail tells of a call of an operator, or of somebody who is none. */
+/** What the trail records of an admin call, by an operator or an unauthenticated caller. */
 export interface CallFacts {
   /** Such as `AdminService.CreateAgent`. */
   readonly method: string;
@@ -34,7 +34,7 @@ const MAX_DISTINCT = 50;
 const SUBJECT_CHARACTERS = 128;
 
 /**
- * Records every admin call before it is answered. Calls of whoever has not proven who they are have rows of their own as long as
+ * Records every admin call before it is answered. Unauthenticated calls have rows of their own as long as
  * they are few: a stranger must not decide how many rows the trail has. Beyond that they are counted, and reported together.
  */
 export class CallTrail {

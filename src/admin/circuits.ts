@@ -135,7 +135,9 @@ export class CircuitOperations {
       const event = makeEvent({ kind: EVENT[kind], actor: operator, subject: agentId, detail }, issuedAt, random);
       if (await commands.add(command, event)) return command;
     }
-    throw new Fault("STORE_UNAVAILABLE", "Other orders for this agent kept coming first.", { retryAfterMs: 500 });
+    throw new Fault("STORE_UNAVAILABLE", "The agent's circuit was changed several times at once: try again.", {
+      retryAfterMs: 500,
+    });
   }
 
   async #mustExist(agentId: string): Promise<void> {

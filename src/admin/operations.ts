@@ -116,7 +116,10 @@ export class AdminOperations {
     const event = this.#event("agent.created", actor, agentId, key === null ? {} : { keyId: key.keyId });
     const agent = await this.#ports.agents.create(agentId, key, event);
     if (agent === null)
-      throw new Fault("AGENT_EXISTS", `There is, or was, an agent ${agentId}; an id is never used twice.`);
+      throw new Fault(
+        "AGENT_EXISTS",
+        `An agent ${agentId} exists or existed, and an id is never used twice: choose another.`,
+      );
     await this.#ports.agentChanged();
     return agent;
   }

@@ -118,7 +118,9 @@ export class PolicyOperations {
     if (version !== "") throw invalid("version", "must be empty with files");
     checkFiles(files);
     if (this.#trials >= MAX_TRIALS) {
-      throw new Fault("QUEUE_FULL", "Other policies are being tried.", { retryAfterMs: 1000 });
+      throw new Fault("QUEUE_FULL", "Other policies are being tested: try again in some seconds.", {
+        retryAfterMs: 1000,
+      });
     }
     this.#trials++;
     try {

@@ -29,7 +29,7 @@ export class PositionTokens {
     return Buffer.concat([position, this.#sealOf(position, scope)]).toString("base64url");
   }
 
-  /** Null if the token is none of ours, or is for something else. */
+  /** Null if the token was not made by this service, or is for another list. */
   open(unverifiedToken: string, scope: string): Position | null {
     const bytes = Buffer.from(unverifiedToken, "base64url");
     if (bytes.length !== POSITION_BYTES + SEAL_BYTES || bytes.toString("base64url") !== unverifiedToken) return null;

@@ -74,7 +74,10 @@ export class ProofOperations {
     const earlier = await this.#checkpoint("first", first, null);
     const later = await this.#checkpoint("second", second, earlier.epoch);
     if (earlier.epoch !== later.epoch)
-      throw invalid("second", `is of epoch ${later.epoch}, and first of ${earlier.epoch}: trees of different epochs`);
+      throw invalid(
+        "second",
+        `is of epoch ${later.epoch}, and first of epoch ${earlier.epoch}: compare checkpoints of one epoch`,
+      );
     if (earlier.size > later.size)
       throw invalid("second", `has ${later.size} leaves, fewer than first, ${earlier.size}`);
     const stored = await tree.newestCheckpoint(earlier.epoch);
@@ -101,7 +104,7 @@ export class ProofOperations {
   }
 }
 
-/** What a note says of itself: enough to find its place, and no ground for trust. */
+/** The unverified text of a note: enough to find its place, not to trust it. */
 function readUnverified(field: string, note: string): StoredCheckpoint {
   try {
     const checkpoint = parseCheckpoint(parseNote(note).text);

@@ -68,7 +68,7 @@ const NOTHING_TO_DO: ReadonlySet<FaultCode> = new Set<FaultCode>([
 
 /**
  * The service is in recovery from when it notices that the database was rolled back until a person acknowledges it: it allows
- * nothing, as it does not know whom it may. What is known to have been taken away, it takes away again at once.
+ * nothing, because it does not know which agents were revoked. Rights that are known to have been removed are removed again at once.
  */
 export class Recovery {
   readonly #ports: RecoveryPorts;
@@ -91,7 +91,7 @@ export class Recovery {
     if (this.isActive)
       throw new Fault(
         "IN_RECOVERY",
-        "The service is in recovery after its database was rolled back: it allows nothing until an operator acknowledges that.",
+        "The service is in recovery after its database was rolled back: it allows nothing until an operator acknowledges the rollback.",
       );
   }
 

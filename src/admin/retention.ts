@@ -5,7 +5,7 @@ import type { RandomPool } from "../core/ids.ts";
 import { checkReason, checkUuid, invalid } from "./checks.ts";
 import type { AdminPorts } from "./operations.ts";
 
-/** An export as whoever wrote it tells of it. */
+/** An export, as reported by the command that wrote it. */
 export interface WrittenExport {
   /** Null for all from the beginning. */
   readonly from: Micros | null;

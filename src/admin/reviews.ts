@@ -170,7 +170,7 @@ export class ReviewOperations {
   async #read(reviewId: string): Promise<ReadReview> {
     const read = await this.#ports.store.find(checkUuid("review_id", reviewId));
     if (read === null) throw new Fault("REVIEW_UNKNOWN", `There is no review ${reviewId}.`);
-    // The void is for whoever retries: here an approval that another policy outdates is shown as given.
+    // Only a retry of the call makes it void: here an approval under an older policy is shown as given.
     return { review: await this.#ports.due.settle(read, null), now: read.now };
   }
 
@@ -221,29 +221,35 @@ function nameOf(caller: Caller): string {
   if (caller.kind !== "operator")
     throw new Fault(
       "NOT_PERMITTED",
-      "A review is answered by a named operator: over the socket nobody has authenticated.",
+      "A review needs the answer of a named operator, and the socket identifies nobody: sign in (on the command line: --as NAME).",
     );
   if (caller.signedInAt === null)
-    throw new Fault("NOT_PERMITTED", `A review is answered by a person who has signed in; ${caller.name} has not.`);
+    throw new Fault(
+      "NOT_PERMITTED",
+      `A review needs the answer of a person who has signed in; ${caller.name} has not.`,
+    );
   return caller.name;
 }
 
 function refusalOf(review: Review, { by }: Omit<ReviewAnswer, "at">, problem: AnswerProblem): Fault {
   switch (problem) {
     case "own":
-      return new Fault("NOT_PERMITTED", `${by} is the agent whose call is under review.`);
+      return new Fault(
+        "NOT_PERMITTED",
+        `${by} has a name like the agent's whose call is under review: another person must answer.`,
+      );
     case "resolved":
     case "expired":
       return new Fault("REVIEW_CLOSED", endOf(review));
     case "answered":
       return new Fault(
         "REVIEW_CLOSED",
-        `${by}, or somebody of a name like it, has approved already; another person has to answer.`,
+        `${by}, or an operator with a similar name, has already approved: another person must answer.`,
       );
     case "other_policy":
       return new Fault(
         "REVIEW_CLOSED",
-        `The review was opened under the policy ${review.policyVersion}, which is not in force now: an approval would be void. Reject it, and let the agent ask anew.`,
+        `The review was opened under the policy ${review.policyVersion}, which is no longer in force: an approval would be void. Reject it, and let the agent ask again.`,
       );
   }
 }
@@ -274,5 +280,7 @@ function endOf(review: Review): string {
 }
 
 function overtaken(): Fault {
-  return new Fault("STORE_UNAVAILABLE", "Other answers to this review kept coming first.", { retryAfterMs: 500 });
+  return new Fault("STORE_UNAVAILABLE", "The review was changed several times at once: try again.", {
+    retryAfterMs: 500,
+  });
 }

@@ -102,12 +102,12 @@ export class Sessions {
     }
   }
 
-  /** @param isUse whether its time without use begins anew @throws Fault SESSION_ENDED */
+  /** @param isUse whether this call counts as use, which prolongs the session @throws Fault SESSION_ENDED */
   async verify(token: string, isUse = true): Promise<Named> {
     const known = TOKEN.test(token) ? hashSecret(token) : null;
     const session =
       known === null ? null : await this.#ports.sessions.use(known, SESSION_IDLE, SESSION_LIFETIME, isUse);
-    if (session === null) throw new Fault("SESSION_ENDED", "The session has ended, or never was. Sign in again.");
+    if (session === null) throw new Fault("SESSION_ENDED", "The session has ended or is unknown: sign in again.");
     return namedOf(session);
   }
 
@@ -140,7 +140,10 @@ export class Sessions {
 
   #totpStep(name: string, sealed: Uint8Array, request: SignIn): number {
     const secret = this.#ports.totpSeal.open(name, sealed);
-    if (secret === null) throw new Error(`The secret of ${name}'s one-time codes was sealed under another hmac.key.`);
+    if (secret === null)
+      throw new Error(
+        `The secret of ${name}'s one-time codes was encrypted with another hmac.key: run \`datacrawl operator totp enable ${name}\` again.`,
+      );
     const step = matchTotp(secret, request.totpCode, this.#ports.now());
     if (step === null) throw wrong();
     return step;

@@ -41,14 +41,14 @@ export class OperatorTokens {
 function nameIn(payload: JWTPayload, claim: string): string {
   const name = claimAt(payload, claim);
   if (isSubject(name)) return name;
-  throw new Fault("TOKEN_INVALID", `The bearer token's claim ${claim} is no name.`);
+  throw new Fault("TOKEN_INVALID", `The bearer token's claim ${claim} is not a usable name.`);
 }
 
 function roleIn(payload: JWTPayload, claim: string): Role {
   const named = [claimAt(payload, claim)].flat();
   const role = ROLES.findLast((candidate) => named.includes(candidate));
   if (role !== undefined) return role;
-  throw new Fault("NOT_PERMITTED", `The bearer token's claim ${claim} names none of the roles ${ROLES.join(", ")}.`);
+  throw new Fault("NOT_PERMITTED", `The bearer token's claim ${claim} must name one of the roles ${ROLES.join(", ")}.`);
 }
 
 /** When and how a human signed in at the issuer; absent, or of another form, means that none did. */

@@ -174,7 +174,7 @@ export class VerificationOperations {
 }
 
 function summaryOf({ scope, progress: { rows, problems } }: RunView): string {
-  const verdict = problems === 0 ? "nothing wrong" : `${problems} ${problems === 1 ? "thing" : "things"} wrong`;
+  const verdict = problems === 0 ? "nothing wrong" : `${problems} ${problems === 1 ? "problem" : "problems"}`;
   return `${scope}: ${rows} rows verified, ${verdict}`;
 }
 

@@ -57,6 +57,9 @@ export class WebhookOperations {
     const event = makeEvent({ kind: "webhook.retried", actor, subject: webhookId }, now(), random);
     const message = sourceId === undefined || !UUID.test(sourceId) ? null : await messages.retry(sourceId, event);
     if (message !== null) return message;
-    throw new Fault("WEBHOOK_MESSAGE_UNKNOWN", "No message of that id waits: it was delivered, or never was.");
+    throw new Fault(
+      "WEBHOOK_MESSAGE_UNKNOWN",
+      "No message with this id is waiting: it was delivered or never existed.",
+    );
   }
 }

@@ -106,7 +106,7 @@ export class Agents {
     const { payload, keyId } = await verifier.verify(unverifiedToken);
     const agentId = claimAt(payload, claim);
     if (typeof agentId !== "string" || !AGENT_ID.test(agentId)) {
-      throw new Fault("TOKEN_INVALID", `The bearer token's claim ${claim} is no agent's id.`);
+      throw new Fault("TOKEN_INVALID", `The bearer token's claim ${claim} is not an agent's id.`);
     }
     if (!(await this.#directory.isInUse(agentId))) throw unknownCredential();
     return { agentId, keyId: `jwt:${PRINTABLE_ID.test(keyId) ? keyId : "-"}` };

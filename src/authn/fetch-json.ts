@@ -6,7 +6,7 @@ export class IssuerError extends Error {
   override readonly name = "IssuerError";
 }
 
-/** Fetches a small JSON document. Redirects are not followed: where keys come from is configured, not told by whoever answers. */
+/** Fetches a small JSON document. Redirects are not followed: the source of keys is configured, and no answer may change it. */
 export async function fetchJson(url: string): Promise<unknown> {
   const response = await fetch(url, {
     redirect: "error",
@@ -25,6 +25,6 @@ export async function fetchJson(url: string): Promise<unknown> {
     return JSON.parse(Buffer.concat(chunks).toString("utf8")) as unknown;
   } catch {
     // Not the parser's words: they quote the text.
-    throw new IssuerError(`${url} answered no JSON.`);
+    throw new IssuerError(`${url} did not answer with JSON.`);
   }
 }

@@ -134,7 +134,7 @@ function keySetOf(url: string, document: unknown): JWTVerifyGetKey {
   try {
     return createLocalJWKSet(document as Parameters<typeof createLocalJWKSet>[0]);
   } catch (cause) {
-    throw new IssuerError(`${url} answered no set of keys (RFC 7517): ${messageOf(cause)}.`);
+    throw new IssuerError(`${url} did not answer with a set of keys (RFC 7517): ${messageOf(cause)}.`);
   }
 }
 

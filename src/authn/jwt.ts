@@ -15,7 +15,7 @@ const LAST_DATE = 253_402_300_799;
 export interface JwtPolicy {
   readonly issuer: string;
   readonly audience: string;
-  /** Asymmetric ones alone: with a symmetric one, whoever reads the public key could sign. */
+  /** Only asymmetric ones: with a symmetric algorithm, everybody who has the public key could sign. */
   readonly algorithms: readonly string[];
 }
 
@@ -83,7 +83,7 @@ function checkForm(unverifiedToken: string): void {
   const claims = readPart("payload", payload);
   for (const name of DATES) {
     const date = claims[name];
-    if (typeof date === "number" && !(date >= 0 && date <= LAST_DATE)) throw invalid(`its ${name} is no date`);
+    if (typeof date === "number" && !(date >= 0 && date <= LAST_DATE)) throw invalid(`its ${name} is not a date`);
   }
 }
 

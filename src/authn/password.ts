@@ -119,7 +119,7 @@ function queueFull(): Fault {
 }
 
 function canceled(): Fault {
-  return new Fault("CANCELED", "The caller went away before its password was checked.");
+  return new Fault("CANCELED", "The caller disconnected before its password was checked.");
 }
 
 interface Cost {
@@ -134,7 +134,7 @@ function format({ N, r, p }: Cost, salt: Buffer, hash: Buffer): string {
 
 function parse(stored: string): { cost: Cost; salt: Buffer; hash: Buffer } {
   const match = /^scrypt\$(\d+)\$(\d+)\$(\d+)\$([\w-]+)\$([\w-]+)$/.exec(stored);
-  if (match === null) throw new Error("A stored password hash is of no form that this version knows.");
+  if (match === null) throw new Error("A stored password hash has a format that this version does not know.");
   const [N, r, p] = match.slice(1, 4).map(Number) as [number, number, number];
   const [salt, hash] = match.slice(4).map((part) => Buffer.from(part, "base64url")) as [Buffer, Buffer];
   return { cost: { N, r, p }, salt, hash };

@@ -5,7 +5,7 @@ import { Tally } from "./tally.ts";
 /** Distinct (code, claimed agent) pairs that one report tells apart; the rest is counted together. */
 const MAX_DISTINCT = 50;
 
-/** How often a code was answered to whoever claimed to be an agent. The id is the callers' claim, `-` or `*` (many others). */
+/** How often a code was answered to callers that claimed to be an agent. The id is their claim, `-` or `*` (many others). */
 export type Refused = { readonly code: string; readonly claimedAgentId: string; readonly count: number };
 
 /** What was refused in a period; a JSON value. */

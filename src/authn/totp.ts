@@ -19,7 +19,7 @@ export function totpCode(secret: Uint8Array, step: number): string {
   return String(number).padStart(DIGITS, "0");
 }
 
-/** The time step that `code` belongs to, around `now`; null if it is none of its codes. Whether it was used before is the caller's to know. */
+/** The time step that `code` belongs to, around `now`; null if it is none of its codes. Whether it was used before is not checked here. */
 export function matchTotp(secret: Uint8Array, code: string, now: Micros): number | null {
   const given = Buffer.from(code.replaceAll(" ", ""));
   const present = Math.floor(now / STEP);
@@ -42,7 +42,7 @@ export function totpUri(name: string, secret: Uint8Array): string {
 }
 
 /**
- * Keeps secrets of one-time codes from whoever reads the database: AES-256-GCM under a key that is not in it, bound to the
+ * Hides secrets of one-time codes from readers of the database: AES-256-GCM under a key that is not in it, bound to the
  * account, so that one account's secret cannot be given to another.
  */
 export class TotpSeal {

@@ -19,8 +19,8 @@ export type Answering = "service" | "store";
 
 /** When guards have an order, for the person who gave it. */
 export const GUARDS_HAVE_IT: Readonly<Record<Answering, string>> = {
-  service: "Guards that are in touch have it within 10 s.\n",
-  store: "Guards have it within 10 s of a service's start.\n",
+  service: "Connected guards receive it within 10 s.\n",
+  store: "Guards receive it within 10 s after a service starts.\n",
 };
 
 type Work<Result> = (admin: Client<typeof AdminService>, answering: Answering) => Promise<Result>;
@@ -102,7 +102,7 @@ async function withTransport<Result>(
   if (needsService && config.databaseUrl === null) {
     throw new UsageError([`no service listens at ${socketPath}: start it, or name one with --admin-url`]);
   }
-  io.err(`datacrawl: no service listens at ${socketPath}: this works on the store itself\n`);
+  io.err(`datacrawl: no service listens at ${socketPath}: opening the store directly\n`);
   // Loaded here alone: it is most of the service.
   const { withOwnStore } = await import("./own-store.ts");
   const onError = (error: Error): void => io.err(`datacrawl: ${error.message}\n`);

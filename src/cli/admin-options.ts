@@ -40,7 +40,7 @@ function flagLength(args: readonly string[], at: number): number {
   return takesValue && !word.includes("=") ? 2 : 1;
 }
 
-/** The first word that is no flag for the service, nor the value of one: it names the command. Undefined if there is none. */
+/** The first word that is not an admin flag or its value: the command's name. Undefined if there is none. */
 export function calledName(args: readonly string[]): string | undefined {
   let at = 0;
   for (let length = flagLength(args, at); length > 0; length = flagLength(args, at)) at += length;

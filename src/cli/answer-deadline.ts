@@ -61,9 +61,9 @@ function inTime<Result>(work: Promise<Result>, silence: AbortSignal): Promise<Re
 }
 
 function lateAnswer(who: string, timeoutMs: number, mayBeDone: boolean): ConnectError {
-  const unknown = mayBeDone ? " Whether the change was made is unknown: look before you repeat it." : "";
+  const unknown = mayBeDone ? " Whether the change was made is unknown: check before you repeat it." : "";
   return new ConnectError(
-    `${who} did not answer within ${timeoutMs / 1000} s: see whether it is overloaded or stopped, or give it longer with --timeout.${unknown}`,
+    `${who} did not answer within ${timeoutMs / 1000} s: check whether it is overloaded or stopped, or set a longer --timeout.${unknown}`,
     Code.Unavailable,
   );
 }

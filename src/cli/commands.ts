@@ -111,7 +111,7 @@ export const COMMAND_GROUPS: readonly { readonly heading: string; readonly comma
       },
       {
         name: "operator",
-        description: "Local accounts of operators. Changed on the service's host alone, over its socket.",
+        description: "Manage operators' local accounts, on the service's host, over its socket.",
         load: async (io) => (await import("./operate/operator.ts")).operatorCommand(io),
       },
       {

@@ -129,7 +129,7 @@ export class Fault extends Error {
   static from(error: unknown): Fault {
     if (error instanceof Fault) return error;
     if (error instanceof StoreError && error.isOutage) {
-      const message = "The database did not do its part, so the request is not answered.";
+      const message = "The database failed, so the request is not answered.";
       return new Fault("STORE_UNAVAILABLE", message, { cause: error, retryAfterMs: 1000 });
     }
     return new Fault("INTERNAL", "The service failed; the request was not decided.", { cause: error });

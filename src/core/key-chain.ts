@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sig
 import type { JsonWebKey, KeyObject } from "node:crypto";
 
 /**
- * The service's Ed25519 signing keys, and the chain by which whoever trusts one follows a change of key: each key but the
+ * The service's Ed25519 signing keys, and the chain by which a verifier that trusts one accepts the next: each key but the
  * first is signed by the one before it.
  */
 
@@ -63,7 +63,7 @@ export function firstLink(key: SigningKey): KeyLink {
   return { publicKey: key.publicKey, signatureByPrevious: new Uint8Array() };
 }
 
-/** The link that lets whoever trusts `previous` follow to `next`. */
+/** The link by which a verifier that trusts `previous` accepts `next`. */
 export function nextLink(use: KeyUse, previous: SigningKey, next: SigningKey): KeyLink {
   const signatureByPrevious = sign(null, linkMessage(use, next.publicKey), previous.privateKey);
   return { publicKey: next.publicKey, signatureByPrevious };

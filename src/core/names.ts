@@ -31,7 +31,7 @@ export function isSubject(text: unknown): text is string {
 }
 
 /**
- * Why whoever has this name may look, but not change or decide anything, as the end of a sentence whose subject is the name; null if
+ * Why an operator of this name may read, but not change or decide anything, as the end of a sentence whose subject is the name; null if
  * they may. Names that older versions gave, or that an issuer gives, are not all fit for that.
  *
  * @param name of an operator: an account's, or {@link SUBJECT_PREFIX} and a subject
@@ -47,9 +47,10 @@ const UNSEEN = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 const LOOSE_SPACE = /^\s|\s$|\s\s|[^\S ]/u;
 
 function subjectProblem(subject: string): string | null {
-  if (UNSEEN.test(subject)) return "has characters that nobody sees";
-  if (LOOSE_SPACE.test(subject)) return "has spaces that nobody sees";
-  if (/^\p{M}/u.test(subject) || subject !== subject.normalize("NFKC")) return "can be written in several ways";
+  if (UNSEEN.test(subject)) return "has invisible characters";
+  if (LOOSE_SPACE.test(subject)) return "has leading, trailing, repeated or unusual spaces";
+  if (/^\p{M}/u.test(subject) || subject !== subject.normalize("NFKC"))
+    return "is not in normalised form (NFKC), or begins with a combining mark";
   scriptSets ??= scripts();
   return scriptSets.some((script) => script.test(subject)) ? null : "mixes scripts whose letters look alike";
 }

@@ -13,7 +13,7 @@ export function certificatesProblem(pem: string): string | null {
   const blocks = pem.match(CERTIFICATE) ?? [];
   if (blocks.length === 0) return 'holds no certificate in PEM, which begins with "-----BEGIN CERTIFICATE-----"';
   if (blocks.length < (pem.match(BEGIN) ?? []).length)
-    return "holds a certificate that is cut off or has other text in it";
+    return "holds a certificate that is truncated or has other text in it";
   const broken = blocks.findIndex((block) => !isCertificate(block));
   return broken === -1 ? null : `holds a certificate that cannot be read, the ${broken + 1}. of ${blocks.length}`;
 }

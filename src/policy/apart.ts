@@ -16,7 +16,7 @@ const MEMORY_MIB = 128;
 const MAX_PROBLEMS = 100;
 
 /**
- * What files of rules make of a request, found out in a thread of its own: whoever may ask this must not keep decisions waiting
+ * Evaluates a request under given rule files in a thread of its own: an operator's test must not keep decisions waiting
  * while text is compiled.
  *
  * @throws if it took too long, or too much memory

@@ -211,7 +211,7 @@ function repeatedIds(rules: readonly Rule[]): Problem[] {
       first.set(rule.id, rule);
       return [];
     }
-    const message = `rule id "${rule.id}" stands at ${other.file}:${other.line} already; write another`;
+    const message = `rule id "${rule.id}" is already used at ${other.file}:${other.line}; write another`;
     return [{ file: rule.file, line: rule.line, column: 1, message }];
   });
 }

@@ -45,7 +45,7 @@ export function joinConstants(read: readonly Constant[]): { constants: Constants
     const first = constants.get(name);
     if (first === undefined) constants.set(name, constant);
     else {
-      const message = `constant ${name} stands at ${first.file}:${first.line} already; write another name`;
+      const message = `constant ${name} is already used at ${first.file}:${first.line}; write another name`;
       problems.push({ file, line, column, message });
     }
   }

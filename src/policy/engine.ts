@@ -122,7 +122,7 @@ function decide(rule: Rule, evaluation: Evaluation): boolean | Failure {
 function ruleError({ rule, failure }: NonNullable<Search["undecided"]>): Judgement {
   return judge(
     "RULE_ERROR",
-    `${undecidedRule(rule, failure)} What a ${rule.effect} rule cannot decide is denied.`,
+    `${undecidedRule(rule, failure)} A ${rule.effect} rule that cannot be decided denies.`,
     rule.id,
   );
 }

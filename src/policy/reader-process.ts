@@ -20,7 +20,7 @@ if (follow !== undefined) {
     const changed = (): void => send("changed");
     watch(dir, { persistent: false }, changed).on("error", changed);
   } catch {
-    // The system has no watch to give (too many, or a file system without them): whoever asks also looks by itself.
+    // The system has no watches left, or the file system does not support them: the service also polls.
   }
 }
 

@@ -71,7 +71,7 @@ export class PolicyReader {
     if (this.#waiting !== null) throw new Error("a read is under way");
     if (this.#stuck >= MAX_STUCK) {
       throw new ReadFailure(
-        `${this.#dir}: it is not read, since ${this.#stuck} processes that tried hang in the system and cannot be ended; mend the file system`,
+        `${this.#dir}: it is not read, since ${this.#stuck} processes that tried hang in the system and cannot be ended; repair the file system`,
       );
     }
     const timeoutMs = this.#options.timeoutMs ?? TIMEOUT_MS;
@@ -80,7 +80,7 @@ export class PolicyReader {
     const timer = setTimeout(
       () =>
         this.#abandon(
-          `reading took longer than ${timeoutMs / 1000} s; see whether its file system hangs, or whether it holds too much`,
+          `reading took longer than ${timeoutMs / 1000} s; check whether its file system hangs or it holds too many files`,
         ),
       timeoutMs,
     );

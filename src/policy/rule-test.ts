@@ -118,7 +118,7 @@ function readObject(file: YamlFile, node: YAMLMap<Node, Node | null>): JsonObjec
   return Object.fromEntries(
     node.items.map(({ key, value }): [string, JsonValue] => {
       const name = isScalar(key) ? key.value : null;
-      if (typeof name !== "string") file.refuse(key, `the key ${describe(key)} is no text; write it in quotes`);
+      if (typeof name !== "string") file.refuse(key, `the key ${describe(key)} is not a text; write it in quotes`);
       return [String(name), readJson(file, value)];
     }),
   );
@@ -135,6 +135,6 @@ function readJson(file: YamlFile, node: Node | null): JsonValue {
     return null;
   }
   if (typeof value === "number" && Number.isFinite(value)) return value;
-  file.refuse(node, `${describe(node)} is no JSON; write a text, a number, true, false or null`);
+  file.refuse(node, `${describe(node)} is not JSON; write a text, a number, true, false or null`);
   return null;
 }

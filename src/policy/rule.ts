@@ -189,7 +189,7 @@ function readDescription(file: YamlFile, entry: Entry | undefined): string | nul
 function readReview(file: YamlFile, entry: Entry | undefined, effect: Effect | null): ReviewTerms | null {
   if (entry === undefined) return null;
   if (effect !== null && effect !== "needs_review")
-    file.refuse(entry.key, `review stands in a rule with effect ${effect}; write it in needs_review rules alone`);
+    file.refuse(entry.key, `review is set in a rule with effect ${effect}; write it only in needs_review rules`);
   return readReviewTerms(file, entry);
 }
 

@@ -33,7 +33,7 @@ export interface Entry {
 
 /** What the library says for programmers. */
 const IN_OUR_WORDS: Partial<Record<ErrorCode, string>> = {
-  DUPLICATE_KEY: "this key stands twice in one mapping; keep one",
+  DUPLICATE_KEY: "this key occurs twice in one mapping; keep one",
   MULTIPLE_DOCS: "a second document begins here; write it into a file of its own",
   RESOURCE_EXHAUSTION: "this is nested too deeply; write it flatter",
 };

@@ -80,7 +80,7 @@ export function afterAnswer(
   // INVARIANT: each person counts once, and names that could be taken for one another's are one person's.
   if (review.answers.some(({ by }) => isAlike(by, answer.by))) return { problem: "answered" };
   if (answer.answer === "rejected") return { state: "rejected" };
-  // It would be void at once. Null: this process has no policy to compare with; whoever retries has one.
+  // It would be void at once. Null: this process has no policy to compare with; the retry is checked again.
   if (policyVersion !== null && policyVersion !== review.policyVersion) return { problem: "other_policy" };
   // One reject resolves, so all answers of an open review approve.
   return { state: review.answers.length + 1 >= review.terms.approvers ? "approved" : "open" };

@@ -61,7 +61,7 @@ function listenPrivately(server: Server, path: string): void {
   }
 }
 
-/** @throws an error of code EADDRINUSE if somebody answers on the socket, or the file is none */
+/** @throws an error of code EADDRINUSE if a process answers on the socket, or the file is not a socket */
 async function removeDeadSocket(path: string): Promise<void> {
   const file = await lstat(path).catch(() => undefined);
   if (file === undefined) return;

@@ -47,7 +47,10 @@ function reportOf(circuit: CircuitReport): string {
   try {
     return toJsonString(CircuitReportSchema, circuit);
   } catch (cause) {
-    throw new Fault("FIELD_INVALID", `circuit is none: ${messageOf(cause)}.`, { field: "circuit", cause });
+    throw new Fault("FIELD_INVALID", `circuit must have times in the years 1 to 9999: ${messageOf(cause)}.`, {
+      field: "circuit",
+      cause,
+    });
   }
 }
 

@@ -29,7 +29,7 @@ export async function loadTls(files: TlsFiles, clientCaFile: string | null = nul
   if (cert === null || key === null || clients === null) throw new UsageError(problems);
   if (!belongTogether(cert, key)) {
     throw new UsageError([
-      `${certNamed} and ${keyNamed}, which are no certificate and its key: name files that belong together`,
+      `${certNamed} and ${keyNamed}, which are not a certificate and its key: name two files that match`,
     ]);
   }
   try {

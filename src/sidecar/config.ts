@@ -22,19 +22,19 @@ const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 /** The variables and their defaults, for `--help`. */
 export const SIDECAR_VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_URL: "the service's URL (http://127.0.0.1:7440 for gRPC, http://127.0.0.1:7441 for Connect)",
-  DATACRAWL_API_KEY: "the agent's key; or else one of the next two",
-  DATACRAWL_TOKEN_FILE: "a file that holds the agent's JWT, read anew for each call",
-  DATACRAWL_CLIENT_CERT_FILE: "the agent's certificate in PEM, read anew for each call; https alone",
+  DATACRAWL_API_KEY: "the agent's key; or one of the next two",
+  DATACRAWL_TOKEN_FILE: "a file with the agent's JWT, read for each call",
+  DATACRAWL_CLIENT_CERT_FILE: "the agent's certificate in PEM, read for each call; only with https",
   DATACRAWL_CLIENT_KEY_FILE: "its private key",
-  DATACRAWL_AGENT_ID: "whom the token or the certificate names; a key says it by itself",
+  DATACRAWL_AGENT_ID: "the agent that the token or the certificate names; a key contains it",
   DATACRAWL_SIDECAR_GRPC_ADDR: "where gRPC listens: a loopback host:port, or unix:/path (127.0.0.1:7443)",
   DATACRAWL_SIDECAR_CONNECT_ADDR: "where Connect, /healthz, /readyz and /metrics listen, likewise (127.0.0.1:7444)",
   DATACRAWL_ALLOWED_HOSTS: "hosts, separated by commas and without ports, that it answers for besides localhost (none)",
   DATACRAWL_SIDECAR_JOURNAL_DIR: "where the journal and the grant are kept ($DATACRAWL_DATA_DIR/guard)",
   DATACRAWL_SIDECAR_TRANSPORT: "how the service is reached: grpc or connect (grpc)",
-  DATACRAWL_SIDECAR_TIMEOUT_MS: "how long a verdict may take, if its caller does not say less (5000)",
+  DATACRAWL_SIDECAR_TIMEOUT_MS: "the most milliseconds for a verdict; a caller's deadline may be shorter (5000)",
   DATACRAWL_SIDECAR_CIRCUIT_FAILURES: "consecutive failures that open the circuit (5)",
-  DATACRAWL_SIDECAR_CIRCUIT_PROBE_AFTER_MS: "milliseconds from there to the next probe (30000)",
+  DATACRAWL_SIDECAR_CIRCUIT_PROBE_AFTER_MS: "milliseconds from the opening to the next probe (30000)",
   DATACRAWL_CA_FILE: "PEM certificate authorities to trust instead of the system's",
   REDIS_URL: "lets the agent's guards share their circuit (not shared)",
   DATACRAWL_DATA_DIR: "where the journal lives if its own variable is not set (./data)",
@@ -74,7 +74,7 @@ export function loadSidecarConfig(env: Env, cwd: string): SidecarConfig {
   return Object.freeze({ ...client, journalDir, grpc, connect, allowedHosts, logLevel });
 }
 
-/** INVARIANT: callers need no credential, so whoever can reach the sidecar is the agent: this machine, or a socket's owner. */
+/** INVARIANT: callers need no credential, so every process that can reach the sidecar is the agent: only this machine, or a socket's owner. */
 function readAddress(env: Env, variable: string, fallback: string, problems: string[]): Address {
   const text = env[variable] || fallback;
   const path = /^unix:(\/.+)$/.exec(text)?.[1];

@@ -23,7 +23,7 @@ export function sidecarMetrics(guard: OpenGuard): SidecarMetrics {
   });
   const refused = new Counter({
     name: "datacrawl_sidecar_refused_total",
-    help: "Requests that were none, by fault",
+    help: "Requests that were refused, by fault",
     labelNames: ["code"],
     registers,
   });

@@ -228,7 +228,7 @@ const NOT_DURABLE =
   "serves one process: set DATABASE_URL for production";
 
 const ONE_LOGIN =
-  "DATABASE_URL's login owns the audit tables, so whoever takes over the service can disable their guards: " +
+  "DATABASE_URL's login owns the audit tables, so an attacker who takes over the service can disable their triggers: " +
   "use two logins (docs/operations.md)";
 
 const NOT_PUBLISHED =

@@ -97,7 +97,7 @@ export class SqlRetirement implements RetireStore {
     } catch (error) {
       if (!(error instanceof SqlError)) throw error;
       throw new UsageError([
-        `${table} could not be detached: ${error.message}. If somebody still reads it, wait for them (pg_stat_activity) and run this again`,
+        `${table} could not be detached: ${error.message}. If a transaction still reads it, wait for its end (pg_stat_activity) and run this again`,
       ]);
     }
   }

@@ -12,13 +12,13 @@ export interface Leased {
   readonly source: "event" | "decision";
   readonly sourceId: string;
   readonly recordedAt: Micros;
-  /** This attempt's number, from 1: whoever holds a later one has the message now. */
+  /** This attempt's number, from 1. It is a fencing token: a later attempt means that another replica has the message. */
   readonly attempt: number;
   /** How long ago it was made. */
   readonly ageMs: number;
 }
 
-/** Messages that wait. All methods but `lease` change nothing if the message has been leased anew meanwhile. */
+/** Messages that wait. All methods but `lease` change nothing if another replica has leased the message since. */
 export interface Outbox {
   /** Takes up to `limit` messages that are due, no two with the same subject, for `leaseMs`. */
   lease(limit: number, leaseMs: number): Promise<Leased[]>;
@@ -124,7 +124,7 @@ export class Deliverer {
     const { outbox, publicUrl, observe } = this.#ports;
     const source = await outbox.source(message);
     if (source === null) {
-      await this.#bury(message, "the row that it tells of is gone");
+      await this.#bury(message, "the row of the message is gone");
       return true;
     }
     try {

@@ -24,7 +24,7 @@ describe("certificates in PEM", () => {
     ["words", "garbage", "holds no certificate in PEM"],
     ["a key", one.keyPem, "holds no certificate in PEM"],
     ["one that is cut off", one.certPem.slice(0, -40), "holds no certificate in PEM"],
-    ["a second one that is cut off", one.certPem + other.certPem.slice(0, -40), "cut off"],
+    ["a second one that is cut off", one.certPem + other.certPem.slice(0, -40), "truncated"],
     [
       "a second one that is none",
       `${one.certPem}\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,

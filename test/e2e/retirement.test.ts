@@ -116,7 +116,7 @@ describe.skipIf(inject("postgresUrl") === null)("a month is exported, retired, a
         const { status, stdout } = await verified();
         expect(status).toBe(1);
         for (const id of old) expect(stdout).toContain(`ROW_MISSING audit_decisions ${id}`);
-        expect(stdout).toContain(`${old.length} things are WRONG`);
+        expect(stdout).toContain(`${old.length} PROBLEMS`);
       });
     }
     expect((await verified()).status).toBe(0);

@@ -92,7 +92,7 @@ test("a tail says when it has lost touch, and goes on where it was; what it show
   const following = tail(env, "--json");
   await inTouch(following, service, key);
   await service.kill("SIGKILL");
-  await waitUntil(() => following.err().includes("Lost touch"), 40_000, "it did not notice");
+  await waitUntil(() => following.err().includes("Lost the connection"), 40_000, "it did not notice");
   const next = await start({ ...env, DATACRAWL_CONNECT_ADDR: `127.0.0.1:${service.connectPort}` });
   const missed = await decide(next, key, "a\u001b[31mb\u202e");
   await waitUntil(() => idsOf(following).includes(missed), 30_000, `it did not go on: ${following.err()}`);

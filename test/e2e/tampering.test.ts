@@ -285,7 +285,7 @@ describe.skipIf(inject("postgresUrl") === null)(
       await cutAfter(before?.size);
       expect(await findings(null)).toEqual([]);
       expect(await findings()).toEqual([
-        expect.objectContaining({ check: "published", detail: expect.stringMatching(/rolled back, or cut off/) }),
+        expect.objectContaining({ check: "published", detail: expect.stringMatching(/rolled back or truncated/) }),
       ]);
     });
 

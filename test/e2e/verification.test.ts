@@ -90,9 +90,9 @@ describe.skipIf(inject("postgresUrl") === null)("verification with replicas", ()
     const { status, stdout } = await audit(service, "verify", "--full");
     expect(status).toBe(1);
     expect(stdout).toMatch(new RegExp(`^ROW_HASH audit_decisions ${id} recorded 20.*Z`, "m"));
-    expect(stdout).toContain("1 things are WRONG");
+    expect(stdout).toContain("1 PROBLEM");
     await waitUntil(async () => !(await overview()).ok, 20_000, "the overview does not tell of it");
-    expect((await overview()).summary).toContain("1 thing wrong");
+    expect((await overview()).summary).toContain("1 problem");
     // The next night reads a part of the trail, and not this row.
     expect(await audit(service, "verify")).toMatchObject({ status: 0 });
     // An overview is kept for two seconds.

@@ -199,7 +199,7 @@ test("does not start without a secret, or to another machine in clear", () => {
   const env = { DATACRAWL_DATA_DIR: tempDir(), DATACRAWL_WEBHOOK_URL: "http://hooks.example.com/T0ken" };
   const clear = runCli(["serve"], env);
   expect(clear.status).not.toBe(0);
-  expect(clear.stderr).toContain("DATACRAWL_WEBHOOK_URL goes to another machine in clear");
+  expect(clear.stderr).toContain("DATACRAWL_WEBHOOK_URL names another machine");
   const missing = runCli(["serve"], {
     ...env,
     DATACRAWL_WEBHOOK_URL: "https://hooks.example.com/T0ken",

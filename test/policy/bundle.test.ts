@@ -89,7 +89,7 @@ describe("a bundle", () => {
       expect.stringMatching(/^a\.yaml:1:50: unknown variable paylod/),
       expect.stringMatching(/^b\.yaml:1:37: unknown effect "permit"/),
       expect.stringMatching(/^f\.yaml:1:1: a policy file is empty/),
-      'd.yaml:2:1: rule id "ok" stands at c.yaml:2 already; write another',
+      'd.yaml:2:1: rule id "ok" is already used at c.yaml:2; write another',
     ]);
   });
 
@@ -200,9 +200,9 @@ describe("the tests of rules", () => {
     ["tests: [{name: n, tool: t, expect: no}]", 'unknown expect "no"'],
     ["tests: [{name: n, tool: t, expect: deny, reason: NO}]", 'unknown reason "NO"; write RULE_ALLOWED'],
     ["tests: [{name: n, tool: t, expect: deny, payload: [1]}]", "payload is a list; write a mapping"],
-    ["tests: [{name: n, tool: t, expect: deny, payload: {1: x}}]", "the key 1 is no text"],
-    ["tests: [{name: n, tool: t, expect: deny, payload: {a: .inf}}]", ".inf is no JSON"],
-    ["tests: [{name: n, tool: t, expect: deny, payload: {a: &x 1, b: *x}}]", "the alias *x is no JSON"],
+    ["tests: [{name: n, tool: t, expect: deny, payload: {1: x}}]", "the key 1 is not a text"],
+    ["tests: [{name: n, tool: t, expect: deny, payload: {a: .inf}}]", ".inf is not JSON"],
+    ["tests: [{name: n, tool: t, expect: deny, payload: {a: &x 1, b: *x}}]", "the alias *x is not JSON"],
     ["tests: [{name: n, tool: t, expect: deny, paylod: {}}]", 'unknown key "paylod"'],
   ])("are refused: %s", async (text, problem) => {
     const { problems } = readRuleTests(readPolicyDirectory(await policyDir({ "a_test.yaml": text })));

@@ -69,7 +69,7 @@ describe("a condition", () => {
     ['payload.amount.startsWith("5")', "startsWith does not take payload.amount, a double and a value, a string"],
     ["1 / (size(payload.to) - 2) == 1", "division by zero"],
     ["9223372036854775807 + size(payload.to) == 1", "an int is out of range"],
-    ["int(payload.currency) == 1", "a string is no int"],
+    ["int(payload.currency) == 1", "a string is not an int"],
     ["has(payload.missing.deep)", "payload.missing is absent"],
   ])("%s: %s", (source, failure) => {
     expect(evaluate(source, payload)).toContain(failure);
@@ -106,7 +106,7 @@ describe("a condition", () => {
   it.each([
     ["paylod.x", "0: unknown variable paylod; a condition sees agent.id, tool, payload and constants"],
     ['agent.name == "x"', "5: unknown variable agent.name; a condition sees agent.id, tool, payload and constants"],
-    ["agent == agent", "0: agent is no value of its own; write agent.id"],
+    ["agent == agent", "0: agent is not a value; write agent.id"],
     ["foo(payload.x)", "unknown function foo; there are size,"],
     ["math.abs(payload.x) > 1", "unknown function math.abs;"],
     ["payload.amount * 2 > 1.0", "* does not mix ints and doubles, and a payload's numbers are doubles; write 2.0"],
@@ -120,9 +120,9 @@ describe("a condition", () => {
     ],
     ["payload.to.all(payload, true)", "payload has a meaning already; choose another name"],
     ["payload.to.all(x)", "all takes a name and an expression; write payload.to.all(x, …)"],
-    ["size(payload.to)", "an int stands where true or false is needed"],
-    ["payload.a + 1.0", "a double stands where true or false is needed"],
-    ['payload.a && "x"', "a string stands where true or false is needed"],
+    ["size(payload.to)", "an int is not true or false"],
+    ["payload.a + 1.0", "a double is not true or false"],
+    ['payload.a && "x"', "a string is not true or false"],
     ['"a" == 1', "a string never equals an int"],
     ['size(payload.to) < "3"', "an int has no order with a string"],
     ['size(payload.to) in ["a"]', "an int is never in a list of a string"],

@@ -62,7 +62,7 @@ describe("constants", () => {
       { name: "b.yaml", text: `constants:\n  known: [y]\n${RULES}` },
     ]);
     expect(problems.map(formatProblem)).toEqual([
-      "b.yaml:2:3: constant known stands at a.yaml:1 already; write another name",
+      "b.yaml:2:3: constant known is already used at a.yaml:1; write another name",
     ]);
   });
 
@@ -78,16 +78,16 @@ describe("constants", () => {
     ["constants: {a: .nan}", "1:16: constant a is .nan"],
     ["constants: {a: 9007199254740993}", "1:16: constant a is 9007199254740993; write a text, a number up to 2^53"],
     ["constants: {a: &x 1, b: *x}", "constant b is the alias *x"],
-    ["constants: {a: 1, a: 2}", "this key stands twice"],
+    ["constants: {a: 1, a: 2}", "this key occurs twice"],
   ])("are refused: %s", (text, problem) => {
     expect(readRules("p.yaml", text).problems.map(formatProblem).join("\n")).toContain(problem);
   });
 
   it.each([
     ["constants.nope == 1", "unknown constant nope; there are known"],
-    ["constants == 1", "constants is no value of its own; write constants.name"],
-    ["has(constants.known)", "constants is no value of its own"],
-    ['constants["known"] == 1', "constants is no value of its own"],
+    ["constants == 1", "constants is not a value; write constants.name"],
+    ["has(constants.known)", "constants is not a value"],
+    ['constants["known"] == 1', "constants is not a value"],
     ["payload.to.all(constants, true)", "constants has a meaning already"],
     ["payload.n > constants.known", "has no order with"],
   ])("are refused in a condition: %s", (when, problem) => {

@@ -64,7 +64,7 @@ describe("a judgement", () => {
     const { reason, message, ruleId } = judge(yaml, { secret: "hunter2" });
     expect([reason, ruleId]).toEqual(["RULE_ERROR", "r"]);
     expect(message).toBe(
-      'Rule "r" (Not today.) could not be decided: payload.secret: a string has no order with a double. What a deny rule cannot decide is denied.',
+      'Rule "r" (Not today.) could not be decided: payload.secret: a string has no order with a double. A deny rule that cannot be decided denies.',
     );
   });
 

@@ -74,7 +74,7 @@ describe("url()", () => {
   ])("takes no %j", (url) => {
     expect(evaluate("isURL(payload.u)", { u: url })).toBe(false);
     const outcome = evaluate('url(payload.u).getHostname() == "x"', { u: url });
-    expect(outcome).toMatch(/^a string is no URL: /);
+    expect(outcome).toMatch(/^a string is not a valid URL: /);
   });
 
   it.each([
@@ -98,8 +98,8 @@ describe("url()", () => {
   ])("gives no path that readers disagree about: %s", (path) => {
     const payload = { u: `https://h${path}` };
     expect(evaluate("isURL(payload.u)", payload)).toBe(true);
-    expect(evaluate('url(payload.u).getEscapedPath() == "x"', payload)).toMatch(/^a string is no path of a URL/);
-    expect(evaluate('path(url(payload.u)).isWithin("/a")', payload)).toMatch(/^a string is no path of a URL/);
+    expect(evaluate('url(payload.u).getEscapedPath() == "x"', payload)).toMatch(/^a string is not a valid URL path/);
+    expect(evaluate('path(url(payload.u)).isWithin("/a")', payload)).toMatch(/^a string is not a valid URL path/);
   });
 
   it("splits what it takes as the WHATWG's parser does", () => {
@@ -175,8 +175,10 @@ describe("ip() and cidr()", () => {
     "1::2::3",
     "x".repeat(100),
   ])("takes no address %j", (text) => {
-    expect(evaluate("ip(payload.a).isLoopback()", { a: text })).toMatch(/^a string is no IP address: /);
-    expect(evaluate('cidr("0.0.0.0/0").containsIP(payload.a)', { a: text })).toMatch(/^a string is no IP address: /);
+    expect(evaluate("ip(payload.a).isLoopback()", { a: text })).toMatch(/^a string is not a valid IP address: /);
+    expect(evaluate('cidr("0.0.0.0/0").containsIP(payload.a)', { a: text })).toMatch(
+      /^a string is not a valid IP address: /,
+    );
   });
 
   it.each([
@@ -190,7 +192,9 @@ describe("ip() and cidr()", () => {
     "::ffff:0:0/96",
     "10.0.0.0/8/8",
   ])("takes no range %j", (text) => {
-    expect(evaluate('cidr(payload.a).containsIP("10.0.0.1")', { a: text })).toMatch(/^a string is no IP range: /);
+    expect(evaluate('cidr(payload.a).containsIP("10.0.0.1")', { a: text })).toMatch(
+      /^a string is not a valid IP range: /,
+    );
   });
 
   it("contain what Node's BlockList contains", () => {
@@ -262,7 +266,7 @@ describe("path()", () => {
     "~root/x",
     "x".repeat(9000),
   ])("takes no %j", (path) => {
-    expect(evaluate('path(payload.p).isWithin("/srv/data")', { p: path })).toMatch(/^a string is no path: /);
+    expect(evaluate('path(payload.p).isWithin("/srv/data")', { p: path })).toMatch(/^a string is not a valid path: /);
   });
 
   it("holds no relative path against an absolute one", () => {

@@ -77,7 +77,7 @@ rules:
     [`rules: [{${RULE}, when: }]`, "when is empty; write a text"],
     ["rules: []\n---\nrules: []", "p.yaml:2:1: a second document begins here; write it into a file of its own"],
     [`rules: ${"[".repeat(50_000)}`, "this is nested too deeply; write it flatter"],
-    [`rules: [{${RULE}, id: b}]`, "p.yaml:1:44: this key stands twice in one mapping; keep one"],
+    [`rules: [{${RULE}, id: b}]`, "p.yaml:1:44: this key occurs twice in one mapping; keep one"],
     [`rules: [{${RULE}}, *x]`, "p.yaml:1:45: a rule is the alias *x"],
     [
       `rules: [{id: a, tools: &t [t], effect: allow}, {id: b, tools: *t, effect: allow}]`,
@@ -224,7 +224,7 @@ describe("the terms of a review", () => {
 
   it("stand in rules that need a review alone", () => {
     expect(problems(`rules: [{${RULE}, review: {approvers: 2}}]`)).toEqual([
-      "p.yaml:1:44: review stands in a rule with effect allow; write it in needs_review rules alone",
+      "p.yaml:1:44: review is set in a rule with effect allow; write it only in needs_review rules",
     ]);
   });
 });

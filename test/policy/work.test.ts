@@ -75,7 +75,7 @@ describe("the work of one decision", () => {
     const started = performance.now();
     const outcome = evaluate(source, payload);
     expect(performance.now() - started).toBeLessThan(2_000);
-    expect([true, false, EXHAUSTED, "a string is no double"]).toContainEqual(
+    expect([true, false, EXHAUSTED, "a string is not a double"]).toContainEqual(
       typeof outcome === "string" && outcome.includes(EXHAUSTED) ? EXHAUSTED : outcome,
     );
   });

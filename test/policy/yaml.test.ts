@@ -37,7 +37,7 @@ describe("what is wrong elsewhere", () => {
     expect(problemsOf("tests:\n  - name: !x y\n    when: a\n")).toEqual([
       'f:2:11: "!x" is a tag in YAML, for it begins with "!"; write it in quotes',
     ]);
-    expect(problemsOf("{when: a, when: b}")).toEqual(["f:1:11: this key stands twice in one mapping; keep one"]);
+    expect(problemsOf("{when: a, when: b}")).toEqual(["f:1:11: this key occurs twice in one mapping; keep one"]);
     expect(problemsOf("a: @b\nc: @d\n")).toHaveLength(2);
   });
 });

@@ -152,7 +152,7 @@ describe("TLS", () => {
         expect.stringContaining(`DATACRAWL_TLS_KEY_FILE is ${join(dir, "b")}, which cannot be read`),
       ],
     });
-    await expect(loadTls(tlsFiles(one.certFile, other.keyFile))).rejects.toThrow("are no certificate and its key");
+    await expect(loadTls(tlsFiles(one.certFile, other.keyFile))).rejects.toThrow("are not a certificate and its key");
     await expect(loadTls(tlsFiles(one.keyFile, one.keyFile))).rejects.toThrow(UsageError);
     one.remove();
     other.remove();

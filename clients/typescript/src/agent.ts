@@ -51,9 +51,9 @@ export function readAgent(
     return named === null ? null : { agentId: named, identity: { bearer: apiKey as string, certificateFiles } };
   }
   check(token === undefined || typeof token === "function", "token", "must be a function that brings a token");
-  check(apiKey === undefined, "token", "(or DATACRAWL_TOKEN_FILE) is instead of a key: give one of them");
+  check(apiKey === undefined, "token", "(or DATACRAWL_TOKEN_FILE) replaces a key: give only one of them");
   const isId = typeof agentId === "string" && AGENT_ID.test(agentId);
-  check(isId, "agentId", "(or DATACRAWL_AGENT_ID) must be the agent whom the token or the certificate names");
+  check(isId, "agentId", "(or DATACRAWL_AGENT_ID) must be the agent that the token or the certificate names");
   return isId ? { agentId, identity: { bearer: token ?? null, certificateFiles } } : null;
 }
 
@@ -78,7 +78,7 @@ function agentOfKey(apiKey: string, agentId: string | undefined, check: Check): 
   check(credential !== null, "apiKey", "(or DATACRAWL_API_KEY) must be dc_agent_<agent id>_<key id>_<secret>");
   if (credential === null) return null;
   const isSame = agentId === undefined || agentId === credential.agentId;
-  check(isSame, "agentId", `(or DATACRAWL_AGENT_ID) is not the key's, which is ${credential.agentId}`);
+  check(isSame, "agentId", `(or DATACRAWL_AGENT_ID) must be ${credential.agentId}, the agent of the key`);
   return credential.agentId;
 }
 
@@ -88,7 +88,7 @@ function checkCertificate({ certFile, keyFile }: CertificateFiles, url: URL | nu
   const files = "(or DATACRAWL_CLIENT_CERT_FILE) must name a certificate in PEM, and beside it its key";
   check(problem === null, "clientCertificate", `${files} (DATACRAWL_CLIENT_KEY_FILE): ${problem}`);
   const isSecure = url === null || url.protocol === "https:";
-  check(isSecure, "clientCertificate", "(or DATACRAWL_CLIENT_CERT_FILE) is shown over https:// alone");
+  check(isSecure, "clientCertificate", "(or DATACRAWL_CLIENT_CERT_FILE) needs a URL that begins with https://");
 }
 
 function certificateProblem(certFile: string, keyFile: string): string | null {

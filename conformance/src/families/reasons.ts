@@ -123,7 +123,7 @@ guard(
 guard("source-unknown", "ALLOW, decided by the unknown source 3", saying(allow, REASON.RULE_ALLOWED, 3), MALFORMED);
 guard("source-minus-one", "ALLOW, decided by the source −1", saying(allow, REASON.RULE_ALLOWED, -1), MALFORMED);
 
-// A service never acts as a guard, and whoever asks a guard (a sidecar) needs none of his own.
+// A service never acts as a guard, and a client of a sidecar needs no guard of its own.
 guard(
   "source-guard-bypass",
   "ALLOW by bypass, decided by a guard",

@@ -1,4 +1,4 @@
-/** Servers that are slow, or stop in mid-answer. A call ends at its deadline, and an answer after it is none. */
+/** Servers that are slow, or stop in mid-answer. A call ends at its deadline; a later answer does not count. */
 import { allowing, toProto } from "../answer.ts";
 import { family, grpc, http, LATE } from "../case.ts";
 import { envelope, FRAME, frame, GRPC_HEADERS, GRPC_OK, grpcAnswer, headerBlock, ping } from "../frames.ts";

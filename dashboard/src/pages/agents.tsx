@@ -113,7 +113,7 @@ function State({ agent: { state, freeze } }: { readonly agent: Agent }) {
         </>
       )}
       {state === AgentState.FROZEN && freeze === undefined
-        ? " by whom is not in the database any more: look in the exports"
+        ? " (the operator is no longer in the database: look in the exports)"
         : null}
     </>
   );

@@ -67,7 +67,8 @@ export function AuditPage() {
       <section className="card" aria-label="Public keys">
         <h2>Public keys</h2>
         <p className="muted field">
-          Give these to whoever verifies; the last one signs. <code>datacrawl audit key</code> prints them, too.
+          Give these to those who verify the trail; the last one signs. <code>datacrawl audit key</code> prints them,
+          too.
         </p>
         <Shown of={keys} what="keys">
           {({ keys: all }) => (

@@ -219,7 +219,7 @@ function Reset({ agentId, onClose }: OrderProps) {
       onClose={onClose}
     >
       <p className="field">
-        A forced opening ends. Where a circuit is open of itself, the next call probes the service at once; it closes
+        A forced opening ends. If a circuit is open because of failures, the next call probes the service; it closes
         only if that succeeds.
       </p>
       <ReasonField value={reason} onChange={setReason} />

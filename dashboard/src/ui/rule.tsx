@@ -7,7 +7,7 @@ const OUTCOMES: Readonly<Record<RuleOutcome, { readonly word: string; readonly t
   [RuleOutcome.MATCHED]: { word: "matches", tone: "allow" },
   [RuleOutcome.NOT_MATCHED]: { word: "does not match", tone: "neutral" },
   [RuleOutcome.ERROR]: { word: "cannot be decided", tone: "deny" },
-  [RuleOutcome.OTHER_AGENTS]: { word: "is about other agents", tone: "neutral" },
+  [RuleOutcome.OTHER_AGENTS]: { word: "is for other agents", tone: "neutral" },
 };
 
 const EFFECTS: Readonly<Record<string, Tone>> = { allow: "allow", deny: "deny", needs_review: "review" };

@@ -24,7 +24,7 @@ export function visible(text: string): string {
   });
 }
 
-/** JSON text, indented; shown as it is if it is none. The start alone if it is very long. */
+/** JSON text, indented; other text unchanged. Only the start of very long text. */
 export function Json({ text }: { readonly text: string }) {
   const limit = 100_000;
   return (

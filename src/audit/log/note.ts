@@ -33,7 +33,7 @@ export interface UnverifiedNote {
   readonly signatures: readonly NoteSignature[];
 }
 
-/** Why a note is not accepted: it is none, no trusted key signed it, or a trusted key's signature is not that key's. */
+/** Why a note is not accepted: it is malformed, no trusted key signed it, or a trusted key's signature is wrong. */
 export type NoteProblem = "malformed" | "untrusted" | "bad_signature";
 
 export class NoteError extends Error {
@@ -97,7 +97,7 @@ export function signNote(text: string, signers: readonly NoteSigner[]): string {
   return `${text}\n${lines.join("")}`;
 }
 
-/** @throws NoteError if `note` is none */
+/** @throws NoteError if `note` is malformed */
 export function parseNote(note: string): UnverifiedNote {
   if (note.length > MAX_CHARACTERS) throw malformed("the note is larger than a megabyte");
   const split = note.lastIndexOf("\n\n");

@@ -120,7 +120,7 @@ export class ExportCheck {
   end(): ExportSummary | null {
     if (!this.#stopped && !this.#ended) {
       this.#lines++;
-      this.#problem(new Fatal("format", "the file is cut off: it ends without its last line"));
+      this.#problem(new Fatal("format", "the file is truncated: its last line is missing"));
     }
     if (!this.#ended || this.#header === null) return null;
     return { ...this.#header, ...this.#totals, epochs: this.#epochs };
@@ -135,7 +135,7 @@ export class ExportCheck {
     else if ("checkpoint" in line) this.#takeCheckpoint(line, this.#mustBeInEpoch(), this.#header);
     else if ("epoch" in line) this.#takeEpoch(line);
     else if ("end" in line) this.#takeEnd(line);
-    else throw new Fatal("format", "the line is of no known kind");
+    else throw new Fatal("format", "the line is of an unknown kind");
   }
 
   #takeHeader(line: Line): void {
@@ -242,9 +242,8 @@ export class ExportCheck {
     if (!fits || hasMembers(rest) || hasMembers(more)) throw new Fatal("format", "the last line is not an end");
     const told = `${decisions} decisions, ${events} events, ${payloads} payloads`;
     const found = `${this.#totals.decisions} decisions, ${this.#totals.events} events, ${this.#totals.payloads} payloads`;
-    if (told !== found) throw new Fatal("digest", `the last line tells of ${told}; the file has ${found}`);
-    if (sha256 !== digest)
-      throw new Fatal("digest", "the bytes before the last line do not have the digest that it tells");
+    if (told !== found) throw new Fatal("digest", `the last line counts ${told}; the file has ${found}`);
+    if (sha256 !== digest) throw new Fatal("digest", "the bytes before the last line do not have the digest in it");
     this.#ended = true;
   }
 
@@ -258,7 +257,7 @@ export class ExportCheck {
     if (this.#epoch === null) return;
     const { epoch, checkpoint, tree, rows, before, among, after, firstUnproven } = this.#epoch;
     if (checkpoint === null || checkpoint.size !== tree.size)
-      throw new Fatal("checkpoint", `lines ${firstUnproven} to ${this.#lines - 1} are under no checkpoint`);
+      throw new Fatal("checkpoint", `lines ${firstUnproven} to ${this.#lines - 1} are not covered by a checkpoint`);
     this.#epochs.push({ epoch, checkpoint, rows, leavesLeftOut: { before, among, after } });
     this.#epoch = null;
   }
@@ -274,7 +273,7 @@ export class ExportCheck {
 type Line = Readonly<Record<string, unknown>>;
 
 function decode(raw: Buffer): string {
-  if (raw.at(-1) !== NEWLINE) throw new Fatal("format", "the file is cut off: it ends within a line");
+  if (raw.at(-1) !== NEWLINE) throw new Fatal("format", "the file is truncated: it ends within a line");
   if (!isUtf8(raw)) throw new Fatal("format", "the line is not UTF-8");
   return raw.toString("utf8", 0, raw.length - 1);
 }
@@ -303,7 +302,7 @@ function takeGap(line: Line, epoch: EpochState): void {
   const { gap: end, nodes, ...rest } = line;
   const { tree } = epoch;
   if (!isNumber(end) || end <= tree.size || !Array.isArray(nodes) || hasMembers(rest))
-    throw new Fatal("format", `the line does not tell of the leaves from ${tree.size} on`);
+    throw new Fatal("format", `the gap does not describe the leaves from ${tree.size} on`);
   const subtrees = subtreesOf(tree.size, end);
   if (subtrees.length !== nodes.length)
     throw new Fatal("format", `the leaves up to ${end} are ${subtrees.length} subtrees, not ${nodes.length}`);

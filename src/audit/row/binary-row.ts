@@ -114,7 +114,7 @@ function writeUuid(bytes: Buffer, start: number, at: number): number {
   return end;
 }
 
-/** In two halves: a BigInt is an object. Wraps around where a time is none that anybody writes, and so has another hash. */
+/** In two halves: a BigInt is an object. A time beyond the range wraps around, and so has another hash. */
 function writeMicros(bytes: Buffer, start: number, at: number): number {
   const low = bytes.readUInt32BE(start + 4) + POSTGRES_EPOCH_LOW;
   const carry = low > 0xffff_ffff ? 1 : 0;

@@ -10,7 +10,7 @@ export interface Place {
 
 /**
  * An operator's word that checkpoints which were published are lost: all after `kept`, up to `lost`. It is signed with the audit
- * key, for whoever can write to the database could give it, too, and so hide that they rolled it back.
+ * key: otherwise an attacker with write access to the database could forge it and hide the rollback.
  */
 export interface Acknowledgement {
   /** Which is opened by it. */

@@ -54,7 +54,7 @@ export class Horizon {
     const earliest =
       last === null ? Math.min(this.#from, observation.at) - UNKNOWN_SET_BACK : last.at - setBack(last, observation);
     this.#from = Math.min(this.#from, earliest);
-    // Whoever has ended since may have committed; whoever is still at it is looked for when it has ended.
+    // A writer that has ended since may have committed; one that still writes is looked for when it has ended.
     const present = new Set(observation.writers);
     for (const [name, { since }] of this.#writers) if (!present.has(name)) this.#from = Math.min(this.#from, since);
     const unknown = { since: earliest, seen: last?.at ?? observation.at };
@@ -84,7 +84,7 @@ export class Horizon {
     return Math.max(0, Math.min(from, ...this.#all().map(({ since }) => since)));
   }
 
-  /** How long the longest writer has been at it, in microseconds, as far as this process has seen; 0 if there is none. */
+  /** How long the oldest writer has been writing, in microseconds, as far as this process has seen; 0 if there is none. */
   get oldestWriter(): Micros {
     const at = this.#last?.at ?? 0;
     return at - Math.min(at, ...this.#all().map(({ seen }) => seen));

@@ -99,7 +99,7 @@ export class TrailKeeper {
     await this.#compare();
   }
 
-  /** What an operator who takes note of the rollback gives their word for, and that word, signed. Null if there is none. */
+  /** The rollback to acknowledge, and the signed acknowledgement. Null if there is none. */
   async acknowledgement(): Promise<{ readonly of: Acknowledgement; readonly note: string } | null> {
     const { directory, origin } = this.#options;
     if (this.#rollback === null || directory === null) return null;
@@ -187,7 +187,7 @@ export class TrailKeeper {
       this.#directory = null;
       return outside;
     } catch (error) {
-      this.#directory = `the checkpoint directory ${directory.path} cannot be relied on: ${messageOf(error)}`;
+      this.#directory = `the checkpoint directory ${directory.path} is not usable: ${messageOf(error)}`;
       return null;
     }
   }
@@ -221,6 +221,6 @@ function rollbackText({ kind, outside, inside }: Rollback): string {
   const but =
     kind === "rolled_back"
       ? `the database ends at ${inside.size} of epoch ${inside.epoch}: it was rolled back (a restored backup, or a failover that lost rows)`
-      : "the database has something else in its place: it was rolled back and has gone on";
+      : "the database contradicts it: it was rolled back and has continued";
   return `${found}, but ${but}. The service is in recovery: agents are allowed nothing, and nothing is sealed, until \`datacrawl audit acknowledge-rollback\``;
 }

@@ -33,7 +33,7 @@ export interface Unreadable {
  * is a file that never changes, `<epoch>/000/000/012/345/678` for the size 12345678; `latest` is a copy of the newest, for
  * people and programs. (One file for each three digits of a number: after c2sp.org/tlog-tiles.)
  *
- * What stands here was written by a replica, or by whoever can write here: it is read as unverified.
+ * A replica wrote these files, or any other program that can write here: they are read as unverified.
  */
 export class CheckpointDirectory {
   readonly path: string;

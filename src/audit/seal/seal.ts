@@ -85,7 +85,7 @@ export class BrokenTree extends Error {
 export interface SealerOptions {
   readonly store: SealStore;
   readonly origin: string;
-  /** Read anew for each seal: a rotation is followed without a restart. */
+  /** Read for each seal, so that a rotation needs no restart. */
   readonly keys: () => Promise<SigningKeys>;
 }
 
@@ -115,7 +115,7 @@ export class Sealer {
         this.#horizon.scanned();
         return sealed;
       }
-      // INVARIANT: what was visible at the observation, up to here in the order of insertion, has a seal now. Beginning anew
+      // INVARIANT: what was visible at the observation, up to here in the order of insertion, has a seal now. Starting again
       // would read it again for each seal, so that a backlog would cost its square.
       since = lastInsertedAt ?? since;
     }

@@ -189,7 +189,7 @@ function grow(
   return grown;
 }
 
-/** What a checkpoint says of itself: its signature, its columns, and that it continues the one before it. */
+/** Checks a checkpoint alone: its signature, its columns, and that it continues the one before it. */
 function checkStated({ keys, report }: SegmentPorts, checkpoint: StoredCheckpoint, previousSize: number): void {
   const { epoch, size } = checkpoint;
   const problem = (detail: string): void => report({ check: "checkpoint", epoch, seq: size, detail });

@@ -188,7 +188,7 @@ class Run {
       return `the published checkpoint: ${messageOf(error)}`;
     }
     const stored = await this.#ports.store.checkpointAt(outside.epoch, outside.size);
-    if (stored === null) return "the database does not have this published checkpoint: it was rolled back, or cut off";
+    if (stored === null) return "the database does not have this published checkpoint: it was rolled back or truncated";
     if (Buffer.compare(stored.root, outside.root) !== 0) return "the database has another root than was published";
     return null;
   }

@@ -18,7 +18,7 @@ export function agentCommand(io: Io): Command {
     .command("create")
     .description("Create an agent and print its credential, which is shown only now.")
     .argument("<id>", "1 to 63 of a-z, 0-9, dot and hyphen")
-    .option("--no-key", "without a credential: the agent proves who it is by other means")
+    .option("--no-key", "without a key: the agent uses a token or a certificate")
     .option("--json", 'print {"agentId", "key"}')
     .action(async (id: string, flags: JsonFlag & { readonly key: boolean }) => {
       const { agent, key } = await withAdmin(io, (admin) => admin.createAgent({ agentId: id, withoutKey: !flags.key }));
@@ -53,7 +53,7 @@ export function agentCommand(io: Io): Command {
 
   command
     .command("revoke")
-    .description("Revoke an agent and its keys, for good.")
+    .description("Revoke an agent and its keys permanently.")
     .argument("<id>")
     .option("--json", "print the agent")
     .action(async (id: string, flags: JsonFlag) => {
@@ -101,7 +101,7 @@ function keyCommand(io: Io): Command {
 
   command
     .command("revoke")
-    .description("Revoke one key of an agent, for good; `datacrawl agent list` shows their ids.")
+    .description("Revoke one key of an agent permanently; `datacrawl agent list` shows their ids.")
     .argument("<id>")
     .argument("<key-id>", "12 hex digits")
     .option("--json", 'print {"agentId", "keyId"}')

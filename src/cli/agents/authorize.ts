@@ -49,7 +49,7 @@ export function authorizeCommand(io: Io): Command {
         .argParser(parseTimeout)
         .default(5000, "5s"),
     )
-    .option("--exit-2", "exit 2 whatever happens, but for an allow: for hosts that block a tool on status 2 alone")
+    .option("--exit-2", "exit with status 2 except for an allow: for hosts that block a tool only on status 2")
     .option("--json", "print the verdict")
     .addHelpText(
       "after",

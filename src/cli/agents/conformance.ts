@@ -26,7 +26,7 @@ export function conformanceCommand(io: Io): Command {
 
 function serveCommand(io: Io): Command {
   return new Command("serve")
-    .description("Run the hostile server until SIGTERM or SIGINT. It allows everything; it listens on loopback alone.")
+    .description("Run the hostile server until SIGTERM or SIGINT. It allows everything; it listens only on loopback.")
     .option("--grpc-addr <host:port>", "where gRPC listens", "127.0.0.1:7450")
     .option("--connect-addr <host:port>", "where Connect listens, and GET /endpoints", "127.0.0.1:7451")
     .option("--json", "print every address and the authority of the TLS ones as JSON")
@@ -54,7 +54,7 @@ interface Selection {
 
 function listCommand(io: Io): Command {
   return selecting(new Command("list"))
-    .description("List the cases: how each is selected, and the one verdict that is right.")
+    .description("List the cases: how each is selected, and its right verdict.")
     .option("--json", "print a list of cases as JSON")
     .action(async (flags: Selection & { json?: true }) => {
       const { listed } = await import("@datacrawl/conformance/catalogue");
@@ -76,7 +76,7 @@ interface RunFlags extends Selection {
 
 function runCommand(io: Io): Command {
   const command = selecting(new Command("run"), "grpc")
-    .description("Put the cases to a client. Exit status 1 if it got any of them wrong.")
+    .description("Run the cases against a client. Exit status 1 if any failed.")
     .requiredOption("--client <command>", "the client's adapter: JSON lines on stdin and stdout (docs/conformance.md)")
     .option("--url <url>", "the main Connect address of a running server (default: one of its own)")
     .addOption(duration("--deadline <duration>", "the deadline of each call", "1s"))
@@ -113,7 +113,7 @@ async function select({ transport, family, case: names, level }: Selection): Pro
       (level === undefined || one.level === level),
   );
   // Running nothing would pass.
-  if (selected.length === 0) throw new UsageError(["no case is of that name, family, transport and level"]);
+  if (selected.length === 0) throw new UsageError(["no case has this name, family, transport and level"]);
   return selected;
 }
 

@@ -21,7 +21,7 @@ export function addAcknowledgeRollback(audit: Command, io: Io): void {
     .option("--reason <text>", "what happened, for the audit trail; needed with --yes")
     .option("--yes", "acknowledge it: what is listed has been checked")
     .option("--json", 'print {"epoch", "recovery"}; the epoch is null without --yes')
-    .addHelpText("after", "\nNeeds the host: over the network nobody acknowledges. Sealing goes on in a new epoch.")
+    .addHelpText("after", "\nRuns only on the service's host. Sealing continues in a new epoch.")
     .action(async (flags: Flags, self: Command) => {
       const { reason, yes } = flags;
       if (yes && reason === undefined) self.error("error: --yes needs --reason: what happened, for the audit trail");

@@ -16,15 +16,13 @@ import { collect } from "../parse.ts";
 /** `datacrawl audit check-proof` and `check-export`: without a service, a database or a network. */
 export function checkCommands(io: Io): Command[] {
   const proof = new Command("check-proof")
-    .description("Check a proof that `audit prove` or `prove-consistency` wrote. Exit status 1 if it does not hold.")
+    .description("Check a proof that `audit prove` or `prove-consistency` wrote. Exit status 1 if it is wrong.")
     .argument("<file>", "the proof")
     .requiredOption("--public-key <key>", KEY_HELP, collect)
     .option("--json", "print one JSON value")
     .action((path: string, flags: Flags) => checkProofFile(io, path, flags));
   const exported = new Command("check-export")
-    .description(
-      "Check a file that `audit export` wrote, packed or not. Exit status 1 if anything in it does not hold.",
-    )
+    .description("Check a file that `audit export` wrote, compressed or not. Exit status 1 if any part of it is wrong.")
     .argument("<file>", "the export")
     .requiredOption("--public-key <key>", KEY_HELP, collect)
     .option("--json", "print one JSON value")
@@ -38,7 +36,7 @@ interface Flags {
   readonly json?: true;
 }
 
-const KEY_HELP = "a public key of the log, or a file of them, had from where you trust it; may be repeated";
+const KEY_HELP = "a public key of the log, or a file of them, from a source that you trust; may be repeated";
 const MAX_PROOF_BYTES = 4 << 20;
 
 async function checkProofFile(io: Io, path: string, flags: Flags): Promise<void> {

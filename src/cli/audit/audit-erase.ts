@@ -7,7 +7,7 @@ import { outJson } from "../output.ts";
 export function eraseCommand(io: Io): Command {
   return new Command("erase-payload")
     .description(
-      "Erase what was kept of a decision's payload, for good. No hash and no proof breaks. Exit status 1 if there was none.",
+      "Erase the stored payload of a decision permanently. Hashes and proofs stay valid. Exit status 1 if there was none.",
     )
     .argument("<decision-id>", "a UUID")
     .requiredOption("--reason <text>", "why, for the audit trail")
@@ -16,6 +16,6 @@ export function eraseCommand(io: Io): Command {
       const { erased } = await withAdmin(io, (admin) => admin.erasePayload({ decisionId, reason: flags.reason }));
       if (!erased) io.exit(ExitCode.failed);
       if (flags.json) outJson(io, { erased });
-      else io.out(erased ? "Erased.\n" : "There was no payload: it had none, or was erased before.\n");
+      else io.out(erased ? "Erased.\n" : "There was no payload: the decision had none, or it was already erased.\n");
     });
 }

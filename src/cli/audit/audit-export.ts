@@ -80,7 +80,7 @@ async function exportTrail(io: Io, flags: Flags): Promise<void> {
 /** @throws UsageError if the reader goes away: what it has is no export */
 async function writeOut(io: Io, lines: AsyncIterable<Buffer>): Promise<void> {
   for await (const part of lines) {
-    if (io.outClosed.aborted) throw new UsageError(["the export was cut off: nobody reads standard output any more"]);
+    if (io.outClosed.aborted) throw new UsageError(["the export was interrupted: the reader closed standard output"]);
     io.out(part.toString());
   }
 }

@@ -10,7 +10,7 @@ import { printable } from "../output.ts";
 /** `datacrawl audit prove` and `prove-consistency`. */
 export function proveCommands(io: Io): Command[] {
   const decision = new Command("prove")
-    .description("Print a proof that a decision is in the trail, for someone who has the log's public key alone.")
+    .description("Print a proof that a decision is in the trail, for a reader who has only the log's public key.")
     .argument("<decision-id>", "a UUID")
     .option("--with-payloads", "with the payload, if it was kept")
     .action((decisionId: string, flags: { readonly withPayloads?: true }) =>
@@ -20,7 +20,7 @@ export function proveCommands(io: Io): Command[] {
   const consistency = new Command("prove-consistency")
     .description("Print a proof that nothing under an earlier checkpoint changed until a later one.")
     .argument("<first>", "a file with a signed checkpoint that you kept, or a number of leaves")
-    .argument("[second]", "likewise; the newest checkpoint if absent")
+    .argument("[second]", "the same; default: the newest checkpoint")
     .action((first: string, second: string | undefined) =>
       prove(io, async (admin) => admin.proveConsistency({ first: told(first), second: told(second ?? "") })),
     );

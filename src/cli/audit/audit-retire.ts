@@ -13,7 +13,7 @@ export function retireCommand(io: Io): Command {
     .description("Take whole, sealed, exported months out of the trail, with DATABASE_OWNER_URL. Their hashes stay.")
     .requiredOption(
       "--before <date>",
-      "months that end before, such as 2026-09-01; this month and the last stay",
+      "months that end before, such as 2026-09-01; this month and the previous one stay",
       parseTime,
     )
     .option("--json", "print the months and their tables")
@@ -29,7 +29,9 @@ export function retireCommand(io: Io): Command {
       );
       if (json) return outJson(io, retired);
       for (const { month, tables } of retired)
-        io.out(`${month.slice(0, 7)} is retired. Its tables go on existing, for you to drop: ${tables.join(", ")}\n`);
-      if (retired.length === 0) io.out("There is no month to retire.\n");
+        io.out(
+          `${month.slice(0, 7)} is retired. Its tables still exist; drop them when you no longer need them: ${tables.join(", ")}\n`,
+        );
+      if (retired.length === 0) io.out("No month is due to be retired.\n");
     });
 }

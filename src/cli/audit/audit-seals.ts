@@ -13,7 +13,7 @@ interface JsonFlag {
 export function addSealCommands(audit: Command, io: Io): void {
   audit
     .command("status")
-    .description("Tell where sealing stands. Exit status 1 if something is wrong.")
+    .description("Show the state of sealing. Exit status 1 if something is wrong.")
     .option("--json", "print the status")
     .action(async (flags: JsonFlag) => {
       const status = await withAdmin(io, (admin) => admin.getAuditStatus({}));

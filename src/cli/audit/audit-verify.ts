@@ -34,7 +34,7 @@ export function verifyCommands(io: Io): Command[] {
     .description(
       "Verify the audit trail: rows, seals, checkpoints, inside and outside the database. Exit status 1 if anything is wrong.",
     )
-    .option("--full", "everything; without it what is new, and a part of the rest that goes round")
+    .option("--full", "everything; default: what is new and a rotating part of the rest")
     .option("--since <time>", "what was sealed since: a date, a time, or how long ago, such as 7d", parseTime)
     .option("--json", "print the run and everything that it found")
     .action(async (flags: VerifyFlags) => {
@@ -82,8 +82,7 @@ async function verifyTrail(io: Io, admin: Client<typeof AdminService>, flags: Ve
       continue;
     }
     // Its process is gone. Who starts one now takes it up; a run that no process can finish must not be tried for ever.
-    if (lost === ended.runId)
-      throw new Error(`the run ${lost} does not go on, whoever takes it up: see the service's log`);
+    if (lost === ended.runId) throw new Error(`the run ${lost} is not finished by any process: see the service's log`);
     lost = ended.runId;
   }
 }
@@ -143,7 +142,8 @@ class ProgressLine {
 function tell(io: Io, run: AuditRun): void {
   for (const finding of run.findings) io.out(`${lineOf(finding)}\n`);
   if (run.problems > run.findings.length) io.out(`… and ${Number(run.problems) - run.findings.length} more\n`);
-  const verdict = run.problems === 0n ? "nothing is wrong" : `${run.problems} things are WRONG`;
+  const verdict =
+    run.problems === 0n ? "nothing is wrong" : `${run.problems} ${run.problems === 1n ? "PROBLEM" : "PROBLEMS"}`;
   io.out(`Verified ${run.rows} rows (${run.scope}): ${verdict}.\n`);
 }
 

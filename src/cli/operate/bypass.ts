@@ -59,14 +59,13 @@ export function bypassCommand(io: Io): Command {
       const { bypass } = await withAdmin(io, (admin) => admin.clearCircuitBypass({ agentId, reason: flags.reason }));
       if (flags.json) return outJson(io, bypass === undefined ? null : jsonOf(bypass));
       io.out(bypass === undefined ? NOT_KNOWN : `Revoked ${bypass.grantId}.\n`);
-      if (bypass !== undefined)
-        io.err(`A guard that nothing can reach honours it until ${timeText(bypass.expiresAt)}.\n`);
+      if (bypass !== undefined) io.err(`An isolated guard uses it until ${timeText(bypass.expiresAt)}.\n`);
     });
 
   command
     .command("list")
     .description("List grants, newest first.")
-    .argument("[agent]", "one agent's; all agents' without it")
+    .argument("[agent]", "only this agent's; default: all agents'")
     .option("--past", "also those that expired, or were revoked or replaced")
     .option("--json", "print a list of grants")
     .action(async (agentId: string | undefined, flags: { readonly past?: true; readonly json?: true }) => {
@@ -93,7 +92,7 @@ export function bypassCommand(io: Io): Command {
 
 /** The service revokes in any case: what a guard holds may be from before a backup that was restored. */
 const NOT_KNOWN =
-  "The service knew of no grant in force. It has issued a revocation all the same, which ends any that a guard may hold.\n";
+  "The service knows of no grant in force. It issued a revocation anyway, which ends any grant that a guard may have.\n";
 
 function toolsOf(grant: CircuitBypass): string {
   return grant.allTools ? "all tools" : grant.tools.map(printable).join(", ");

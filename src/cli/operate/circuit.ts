@@ -29,7 +29,7 @@ export function circuitCommand(io: Io): Command {
   command
     .command("list")
     .description("List circuits as guards last reported them.")
-    .argument("[agent]", "one agent's; all agents' without it")
+    .argument("[agent]", "only this agent's; default: all agents'")
     .option("--open", "only those that do not let every call pass: open, half open or recovering")
     .option("--json", "print a list of circuits")
     .action(async (agentId: string | undefined, flags: { readonly open?: true; readonly json?: true }) => {
@@ -45,7 +45,7 @@ export function circuitCommand(io: Io): Command {
     });
   command
     .command("show")
-    .description("Show an agent's circuits, the last failures, and what operators have ordered.")
+    .description("Show an agent's circuits, the last failures, and the operators' commands.")
     .argument("<agent>")
     .option("--json", "print one JSON value")
     .action(async (agentId: string, flags: { readonly json?: true }) => {
@@ -75,7 +75,7 @@ export function circuitCommand(io: Io): Command {
     });
   command
     .command("reset")
-    .description("End a forced opening; else let the next call probe at once. It allows nothing by itself.")
+    .description("End a forced opening; otherwise make the next call the probe. It allows nothing by itself.")
     .argument("<agent>")
     .requiredOption("--reason <text>", "why, for the audit trail")
     .option("--json", "print the order")

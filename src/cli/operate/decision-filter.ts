@@ -27,7 +27,7 @@ export function withFilter(command: Command): Command {
     .option("--tool <name>", 'of this tool; "gmail.*" for all that begin with gmail.')
     .option("--decision <word>", `${words(Decision)}; may be repeated`, oneOf(Decision), [])
     .option("--reason <word>", "such as RULE_DENIED or CIRCUIT_OPEN; may be repeated", oneOf(Reason), [])
-    .option("--source <word>", "service, or guard for what guards decided alone", (word) => numberOf(Source, word))
+    .option("--source <word>", "who decided: service or guard", (word) => numberOf(Source, word))
     .option("--since <time>", "recorded since: a date, a time, or how long ago, such as 4h or 7d", parseTime)
     .option("--until <time>", "recorded before", parseTime)
     .option("--text <text>", "occurs in the message, the idempotency key or the rule's id")

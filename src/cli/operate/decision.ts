@@ -30,7 +30,7 @@ export function decisionCommand(io: Io): Command {
     .action((flags: ListFlags) => list(io, flags));
   command
     .command("show")
-    .description("Show a decision with all that is known of it. Exit status 1 if its hash does not hold any more.")
+    .description("Show everything that is known about a decision. Exit status 1 if its hash does not match.")
     .argument("<decision-id>", "a UUID")
     .option("--json", "print one JSON value")
     .action((decisionId: string, flags: { readonly json?: true }) => showDecision(io, decisionId, flags));

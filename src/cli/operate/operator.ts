@@ -52,10 +52,12 @@ export function operatorCommand(io: Io): Command {
       outTable(io, ["NAME", "ROLE", "TOTP", "CREATED"], rows);
     });
 
-  leaf("remove", "Remove an account, for good, and end its sessions.").action(async (name: string, flags: JsonFlag) => {
-    const { operator } = await withAdmin(io, (admin) => admin.removeOperator({ name }));
-    tell(io, operator, flags, `Removed ${name}.`);
-  });
+  leaf("remove", "Remove an account permanently, and end its sessions.").action(
+    async (name: string, flags: JsonFlag) => {
+      const { operator } = await withAdmin(io, (admin) => admin.removeOperator({ name }));
+      tell(io, operator, flags, `Removed ${name}.`);
+    },
+  );
 
   leaf("set-role", "Change what an account may do.")
     .addOption(roleOption())
@@ -76,7 +78,7 @@ export function operatorCommand(io: Io): Command {
 }
 
 function totpCommand(io: Io): Command {
-  const totp = new Command("totp").description("One-time codes (RFC 6238) as the second thing that signing in needs.");
+  const totp = new Command("totp").description("One-time codes (RFC 6238) as a second factor.");
   totp
     .command("enable")
     .description(
@@ -92,12 +94,12 @@ function totpCommand(io: Io): Command {
     });
   totp
     .command("disable")
-    .description("Let the password alone suffice. Ends the account's sessions.")
+    .description("Remove the second factor. Ends the account's sessions.")
     .argument("<name>")
     .option("--json", "print the account")
     .action(async (name: string, flags: JsonFlag) => {
       const { operator } = await withAdmin(io, (admin) => admin.disableOperatorTotp({ name }));
-      tell(io, operator, flags, `Signing in as ${name} needs the password alone.`);
+      tell(io, operator, flags, `Signing in as ${name} needs only the password.`);
     });
   return totp;
 }

@@ -39,7 +39,7 @@ export function reviewCommand(io: Io): Command {
     .description("List reviews, newest first.")
     .option("--state <state>", `only those that are ${STATES.join(", ")}`, parseState)
     .option("--agent <id>", "only this agent's")
-    .option("--tool <name>", "only this very tool's")
+    .option("--tool <name>", "only this tool's")
     .option("--limit <n>", "how many at most", parseLimit, 100)
     .option("--all", "all of them")
     .option("--json", "print a list of reviews")

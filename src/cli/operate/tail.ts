@@ -26,7 +26,7 @@ export function tailCommand(io: Io): Command {
     .option("--json", "print a JSON value a line for each")
     .addHelpText(
       "after",
-      "\nSays on stderr when it has lost touch, and when decisions were left out because they came too fast.",
+      "\nReports on stderr when it loses the connection, and when it skips decisions because they come too fast.",
     )
     .action((flags: TailFlags) => withAdmin(io, (admin) => new Tail(io, admin, flags).follow(), true));
 }
@@ -59,7 +59,8 @@ class Tail {
         const { code, rawMessage } = ConnectError.from(error);
         if (!this.#wasInTouch || FINAL.has(code)) throw error;
         // An hour has passed: that is how long a watch lasts.
-        if (!this.#lost && code !== Code.DeadlineExceeded) this.#io.err(`Lost touch: ${printable(rawMessage)}\n`);
+        if (!this.#lost && code !== Code.DeadlineExceeded)
+          this.#io.err(`Lost the connection: ${printable(rawMessage)}\n`);
         this.#lost ||= code !== Code.DeadlineExceeded;
         await sleep(RETRY_MS);
       }
@@ -73,7 +74,7 @@ class Tail {
       this.#lost = false;
       this.#wasInTouch = true;
       this.#resumeToken = message.resumeToken;
-      if (message.gap) this.#io.err("Decisions were left out here: `datacrawl decision list` has them.\n");
+      if (message.gap) this.#io.err("Decisions were skipped here: `datacrawl decision list` has them.\n");
       for (const decision of message.decisions) this.#show(decision);
     }
   }

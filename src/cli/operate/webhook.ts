@@ -20,7 +20,7 @@ export function webhookCommand(io: Io): Command {
   const command = new Command("webhook");
   command
     .command("list")
-    .description("The messages that wait or were given up, newest first, all pages.")
+    .description("List the messages that wait or were given up, newest first.")
     .option("--dead", "only those that were given up")
     .option("--json", "print a list of messages")
     .action(async ({ dead, json }: Flags) => {
@@ -40,7 +40,7 @@ export function webhookCommand(io: Io): Command {
 
   command
     .command("retry")
-    .description("Have messages tried again now, and then for three days.")
+    .description("Send messages again now, and retry them for three days.")
     .argument("[id...]", "their ids")
     .option("--dead", "all that were given up")
     .option("--json", "print a list of the messages")

@@ -44,10 +44,10 @@ export function addServiceCommands(command: Command, io: Io): void {
   command
     .command("test-request")
     .description(
-      "Ask the service what policies make of a request, without a decision. Exits 0 allow, 2 deny, 3 needs_review.",
+      "Ask the service what its policies say about a request, without making a decision. Exits 0 allow, 2 deny, 3 needs_review.",
     )
     .requiredOption("--tool <name>", "the tool that is called")
-    .requiredOption("--payload <json>", "what it is called with, a JSON object", parsePayload)
+    .requiredOption("--payload <json>", "its arguments, a JSON object", parsePayload)
     .option("--agent <id>", "the agent that calls", "any-agent")
     .option("--policy-version <version>", "policies that a service has used; without it those in force")
     .option("--dir <dir>", "policies of this directory; at most 64 KiB")

@@ -38,7 +38,7 @@ export function policyCommand(io: Io): Command {
   const checking = command
     .command("check")
     .description(
-      "Name every problem of every rule and test file, also rules that never match or let through more than they seem to.",
+      "Report every problem of the rule and test files, also rules that can never match or that match too much.",
     )
     .argument("[dir]", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
     .option("--strict", "fail on warnings, too")
@@ -52,9 +52,9 @@ export function policyCommand(io: Io): Command {
     .action((dir: string | undefined, format: Format) => test(io, directory(io, dir), format));
   const explaining = command
     .command("explain")
-    .description("Say what the rules make of one call, and why. Exits 0 for allow, 2 for deny, 3 for needs_review.")
+    .description("Show what the rules decide for one call, and why. Exits 0 for allow, 2 for deny, 3 for needs_review.")
     .requiredOption("--tool <name>", "the tool that is called")
-    .requiredOption("--payload <json>", "what it is called with, a JSON object", parsePayload)
+    .requiredOption("--payload <json>", "its arguments, a JSON object", parsePayload)
     .option("--agent <id>", "the agent that calls", "any-agent")
     .option("--dir <dir>", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
     .option("--json", "print one JSON value")
@@ -196,7 +196,7 @@ function explanationText(
   const others = ruleCount - findings.length;
   return [
     ...lines,
-    `${others} of ${ruleCount} rules are about other tools`,
+    `${others} of ${ruleCount} rules are for other tools`,
     ...(redacted.length === 0 ? [] : [`stored as digests: ${redacted.join(", ")}`]),
     "",
     `${judgement.decision.toUpperCase()}  ${judgement.reason}: ${judgement.message}`,
@@ -210,6 +210,6 @@ function shortened(text: string): string {
 }
 
 function outcomeText(outcome: Explanation["findings"][number]["outcome"]): string {
-  if (outcome === "skipped") return "skipped: it is about other agents";
+  if (outcome === "skipped") return "skipped: it is for other agents";
   return typeof outcome === "boolean" ? String(outcome) : `error: ${outcome.message}`;
 }

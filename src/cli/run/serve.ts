@@ -20,7 +20,7 @@ export function serveCommand(io: Io): Command {
       process.on("SIGHUP", () => {
         running.reload().catch((error: unknown) => io.err(`datacrawl: reload failed: ${String(error)}\n`));
       });
-      io.err(`datacrawl: ${await stopped}: finishing what is under way\n`);
+      io.err(`datacrawl: ${await stopped}: finishing running requests\n`);
       await running.stop();
       io.exit(ExitCode.ok);
     });

@@ -23,7 +23,7 @@ export function sidecarCommand(io: Io): Command {
           "",
         ].join("\n"),
       );
-      io.err(`datacrawl: ${await stopped}: finishing what is under way\n`);
+      io.err(`datacrawl: ${await stopped}: finishing running requests\n`);
       await sidecar.stop();
       io.exit(ExitCode.ok);
     });

@@ -55,8 +55,7 @@ function compileLogic(args: readonly Expr[], decisive: boolean, scope: Scope): C
 export function compileTruth(expr: Expr, scope: Scope): Run {
   const { run, kinds } = scope.compile(expr);
   if ((kinds & BOOL) === 0) {
-    return scope.refuse(expr, `${nameKinds(kinds)} stands where true or false is needed; compare it with something`)
-      .run;
+    return scope.refuse(expr, `${nameKinds(kinds)} is not true or false; compare it with something`).run;
   }
   if (kinds === BOOL) return run;
   const offset = scope.offsetOf(expr);

@@ -12,7 +12,7 @@ const ORDERINGS: ReadonlyMap<string, (order: number) => boolean> = new Map([
   ["_>=_", (order: number) => order >= 0],
 ]);
 
-/** `==`, `!=`, `<`, `<=`, `>`, `>=` and `in`; null if `name` is none of them. */
+/** `==`, `!=`, `<`, `<=`, `>`, `>=` and `in`; null for another name. */
 export function compileComparison(expr: Expr, name: string, args: readonly Expr[], scope: Scope): Compiled | null {
   const ordering = ORDERINGS.get(name);
   if (ordering !== undefined) return compileOrdering(expr, args, ordering, scope);

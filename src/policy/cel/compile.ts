@@ -85,9 +85,9 @@ function compileName(expr: Expr, name: string, scope: Scope): Compiled {
     case "tool":
       return compiled((evaluation) => evaluation.subject.tool, STRING);
     case "agent":
-      return scope.refuse(expr, "agent is no value of its own; write agent.id");
+      return scope.refuse(expr, "agent is not a value; write agent.id");
     case "constants":
-      return scope.refuse(expr, "constants is no value of its own; write constants.name");
+      return scope.refuse(expr, "constants is not a value; write constants.name");
     default:
       return scope.refuse(expr, `unknown variable ${name}; a condition sees ${VARIABLES}`);
   }
@@ -202,7 +202,10 @@ function compileIndex(expr: Expr, args: readonly Expr[], scope: Scope): Compiled
   const index = scope.compile(indexExpr);
   if ((operand.kinds & (LIST | MAP)) === 0) return scope.refuse(expr, `${nameKinds(operand.kinds)} has no elements`);
   if ((index.kinds & (INT | DOUBLE | STRING)) === 0) {
-    return scope.refuse(expr, `${nameKinds(index.kinds)} is no index; write a number for a list, a string for a map`);
+    return scope.refuse(
+      expr,
+      `${nameKinds(index.kinds)} is not an index; write a number for a list, a string for a map`,
+    );
   }
   const path = pathOf(expr);
   const offset = scope.offsetOf(expr);

@@ -44,7 +44,7 @@ export class Evaluation {
   /**
    * Takes `units` of work; false if they are not left, and from then on.
    *
-   * INVARIANT: whoever is told false returns a Failure at once. An exhausted evaluation decides nothing more.
+   * INVARIANT: a caller that gets false returns a Failure at once. An exhausted evaluation decides nothing more.
    */
   spend(units: number): boolean {
     this.#left -= units;

@@ -177,11 +177,11 @@ function intOfDouble(value: number, offset: number): Outcome {
 }
 
 function intOfString(value: string, offset: number): Outcome {
-  if (value.length > MAX_NUMERAL || !/^-?[0-9]+$/.test(value)) return new Failure("a string is no int", offset);
+  if (value.length > MAX_NUMERAL || !/^-?[0-9]+$/.test(value)) return new Failure("a string is not an int", offset);
   return inRange(BigInt(value), offset);
 }
 
 function doubleOfString(value: string, offset: number): Outcome {
   const numeral = value.length <= MAX_NUMERAL && /^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$/.test(value);
-  return numeral ? Number(value) : new Failure("a string is no double", offset);
+  return numeral ? Number(value) : new Failure("a string is not a double", offset);
 }

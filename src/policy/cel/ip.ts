@@ -41,7 +41,7 @@ const MAX_LENGTH = 45;
 /** `::ffff:0:0/96`: IPv4 addresses under another name, which no IPv4 range would contain. */
 const MAPPED = 0xffffn;
 
-/** Reads `10.0.0.1` or `2001:db8::1`, or says why `text` is none. */
+/** Reads `10.0.0.1` or `2001:db8::1`, or returns why `text` is not an address. */
 export function parseIp(text: string): Ip | string {
   if (text.length > MAX_LENGTH) return "it is too long";
   if (isIPv4(text)) return new Ip(4, bitsOfIPv4(text), text);
@@ -52,7 +52,7 @@ export function parseIp(text: string): Ip | string {
   return new Ip(6, bits, new URL(`http://[${text}]/`).hostname.slice(1, -1));
 }
 
-/** Reads `10.0.0.0/8` or `2001:db8::/32`, or says why `text` is none. */
+/** Reads `10.0.0.0/8` or `2001:db8::/32`, or returns why `text` is not a range. */
 export function parseCidr(text: string): Cidr | string {
   const [, address, digits] = /^([^/]{1,45})\/(0|[1-9]\d{0,2})$/.exec(text) ?? [];
   if (address === undefined) return "it is not written as 10.0.0.0/8 or 2001:db8::/32";

@@ -26,7 +26,7 @@ export const PARSERS: ReadonlyMap<string, FunctionEntry> = new Map<string, Funct
         ({ rawPath }) => cost(rawPath),
         (a, offset) => {
           const parsed = a.path();
-          return typeof parsed === "string" ? notA("path of a URL that is taken", parsed, offset) : a.escapedPath;
+          return typeof parsed === "string" ? notA("URL path", parsed, offset) : a.escapedPath;
         },
       ),
     ),
@@ -81,7 +81,7 @@ export const PARSERS: ReadonlyMap<string, FunctionEntry> = new Map<string, Funct
           ({ rawPath }) => cost(rawPath),
           (a, offset) => {
             const parsed = a.path();
-            return typeof parsed === "string" ? notA("path of a URL that is taken", parsed, offset) : parsed;
+            return typeof parsed === "string" ? notA("URL path", parsed, offset) : parsed;
           },
         ),
       ],
@@ -159,5 +159,5 @@ function inRanges(...texts: readonly string[]): Overload {
 
 /** @param why of the parsers' own words, so that no message tells what the payload holds */
 function notA(what: string, why: string, offset: number): Failure {
-  return new Failure(`a string is no ${what}: ${why}`, offset);
+  return new Failure(`a string is not a valid ${what}: ${why}`, offset);
 }

@@ -39,7 +39,7 @@ const SYNTAX =
 const LABEL = /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/;
 const PATH = /^[A-Za-z0-9/._~!$&'()*+,;=:@%-]+$/;
 
-/** Reads an absolute URL with a host, or says why `text` is none. */
+/** Reads an absolute URL with a host, or returns why `text` is not one. */
 export function parseUrl(text: string): Url | string {
   if (text.length > MAX_LENGTH) return `it has more than ${MAX_LENGTH} characters`;
   if (!/^[!-[\]-~]*$/.test(text)) return "it has a space, a backslash, a control character or one beyond ASCII";

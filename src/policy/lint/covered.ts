@@ -87,7 +87,7 @@ function coversAgents(wide: Rule, narrow: Rule): boolean {
 function messageOf(rule: Rule, cover: Rule): string {
   const name = `rule ${cover.id} (${cover.effect}, ${cover.file}:${cover.line})`;
   if (cover.effect === rule.effect) {
-    return `changes nothing: ${name} has no condition and is about all of its tools and agents; remove one of the two, or narrow ${cover.id}`;
+    return `changes nothing: ${name} has no condition and applies to all of its tools and agents; remove one of the two, or narrow ${cover.id}`;
   }
-  return `never decides: ${name}, which is stricter, has no condition and is about all of its tools and agents; remove this rule, or narrow ${cover.id}`;
+  return `never decides: ${name}, which is stricter, has no condition and applies to all of its tools and agents; remove this rule, or narrow ${cover.id}`;
 }

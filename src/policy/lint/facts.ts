@@ -96,7 +96,7 @@ export class Facts {
 
 type Order = Extract<Predicate, { kind: "order" }>;
 
-/** The one kind that a value must have for `predicate` to be decided at all; null if there is none, or no one. */
+/** The one kind that a value must have for `predicate` to be decided at all; null if there is none, or more than one. */
 function kindOf(predicate: Predicate): Kind | null {
   switch (predicate.kind) {
     case "among":

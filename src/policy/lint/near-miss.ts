@@ -61,7 +61,7 @@ export function nearMisses(rules: readonly WrittenRule[], tests: readonly RuleTe
 function messageOf({ parent, name }: Name, meant: Name): string {
   const [use] = meant.rules;
   const who = meant.tests.size > 0 ? "tests say" : `rule ${use?.written.rule.id} says`;
-  return `reads ${parent}.${name}, which nothing else about these tools knows; ${who} ${parent}.${meant.name}: write that, or a test whose payload has ${name}`;
+  return `reads ${parent}.${name}, which no other rule or test of these tools mentions; ${who} ${parent}.${meant.name}: write that, or a test whose payload has ${name}`;
 }
 
 function meantInstead(name: Name, use: Use, alike: ReadonlyMap<string, readonly Name[]>): Name | null {

@@ -11,7 +11,7 @@ type Scalar = string | number | boolean;
 export type Predicate =
   /** It is one of `values`. */
   | { readonly kind: "among"; readonly values: readonly Scalar[] }
-  /** It is none of `values`, and of their kind, if they have one: what cannot be compared is an error. */
+  /** It differs from all `values` and has their kind, if they have one kind: other kinds are an error. */
   | { readonly kind: "not among"; readonly values: readonly Scalar[] }
   | { readonly kind: "order"; readonly bound: string | number; readonly above: boolean; readonly open: boolean }
   /** Whether it begins with, ends with or contains `text`. */

@@ -19,7 +19,7 @@ const READ: Access = { role: "viewer", socket: true };
 const CHANGE: Access = { role: "operator", socket: true };
 /** Accounts are the host's: a stolen session must not make itself another one, nor one person two. */
 const ACCOUNTS: Access = { role: null, socket: true };
-/** Two people are two names, so the socket is none of them. */
+/** Needs the name of a person, which the socket does not give. */
 const ANSWER: Access = { role: "reviewer", socket: false };
 
 /** What an operator says has happened is theirs to answer for, so the socket is nobody. */
@@ -95,17 +95,17 @@ export function checkAccess(method: AdminMethod, caller: Caller, now: Micros, in
     if (socket) return;
     throw new Fault(
       "NOT_PERMITTED",
-      `${method} needs a named operator: over the socket nobody has authenticated (on the command line: --as NAME).`,
+      `${method} needs a named operator, and the socket identifies nobody: sign in (on the command line: --as NAME).`,
     );
   }
   if (role === null) {
-    throw new Fault("NOT_PERMITTED", `${method} is for the service's host alone, over its socket.`);
+    throw new Fault("NOT_PERMITTED", `${method} is allowed only on the service's host, over its socket.`);
   }
   const problem = role === "viewer" ? null : actingProblem(caller.name);
   if (problem !== null) {
     throw new Fault(
       "NOT_PERMITTED",
-      `${method} needs an operator whose name cannot be taken for another's; ${caller.name} ${problem}.`,
+      `${method} needs an operator whose name cannot be mistaken for another; ${caller.name} ${problem}.`,
     );
   }
   if (!hasRole(caller.role, role)) {
@@ -130,7 +130,7 @@ function isFresh({ signedInAt, methods }: Extract<Caller, { kind: "operator" }>,
  * What an agent could do to itself if its issuer gave it an operator's token, or somebody an account of its name. Answers to reviews
  * name no agent; they are held to the same in `review/review.ts`.
  *
- * @param agentId whom the request is about; null if nobody
+ * @param agentId the agent that the request is about, or null
  * @throws Fault NOT_PERMITTED
  */
 export function checkNotOneself(method: AdminMethod, caller: Caller, agentId: string | null): void {

@@ -34,13 +34,16 @@ export async function identify(
   const token = sessionToken(context.requestHeader, isSecure(door));
   if (token !== null) return await sessions.verify(token, isUse);
   if (door.kind === "socket") return { kind: "socket" };
-  throw new Fault("CREDENTIAL_MISSING", "Nobody has signed in: send the cookie of a session, or a bearer token.");
+  throw new Fault("CREDENTIAL_MISSING", "The call has no credential: send the cookie of a session, or a bearer token.");
 }
 
 async function verifyBearer(authorization: string, tokens: OperatorTokens | null): Promise<Caller> {
   const bearer = bearerOf(authorization);
   if (bearer === null || tokens === null || bearer.startsWith("dc_agent_")) {
-    throw new Fault("CREDENTIAL_UNKNOWN", "The authorization is no operator's bearer token of a configured issuer.");
+    throw new Fault(
+      "CREDENTIAL_UNKNOWN",
+      "The authorization must be an operator's bearer token of a configured issuer.",
+    );
   }
   return await tokens.verify(bearer);
 }

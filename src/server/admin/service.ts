@@ -140,7 +140,7 @@ function operatorRpc(method: DescMethodUnary, methods: AdminMethods, admin: Admi
 type StreamMethod = "watchAdmin" | "exportAudit";
 type UnaryMethod = Exclude<AdminMethod, StreamMethod>;
 
-/** How often it is asked anew whether a stream's caller still is who it was, and still may. */
+/** How often a stream's caller is identified and authorized again. */
 const RECHECK_MS = 5000;
 
 /** INVARIANT: nothing is sent before the call is in the trail, nor after the caller has ceased to be allowed it. */
@@ -201,7 +201,7 @@ async function admit<Request extends object>(
   return { caller, request };
 }
 
-/** For whoever it may be: these methods find out. */
+/** For any caller: these methods identify it themselves. */
 function sessionRpc(method: DescMethodUnary, methods: SessionMethods, admin: Admin, door: Door): AdminUnary {
   const name = method.localName as keyof SessionMethods;
   return recorded(method, admin, door, async (read, context, tell) => {

@@ -15,7 +15,7 @@ import { ROLE_MESSAGE } from "./operators.ts";
 
 type Methods = typeof SessionService.method;
 
-/** A call of whoever it may be. */
+/** A call whose caller is not known yet. */
 export interface SessionCall {
   readonly context: HandlerContext;
   /** Says, for the trail, who it turned out to be, or whose name was claimed. */
@@ -59,7 +59,11 @@ export function sessionMethods({ sessions, tokens }: Identities, door: Door): Se
     async getSession(_request, { context, tell }) {
       const caller = await identify(context, door, { sessions, tokens });
       tell({ actor: actorOf(caller) });
-      if (caller.kind === "socket") throw new Fault("CREDENTIAL_MISSING", "Over the socket nobody has signed in.");
+      if (caller.kind === "socket")
+        throw new Fault(
+          "CREDENTIAL_MISSING",
+          "The socket has no session: sign in first (on the command line: --as NAME).",
+        );
       return { session: sessionMessage(caller) };
     },
   };

@@ -14,7 +14,7 @@ export function refuseNul({ fields }: DescMessage, request: object, path = ""): 
   }
 }
 
-/** A google.protobuf.Struct is none: it is plain JSON. */
+/** Not for a google.protobuf.Struct, which is plain JSON. */
 function isMessage(value: unknown): value is object {
   return typeof value === "object" && value !== null && "$typeName" in value;
 }

@@ -39,5 +39,5 @@ export function decodeMessage<Desc extends DescMessage>(schema: Desc, message: R
 }
 
 function notA(schema: DescMessage, error: unknown): Fault {
-  return new Fault("REQUEST_MALFORMED", `The request is no ${schema.name}: ${messageOf(error)}`);
+  return new Fault("REQUEST_MALFORMED", `The request is not a valid ${schema.name}: ${messageOf(error)}`);
 }

@@ -57,7 +57,7 @@ export function grpcStatus(fault: Fault): GrpcStatus {
   return { code, details: message, metadata };
 }
 
-/** `fault` for Connect, with the same details. It is the error's cause, which stays here, for whoever logs it. */
+/** `fault` for Connect, with the same details. It is also the error's cause, which is logged and not sent. */
 export function connectError(fault: Fault): ConnectError {
   return new ConnectError(messageOf(fault), CODES[fault.status], headersOf(fault), detailsOf(fault), fault);
 }

@@ -13,7 +13,7 @@ const MILLISECONDS: Readonly<Record<string, number>> = {
 /**
  * The header `grpc-timeout` in milliseconds: at most eight digits and a unit, as gRPC's protocol has it. Null for anything else.
  *
- * Libraries differ in what else they take: grpc-js finds digits and a unit anywhere in it, so that `100000000S` is none.
+ * Libraries accept other forms as well: grpc-js finds digits and a unit anywhere in it, and ignores `100000000S`.
  */
 export function grpcTimeoutMs(header: string): number | null {
   const [, digits, unit] = GRPC_TIMEOUT.exec(header) ?? [];

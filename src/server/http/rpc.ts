@@ -32,7 +32,7 @@ import { connectTimeoutMs, grpcTimeoutMs } from "../codec/timeout.ts";
 /** A call whose request has arrived, as it came. */
 export interface RpcCall extends Credentials {
   readonly traceparent: string | undefined;
-  /** @throws Fault saying why there is none: cut off, too large, not to be decompressed */
+  /** @throws Fault saying why it cannot be read: truncated, too large, not decompressible */
   readonly message: () => RequestMessage;
   readonly deadlineAt: number;
   readonly signal: AbortSignal;
@@ -126,7 +126,7 @@ export function createRpcHandler(methods: readonly RpcMethod[], ports: RpcPorts)
       isCall: false,
       refusedBecause: null,
     };
-    // If it fails, the connection is gone, and with it whoever could be told.
+    // If it fails, the connection is closed, and no caller is left to answer.
     answerRequest(handler, exchange, ports).catch(() => destroy(response));
     return true;
   };
@@ -158,7 +158,7 @@ async function tellTurnedAway(
 
 const OF_THE_BODY = ["content-encoding", "content-length", "connect-content-encoding", "grpc-encoding"];
 
-/** The request without its body, which stays with Node's; undefined if its URL or Host is none. */
+/** The request without its body, which stays with Node's; undefined if its URL or Host is malformed. */
 function emptied(exchange: Exchange, maxMs: number): UniversalServerRequest | undefined {
   const { request, response } = exchange;
   try {

@@ -43,7 +43,7 @@ const SECURITY_HEADERS = {
 } as const;
 
 /**
- * Answers with the pages and files of the dashboard as it was built, read once. Whatever is none of its files is a page, which the
+ * Answers with the pages and files of the dashboard as it was built, read once. Every other path is a page, which the
  * browser routes. Where it was not built, each page says how to build it.
  */
 export async function openSite(dir: string = join(PACKAGE_ROOT, "dist/dashboard")): Promise<Pages> {

@@ -9,7 +9,7 @@ const DEMO_AGENT = "demo";
  * An agent to try the service with, made at the first start on the embedded store. Its credential is kept in a file that
  * only the service's user can read.
  *
- * @returns the file's path, or null if there is none any more
+ * @returns the file's path, or null if it no longer exists
  */
 export async function ensureDemoAgent(operations: AdminOperations, dataDir: string): Promise<string | null> {
   const path = join(dataDir, "demo-agent.key");

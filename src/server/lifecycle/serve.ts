@@ -33,7 +33,7 @@ export interface Running {
   readonly warnings: readonly string[];
   /** The file that holds the demo agent's credential; null where there is none. */
   readonly demoKeyFile: string | null;
-  /** Reads the policies, the grant keys and the certificates anew. */
+  /** Reloads the policies, the grant keys and the certificates. */
   reload(): Promise<void>;
   /** Stops taking requests, finishes those that are under way, closes everything. */
   stop(): Promise<void>;

@@ -172,7 +172,7 @@ export async function openService(
 
   const names = new UnfitNames(directory, admin.accounts);
   const unfit = await names.look();
-  if (unfit.length > 0) log.warn({ names: unfit }, "names could be taken for another's");
+  if (unfit.length > 0) log.warn({ names: unfit }, "names could be mistaken for others");
 
   const shared = {
     agents,
@@ -246,11 +246,11 @@ export async function openService(
   // Guards have followed, or will follow, to the newest key, and then hold orders of an older one void.
   const signAgain = async (): Promise<void> => {
     const orders = await admin.bypass.signAgain();
-    if (orders > 0) log.info({ orders }, "orders of an older grant key were signed again");
+    if (orders > 0) log.info({ orders }, "grants of an older key were signed again");
   };
   await signAgain();
   const chores = new Chores((name, error) => log.error({ chore: name, ...failureOf(error) }, "a chore failed"));
-  chores.every(60_000, "look for names that could be taken for another's", () => names.look());
+  chores.every(60_000, "look for names that could be mistaken for others", () => names.look());
   chores.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());
   chores.every(60_000, "record refused credentials", recordRefusals);
   chores.every(60_000, "keep the policies' text", keepPolicies);

@@ -30,14 +30,15 @@ export class UnfitNames {
     const accounts = (await this.#names()).filter((name) => nameProblem(name, "operator") !== null);
     const all = [
       ...agents.map(
-        (id) => `the id of agent ${id} could be taken for another's: create another agent, and revoke this one`,
+        (id) => `the id of agent ${id} could be mistaken for another: create another agent, and revoke this one`,
       ),
       ...accounts.map(
-        (name) => `the name of operator ${name} could be taken for another's, so it may only look: replace the account`,
+        (name) =>
+          `the name of operator ${name} could be mistaken for another, so it may only read: replace the account`,
       ),
     ];
     const more = all.length - MOST;
-    this.#warnings = more > 0 ? [...all.slice(0, MOST), `${more} more names could be taken for another's`] : all;
+    this.#warnings = more > 0 ? [...all.slice(0, MOST), `${more} more names could be mistaken for others`] : all;
     return this.#warnings;
   }
 

@@ -34,7 +34,7 @@ export async function openWebhooks(
   chores.every(5_000, "count the webhook's messages", measure);
   const deliverer = new Deliverer({
     outbox,
-    // Read anew each time, so that a secret is changed without a restart.
+    // Read each time, so that a secret can be changed without a restart.
     secrets: () => readWebhookSecrets(webhook.secretFile),
     post: (headers, body, signal) => post(webhook.url, headers, body, signal),
     publicUrl: adminPublicUrl,
@@ -93,7 +93,7 @@ class WebhookMetrics {
     for (const outcome of ["delivered", "failed", "given_up"]) this.attempts.inc({ outcome }, 0);
     const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers: [registry] });
     this.#pending = gauge("datacrawl_webhook_pending", "Messages that wait, of all replicas.");
-    this.#dead = gauge("datacrawl_webhook_dead", "Messages that were given up and not looked after since.");
+    this.#dead = gauge("datacrawl_webhook_dead", "Messages that were given up and not retried since.");
     this.#oldest = gauge("datacrawl_webhook_oldest_seconds", "Age of the oldest message that waits.");
   }
 

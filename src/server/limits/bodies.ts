@@ -32,5 +32,5 @@ export function expired(): Fault {
 
 /** Why a call is given up whose caller went away. Nobody is told. */
 export function canceled(): Fault {
-  return new Fault("CANCELED", "The caller went away.");
+  return new Fault("CANCELED", "The caller disconnected.");
 }

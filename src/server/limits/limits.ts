@@ -12,7 +12,7 @@ export const LIMITS = {
   connections: 1024,
   /** Requests of one listener whose body has not arrived whole, each up to {@link messageBytes}: bounds what strangers can make it hold. */
   incompleteBodies: 512,
-  /** No stream lasts longer: its caller begins another, on whatever replica has room, and shows its credential anew. */
+  /** No stream lasts longer: its caller opens another one, on any replica with room, and authenticates again. */
   maxStreamMs: 3_600_000,
   /** Streams of one listener. */
   streams: 512,

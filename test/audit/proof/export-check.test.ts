@@ -102,9 +102,7 @@ describe("an export", () => {
           .map((line) => `${line}\n`)
           .join(""),
       );
-      expect(problems).toMatchObject([
-        { step: "format", message: "the file is cut off: it ends without its last line" },
-      ]);
+      expect(problems).toMatchObject([{ step: "format", message: "the file is truncated: its last line is missing" }]);
     }
   });
 
@@ -159,8 +157,13 @@ describe("an export", () => {
       "20 leaves",
       (lines) => ([lines[12], lines[23]] = [lines[23] as string, lines[12] as string]),
     ],
-    ["no last checkpoint", "checkpoint", "lines 25 to 33 are under no checkpoint", (lines) => lines.splice(-2, 1)],
-    ["a line of no kind", "format", "no known kind", (lines) => lines.splice(5, 0, "{}")],
+    [
+      "no last checkpoint",
+      "checkpoint",
+      "lines 25 to 33 are not covered by a checkpoint",
+      (lines) => lines.splice(-2, 1),
+    ],
+    ["a line of no kind", "format", "an unknown kind", (lines) => lines.splice(5, 0, "{}")],
     ["an empty line", "format", "not JSON", (lines) => lines.splice(5, 0, "")],
     ["no epoch", "format", "before any epoch", (lines) => lines.splice(1, 1)],
     ["an epoch twice", "format", "not after the one before", (lines) => lines.splice(-1, 0, '{"epoch":1}')],
@@ -186,7 +189,7 @@ describe("an export", () => {
     [
       "a gap that goes back",
       "format",
-      "does not tell of the leaves from 3",
+      "does not describe the leaves from 3",
       (lines) => lines.splice(rowAt(lines, 3), 0, '{"gap":2,"nodes":[]}'),
     ],
     [

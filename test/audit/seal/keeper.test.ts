@@ -62,7 +62,7 @@ describe("keeping checkpoints outside the database", () => {
     await rm(path, { recursive: true });
     await writeFile(path, "a file in its place");
     await seal();
-    expect(keeper.problems.join()).toContain("cannot be relied on");
+    expect(keeper.problems.join()).toContain("is not usable");
     await rm(path);
     await cp(`${path}.kept`, path, { recursive: true });
     await keeper.turn();

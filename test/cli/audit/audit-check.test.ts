@@ -161,6 +161,6 @@ describe("datacrawl audit check-export", () => {
   test("ends at a line that has no end", async () => {
     const packed = gzipSync(Buffer.alloc(16 << 20, "a"));
     const { out } = await audit("check-export", fileOf(packed), "--key", vkey);
-    expect(out).toContain("FAILED at format: line 1: the file is cut off: it ends within a line");
+    expect(out).toContain("FAILED at format: line 1: the file is truncated: it ends within a line");
   });
 });

@@ -225,7 +225,7 @@ describe("datacrawl policy explain", () => {
     expect(out).toMatch(
       /^deny {10}refund-large {2}\(policies\/payments\.yaml:\d+\)\n {2}when has\(payload\.amount\) && .*\n {2}error: payload\.amount: a string has no order with a double\n/,
     );
-    expect(out).toMatch(/\n\d+ of \d+ rules are about other tools\n/);
+    expect(out).toMatch(/\n\d+ of \d+ rules are for other tools\n/);
     expect(out).toMatch(/\npolicy sha256:[0-9a-f]{64}\n$/);
   });
 

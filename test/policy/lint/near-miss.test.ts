@@ -9,7 +9,7 @@ function misses(conditions: readonly string[], tests: readonly RuleTest[] = []):
     return `  - {id: r${i}, effect: allow, tools: ["${tool}"], when: '${when}'}`;
   });
   return lint(`rules:\n${rules.join("\n")}\n`, tests)
-    .filter((finding) => finding.includes("which nothing else"))
+    .filter((finding) => finding.includes("which no other rule or test"))
     .map((finding) =>
       finding.replace(/^warning (\d+):\d+: .* reads (\S+), which .*; (.+?) says? (\S+): .*$/s, "$2 → $4 ($3)"),
     );

@@ -81,9 +81,9 @@ describe("names that could be taken for another's", () => {
     const names = new UnfitNames(agents, house.admin.accounts);
     expect(names.warnings).toEqual([]);
     await names.look();
-    expect(names.warnings[0]).toContain("agent ag1. could be taken");
-    expect(names.warnings.at(-1)).toBe("12 more names could be taken for another's");
+    expect(names.warnings[0]).toContain("agent ag1. could be mistaken");
+    expect(names.warnings.at(-1)).toBe("12 more names could be mistaken for others");
     const few = new UnfitNames({ agentIds: () => [] }, house.admin.accounts);
-    expect(await few.look()).toEqual([expect.stringContaining("operator ag1. could be taken")]);
+    expect(await few.look()).toEqual([expect.stringContaining("operator ag1. could be mistaken")]);
   });
 });

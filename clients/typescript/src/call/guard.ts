@@ -275,8 +275,8 @@ function refusesAgent(heard: Outcome): boolean {
 function openMessage({ cause, retryInMs }: Denied): string {
   const why = {
     local: "after repeated failures of the service",
-    shared: "by other processes' word",
-    forced: "by order",
+    shared: "because other processes reported failures",
+    forced: "by an operator's command",
   }[cause];
   return `The circuit is open ${why}; the next try may be in ${Math.ceil(retryInMs / 1000)} s.`;
 }

@@ -118,7 +118,7 @@ export function sameGeneration(a: Generation, b: Generation): boolean {
 /** What time alone does. */
 function elapsed(config: CircuitConfig, circuit: Circuit, now: number): Circuit {
   if (circuit.kind === "half_open" && now >= circuit.until) {
-    // The probe hangs or its caller is gone: whoever comes next probes, and the lost one's result is of an old generation.
+    // The probe hangs or its caller is gone: the next call probes, and the lost probe's result belongs to an old generation.
     const { failures, openedAt, evidence } = circuit;
     return { kind: "open", generation: next(circuit), failures, openedAt, evidence, probeAt: circuit.until };
   }

@@ -100,7 +100,7 @@ class Orders implements CircuitOrders {
       await replaceFile(this.#dir, FILE, `${JSON.stringify(kept)}\n`);
       this.problem = null;
     } catch (error) {
-      this.problem = `cannot keep the circuit's order: ${String(error)}`;
+      this.problem = `cannot store the circuit command: ${String(error)}`;
     }
   }
 }

@@ -37,7 +37,7 @@ export interface LeaseOutcome {
  */
 export type Want = "no" | "idle" | "busy" | "probing";
 
-/** What this process says of itself. Ages are milliseconds. */
+/** This process' report to the fleet. Ages are milliseconds. */
 export interface Standing {
   /** How long its own failures have kept its circuit open; null if they do not. */
   readonly openAge: number | null;

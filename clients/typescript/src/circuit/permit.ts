@@ -18,7 +18,7 @@ export type Result =
   | { readonly kind: "failure"; readonly error: string }
   | { readonly kind: "ignored" };
 
-/** Made by {@link Breaker.permit} alone; known by identity, so a copy is none. */
+/** Made only by {@link Breaker.permit} and compared by identity, so a copy is not valid. */
 export interface Token {
   readonly generation: Generation;
 }

@@ -56,7 +56,7 @@ export interface GrantKeeperOptions {
   readonly clock: Clock;
 }
 
-/** @throws if the directory cannot be made, or `agentId` is none */
+/** @throws if the directory cannot be made, or `agentId` is malformed */
 export async function openGrantKeeper({ dir, agentId, clock }: GrantKeeperOptions): Promise<GrantKeeper> {
   if (!AGENT_ID.test(agentId)) throw new RangeError(`not an agent id: ${JSON.stringify(agentId)}`);
   const ownDir = dir === null ? null : join(dir, agentId);

@@ -43,7 +43,7 @@ interface Leftover {
 
 /**
  * Files `<journal id>.<number>.log` under the lock `<journal id>.lock`. A journal's lock is taken before its first file is
- * made and held as long as there is one, so whoever gets the lock of existing files has outlived their writer.
+ * made and held as long as there is one, so a process that gets the lock of existing files has outlived their writer.
  */
 class DiskStore implements JournalStore {
   readonly isDurable = true;
@@ -173,8 +173,7 @@ class DiskStore implements JournalStore {
   }
 
   #noteDamage(segment: Segment): void {
-    if (segment.damaged)
-      this.#options.note(`${segment.path} is damaged; it will be kept, with .damaged behind its name`);
+    if (segment.damaged) this.#options.note(`${segment.path} is damaged; it will be renamed to end in .damaged`);
   }
 
   #takeOwnLock(): FileLock {

@@ -38,7 +38,7 @@ export interface Journal {
   readonly counts: { readonly unsynced: number; readonly coalescedDenies: number };
   /** What an operator should know (a damaged file, a failed write), newest last, at most 20. */
   readonly problems: readonly string[];
-  /** Writes what is buffered, and gives up the files: whoever opens a journal in the directory next uploads them. */
+  /** Writes the buffer and releases the files: the next process that opens a journal in the directory uploads them. */
   close(): Promise<void>;
 }
 
@@ -54,7 +54,7 @@ export interface JournalOptions {
   readonly maxBytes?: number;
 }
 
-/** @throws if the directory cannot be made or read, or `agentId` is none */
+/** @throws if the directory cannot be made or read, or `agentId` is malformed */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const { dir, agentId, clock, maxBytes = 16 * 1024 * 1024 } = options;
   if (!AGENT_ID.test(agentId)) throw new RangeError(`not an agent id: ${JSON.stringify(agentId)}`);
@@ -105,7 +105,7 @@ class BufferedJournal implements Journal {
   /** The store's users, one behind the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #isWriting = false;
-  /** A bypass has come since the writing began: whoever writes goes on until it is written. */
+  /** A bypass was added since the write began: the writer continues until it is written. */
   #isUrgent = false;
   #isClosed = false;
   #last = { sequence: 0, hash: NO_HASH };

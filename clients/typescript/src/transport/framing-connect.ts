@@ -25,7 +25,7 @@ function unframeUnary(reply: WholeReply): Reply {
   if (httpStatus !== 200) return contentType === "application/json" ? unframeError(reply) : foreignReply(reply);
   if (contentType !== "application/proto") return foreignReply(reply);
   if (isEncoded(headers, "content-encoding")) return malformed("the answer is compressed");
-  if (!tellsItsLength(reply)) return malformed("the answer does not tell its length");
+  if (!tellsItsLength(reply)) return malformed("the answer does not declare its length");
   return { kind: "messages", unverifiedMessages: [body] };
 }
 
@@ -38,11 +38,11 @@ function unframeStream(reply: WholeReply): Reply {
     return foreignReply(reply);
   if (isEncoded(headers, "connect-content-encoding") || isEncoded(headers, "content-encoding"))
     return malformed("the answer is compressed");
-  if (!tellsItsLength(reply)) return malformed("the answer does not tell its length");
+  if (!tellsItsLength(reply)) return malformed("the answer does not declare its length");
   const frames = framesOf(body);
   const last = frames?.at(-1);
   if (frames === null || last?.flag !== LAST_FRAME)
-    return malformed("the answer is not a row of whole frames with an end");
+    return malformed("the answer is not a sequence of whole frames with an end");
   return unframeEnd(last.bytes) ?? messagesOf(frames.slice(0, -1));
 }
 

@@ -69,7 +69,7 @@ async function bearerToken(source: string | TokenSource): Promise<string> {
 }
 
 /**
- * Reads the files anew each time, for certificates are replaced while processes run. While they cannot be read, or do not belong
+ * Reads the files each time, because certificates are replaced while processes run. While they cannot be read, or do not belong
  * together (one has been replaced and the other not yet), it stays with the last pair.
  */
 class CertificateReader {

@@ -120,9 +120,9 @@ const BROKEN_RULES = new Set<number | undefined>([
 ]);
 
 function brokenOff({ rstCode }: http2.ClientHttp2Stream): BrokenReply {
-  if (rstCode === NGHTTP2_REFUSED_STREAM) return broken("unreachable", "the call was not taken");
+  if (rstCode === NGHTTP2_REFUSED_STREAM) return broken("unreachable", "the server refused the call");
   if (BROKEN_RULES.has(rstCode)) return broken("protocol", `HTTP/2 error ${rstCode}`);
-  return broken("reset", `the call was broken off with HTTP/2 error ${rstCode}`);
+  return broken("reset", `the stream was reset with HTTP/2 error ${rstCode}`);
 }
 
 /** The connection is gone; `error` is what the call was told of it. */
@@ -135,6 +135,6 @@ function lost(error: Error | undefined): BrokenReply {
   if (!protocol) return broken("unreachable", networkProblem(cause));
   return broken(
     "protocol",
-    `it is not HTTP/2, as a gRPC port speaks it (${networkProblem(cause)}); see that the URL names one`,
+    `the port does not speak HTTP/2 (${networkProblem(cause)}); check that the URL names a gRPC port`,
   );
 }

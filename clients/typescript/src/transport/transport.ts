@@ -49,7 +49,7 @@ export interface Protocol {
   close(): void;
 }
 
-/** Where the service is, and as whom to ask. */
+/** Where the service is, and the identity to ask with. */
 export interface Endpoint {
   /** `http:` or `https:`, host and port. */
   readonly url: URL;

@@ -116,7 +116,7 @@ it("is told of a port that speaks HTTP/1.1, as Connect's does, that it is no gRP
   const rig = await rigFor(service.url);
   const verdict = await rig.ask();
   expect(verdict).toMatchObject({ decision: "deny", reason: "MALFORMED_RESPONSE" });
-  expect(verdict.message).toContain("it is not HTTP/2, as a gRPC port speaks it");
+  expect(verdict.message).toContain("the port does not speak HTTP/2");
 });
 
 describe("the connection", () => {
