@@ -27,12 +27,15 @@ export function unframeGrpc(reply: RawReply, streams: boolean): Reply {
   if (!isGrpc) return foreignReply(reply);
   if (httpStatus !== 200) return malformed(`HTTP ${httpStatus}`);
   if (isEncoded(headers, "grpc-encoding")) return malformed("the answer is compressed");
+  // Node checks this itself; other runtimes do not.
+  if (valuesOf(headers, "content-length").some((length) => length !== String(body.length)))
+    return malformed("the answer's content-length is wrong");
   if (trailers === null) return trailersOnly(reply);
-  if (valuesOf(headers, "grpc-status").length > 0) return malformed("grpc-status stands in the headers");
+  if (valuesOf(headers, "grpc-status").length > 0) return malformed("grpc-status is in the headers");
   const failure = statusIn(trailers);
   if (failure !== null) return failure;
   const frames = framesOf(body);
-  if (frames === null) return malformed("the answer is not a row of whole frames");
+  if (frames === null) return malformed("the answer is not a sequence of whole frames");
   if (!streams && frames.length > 1) return malformed("the answer is not exactly one frame");
   return messagesOf(frames);
 }

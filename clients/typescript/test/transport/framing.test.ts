@@ -6,6 +6,7 @@ import { frame } from "../support/service.ts";
 
 const message = Buffer.from("message");
 
+const lengths = (...values: number[]): [string, string][] => values.map((value) => ["content-length", String(value)]);
 const typed = (...types: string[]): Headers => types.map((type) => ["content-type", type]);
 const trailers = (...statuses: string[]): Headers => statuses.map((status) => ["grpc-status", status]);
 const error = (httpStatus: number, body: unknown): Partial<WholeReply> => ({
@@ -27,6 +28,7 @@ describe("gRPC", () => {
   it("hands over the one message", () => {
     expect(unframeGrpc(good, false)).toEqual({ kind: "messages", unverifiedMessages: [message] });
     expect(kindOf({ headers: [...typed("application/grpc+proto"), ["grpc-encoding", "identity"]] })).toBe("messages");
+    expect(kindOf({ headers: [...typed("application/grpc"), ...lengths(frame(message).length)] })).toBe("messages");
   });
 
   it.each<[string, Partial<WholeReply>]>([
@@ -42,6 +44,8 @@ describe("gRPC", () => {
       "two codings",
       { headers: [...typed("application/grpc"), ["grpc-encoding", "identity"], ["grpc-encoding", "gzip"]] },
     ],
+    ["a content-length that is too small", { headers: [...typed("application/grpc"), ["content-length", "0"]] }],
+    ["two content-lengths", { headers: [...typed("application/grpc"), ...lengths(frame(message).length, 4)] }],
     ["flag 1", { body: frame(message, 1) }],
     ["a reserved flag", { body: frame(message, 0x80) }],
     ["two frames", { body: Buffer.concat([frame(message), frame(message)]) }],
