@@ -49,17 +49,50 @@ DATACRAWL_URL=$(sed -n 's/^ *Connect *\(http:[^ ,]*\).*/\1/p' ../service/out)
 DATACRAWL_API_KEY=$(cat ../service/data/demo-agent.key)
 cat >ask.mjs <<'JS'
 import { DataCrawl } from "@datacrawl/client";
-const datacrawl = new DataCrawl({ transport: "connect" });
-const { decision, reason } = await datacrawl.authorize({ tool: process.argv[2], payload: JSON.parse(process.argv[3]) });
-await datacrawl.close();
-console.log(decision, reason);
+const [, , grpcUrl, tool, payload] = process.argv;
+// Over both transports, and with a journal, for which the runtime needs SQLite.
+for (const options of [{ transport: "connect" }, { url: grpcUrl }, { url: grpcUrl, journalDir: "journal" }]) {
+  const datacrawl = new DataCrawl(options);
+  const { decision, reason } = await datacrawl.authorize({ tool, payload: JSON.parse(payload) });
+  console.log(decision, reason, ...(datacrawl.status?.problems ?? ["not open"]));
+  await datacrawl.close();
+}
 JS
-asked=$(node ask.mjs "$(sed -n 's/.*"tool": *"\([^"]*\)".*/\1/p' ../service/out)" "$(sed -n 's/.*"payload": *\({[^}]*}\).*/\1/p' ../service/out)")
-echo "$asked"
-[ "$asked" = "allow RULE_ALLOWED" ] || fail "no allow through the installed client"
+grpc=http://$(sed -n 's/^ *gRPC *\([^ ]*\).*/\1/p' ../service/out)
+tool=$(sed -n 's/.*"tool": *"\([^"]*\)".*/\1/p' ../service/out)
+payload=$(sed -n 's/.*"payload": *\({[^}]*}\).*/\1/p' ../service/out)
+# The client under a runtime: under <name> <command of the runtime…>
+under() {
+  local name=$1 asked
+  shift
+  asked=$("$@" ask.mjs "$grpc" "$tool" "$payload")
+  echo "$name: ${asked//$'\n'/, }"
+  [ "$asked" = $'allow RULE_ALLOWED\nallow RULE_ALLOWED\nallow RULE_ALLOWED' ] || fail "no allow through the installed client under $name"
+}
+under "the project's Node" node
 node --input-type=commonjs -e 'const { DataCrawl } = require("@datacrawl/client"); if (typeof DataCrawl !== "function") process.exit(1)'
 refused=$(node --input-type=module -e 'import { DataCrawl } from "@datacrawl/client"; try { new DataCrawl({ redisUrl: "redis://127.0.0.1" }) } catch (error) { console.log(error.message) }')
 case "$refused" in *"npm install ioredis"*) ;; *) fail "redisUrl without ioredis: $refused" ;; esac
+
+# The client under other runtimes, which npm installs. The kit's cases about TLS and connections show whether they verify certificates.
+case $(uname -m) in aarch64) cpu=arm64 bun=aarch64 ;; *) cpu=x64 bun=x64 ;; esac
+sed 's#"../src/index.ts"#"@datacrawl/client"#' "$root/clients/typescript/test/conformance-adapter.ts" >adapter.ts
+# elsewhere <name> <package> <path of the program in it> <its arguments…>
+elsewhere() {
+  local name=$1 package=$2 program=$3
+  shift 3
+  (empty "$name" "$package")
+  program=$work/$name/node_modules/$program
+  under "$name" "$program" "$@"
+  for transport in grpc connect-proto; do
+    ../service/node_modules/.bin/datacrawl conformance run --transport $transport --family tls connection \
+      --client "$program $* $work/client/adapter.ts" | tail -1
+  done
+}
+elsewhere node22 "node-linux-$cpu@22.23.5" "node-linux-$cpu/bin/node"
+elsewhere node24 "node-linux-$cpu@24.22.3" "node-linux-$cpu/bin/node"
+elsewhere bun "@oven/bun-linux-$bun@1.4.5" "@oven/bun-linux-$bun/bin/bun"
+elsewhere deno "@deno/linux-$cpu-glibc@2.9.6" "@deno/linux-$cpu-glibc/deno" run --allow-all
 
 # The conformance kit.
 empty conformance "$work"/datacrawl-conformance-*.tgz
