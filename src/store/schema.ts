@@ -330,7 +330,7 @@ interface ReviewAnswers {
   answered_at: StoredTime;
 }
 
-interface Executions {
+export interface Executions {
   decision_id: string;
   execution_id: string;
   recorded_at: StoredTime;
