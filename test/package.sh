@@ -76,7 +76,7 @@ case "$refused" in *"npm install ioredis"*) ;; *) fail "redisUrl without ioredis
 
 # The client under other runtimes, which npm installs. The kit's cases about TLS and connections show whether they verify certificates.
 case $(uname -m) in aarch64) cpu=arm64 bun=aarch64 ;; *) cpu=x64 bun=x64 ;; esac
-sed 's#"../src/index.ts"#"@datacrawl/client"#' "$root/clients/typescript/test/conformance-adapter.ts" >adapter.ts
+sed 's#"../src/index.ts"#"@datacrawl/client"#' "$root/clients/typescript/test/conformance-adapter.ts" >adapter.mts
 # elsewhere <name> <package> <path of the program in it> <its arguments…>
 elsewhere() {
   local name=$1 package=$2 program=$3
@@ -86,7 +86,7 @@ elsewhere() {
   under "$name" "$program" "$@"
   for transport in grpc connect-proto; do
     ../service/node_modules/.bin/datacrawl conformance run --transport $transport --family tls connection \
-      --client "$program $* $work/client/adapter.ts" | tail -1
+      --client "$program $* $work/client/adapter.mts" | grep -E "^(FAIL|all)"
   done
 }
 elsewhere node22 "node-linux-$cpu@22.23.5" "node-linux-$cpu/bin/node"

@@ -1,7 +1,7 @@
 import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { AgentState } from "../authn/directory.ts";
-import { MAX_ORDER_MICROS, type Order, signOrder, verifyOrder } from "../core/grant.ts";
-import type { StoredOrder } from "../core/stored-order.ts";
+import { MAX_BYPASS_MICROS, type BypassOrder, signBypassOrder, verifyBypassOrder } from "../core/grant.ts";
+import type { StoredBypassOrder } from "../core/bypass-order.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import { type RandomPool, uuidV7 } from "../core/ids.ts";
@@ -17,7 +17,7 @@ const TRIES = 5;
 
 /** A grant as operators see it. */
 export interface GrantView {
-  readonly order: StoredOrder;
+  readonly order: StoredBypassOrder;
   readonly endedAt: Micros | null;
   readonly endedBy: string | null;
   readonly endedBecause: string | null;
@@ -25,10 +25,10 @@ export interface GrantView {
 
 export interface BypassPorts {
   readonly orders: {
-    newest(agentId: string): Promise<StoredOrder | null>;
+    newest(agentId: string): Promise<StoredBypassOrder | null>;
     /** Each agent's newest order, of those that have not expired. */
-    live(now: Micros): Promise<StoredOrder[]>;
-    add(order: StoredOrder, event: HashedEvent): Promise<boolean>;
+    live(now: Micros): Promise<StoredBypassOrder[]>;
+    add(order: StoredBypassOrder, event: HashedEvent): Promise<boolean>;
     /** Newest first: those issued before `before`, or then with a lower id. */
     listGrants(filter: GrantQuery & { before: Position | null; now: Micros }): Promise<GrantView[]>;
   };
@@ -82,7 +82,7 @@ export class BypassOperations {
         expiresAt: issuedAt + lifetime,
         epoch,
       };
-      return { ...claims, token: signOrder({ kind: "grant", claims }, this.#ports.grantKeys().signing) };
+      return { ...claims, token: signBypassOrder({ kind: "grant", claims }, this.#ports.grantKeys().signing) };
     });
     return { order, endedAt: null, endedBy: null, endedBecause: null };
   }
@@ -99,9 +99,9 @@ export class BypassOperations {
       throw new Fault("AGENT_UNKNOWN", `There is no agent ${agentId}.`);
     const newest = await this.#ports.orders.newest(agentId);
     const revocation = await this.#issue("bypass.cleared", agentId, operator, checked, async (epoch, issuedAt) => {
-      const expiresAt = issuedAt + MAX_ORDER_MICROS;
+      const expiresAt = issuedAt + MAX_BYPASS_MICROS;
       const order = { agentId, epoch, issuedAt, expiresAt };
-      const token = signOrder({ kind: "revocation", ...order }, this.#ports.grantKeys().signing);
+      const token = signBypassOrder({ kind: "revocation", ...order }, this.#ports.grantKeys().signing);
       return { ...order, grantId: null, tools: [], operator, reason: checked, token };
     });
     if (newest === null || newest.grantId === null || newest.expiresAt <= revocation.issuedAt) return null;
@@ -129,7 +129,7 @@ export class BypassOperations {
    * INVARIANT: never one of an older key than this replica shows. A guard that has followed to the new key would not hear it: a
    * revocation that a replica signed while the key was being rotated would leave a grant that was signed again in force.
    */
-  async newest(agentId: string): Promise<StoredOrder | null> {
+  async newest(agentId: string): Promise<StoredBypassOrder | null> {
     for (let attempt = 1; attempt <= TRIES; attempt++) {
       const order = await this.#ports.orders.newest(agentId);
       if (order === null || !(await this.#isOutdated(order))) return order;
@@ -153,26 +153,26 @@ export class BypassOperations {
   }
 
   /** Whether it is still in force and an older key signed it. What a key signed that this replica has not been given yet is not. */
-  async #isOutdated({ token, expiresAt }: StoredOrder): Promise<boolean> {
+  async #isOutdated({ token, expiresAt }: StoredBypassOrder): Promise<boolean> {
     const { signing, chain } = this.#ports.grantKeys();
     if (chain.length === 1 || expiresAt <= this.#ports.now()) return false;
     // Nearly always it is the newest key's, and then the older ones need not be tried.
-    if (!("problem" in verifyOrder(token, [signing.publicKey]))) return false;
+    if (!("problem" in verifyBypassOrder(token, [signing.publicKey]))) return false;
     const older = chain.slice(0, -1).map(({ publicKey }) => publicKey);
-    return !("problem" in verifyOrder(token, older));
+    return !("problem" in verifyBypassOrder(token, older));
   }
 
   /** @returns false if the order is not the newest any more, or has expired */
-  async #signAgain(order: StoredOrder): Promise<boolean> {
+  async #signAgain(order: StoredBypassOrder): Promise<boolean> {
     const { signing } = this.#ports.grantKeys();
     const issuedAt = this.#ports.now();
     if (order.expiresAt <= issuedAt) return false;
     // INVARIANT: the very next epoch, which no later order can be below: what an operator has changed meanwhile stands.
     const claims = { ...order, issuedAt, epoch: order.epoch + 1 };
     const grantId = order.grantId === null ? null : uuidV7(issuedAt, this.#ports.random);
-    const again: Order =
+    const again: BypassOrder =
       grantId === null ? { kind: "revocation", ...claims } : { kind: "grant", claims: { ...claims, grantId } };
-    const signed: StoredOrder = { ...claims, grantId, token: signOrder(again, signing) };
+    const signed: StoredBypassOrder = { ...claims, grantId, token: signBypassOrder(again, signing) };
     const { agentId, epoch } = signed;
     const detail = { reason: "the grant key was rotated", epoch, grantId, replaces: order.grantId };
     const told = { kind: "bypass.signed_again", actor: "service", subject: agentId, detail };
@@ -192,8 +192,8 @@ export class BypassOperations {
     agentId: string,
     operator: string,
     reason: string,
-    sign: (epoch: number, issuedAt: Micros) => Promise<StoredOrder>,
-  ): Promise<StoredOrder> {
+    sign: (epoch: number, issuedAt: Micros) => Promise<StoredBypassOrder>,
+  ): Promise<StoredBypassOrder> {
     for (let attempt = 1; attempt <= TRIES; attempt++) {
       const newest = await this.#ports.orders.newest(agentId);
       const issuedAt = this.#ports.now();
@@ -235,6 +235,6 @@ function checkTools({ tools, allTools }: BypassRequest): readonly string[] | "*"
 
 function checkDuration(micros: Micros | null): Micros {
   if (micros === null) return DEFAULT_MICROS;
-  if (micros > 0 && micros <= MAX_ORDER_MICROS) return micros;
+  if (micros > 0 && micros <= MAX_BYPASS_MICROS) return micros;
   throw invalid("duration", "must be more than zero and at most 24 hours");
 }

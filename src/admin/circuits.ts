@@ -5,7 +5,7 @@ import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
 
-/** An operator's order to all guards of an agent. They follow the one with the highest epoch. */
+/** An operator's command to all guards of an agent. They apply the one with the highest epoch. */
 export interface CircuitCommand {
   readonly agentId: string;
   readonly epoch: number;
@@ -13,7 +13,7 @@ export interface CircuitCommand {
   readonly operator: string;
   readonly reason: string;
   readonly issuedAt: Micros;
-  /** Null if it lasts until the next order. */
+  /** Null if it lasts until the next command. */
   readonly expiresAt: Micros | null;
 }
 
@@ -35,7 +35,7 @@ export interface CircuitQuery {
   readonly limit: number;
 }
 
-/** A place in the list, whose order is by agent, then by journal. */
+/** A place in the list, which is sorted by agent, then by journal. */
 export type CircuitPlace = Pick<CircuitView, "agentId" | "journalId">;
 
 export interface CircuitPorts {
@@ -64,10 +64,10 @@ export interface CircuitDetail {
 
 const MAX_MICROS: Micros = 30 * 24 * 60 * 60 * 1_000_000;
 const SHOWN = { commands: 50, circuits: 100 } as const;
-/** How often an order is tried whose epoch another one takes. */
+/** How often a command is tried again when another one takes its epoch. */
 const TRIES = 5;
 
-/** The circuits of agents' guards, and orders about them. Each order is committed with the event that tells of it. */
+/** The circuits of agents' guards, and commands to them. Each command is committed with the event that tells of it. */
 export class CircuitOperations {
   readonly #ports: CircuitPorts;
 

@@ -2,8 +2,8 @@ import { hashDecision } from "../audit/row/hash.ts";
 import { type DecisionRow, decisionRow } from "../audit/row/record.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { KeyLink } from "../core/key-chain.ts";
-import type { StoredOrder } from "../core/stored-order.ts";
-import { MAX_ORDER_MICROS } from "../core/grant.ts";
+import type { StoredBypassOrder } from "../core/bypass-order.ts";
+import { MAX_BYPASS_MICROS } from "../core/grant.ts";
 import { canonicalJson } from "../core/canonical-json.ts";
 import type { Micros } from "../core/clock.ts";
 import { judge } from "../core/decision.ts";
@@ -84,7 +84,7 @@ export interface SyncPorts extends FramePorts {
     report(agentId: string, journalId: string, report: string): Promise<void>;
     forget(agentId: string, journalId: string): Promise<void>;
   };
-  readonly orders: { newest(agentId: string): Promise<StoredOrder | null> };
+  readonly orders: { newest(agentId: string): Promise<StoredBypassOrder | null> };
   readonly commands: {
     newest(agentId: string): Promise<{
       readonly epoch: number;
@@ -230,10 +230,14 @@ async function ordersFor(ports: SyncPorts, agentId: string): Promise<string[]> {
   return newest !== null && newest.expiresAt > ports.now() ? [newest.token] : [];
 }
 
-async function whyToRevoke(ports: SyncPorts, agentId: string, newest: StoredOrder | null): Promise<string | null> {
+async function whyToRevoke(
+  ports: SyncPorts,
+  agentId: string,
+  newest: StoredBypassOrder | null,
+): Promise<string | null> {
   const voidBefore = ports.ordersVoidBefore();
   // No order of before then is in force a day later.
-  if ((newest?.issuedAt ?? 0) < voidBefore && ports.now() < voidBefore + MAX_ORDER_MICROS)
+  if ((newest?.issuedAt ?? 0) < voidBefore && ports.now() < voidBefore + MAX_BYPASS_MICROS)
     return "the database was rolled back: the guard may hold a grant that it does not know";
   const isGrant = newest !== null && newest.grantId !== null && newest.expiresAt > ports.now();
   const state = await ports.agents.confirmedStateOf(agentId);

@@ -34,7 +34,7 @@ export interface GrantClaims {
   /** Why, 1 to 500 characters. */
   readonly reason: string;
   readonly issuedAt: Micros;
-  /** Later than `issuedAt`, by at most {@link MAX_ORDER_MICROS}. */
+  /** Later than `issuedAt`, by at most {@link MAX_BYPASS_MICROS}. */
   readonly expiresAt: Micros;
   /** Grows with every order for the agent; at least 1. */
   readonly epoch: number;
@@ -50,16 +50,16 @@ interface Revocation {
 }
 
 /** What a guard follows: of all orders for its agent, the one with the highest epoch. */
-export type Order =
+export type BypassOrder =
   | { readonly kind: "grant"; readonly claims: GrantClaims }
   | ({ readonly kind: "revocation" } & Revocation);
 
-export interface OrderProblem {
+export interface BypassOrderProblem {
   readonly problem: string;
 }
 
 /** No order lives longer than 24 hours: it bounds what a guard that nothing can reach goes on honouring. */
-export const MAX_ORDER_MICROS: Micros = 24 * 60 * 60 * 1_000_000;
+export const MAX_BYPASS_MICROS: Micros = 24 * 60 * 60 * 1_000_000;
 
 /** Longest token, in characters: the largest grant (100 tools of 256 bytes) with room to spare. */
 const MAX_TOKEN_LENGTH = 65_536;
@@ -70,9 +70,9 @@ const ENCODED_HEADER = Buffer.from(JSON.stringify(HEADER)).toString("base64url")
 /**
  * `order` as a compact JWS.
  *
- * @throws RangeError if the order breaks a bound that {@link verifyOrder} holds, or is too large
+ * @throws RangeError if the order breaks a bound that {@link verifyBypassOrder} holds, or is too large
  */
-export function signOrder(order: Order, key: SigningKey): string {
+export function signBypassOrder(order: BypassOrder, key: SigningKey): string {
   const claims = claimsOf(order);
   if (!isClaims(claims)) throw new RangeError(`the order breaks a bound of its format: ${JSON.stringify(claims)}`);
   const signed = `${ENCODED_HEADER}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
@@ -86,7 +86,10 @@ export function signOrder(order: Order, key: SigningKey): string {
  * Whether it is expired, for which agent it is, and whether a higher epoch is known, is for the caller to check: here only
  * the signature and the shape are. Never throws.
  */
-export function verifyOrder(unverifiedToken: string, trustedKeys: readonly Uint8Array[]): Order | OrderProblem {
+export function verifyBypassOrder(
+  unverifiedToken: string,
+  trustedKeys: readonly Uint8Array[],
+): BypassOrder | BypassOrderProblem {
   if (unverifiedToken.length > MAX_TOKEN_LENGTH) return { problem: "the token is too large" };
   const parts = canonicalParts(unverifiedToken);
   if (parts === null) return { problem: "the token is not a grant's" };
@@ -122,7 +125,7 @@ function isSignedBy(key: Uint8Array, { signed, signature }: TokenParts): boolean
   }
 }
 
-function readOrder(payload: Uint8Array): Order | OrderProblem {
+function readOrder(payload: Uint8Array): BypassOrder | BypassOrderProblem {
   try {
     const claims: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
     if (isClaims(claims)) return orderOf(claims);
@@ -161,14 +164,14 @@ const isOrderClaims = either(
 
 type Claims = Checked<typeof isOrderClaims>;
 
-/** The claims of an order that lives more than zero and at most {@link MAX_ORDER_MICROS} microseconds. */
+/** The claims of an order that lives more than zero and at most {@link MAX_BYPASS_MICROS} microseconds. */
 function isClaims(value: unknown): value is Claims {
   if (!isOrderClaims(value)) return false;
   const life = value.expires_at_us - value.issued_at_us;
-  return life > 0 && life <= MAX_ORDER_MICROS;
+  return life > 0 && life <= MAX_BYPASS_MICROS;
 }
 
-function claimsOf(order: Order): Claims {
+function claimsOf(order: BypassOrder): Claims {
   const { agentId, issuedAt, expiresAt, epoch } = order.kind === "grant" ? order.claims : order;
   const common = { agent_id: agentId, issued_at_us: issuedAt, expires_at_us: expiresAt, epoch };
   if (order.kind === "revocation") return { kind: "revocation", ...common };
@@ -176,7 +179,7 @@ function claimsOf(order: Order): Claims {
   return { kind: "grant", ...common, grant_id: grantId, tools: tools === "*" ? tools : [...tools], operator, reason };
 }
 
-function orderOf(claims: Claims): Order {
+function orderOf(claims: Claims): BypassOrder {
   const common = {
     agentId: claims.agent_id,
     issuedAt: claims.issued_at_us,

@@ -5,7 +5,7 @@ import { insertEvent } from "./events.ts";
 import type { Schema } from "./schema.ts";
 import { at, prepared } from "./statements.ts";
 
-/** Operators' orders about circuits. Each is committed together with the event that tells of it. */
+/** Operators' commands to circuits. Each is committed together with the event that tells of it. */
 export class SqlCircuitCommands {
   readonly #db: Kysely<Schema>;
 

@@ -2,7 +2,7 @@ import { type Kysely, sql } from "kysely";
 import type { CircuitCounts } from "../admin/overview.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Reason } from "../core/decision.ts";
-import { liveOrders } from "./circuit-orders.ts";
+import { liveOrders } from "./bypass-orders.ts";
 import { reportedCircuits, STATE } from "./guard-records.ts";
 import type { Schema } from "./schema.ts";
 import { at } from "./statements.ts";

@@ -10,7 +10,7 @@ import { RandomPool } from "../../src/core/ids.ts";
 import { firstLink, makeSigningKey, nextLink } from "../../src/core/key-chain.ts";
 import type { SigningKeys } from "../../src/keys/key-files.ts";
 import { SqlAgentStore } from "../../src/store/agents.ts";
-import { SqlCircuitOrders } from "../../src/store/circuit-orders.ts";
+import { SqlBypassOrders } from "../../src/store/bypass-orders.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { amount } from "../support/amount.ts";
 import { chanceOf } from "../support/chance.ts";
@@ -38,7 +38,7 @@ class Replica {
   constructor({ database }: TestStore, keys: SigningKeys) {
     this.#keys = keys;
     this.#operations = new BypassOperations({
-      orders: new SqlCircuitOrders(database.kysely),
+      orders: new SqlBypassOrders(database.kysely),
       agents: new SqlAgentStore(database.kysely),
       grantKeys: () => this.#keys,
       tokens: new PositionTokens(Buffer.alloc(32)),
@@ -124,7 +124,7 @@ describe.each(storeKinds())("a bypass on the $name store", ({ open }) => {
 
   test("that was set in the same microsecond as others is listed once, as each of them", async () => {
     const [at, keys, tokens] = [now(), firstKeys(), new PositionTokens(Buffer.alloc(32))];
-    const orders = new SqlCircuitOrders(store.database.kysely);
+    const orders = new SqlBypassOrders(store.database.kysely);
     const agents = new SqlAgentStore(store.database.kysely);
     const bypass = new BypassOperations({ orders, agents, grantKeys: () => keys, tokens, random, now: () => at });
     const names = Array.from({ length: 7 }, (_, n) => `tie-${n}`);

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { hashDecision } from "../../src/audit/row/hash.ts";
-import type { StoredOrder } from "../../src/core/stored-order.ts";
+import type { StoredBypassOrder } from "../../src/core/bypass-order.ts";
 import { Fault } from "../../src/core/fault.ts";
 import { encodeEntry, type JournalRecord, NO_HASH } from "../../src/core/journal-format.ts";
 import type { Call } from "../../src/authorize/call.ts";
@@ -21,7 +21,7 @@ const KEYS = [{ publicKey: Buffer.alloc(32, 1), signatureByPrevious: Buffer.allo
 
 type Command = Awaited<ReturnType<SyncPorts["commands"]["newest"]>>;
 
-function order(change: Partial<StoredOrder> = {}): StoredOrder {
+function order(change: Partial<StoredBypassOrder> = {}): StoredBypassOrder {
   return {
     agentId: AGENT,
     epoch: 1,
@@ -49,7 +49,7 @@ function syncWorld() {
     takenSequences: new Set<number>(),
     reports: [] as [string, string, string][],
     forgotten: [] as [string, string][],
-    order: null as StoredOrder | null,
+    order: null as StoredBypassOrder | null,
     command: null as Command,
     revoked: [] as [string, string][],
     ordersVoidBefore: 0,
@@ -251,7 +251,7 @@ describe("SyncGuard brings", () => {
     });
   });
 
-  test.each<[string, StoredOrder | null, readonly string[]]>([
+  test.each<[string, StoredBypassOrder | null, readonly string[]]>([
     ["no order if there is none", null, []],
     ["the newest order", order(), ["signed"]],
     ["a revocation", order({ grantId: null }), ["signed"]],
@@ -271,7 +271,7 @@ describe("SyncGuard brings", () => {
     expect(world.revoked).toEqual([[AGENT, `the agent is ${state}`]]);
   });
 
-  test.each<[string, Partial<StoredOrder>]>([
+  test.each<[string, Partial<StoredBypassOrder>]>([
     ["a revocation", { grantId: null }],
     ["a grant that has expired", { expiresAt: STORE_TIME }],
   ])("nothing new to a frozen agent whose newest order is %s", async (_, change) => {
@@ -283,7 +283,7 @@ describe("SyncGuard brings", () => {
   });
 
   const DAY = 24 * 3600 * 1e6;
-  test.each<[string, StoredOrder | null, number, boolean]>([
+  test.each<[string, StoredBypassOrder | null, number, boolean]>([
     ["no order is known", null, STORE_TIME - 5, true],
     ["the newest is a grant of before", order(), STORE_TIME - 5, true],
     ["the newest is a revocation of before", order({ grantId: null }), STORE_TIME - 5, true],

@@ -2,7 +2,13 @@ import { createPublicKey, sign } from "node:crypto";
 import * as fc from "fast-check";
 import { CompactSign, compactVerify } from "jose";
 import { describe, expect, test } from "vitest";
-import { type GrantClaims, MAX_ORDER_MICROS, type Order, signOrder, verifyOrder } from "../../src/core/grant.ts";
+import {
+  type GrantClaims,
+  MAX_BYPASS_MICROS,
+  type BypassOrder,
+  signBypassOrder,
+  verifyBypassOrder,
+} from "../../src/core/grant.ts";
 import { makeSigningKey, publicKeyObject } from "../../src/core/key-chain.ts";
 
 const key = makeSigningKey();
@@ -10,7 +16,7 @@ const trusted = [key.publicKey];
 const hour = 3_600_000_000;
 const issuedAt = 1_770_000_000_000_001;
 
-function grant(changes: Partial<GrantClaims> = {}): Order {
+function grant(changes: Partial<GrantClaims> = {}): BypassOrder {
   return {
     kind: "grant",
     claims: {
@@ -27,7 +33,13 @@ function grant(changes: Partial<GrantClaims> = {}): Order {
   };
 }
 
-const revocation: Order = { kind: "revocation", agentId: "billing-1", epoch: 4, issuedAt, expiresAt: issuedAt + hour };
+const revocation: BypassOrder = {
+  kind: "revocation",
+  agentId: "billing-1",
+  epoch: 4,
+  issuedAt,
+  expiresAt: issuedAt + hour,
+};
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
 const text = (max: number) =>
@@ -40,7 +52,7 @@ describe("a signed order", () => {
     operator: text(30),
     reason: text(60),
     issuedAt: fc.integer({ min: 0, max: 2 ** 52 }),
-    life: fc.integer({ min: 1, max: MAX_ORDER_MICROS }),
+    life: fc.integer({ min: 1, max: MAX_BYPASS_MICROS }),
     epoch: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
     tools: fc.oneof(fc.constant("*" as const), fc.array(text(20), { minLength: 1, maxLength: 5 })),
   });
@@ -53,8 +65,8 @@ describe("a signed order", () => {
         for (const order of [
           { kind: "grant", claims: { ...claims, expiresAt } },
           { kind: "revocation", agentId, epoch, issuedAt: claims.issuedAt, expiresAt },
-        ] satisfies Order[]) {
-          expect(verifyOrder(signOrder(order, key), trusted)).toEqual(order);
+        ] satisfies BypassOrder[]) {
+          expect(verifyBypassOrder(signBypassOrder(order, key), trusted)).toEqual(order);
         }
       }),
       { numRuns: 200 },
@@ -63,11 +75,11 @@ describe("a signed order", () => {
 
   test("fits with the most and longest tools", () => {
     const order = grant({ tools: Array.from({ length: 100 }, (_, index) => String(index).padEnd(256, "x")) });
-    expect(verifyOrder(signOrder(order, key), trusted)).toEqual(order);
+    expect(verifyBypassOrder(signBypassOrder(order, key), trusted)).toEqual(order);
   });
 
   test("is what a JOSE library signs, and one that it verifies", async () => {
-    const token = signOrder(grant(), key);
+    const token = signBypassOrder(grant(), key);
     const { payload, protectedHeader } = await compactVerify(token, publicKeyObject(key.publicKey));
     const signer = new CompactSign(payload).setProtectedHeader({ alg: "EdDSA", typ: "datacrawl-grant+jwt" });
     expect(protectedHeader).toEqual({ alg: "EdDSA", typ: "datacrawl-grant+jwt" });
@@ -75,7 +87,7 @@ describe("a signed order", () => {
   });
 
   test("is refused with any character changed, removed or added", () => {
-    const token = signOrder(grant(), key);
+    const token = signBypassOrder(grant(), key);
     const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \n";
     const accepted: string[] = [];
     for (let at = 0; at <= token.length; at++) {
@@ -83,7 +95,7 @@ describe("a signed order", () => {
       const others = [alphabet.charAt((at * 7) % alphabet.length), alphabet.charAt(alphabet.indexOf(here || "A") + 1)];
       for (const other of [...others, ""]) {
         for (const altered of [`${before}${other}${after}`, `${before}${other}${here}${after}`]) {
-          if (altered !== token && !("problem" in verifyOrder(altered, trusted))) accepted.push(altered);
+          if (altered !== token && !("problem" in verifyBypassOrder(altered, trusted))) accepted.push(altered);
         }
       }
     }
@@ -92,19 +104,21 @@ describe("a signed order", () => {
 
   test("is accepted only with the key that signed it, wherever that stands among the trusted", () => {
     const [other, third] = [makeSigningKey(), makeSigningKey()];
-    const token = signOrder(grant(), key);
-    expect(verifyOrder(token, [other.publicKey, key.publicKey])).toEqual(grant());
-    expect(verifyOrder(token, [other.publicKey, third.publicKey])).toEqual({
+    const token = signBypassOrder(grant(), key);
+    expect(verifyBypassOrder(token, [other.publicKey, key.publicKey])).toEqual(grant());
+    expect(verifyBypassOrder(token, [other.publicKey, third.publicKey])).toEqual({
       problem: "the token is signed by no trusted key",
     });
-    expect(verifyOrder(token, [])).toHaveProperty("problem");
-    expect(verifyOrder(token, [new Uint8Array(), new Uint8Array(31), new Uint8Array(32)])).toHaveProperty("problem");
+    expect(verifyBypassOrder(token, [])).toHaveProperty("problem");
+    expect(verifyBypassOrder(token, [new Uint8Array(), new Uint8Array(31), new Uint8Array(32)])).toHaveProperty(
+      "problem",
+    );
   });
 });
 
 describe("a token that only looks like an order", () => {
   const header = { alg: "EdDSA", typ: "datacrawl-grant+jwt" };
-  const payload = () => signOrder(grant(), key).split(".")[1] ?? "";
+  const payload = () => signBypassOrder(grant(), key).split(".")[1] ?? "";
 
   /** Signed by the right key, over the given header and payload. */
   const forge = (encodedHeader: string, encodedPayload: string) => {
@@ -113,7 +127,7 @@ describe("a token that only looks like an order", () => {
   };
 
   test("the control: the same forge with the right header is accepted", () => {
-    expect(verifyOrder(forge(encode(header), payload()), trusted)).toEqual(grant());
+    expect(verifyBypassOrder(forge(encode(header), payload()), trusted)).toEqual(grant());
   });
 
   test.each<[string, object]>([
@@ -128,27 +142,27 @@ describe("a token that only looks like an order", () => {
     ["an unencoded payload", { ...header, b64: false, crit: ["b64"] }],
     ["an unknown critical extension", { ...header, crit: ["x"], x: 1 }],
   ])("%s", (_, confused) => {
-    expect(verifyOrder(forge(encode(confused), payload()), trusted)).toEqual({
+    expect(verifyBypassOrder(forge(encode(confused), payload()), trusted)).toEqual({
       problem: "the token is not a grant's",
     });
   });
 
   test("alg none without a signature, and HMAC with the public key as the secret", async () => {
-    expect(verifyOrder(`${encode({ alg: "none" })}.${payload()}.`, trusted)).toHaveProperty("problem");
-    expect(verifyOrder(`${encode(header)}.${payload()}.`, trusted)).toHaveProperty("problem");
+    expect(verifyBypassOrder(`${encode({ alg: "none" })}.${payload()}.`, trusted)).toHaveProperty("problem");
+    expect(verifyBypassOrder(`${encode(header)}.${payload()}.`, trusted)).toHaveProperty("problem");
     const mac = await new CompactSign(Buffer.from(payload(), "base64url"))
       .setProtectedHeader({ alg: "HS256", typ: header.typ })
       .sign(key.publicKey);
-    expect(verifyOrder(mac, trusted)).toHaveProperty("problem");
+    expect(verifyBypassOrder(mac, trusted)).toHaveProperty("problem");
   });
 
   test.each(["", ".", "..", "a.b.c", "a".repeat(70_000), "\0", `${"x".repeat(30_000)}.y.z`])("%.20s", (token) => {
-    expect(verifyOrder(token, trusted)).toHaveProperty("problem");
+    expect(verifyBypassOrder(token, trusted)).toHaveProperty("problem");
   });
 
   test("a sound token, oversized", () => {
     const big = forge(encode(header), Buffer.from(JSON.stringify({ pad: "x".repeat(60_000) })).toString("base64url"));
-    expect(verifyOrder(big, trusted)).toEqual({ problem: "the token is too large" });
+    expect(verifyBypassOrder(big, trusted)).toEqual({ problem: "the token is too large" });
   });
 
   const claims = {
@@ -164,7 +178,10 @@ describe("a token that only looks like an order", () => {
   };
 
   test("the control: these claims are accepted", () => {
-    expect(verifyOrder(forge(encode(header), encode(claims)), trusted)).toHaveProperty("claims.reason", "because");
+    expect(verifyBypassOrder(forge(encode(header), encode(claims)), trusted)).toHaveProperty(
+      "claims.reason",
+      "because",
+    );
   });
 
   test.each<[string, unknown]>([
@@ -187,7 +204,7 @@ describe("a token that only looks like an order", () => {
     ["an expiry as text", { ...claims, expires_at_us: String(issuedAt + hour) }],
     ["an expiry before its issue", { ...claims, expires_at_us: issuedAt - 1 }],
     ["an expiry at its issue", { ...claims, expires_at_us: issuedAt }],
-    ["a life over 24 hours", { ...claims, expires_at_us: issuedAt + MAX_ORDER_MICROS + 1 }],
+    ["a life over 24 hours", { ...claims, expires_at_us: issuedAt + MAX_BYPASS_MICROS + 1 }],
     ["epoch 0", { ...claims, epoch: 0 }],
     ["an epoch that is no exact integer", { ...claims, epoch: 2 ** 53 }],
     ["no grant id", { ...claims, grant_id: undefined }],
@@ -197,23 +214,23 @@ describe("a token that only looks like an order", () => {
     ["a reason too long", { ...claims, reason: "x".repeat(501) }],
     ["a revocation with tools", { ...claims, kind: "revocation" }],
   ])("well signed, with %s", (_, malformed) => {
-    expect(verifyOrder(forge(encode(header), encode(malformed)), trusted)).toEqual({
+    expect(verifyBypassOrder(forge(encode(header), encode(malformed)), trusted)).toEqual({
       problem: "the token's claims are malformed",
     });
   });
 
   test("well signed, and no JSON or no UTF-8", () => {
     for (const bytes of [Buffer.from("{"), Buffer.from([0xff, 0xfe])]) {
-      expect(verifyOrder(forge(encode(header), bytes.toString("base64url")), trusted)).toHaveProperty("problem");
+      expect(verifyBypassOrder(forge(encode(header), bytes.toString("base64url")), trusted)).toHaveProperty("problem");
     }
   });
 });
 
-test.each<[string, Order]>([
-  ["longer than 24 hours", grant({ expiresAt: issuedAt + MAX_ORDER_MICROS + 1 })],
+test.each<[string, BypassOrder]>([
+  ["longer than 24 hours", grant({ expiresAt: issuedAt + MAX_BYPASS_MICROS + 1 })],
   ["without a reason", grant({ reason: "" })],
   ["without tools", grant({ tools: [] })],
   ["that expires before its issue", { ...revocation, expiresAt: issuedAt - 1 }],
 ])("an order %s is not signed", (_, order) => {
-  expect(() => signOrder(order, key)).toThrow(RangeError);
+  expect(() => signBypassOrder(order, key)).toThrow(RangeError);
 });

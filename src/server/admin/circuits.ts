@@ -30,16 +30,16 @@ export function circuitMethods(circuits: CircuitOperations, bypass: BypassOperat
       const [grant] = (await bypass.list({ agentId, past: false, limit: 1 })).grants;
       return {
         circuits: found.map(circuitMessage),
-        ...(forced === null ? {} : { forced: orderMessage(forced) }),
-        orders: commands.map(orderMessage),
+        ...(forced === null ? {} : { forced: commandMessage(forced) }),
+        orders: commands.map(commandMessage),
         ...(grant === undefined ? {} : { bypass: bypassMessage(grant) }),
       };
     },
     async forceOpenCircuit({ agentId, reason, duration }, { actor }) {
-      return { order: orderMessage(await circuits.forceOpen(agentId, reason, microsOf(duration), actor)) };
+      return { order: commandMessage(await circuits.forceOpen(agentId, reason, microsOf(duration), actor)) };
     },
     async resetCircuit({ agentId, reason }, { actor }) {
-      return { order: orderMessage(await circuits.reset(agentId, reason, actor)) };
+      return { order: commandMessage(await circuits.reset(agentId, reason, actor)) };
     },
   };
 }
@@ -63,7 +63,7 @@ function circuitMessage({ agentId, journalId, report, reportedAt }: CircuitView)
 
 const KIND = { force_open: CircuitOrderKind.FORCE_OPEN, reset: CircuitOrderKind.RESET } as const;
 
-function orderMessage({ kind, epoch, issuedAt, expiresAt, ...same }: CircuitCommand): CircuitOrder {
+function commandMessage({ kind, epoch, issuedAt, expiresAt, ...same }: CircuitCommand): CircuitOrder {
   return create(CircuitOrderSchema, {
     ...same,
     kind: KIND[kind],

@@ -29,7 +29,7 @@ import { tryApart } from "../../policy/apart.ts";
 import { SqlAccessChanges } from "../../store/access-changes.ts";
 import { SqlAgentStore } from "../../store/agents.ts";
 import { SqlCircuitCommands } from "../../store/circuit-commands.ts";
-import { SqlCircuitOrders } from "../../store/circuit-orders.ts";
+import { SqlBypassOrders } from "../../store/bypass-orders.ts";
 import { SqlDecisionSearch } from "../../store/decision-search.ts";
 import { SqlDecisionReader } from "../../store/decisions.ts";
 import { SqlEventStore } from "../../store/events.ts";
@@ -110,7 +110,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const agents = new SqlAgentStore(database.kysely);
   const decisions = new SqlDecisionReader(database.kysely);
   const guards = new SqlGuardRecords(database.kysely);
-  const orders = new SqlCircuitOrders(database.kysely);
+  const orders = new SqlBypassOrders(database.kysely);
   const events = new SqlEventStore(database.kysely);
   const accounts = new SqlOperatorStore(database.kysely);
   const sessions = new SqlSessionStore(database.kysely);

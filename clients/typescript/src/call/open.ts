@@ -5,7 +5,7 @@ import { openSharedCircuit } from "../circuit/shared-redis.ts";
 import type { Clock } from "@datacrawl/core/clock";
 import { Deadline } from "@datacrawl/core/deadline";
 import type { RandomPool } from "@datacrawl/core/ids";
-import { type CircuitOrders, openCircuitOrders } from "../circuit/command.ts";
+import { type CircuitCommands, openCircuitCommands } from "../circuit/command.ts";
 import { fraction } from "./chance.ts";
 import { type GrantKeeper, type GrantStatus, openGrantKeeper } from "../grants/grants.ts";
 import { redisGrants, type SharedGrants } from "../grants/redis.ts";
@@ -58,7 +58,7 @@ interface Core {
   readonly journal: Journal;
   readonly grants: GrantKeeper;
   readonly sync: Sync;
-  readonly orders: CircuitOrders;
+  readonly commands: CircuitCommands;
   /** Why there is no disk, though there should be one. */
   readonly problem: string | null;
 }
@@ -107,7 +107,7 @@ export class OpenGuard {
   /** Null until the journal is open. */
   get status(): GuardStatus | null {
     if (this.#core === null) return null;
-    const { journal, grants, sync, orders, problem } = this.#core;
+    const { journal, grants, sync, commands, problem } = this.#core;
     const redis = this.#fleet?.circuit.problem ?? null;
     return {
       sync: sync.status,
@@ -117,7 +117,7 @@ export class OpenGuard {
         ...(problem === null ? [] : [problem]),
         ...journal.problems,
         ...grants.status.problems,
-        ...(orders.problem === null ? [] : [orders.problem]),
+        ...(commands.problem === null ? [] : [commands.problem]),
         ...(redis === null ? [] : [`Redis: ${redis}`]),
       ],
     };
@@ -183,7 +183,7 @@ export class OpenGuard {
     const { breaker } = this;
     const transport = this.#transport;
     // Before the first call: a circuit that was held open stays so, also while the service is down.
-    const orders = await openCircuitOrders({ dir: journalDir, agentId, breaker, clock });
+    const commands = await openCircuitCommands({ dir: journalDir, agentId, breaker, clock });
     const sync = startSync({
       exchange: (request, timeoutMs) => exchangeSync(transport, request, timeoutMs, clock),
       journal,
@@ -191,7 +191,7 @@ export class OpenGuard {
       report: () => circuitReport(breaker.snapshot, clock.now()),
       clock,
       random: () => fraction(random),
-      onCommand: (command) => orders.take(command),
+      onCommand: (command) => commands.take(command),
       rounds: syncs,
       ...(this.#fleet && { redis: this.#fleet.grants }),
     });
@@ -200,7 +200,7 @@ export class OpenGuard {
       journal,
       grants,
       sync,
-      orders,
+      commands,
       problem,
     };
   }
@@ -227,7 +227,7 @@ async function openDisk(
   dir: string | null,
   agentId: string,
   clock: Clock,
-): Promise<Omit<Core, "guard" | "sync" | "orders">> {
+): Promise<Omit<Core, "guard" | "sync" | "commands">> {
   try {
     const grants = await openGrantKeeper({ dir, agentId, clock });
     return { grants, journal: await openJournal({ dir, agentId, clock }), problem: null };

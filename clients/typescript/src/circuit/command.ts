@@ -5,35 +5,35 @@ import type { Clock, Micros } from "@datacrawl/core/clock";
 import { makeDirectory, replaceFile } from "@datacrawl/core/durable";
 import { type Checked, either, isBoolean, isCount, isInteger, isNull, object } from "@datacrawl/core/shape";
 
-/** What an operator ordered about the circuit. It can deny, and allows nothing. */
+/** An operator's command about the circuit. It can deny, and allows nothing. */
 export interface CircuitCommand {
   readonly epoch: number;
   /** Hold the circuit open; else end that, and probe with the next call. */
   readonly open: boolean;
-  /** When holding it open ends by itself, by the service's clock; null if it lasts until another order. */
+  /** When holding it open ends by itself, by the service's clock; null if it lasts until another command. */
   readonly expiresAt: Micros | null;
 }
 
-export interface CircuitOrders {
+export interface CircuitCommands {
   /** Follows `command` if it is newer than the last. In force when it resolves. Never rejects. */
   take(command: CircuitCommand | null): Promise<void>;
-  /** Why the last order is not on disk, or null. */
+  /** Why the last command is not on disk, or null. */
   readonly problem: string | null;
 }
 
 interface Options {
-  /** The journal's directory. Without one, an order ends with the process. */
+  /** The journal's directory. Without one, a command ends with the process. */
   readonly dir: string | null;
   readonly agentId: string;
   readonly breaker: Pick<Breaker, "force" | "reset">;
   readonly clock: Clock;
 }
 
-/** Keeps an agent's processes to the operators' last order, also through restarts while the service is down. */
-export async function openCircuitOrders(options: Options): Promise<CircuitOrders> {
-  const orders = new Orders(options);
-  await orders.recall();
-  return orders;
+/** Applies the operators' last command to an agent's processes, also through restarts while the service is down. */
+export async function openCircuitCommands(options: Options): Promise<CircuitCommands> {
+  const commands = new KeptCommands(options);
+  await commands.recall();
+  return commands;
 }
 
 const FILE = "circuit.json";
@@ -41,7 +41,7 @@ const isKept = object({ epoch: isCount, open: isBoolean, expires_at_us: either(i
 /** Node's timers hold no more than 24 days. */
 const LONGEST_TIMER_MS = 86_400_000;
 
-class Orders implements CircuitOrders {
+class KeptCommands implements CircuitCommands {
   problem: string | null = null;
   readonly #dir: string | null;
   readonly #breaker: Options["breaker"];
@@ -55,7 +55,7 @@ class Orders implements CircuitOrders {
     this.#clock = clock;
   }
 
-  /** Takes the order that a process of this agent last heard. A reset has had its effect. */
+  /** Restores the command that a process of this agent received last. A reset has had its effect. */
   async recall(): Promise<void> {
     if (this.#dir === null) return;
     try {
@@ -78,7 +78,7 @@ class Orders implements CircuitOrders {
     await this.#keep(command);
   }
 
-  /** Holds the circuit open for as long as the order says, and no longer. */
+  /** Holds the circuit open for as long as the command says. */
   #hold(): void {
     clearTimeout(this.#timer);
     const leftMs = this.#leftMs();

@@ -68,7 +68,7 @@ export interface Breaker {
    * is noticed at the next permit, report, snapshot or word from the fleet. @returns how to stop
    */
   on(listener: (event: CircuitEvent) => unknown): () => void;
-  /** An operator's order to hold the circuit open, or the end of that order. It can close nothing. */
+  /** An operator's command to hold the circuit open, or its end. It cannot close the circuit. */
   force(open: boolean): void;
   /** Makes the probe due now, this process' and the fleet's. It closes nothing. */
   reset(): void;

@@ -7,16 +7,16 @@ export interface Situation {
   readonly circuit: Circuit;
   /** What the fleet says, if it denies. */
   readonly denial: FleetView | null;
-  /** An operator's order holds the circuit open. */
+  /** An operator's command holds the circuit open. */
   readonly forced: boolean;
 }
 
 export type State = Circuit["kind"];
 
-/** Why a call is denied: this process's own count of failures, what other processes say, or an operator's order. */
+/** Why a call is denied: this process's own count of failures, other processes' failures, or an operator's command. */
 export type Cause = "local" | "shared" | "forced";
 
-/** The more restrictive of the order, the fleet's state and the local one. */
+/** The more restrictive of the command, the fleet's state and the local one. */
 export function stateOf({ circuit, denial, forced }: Situation): State {
   if (forced) return "open";
   if (circuit.kind === "half_open") return "half_open";
@@ -31,7 +31,7 @@ export function causeOf(situation: Situation): Cause {
   return circuit.kind === "recovering" && denial === null && circuit.evidence === "count" ? "local" : "shared";
 }
 
-/** INVARIANT: false under an order, on others' word alone, and once a call has succeeded: a bypass acts on no less. */
+/** INVARIANT: false under a command, for other processes' failures alone, and once a call has succeeded: a bypass acts on no less. */
 export function ownCountOpened({ circuit, forced }: Situation): boolean {
   return !forced && (circuit.kind === "open" || circuit.kind === "half_open") && circuit.evidence === "count";
 }

@@ -1,4 +1,4 @@
-import { GRANT_KEY_USE, type GrantClaims, type Order } from "@datacrawl/core/grant";
+import { GRANT_KEY_USE, type GrantClaims, type BypassOrder } from "@datacrawl/core/grant";
 import { followChain, type KeyLink } from "@datacrawl/core/key-chain";
 import { type Micros, isoMicros } from "@datacrawl/core/clock";
 
@@ -11,7 +11,7 @@ export interface GrantState {
   /** The highest epoch seen. INVARIANT: never falls. */
   readonly epoch: number;
   /** The order of that epoch, verified with the pinned key; null if it is not at hand. */
-  readonly newest: { readonly token: string; readonly order: Order } | null;
+  readonly newest: { readonly token: string; readonly order: BypassOrder } | null;
 }
 
 export const NOTHING_KNOWN: GrantState = { keys: [], isContested: false, epoch: 0, newest: null };
@@ -50,7 +50,7 @@ export function withKeys(
 }
 
 /** `state` after an order for this agent that the pinned key signed. Within one epoch a revocation wins, else the first. */
-export function withOrder(state: GrantState, token: string, order: Order): GrantState {
+export function withOrder(state: GrantState, token: string, order: BypassOrder): GrantState {
   const { epoch } = order.kind === "grant" ? order.claims : order;
   if (epoch < state.epoch) return state;
   if (epoch === state.epoch && state.newest !== null && order.kind !== "revocation") return state;

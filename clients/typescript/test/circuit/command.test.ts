@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Breaker, createBreaker } from "../../src/circuit/breaker.ts";
 import { systemClock } from "../../../../src/core/clock.ts";
-import { openCircuitOrders } from "../../src/circuit/command.ts";
+import { openCircuitCommands } from "../../src/circuit/command.ts";
 
 let dir: string;
 let breaker: Breaker;
@@ -18,7 +18,7 @@ function newBreaker(): Breaker {
   const config = { failures: 2, probeAfterMs: 60_000 };
   return createBreaker({ service: "s", agentId: "a", config, clock: systemClock, random: () => 0.5 });
 }
-const open = (into = breaker) => openCircuitOrders({ dir, agentId: "a", breaker: into, clock: systemClock });
+const open = (into = breaker) => openCircuitCommands({ dir, agentId: "a", breaker: into, clock: systemClock });
 const inSeconds = (seconds: number): number => systemClock.now() + seconds * 1_000_000;
 const fail = (): void => {
   const permit = breaker.permit();

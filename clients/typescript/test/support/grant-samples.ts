@@ -1,4 +1,4 @@
-import { GRANT_KEY_USE, type GrantClaims, type Order, signOrder } from "../../../../src/core/grant.ts";
+import { GRANT_KEY_USE, type GrantClaims, type BypassOrder, signBypassOrder } from "../../../../src/core/grant.ts";
 import { firstLink, type KeyLink, type SigningKey, makeSigningKey, nextLink } from "../../../../src/core/key-chain.ts";
 import type { Clock, Micros } from "../../../../src/core/clock.ts";
 import type { GrantOffer } from "../../src/grants/grants.ts";
@@ -56,13 +56,20 @@ export class SigningService {
       epoch,
       ...changes,
     };
-    return signOrder({ kind: "grant", claims }, this.#key);
+    return signBypassOrder({ kind: "grant", claims }, this.#key);
   }
 
-  revocation(epoch: number, changes: Partial<Extract<Order, { kind: "revocation" }>> = {}): string {
+  revocation(epoch: number, changes: Partial<Extract<BypassOrder, { kind: "revocation" }>> = {}): string {
     const { wall } = this.#clock;
-    const order: Order = { kind: "revocation", agentId, epoch, issuedAt: wall, expiresAt: wall + hour, ...changes };
-    return signOrder(order, this.#key);
+    const order: BypassOrder = {
+      kind: "revocation",
+      agentId,
+      epoch,
+      issuedAt: wall,
+      expiresAt: wall + hour,
+      ...changes,
+    };
+    return signBypassOrder(order, this.#key);
   }
 
   answer(...unverifiedGrants: string[]): GrantOffer {

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Breaker, createBreaker } from "../../src/circuit/breaker.ts";
-import { type Order, signOrder } from "../../../../src/core/grant.ts";
+import { type BypassOrder, signBypassOrder } from "../../../../src/core/grant.ts";
 import { firstLink, makeSigningKey, type SigningKey } from "../../../../src/core/key-chain.ts";
 import { type Clock, systemClock } from "../../../../src/core/clock.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../src/grants/grants.ts";
@@ -95,7 +95,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     grant: (claims) => offer(grants, key, clock, { kind: "grant", claims: { ...grantClaims(clock), ...claims } }),
     revoke: (epoch) => {
       const issuedAt = clock.now();
-      const order: Order = {
+      const order: BypassOrder = {
         kind: "revocation",
         agentId: AGENT_ID,
         issuedAt,
@@ -127,7 +127,7 @@ function grantClaims(clock: Clock) {
   };
 }
 
-async function offer(grants: GrantKeeper, key: SigningKey, clock: Clock, order: Order): Promise<void> {
-  const unverifiedGrants = [signOrder(order, key)];
+async function offer(grants: GrantKeeper, key: SigningKey, clock: Clock, order: BypassOrder): Promise<void> {
+  const unverifiedGrants = [signBypassOrder(order, key)];
   await grants.offer({ fromService: true, unverifiedGrants, grantKeys: [firstLink(key)], serviceTime: clock.now() });
 }

@@ -1,7 +1,7 @@
 import type { Micros } from "./clock.ts";
 
-/** The newest order for an agent, as the service keeps it. */
-export interface StoredOrder {
+/** A bypass order, which is a grant or the revocation of one, as the service stores it. */
+export interface StoredBypassOrder {
   readonly agentId: string;
   readonly epoch: number;
   /** Null for a revocation. */
@@ -11,6 +11,6 @@ export interface StoredOrder {
   readonly reason: string;
   readonly issuedAt: Micros;
   readonly expiresAt: Micros;
-  /** The signed order. */
+  /** The signed token. */
   readonly token: string;
 }

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from "kysely";
-import type { StoredOrder } from "../core/stored-order.ts";
+import type { StoredBypassOrder } from "../core/bypass-order.ts";
 import type { Micros } from "../core/clock.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { insertEvent } from "./events.ts";
@@ -8,15 +8,15 @@ import { at, prepared } from "./statements.ts";
 
 /** A grant, and how it ended if it has. */
 export interface GrantListing {
-  readonly order: StoredOrder;
+  readonly order: StoredBypassOrder;
   /** When a later order replaced or revoked it; null while it is the newest. */
   readonly endedAt: Micros | null;
   readonly endedBy: string | null;
   readonly endedBecause: string | null;
 }
 
-/** Circuit-bypass orders. Each is committed together with the event that tells of it. */
-export class SqlCircuitOrders {
+/** Bypass orders: grants, and the revocations that end them (table `circuit_orders`). Each is committed together with the event that tells of it. */
+export class SqlBypassOrders {
   readonly #db: Kysely<Schema>;
 
   constructor(db: Kysely<Schema>) {
@@ -24,13 +24,13 @@ export class SqlCircuitOrders {
   }
 
   /** The agent's newest order, whether or not it has expired; null if there never was one. */
-  async newest(agentId: string): Promise<StoredOrder | null> {
+  async newest(agentId: string): Promise<StoredBypassOrder | null> {
     const [order] = await NEWEST.execute(this.#db, { agentId });
     return order === undefined ? null : orderOf(order);
   }
 
   /** Each agent's newest order, of those that have not expired. */
-  async live(now: Micros): Promise<StoredOrder[]> {
+  async live(now: Micros): Promise<StoredBypassOrder[]> {
     const orders = await liveOrders(this.#db, now).select(COLUMNS).execute();
     return orders.map(orderOf);
   }
@@ -39,7 +39,7 @@ export class SqlCircuitOrders {
    * Adds an order. False if its epoch was taken by another in the meantime, or, for a grant, if the agent is not active: the
    * agent's row is locked, so that a freeze comes before or after, not in between.
    */
-  async add(order: StoredOrder, event: HashedEvent): Promise<boolean> {
+  async add(order: StoredBypassOrder, event: HashedEvent): Promise<boolean> {
     const tools = order.tools === "*" ? null : JSON.stringify(order.tools);
     const { rows } = await sql`
 WITH agent AS (
@@ -139,6 +139,6 @@ export function liveOrders(db: Kysely<Schema>, now: Micros) {
     );
 }
 
-function orderOf<Order extends { tools: string | null }>(order: Order): Order & { tools: string[] | "*" } {
+function orderOf<Row extends { tools: string | null }>(order: Row): Row & { tools: string[] | "*" } {
   return { ...order, tools: order.tools === null ? "*" : (JSON.parse(order.tools) as string[]) };
 }
