@@ -12,7 +12,10 @@ const ERASE = /^[\b\u007f]$/;
 /** Asks at the terminal without showing what is typed. @throws UsageError if there is no terminal */
 export async function askSecret(question: string): Promise<string> {
   const { stdin } = process;
-  if (!stdin.isTTY) throw new UsageError([`there is no terminal to ask at: ${question.trim()} Use --password-stdin.`]);
+  if (!stdin.isTTY)
+    throw new UsageError([
+      `there is no terminal to ask for ${question.trim().replace(/:$/, "")}: use --password-stdin`,
+    ]);
   // Before the question is shown: what is typed at once must not be, either.
   stdin.setRawMode(true);
   process.stderr.write(question);

@@ -4,7 +4,7 @@ import { type Asked, ask, demoKey, discard, runCli, type ServiceProcess, startSe
 import { type SidecarProcess, startSidecar } from "../support/sidecar.ts";
 
 /** An operator holds a sidecar's circuit open, and lets go of it. */
-describe("an operator's order about a circuit", () => {
+describe("an operator's command to a circuit", () => {
   let service: ServiceProcess;
   let sidecar: SidecarProcess;
   let key: string;
@@ -29,14 +29,14 @@ describe("an operator's order about a circuit", () => {
   const answers = (reason: string) => async (): Promise<boolean> => (await askSidecar()).body["reason"] === reason;
   const cli = (...args: string[]) => runCli(args, { DATACRAWL_DATA_DIR: service.dataDir });
 
-  test("reaches it within seconds, denies by order, is shown and in the trail", async () => {
+  test("reaches it within seconds, denies by it, is shown and in the trail", async () => {
     await waitUntil(answers("REASON_RULE_ALLOWED"), 20_000, "it was not allowed at first");
     expect(cli("circuit", "force-open", "demo").status).toBe(64);
     expect(cli("circuit", "force-open", "nobody", "--reason", "x").status).toBe(1);
     const forced = cli("circuit", "force-open", "demo", "--reason", "INC-\u001b[31m7", "--for", "10m");
     expect(forced.status).toBe(0);
     await waitUntil(answers("REASON_CIRCUIT_OPEN"), 15_000, "the order did not reach the sidecar");
-    expect((await askSidecar()).body["message"]).toContain("by order");
+    expect((await askSidecar()).body["message"]).toContain("by an operator's command");
     const state = (): string => cli("circuit", "show", "demo", "--json").stdout;
     await waitUntil(() => state().includes('"cause": "forced"'), 15_000, "the guard did not report it");
     const shown = cli("circuit", "show", "demo");
@@ -49,7 +49,7 @@ describe("an operator's order about a circuit", () => {
     await sidecar?.kill("SIGKILL");
     sidecar = await startSidecar(service.grpcPort, key, { DATACRAWL_SIDECAR_JOURNAL_DIR: sidecar.journalDir });
     expect((await askSidecar()).body).toMatchObject({ reason: "REASON_CIRCUIT_OPEN" });
-    expect((await askSidecar()).body["message"]).toContain("by order");
+    expect((await askSidecar()).body["message"]).toContain("by an operator's command");
   }, 120_000);
 
   test("ends with a reset, after which the service decides again", async () => {

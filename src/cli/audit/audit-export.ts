@@ -29,9 +29,9 @@ export function exportCommand(io: Io): Command {
     .option("--until <time>", "recorded before; default: now", parseTime)
     .option("--month <month>", "a whole month of UTC, such as 2026-11, as `audit retire` needs it", parseMonth)
     .option("--with-payloads", "with payloads, as they are stored")
-    .option("--gzip", "packed with gzip")
-    .option("--zstd", "packed with zstd")
-    .option("--out <file>", "where to; default: standard output, unpacked and not recorded")
+    .option("--gzip", "compress with gzip")
+    .option("--zstd", "compress with zstd")
+    .option("--out <file>", "where to; default: standard output, not compressed and not recorded")
     .action((flags: Flags) => exportTrail(io, flags));
   formerly(command, "--from <time>", "--since");
   formerly(command, "--to <time>", "--until");

@@ -10,7 +10,7 @@ import { timeText } from "../timestamp-text.ts";
 interface SetFlags {
   readonly reason: string;
   readonly for: number;
-  readonly tool: readonly string[];
+  readonly tool?: readonly string[];
   readonly allTools?: true;
   readonly json?: true;
 }
@@ -25,7 +25,7 @@ export function bypassCommand(io: Io): Command {
     .argument("<agent>")
     .requiredOption("--reason <text>", "why, for the audit trail")
     .option("--for <duration>", "such as 30m, 4h, 90s; at most 24h (default: 4h)", parseSeconds, 4 * 3600)
-    .option("--tool <name>", "an exact tool name; may be repeated", collect, [])
+    .option("--tool <name>", "an exact tool name; may be repeated", collect)
     .option("--all-tools", "every tool of the agent")
     .option("--json", "print the grant")
     .action(async (agentId: string, flags: SetFlags) => {
@@ -34,7 +34,7 @@ export function bypassCommand(io: Io): Command {
         agentId,
         reason: flags.reason,
         duration,
-        tools: [...flags.tool],
+        tools: [...(flags.tool ?? [])],
         allTools: flags.allTools === true,
       };
       const { bypass, guardsHaveIt } = await withAdmin(io, async (admin, answering) => {

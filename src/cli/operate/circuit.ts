@@ -63,7 +63,7 @@ export function circuitCommand(io: Io): Command {
     .argument("<agent>")
     .requiredOption("--reason <text>", "why, for the audit trail")
     .option("--for <duration>", "such as 30m, 4h; at most 720h (default: until it is reset)", parseSeconds)
-    .option("--json", "print the order")
+    .option("--json", "print the command")
     .action(async (agentId: string, flags: ChangeFlags) => {
       const duration = flags.for === undefined ? {} : { duration: { seconds: BigInt(flags.for), nanos: 0 } };
       const change = { agentId, reason: flags.reason, ...duration };
@@ -78,7 +78,7 @@ export function circuitCommand(io: Io): Command {
     .description("End a forced opening; otherwise make the next call the probe. It allows nothing by itself.")
     .argument("<agent>")
     .requiredOption("--reason <text>", "why, for the audit trail")
-    .option("--json", "print the order")
+    .option("--json", "print the command")
     .action(async (agentId: string, flags: ChangeFlags) => {
       const { order, guardsHaveIt } = await give(io, (admin) => admin.resetCircuit({ agentId, reason: flags.reason }));
       if (flags.json) return outJson(io, orderJson(order));

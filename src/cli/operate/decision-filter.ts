@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { DecisionFilterSchema } from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
 import type { Micros } from "../../core/clock.ts";
@@ -25,13 +25,13 @@ export function withFilter(command: Command): Command {
   return command
     .option("--agent <id>", "of this agent")
     .option("--tool <name>", 'of this tool; "gmail.*" for all that begin with gmail.')
-    .option("--decision <word>", `${words(Decision)}; may be repeated`, oneOf(Decision), [])
-    .option("--reason <word>", "such as RULE_DENIED or CIRCUIT_OPEN; may be repeated", oneOf(Reason), [])
+    .addOption(several("--decision <word>", `${words(Decision)}; may be repeated`, Decision))
+    .addOption(several("--reason <word>", "such as RULE_DENIED or CIRCUIT_OPEN; may be repeated", Reason))
     .option("--source <word>", "who decided: service or guard", (word) => numberOf(Source, word))
     .option("--since <time>", "recorded since: a date, a time, or how long ago, such as 4h or 7d", parseTime)
     .option("--until <time>", "recorded before", parseTime)
     .option("--text <text>", "occurs in the message, the idempotency key or the rule's id")
-    .option("--grant <id>", "allowed by this circuit-bypass grant");
+    .option("--grant <id>", "allowed by this bypass grant");
 }
 
 export function filterOf(flags: FilterFlags): MessageInitShape<typeof DecisionFilterSchema> {
@@ -50,6 +50,11 @@ export function filterOf(flags: FilterFlags): MessageInitShape<typeof DecisionFi
 }
 
 type Numbers = Readonly<Record<string, string | number>>;
+
+/** A flag that may be repeated; without it every value counts. */
+function several(flags: string, description: string, numbers: Numbers): Option {
+  return new Option(flags, description).argParser(oneOf(numbers)).default([], "any");
+}
 
 function oneOf<Value extends number>(numbers: Numbers): (word: string, previous: readonly Value[]) => Value[] {
   return (word, previous) => [...previous, numberOf(numbers, word) as Value];

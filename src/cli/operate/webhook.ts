@@ -41,7 +41,7 @@ export function webhookCommand(io: Io): Command {
   command
     .command("retry")
     .description("Send messages again now, and retry them for three days.")
-    .argument("[id...]", "their ids")
+    .argument("[id...]", "the messages' ids")
     .option("--dead", "all that were given up")
     .option("--json", "print a list of the messages")
     .action(async (ids: readonly string[], { dead, json }: Flags, self: Command) => {
