@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
@@ -5,12 +6,26 @@ const ALL = "{,clients/typescript/,conformance/}test/**/*.test.ts";
 /** Suites that start services, kill them, and share nothing. */
 const PROCESSES = "test/{e2e,faults,support}/**/*.test.ts";
 
-/** The suites that take long begin first, so that the workers end together. */
-class LongestFirst extends BaseSequencer {
+class Sequencer extends BaseSequencer {
+  override shard(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return super.shard(this.#withTests(files));
+  }
+
+  /** The suites that take long begin first, so that the workers end together. */
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const sorted = await super.sort(files);
+    const sorted = await super.sort(this.#withTests(files));
     const isLong = ({ project }: TestSpecification): boolean => project.name === "processes";
     return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+
+  /** Without the files in which the filter of tags leaves nothing: to find that out, vitest would load each of them. */
+  #withTests(files: TestSpecification[]): TestSpecification[] {
+    const wanted = this.ctx.config.tagsFilter?.join();
+    const source = ({ moduleId }: TestSpecification): string => readFileSync(moduleId, "utf8");
+    if (wanted === "!full") return files.filter((file) => !source(file).startsWith("// @module-tag full\n"));
+    if (wanted === "full")
+      return files.filter((file) => /^\/\/ @module-tag full\n|\btags: \["full"\]/.test(source(file)));
+    return files;
   }
 }
 
@@ -21,9 +36,8 @@ export default defineConfig({
     globalSetup: ["test/support/global-setup.ts"],
     // Every suite starts real servers; two cores carry two of them.
     maxWorkers: 2,
-    sequence: { sequencer: LongestFirst },
+    sequence: { sequencer: Sequencer },
     tags: [{ name: "full", description: "left out of `npm test`, see CONTRIBUTING.md" }],
-    experimental: { preParse: true },
     projects: [
       { test: { ...each, name: "processes", include: [PROCESSES] } },
       // One process runs many of these files: most of the time of each would be to load the same modules.

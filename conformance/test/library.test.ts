@@ -4,7 +4,7 @@ import { adapter, report } from "./support/command.ts";
 const library = adapter("clients/typescript/test/conformance-adapter.ts");
 
 /** A minute each, at the same time: deadlines have to pass, and retries to be waited for. */
-describe("this library against every case", () => {
+describe("this library against every case", { tags: ["full"] }, () => {
   test.concurrent.each(["grpc", "connect-proto"])(
     "allows and denies rightly over %s, in time, and survives",
     { timeout: 600_000 },

@@ -120,7 +120,7 @@ describe("datacrawl conformance run", () => {
     expect(await problemsOf(rejecting, "--case", "control.rule-denied")).toEqual(["the client ended with status 1"]);
   });
 
-  test("a client that died between two questions is not started again in silence", async () => {
+  test("a client that died between two questions is not started again in silence", { tags: ["full"] }, async () => {
     const client = startAdapter(inline(`${say('decision: "deny"')} process.exit(7);`), process.env, process.cwd());
     const question: AdapterQuestion = {
       case: "control.rule-denied",
@@ -147,7 +147,7 @@ describe("datacrawl conformance run", () => {
     expect(await problemsOf(confused, ...DENIED)).toEqual(Array(2).fill('it answered for the case "other"'));
   });
 
-  test("a client that never answers is given up", async () => {
+  test("a client that never answers is given up", { tags: ["full"] }, async () => {
     const problems = await problemsOf(inline(""), "--deadline-ms", "1", "--case", "control.rule-denied");
     expect(problems).toEqual(["it wrote nothing for 5001 ms"]);
   });

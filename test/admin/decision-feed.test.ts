@@ -53,15 +53,21 @@ describe.each(storeKinds())("following decisions on $name", ({ open }) => {
     }
   });
 
-  test("a decision that is committed long after its time is told all the same", async () => {
+  test("a decision that is committed long after its time is told all the same", {
+    tags: ["full"],
+    timeout: 30_000,
+  }, async () => {
     const follower = await follow();
     const [recent] = await record(store, [{ recordedAt: systemClock.now() - 2_000_000 }]);
     await expect.poll(() => follower.ids, { timeout: 5000 }).toEqual([recent?.decisionId]);
     const [late] = await record(store, [{ recordedAt: systemClock.now() - 30_000_000 }]);
     await expect.poll(() => follower.ids, { timeout: 20_000 }).toEqual([recent?.decisionId, late?.decisionId]);
-  }, 30_000);
+  });
 
-  test("more than can be followed is a gap, and what comes then is told again", async () => {
+  test("more than can be followed is a gap, and what comes then is told again", {
+    tags: ["full"],
+    timeout: 30_000,
+  }, async () => {
     const follower = await follow();
     const at = systemClock.now() + 1_000_000;
     await record(
@@ -73,5 +79,5 @@ describe.each(storeKinds())("following decisions on $name", ({ open }) => {
     const before = follower.ids.length;
     const [next] = await record(store, [{}]);
     await expect.poll(() => follower.ids.slice(before), { timeout: 10_000 }).toEqual([next?.decisionId]);
-  }, 30_000);
+  });
 });

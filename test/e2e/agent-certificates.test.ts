@@ -193,7 +193,7 @@ describe("agents with certificates", () => {
     });
   });
 
-  test("are nobody any more when theirs expires, also on a connection that is open", async () => {
+  test("are nobody any more when theirs expires, also on a connection that is open", { tags: ["full"] }, async () => {
     const session = connectHttp2(
       `https://localhost:${portOf("connect")}`,
       tls(issue([`${URI}bot`], { until: Date.now() + 8000 })),

@@ -1,3 +1,4 @@
+// @module-tag full
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";

@@ -1,3 +1,4 @@
+// @module-tag full
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { waitUntil } from "../support/net.ts";
 import { type Asked, ask, demoKey, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";

@@ -86,7 +86,7 @@ const COMMANDS: readonly [string, RegExp][] = [
   ["policy test-request --tool x --payload {}", /did not answer within 1 s/],
 ];
 
-describe("commands that ask a service that has been stopped", () => {
+describe("commands that ask a service that has been stopped", { tags: ["full"] }, () => {
   let service: ServiceProcess;
   beforeAll(async () => {
     service = await startService();
@@ -120,7 +120,10 @@ describe("commands that ask a service that has been stopped", () => {
   });
 });
 
-test("with no service, how things are is a failure that says so, and other commands say whose word they are", async () => {
+test("with no service, how things are is a failure that says so, and other commands say whose word they are", {
+  tags: ["full"],
+  timeout: 180_000,
+}, async () => {
   const service = await startService();
   await service.kill("SIGTERM");
   const env = { DATACRAWL_DATA_DIR: service.dataDir };
@@ -135,4 +138,4 @@ test("with no service, how things are is a failure that says so, and other comma
   const order = await runBin(["circuit", "force-open", "demo", "--reason", "x"], { env });
   expect([order.status, order.stderr]).toEqual([0, expect.stringContaining("within 10 s after a service starts")]);
   await discard(service);
-}, 180_000);
+});

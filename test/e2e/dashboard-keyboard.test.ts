@@ -1,3 +1,4 @@
+// @module-tag full
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually, press, tabTo, type } from "../support/browser.ts";

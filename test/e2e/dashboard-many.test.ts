@@ -1,3 +1,4 @@
+// @module-tag full
 import pg from "pg";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

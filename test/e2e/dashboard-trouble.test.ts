@@ -1,3 +1,4 @@
+// @module-tag full
 import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";

@@ -87,7 +87,9 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     expect(await page.getByLabel("What the condition saw").first().textContent()).toContain("ann@example.com");
   });
 
-  test("a viewer is told that a decision waits for its seal, which leaf it is then, and that it was retired", async () => {
+  test("a viewer is told that a decision waits for its seal, which leaf it is then, and that it was retired", {
+    tags: ["full"],
+  }, async () => {
     const viewing = await signIn(browser, service.adminUrl, VIEWER);
     const database = new pg.Client(cluster.superUrl);
     await database.connect();
@@ -126,7 +128,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     }
   });
 
-  test("the rules in force are shown, and a request is tried on them by keyboard", async () => {
+  test("the rules in force are shown, and a request is tried on them by keyboard", { tags: ["full"] }, async () => {
     await go("/policies", "Policies");
     await press(page, "button", "What would be answered?");
     await page
@@ -198,7 +200,9 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     expect(body).toMatchObject({ decision: "DECISION_DENY", reason: "REASON_AGENT_FROZEN" });
   });
 
-  test("who froze an agent is the last who did, and nobody is named when the trail no longer tells", async () => {
+  test("who froze an agent is the last who did, and nobody is named when the trail no longer tells", {
+    tags: ["full"],
+  }, async () => {
     const database = new pg.Client(cluster.superUrl);
     await database.connect();
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };
@@ -246,7 +250,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await banner.waitFor({ state: "detached" });
   });
 
-  test("a viewer sees everything and is offered no change", async () => {
+  test("a viewer sees everything and is offered no change", { tags: ["full"] }, async () => {
     const viewing = await signIn(browser, service.adminUrl, VIEWER);
     await viewing.goto(`${service.adminUrl}/agents`);
     await viewing.getByRole("row", { name: /racer/ }).waitFor();
@@ -254,7 +258,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await viewing.context().close();
   });
 
-  test("a session that ends in mid-form loses no typed text", async () => {
+  test("a session that ends in mid-form loses no typed text", { tags: ["full"] }, async () => {
     const first = await signIn(browser, service.adminUrl, OPERATOR);
     await first.goto(`${service.adminUrl}/agents`);
     await first.getByRole("button", { name: "freeze racer" }).click();
@@ -272,6 +276,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
 
   test.each([{ colorScheme: "light" }, { colorScheme: "dark", viewport: { width: 390, height: 844 } }] as const)(
     "axe finds nothing on any page, %o",
+    { tags: ["full"] },
     async (options) => {
       const looking = await signIn(browser, service.adminUrl, OPERATOR, options);
       for (const path of PATHS) {
@@ -283,7 +288,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     },
   );
 
-  test("an address made by hand shows what is wrong with it, and breaks nothing", async () => {
+  test("an address made by hand shows what is wrong with it, and breaks nothing", { tags: ["full"] }, async () => {
     let asked = 0;
     page.on("request", (request) => (asked += request.url().endsWith("/GetDecision") ? 1 : 0));
     for (const [path, said] of [
@@ -304,7 +309,9 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     expect(asked).toBe(3);
   });
 
-  test("a filter that means nothing is told where decisions are followed live, and is taken for no outage", async () => {
+  test("a filter that means nothing is told where decisions are followed live, and is taken for no outage", {
+    tags: ["full"],
+  }, async () => {
     await go("/", "Overview");
     let streams = 0;
     page.on("request", (request) => void (request.url().endsWith("/WatchAdmin") && streams++));
@@ -317,7 +324,9 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await page.getByText(/Following: \d+ new/).waitFor();
   });
 
-  test("the largest payload that is accepted is shown in part, and the page stays quick", async () => {
+  test("the largest payload that is accepted is shown in part, and the page stays quick", {
+    tags: ["full"],
+  }, async () => {
     const answered = (await email("large", { payload: { note: "x".repeat(255 * 1024) } })) as {
       body: { decisionId: string };
     };

@@ -1,3 +1,4 @@
+// @module-tag full
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";

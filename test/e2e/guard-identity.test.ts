@@ -112,7 +112,7 @@ describe("a guard", () => {
   const question = (tool = "notes") => ({ tool, payload: {}, idempotencyKey: `key-${keys++}` });
   const token = (): Promise<string> => sign({});
 
-  describe.each(["grpc", "connect"] as const)("over %s", (transport) => {
+  const overTransport = (transport: "grpc" | "connect"): void => {
     test.each<[string, () => DataCrawlOptions, RegExp]>([
       ["a token", () => ({ token }), /^jwt:/],
       ["a certificate", () => ({ clientCertificate: writePair("bot", issue("bot")) }), /^cert:/],
@@ -194,7 +194,9 @@ describe("a guard", () => {
         expect(verdict.message).toContain("PERMISSION_DENIED");
       }
     });
-  });
+  };
+  describe("over grpc", () => overTransport("grpc"));
+  describe("over connect", { tags: ["full"] }, () => overTransport("connect"));
 
   test("in a sidecar reads its token and its certificate from files, anew when they change", async () => {
     const url = {

@@ -54,7 +54,7 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
   };
 
   describe("eight of them", () => {
-    let services: readonly ServiceProcess[];
+    let services: readonly ServiceProcess[] = [];
 
     beforeAll(async () => {
       services = await startServices(8, () => startService(cluster.env));

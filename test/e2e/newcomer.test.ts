@@ -168,7 +168,9 @@ describe("from nothing to the first decisions, on the embedded default", () => {
 });
 
 describe("what cannot start says why, and exits 1", () => {
-  test("a data directory that another process holds, and policies that are broken, both at once", async () => {
+  test("a data directory that another process holds, and policies that are broken, both at once", {
+    tags: ["full"],
+  }, async () => {
     const service = await startService();
     const policies = tempDir();
     writeFileSync(join(policies, "a.yaml"), "rules: [{id: no, tools: [t], effect: permit}]");
@@ -184,7 +186,7 @@ describe("what cannot start says why, and exits 1", () => {
     await discard(service);
   });
 
-  test("a data directory that is none, and one whose lock cannot be opened", () => {
+  test("a data directory that is none, and one whose lock cannot be opened", { tags: ["full"] }, () => {
     const file = join(tempDir(), "data");
     writeFileSync(file, "");
     const none = runCli(["serve"], { DATACRAWL_DATA_DIR: file });
@@ -198,20 +200,24 @@ describe("what cannot start says why, and exits 1", () => {
     expect(locked.stderr).toContain(`${join(dir, "lock")} cannot be locked`);
   });
 
-  test.each(["DATACRAWL_GRPC_ADDR", "DATACRAWL_CONNECT_ADDR"])("a taken port names %s", async (variable) => {
-    const port = await freePort();
-    const holder = createServer().listen(port, "127.0.0.1");
-    await once(holder, "listening");
-    const addresses = {
-      DATACRAWL_GRPC_ADDR: "127.0.0.1:0",
-      DATACRAWL_CONNECT_ADDR: "127.0.0.1:0",
-      [variable]: `127.0.0.1:${port}`,
-    };
-    const { status, stderr } = runCli(["serve"], { DATACRAWL_DATA_DIR: tempDir(), ...addresses });
-    expect(status).toBe(1);
-    expect(stderr).toContain(`127.0.0.1:${port} (${variable}) is already in use`);
-    holder.close();
-  });
+  test.each(["DATACRAWL_GRPC_ADDR", "DATACRAWL_CONNECT_ADDR"])(
+    "a taken port names %s",
+    { tags: ["full"] },
+    async (variable) => {
+      const port = await freePort();
+      const holder = createServer().listen(port, "127.0.0.1");
+      await once(holder, "listening");
+      const addresses = {
+        DATACRAWL_GRPC_ADDR: "127.0.0.1:0",
+        DATACRAWL_CONNECT_ADDR: "127.0.0.1:0",
+        [variable]: `127.0.0.1:${port}`,
+      };
+      const { status, stderr } = runCli(["serve"], { DATACRAWL_DATA_DIR: tempDir(), ...addresses });
+      expect(status).toBe(1);
+      expect(stderr).toContain(`127.0.0.1:${port} (${variable}) is already in use`);
+      holder.close();
+    },
+  );
 
   test("every problem of a configuration at once, without the secrets in it", () => {
     const { status, stderr } = runCli(["serve"], {

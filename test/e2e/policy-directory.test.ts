@@ -160,7 +160,7 @@ async function mountHung(): Promise<{ path: string; server: ChildProcess } | nul
 const mount = await mountHung();
 if (mount === null) process.stderr.write("\nSKIPPED: a file system that hangs, for this user may not mount one\n\n");
 
-describe.skipIf(mount === null)("a service whose policies lie on a file system that hangs", () => {
+describe.skipIf(mount === null)("a service whose policies lie on a file system that hangs", { tags: ["full"] }, () => {
   const { path, server } = mount as NonNullable<typeof mount>;
   let subject: Subject;
   beforeAll(async () => {
@@ -197,7 +197,7 @@ describe.skipIf(mount === null)("a service whose policies lie on a file system t
   });
 });
 
-describe("a service whose reader of policies is stopped in the middle of a read", () => {
+describe("a service whose reader of policies is stopped in the middle of a read", { tags: ["full"] }, () => {
   let subject: Subject | undefined;
   beforeEach(() => {
     subject = undefined;
@@ -236,7 +236,7 @@ describe("a service whose reader of policies is stopped in the middle of a read"
 });
 
 describe("the commands for authors of policies", () => {
-  test("end where a read hangs, and say so", async () => {
+  test("end where a read hangs, and say so", { tags: ["full"] }, async () => {
     const dir = tempDir();
     writeFileSync(join(dir, "a.yaml"), ALLOW);
     await commandsEnd(dir, { DATACRAWL_TEST_FAILPOINT: "policy-reading:1:stop" });

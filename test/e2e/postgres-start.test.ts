@@ -46,12 +46,14 @@ describe.skipIf(server === null)("starting on Postgres", () => {
     await Promise.all(services.map(discard));
   });
 
-  test("the owner's login is needed once: a replica without it starts on what is there", async () => {
+  test("the owner's login is needed once: a replica without it starts on what is there", {
+    tags: ["full"],
+  }, async () => {
     const service = await startService(without(env, "DATABASE_OWNER_URL"));
     await discard(service);
   });
 
-  test("the data directory is made if it is not there, for the service's user alone", async () => {
+  test("the data directory is made if it is not there, for the service's user alone", { tags: ["full"] }, async () => {
     const dataDir = join(tempDir(), "not", "yet");
     const service = await startService({ ...env, DATACRAWL_DATA_DIR: dataDir });
     expect(runCli(["audit", "status"], { ...env, DATACRAWL_DATA_DIR: dataDir })).toMatchObject({ status: 0 });
@@ -59,7 +61,7 @@ describe.skipIf(server === null)("starting on Postgres", () => {
     await discard(service);
   });
 
-  test("a replica without keys, or with others, does not start", () => {
+  test("a replica without keys, or with others, does not start", { tags: ["full"] }, () => {
     const missing = serveOnce({ ...env, DATACRAWL_KEYS_DIR: tempDir() });
     expect(missing).toMatchObject({ status: 1 });
     expect(missing.stderr).toMatch(/hmac\.key does not exist: run `datacrawl keys init` once/);
@@ -71,13 +73,13 @@ describe.skipIf(server === null)("starting on Postgres", () => {
     expect(other.stderr).toContain("DATACRAWL_KEYS_DIR");
   });
 
-  test("keys are made once, and never again", () => {
+  test("keys are made once, and never again", { tags: ["full"] }, () => {
     const keysDir = env["DATACRAWL_KEYS_DIR"] as string;
     const again = runCli(["keys", "init", "--json"], { DATACRAWL_KEYS_DIR: keysDir });
     expect(JSON.parse(again.stdout)).toEqual({ directory: keysDir, made: [] });
   });
 
-  test("without the owner's login an empty or an older database says what to run", async () => {
+  test("without the owner's login an empty or an older database says what to run", { tags: ["full"] }, async () => {
     const fresh = await makeEnv();
     const service = without(fresh.env, "DATABASE_OWNER_URL");
     const empty = serveOnce(service);
@@ -96,7 +98,7 @@ describe.skipIf(server === null)("starting on Postgres", () => {
     );
   });
 
-  test("migrating names the migrations that it ran, and says when none was due", async () => {
+  test("migrating names the migrations that it ran, and says when none was due", { tags: ["full"] }, async () => {
     const fresh = await makeEnv();
     const first = runCli(["migrate", "--json"], fresh.env);
     expect(JSON.parse(first.stdout)).toEqual({ migrations: Object.keys(MIGRATIONS) });
@@ -107,7 +109,7 @@ describe.skipIf(server === null)("starting on Postgres", () => {
     expect(JSON.parse(runCli(["migrate", "--json"], fresh.env).stdout)).toEqual({ migrations: [] });
   });
 
-  test("migrating with the owner's login alone says that nobody was granted anything", async () => {
+  test("migrating with the owner's login alone says that nobody was granted anything", { tags: ["full"] }, async () => {
     const fresh = await makeEnv();
     const { status, stderr } = runCli(["migrate"], without(fresh.env, "DATABASE_URL"));
     expect(status).toBe(0);
@@ -116,7 +118,7 @@ describe.skipIf(server === null)("starting on Postgres", () => {
     await discard(await startService(without(fresh.env, "DATABASE_OWNER_URL")));
   });
 
-  test("one login for both works, and its weakness is said", async () => {
+  test("one login for both works, and its weakness is said", { tags: ["full"] }, async () => {
     const fresh = await makeEnv();
     const one = {
       ...without(fresh.env, "DATABASE_OWNER_URL"),
@@ -127,7 +129,7 @@ describe.skipIf(server === null)("starting on Postgres", () => {
     await discard(service);
   });
 
-  test("a newer version's database is left alone", async () => {
+  test("a newer version's database is left alone", { tags: ["full"] }, async () => {
     const fresh = await makeEnv();
     runCli(["migrate"], fresh.env);
     await query(
@@ -144,7 +146,7 @@ describe.skipIf(server === null)("starting on Postgres", () => {
     expect(runCli(["migrate"], fresh.env)).toMatchObject({ status: 1, stderr: expect.stringContaining(newer) });
   });
 
-  test("a database that nobody answers for is an error without its password", () => {
+  test("a database that nobody answers for is an error without its password", { tags: ["full"] }, () => {
     const { status, stderr } = serveOnce({ ...env, DATABASE_URL: "postgres://service:hunter2@127.0.0.1:1/x" });
     expect(status).toBe(1);
     expect(stderr).toContain("Postgres (DATABASE_URL) is not usable");
@@ -173,7 +175,7 @@ describe.skipIf(server === null)("starting on Postgres", () => {
   });
 });
 
-test("an embedded database under other keys is refused, and the command ends", () => {
+test("an embedded database under other keys is refused, and the command ends", { tags: ["full"] }, () => {
   const env = { DATACRAWL_DATA_DIR: tempDir() };
   expect(runCli(["agent", "list"], env).status).toBe(0);
   // Other keys than the database knows.

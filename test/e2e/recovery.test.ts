@@ -65,8 +65,7 @@ describe.skipIf(inject("postgresUrl") === null)("a database that is restored fro
 
   beforeAll(async () => {
     cluster = (await makeCluster({ DATACRAWL_CHECKPOINT_DIR: tempDir() })) as Cluster;
-    const made = ["gone", "twokeys", "frosty"].map((id) => [id, makeAgent(id, cluster.env)]);
-    keys = Object.fromEntries(made) as typeof keys;
+    for (const id of ["gone", "twokeys", "frosty"] as const) keys[id] = await makeAgent(id, cluster.env);
     service = await start();
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };
     for (const name of ["ann", "rob", "vic"]) await addReviewer(name, env, "operator");

@@ -164,6 +164,7 @@ describe("a redacted value is decided on, and nowhere afterwards", () => {
 
 describe.skipIf(inject("postgresUrl") === null || inject("redisUrl") === null)(
   "the same, with Postgres and Redis",
+  { tags: ["full"] },
   () => {
     let postgres: PostgresServer;
     let redis: RedisServer;

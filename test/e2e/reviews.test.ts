@@ -123,7 +123,7 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     expect(other.reason).toBe("REVIEW_PENDING");
   });
 
-  test("over Connect too, and a rejection is a deny", async () => {
+  test("over Connect too, and a rejection is a deny", { tags: ["full"] }, async () => {
     await using over = clientOf(service(there), cluster.agentKey, "connect");
     const first = await over.authorize(question("refund"));
     const waiting = over.waitForReview(first.decisionId, { timeoutMs: 60_000 });
@@ -241,7 +241,9 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     }
   });
 
-  test("one of two approvals can be withdrawn: the call is denied, whatever the other person says", async () => {
+  test("one of two approvals can be withdrawn: the call is denied, whatever the other person says", {
+    tags: ["full"],
+  }, async () => {
     const asked = question("wire");
     const first = await dc.authorize(asked);
     const reviewId = await reviewOf(first);
@@ -270,7 +272,7 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     }
   });
 
-  test("an approval lapses: its key is denied from then on", async () => {
+  test("an approval lapses: its key is denied from then on", { tags: ["full"] }, async () => {
     const asked = question("brief");
     const first = await dc.authorize(asked);
     await ann?.call("ApproveReview", { reviewId: await reviewOf(first), comment: "be quick" });
@@ -319,7 +321,7 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
       });
   });
 
-  test("a wait outlives the replica that it was on, and never its own time", async () => {
+  test("a wait outlives the replica that it was on, and never its own time", { tags: ["full"] }, async () => {
     const port = await freePort();
     const third = await startService({ ...cluster.env, DATACRAWL_GRPC_ADDR: `127.0.0.1:${port}` });
     await using client = clientOf(third, cluster.agentKey);
@@ -347,7 +349,7 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     await discard(reborn);
   });
 
-  test("a person answers at the terminal, under the name that was signed in with", async () => {
+  test("a person answers at the terminal, under the name that was signed in with", { tags: ["full"] }, async () => {
     const first = await dc.authorize(question("refund"));
     const reviewId = await reviewOf(first);
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: service(here).dataDir };
@@ -370,7 +372,9 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     expect(shown.stdout).toMatch(/withdrawn +bob, .*: I erred/);
   });
 
-  test("a bare stub watches through the sidecar: the current answer, and then the resolution", async () => {
+  test("a bare stub watches through the sidecar: the current answer, and then the resolution", {
+    tags: ["full"],
+  }, async () => {
     const sidecar = await startSidecar(service(there).grpcPort, cluster.agentKey, { DATACRAWL_LOG_LEVEL: "silent" });
     const first = await dc.authorize(question("refund"));
     const reviewId = await reviewOf(first);
@@ -401,7 +405,9 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     await sidecar.kill("SIGTERM");
   });
 
-  test("a service that is killed while people answer has done all of each answer, or nothing", async () => {
+  test("a service that is killed while people answer has done all of each answer, or nothing", {
+    tags: ["full"],
+  }, async () => {
     const doomed = await startService(cluster.env);
     const eve = await signInAs("ann", doomed.adminUrl);
     const verdicts = await Promise.all(Array.from({ length: 40 }, () => dc.authorize(question("refund"))));

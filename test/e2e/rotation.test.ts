@@ -1,3 +1,4 @@
+// @module-tag full
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DataCrawl } from "@datacrawl/client";
 import { waitUntil } from "../support/net.ts";

@@ -57,7 +57,7 @@ test("the embedded store tells a webhook with the secret that it made itself, an
   }
 }, 120_000);
 
-describe("with replicas", () => {
+describe("with replicas", { tags: ["full"] }, () => {
   let cluster: Cluster | null;
   let receiver: Receiver;
   let services: ServiceProcess[] = [];
@@ -195,7 +195,7 @@ describe("with replicas", () => {
   }, 120_000);
 });
 
-test("does not start without a secret, or to another machine in clear", () => {
+test("does not start without a secret, or to another machine in clear", { tags: ["full"], timeout: 120_000 }, () => {
   const env = { DATACRAWL_DATA_DIR: tempDir(), DATACRAWL_WEBHOOK_URL: "http://hooks.example.com/T0ken" };
   const clear = runCli(["serve"], env);
   expect(clear.status).not.toBe(0);
@@ -209,4 +209,4 @@ test("does not start without a secret, or to another machine in clear", () => {
   expect(missing.stderr).toContain("the webhook's secret cannot be read");
   expect(clear.stderr + missing.stderr).not.toContain("T0ken");
   rmSync(env.DATACRAWL_DATA_DIR, { recursive: true });
-}, 120_000);
+});

@@ -1,3 +1,4 @@
+// @module-tag full
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { waitUntil } from "../support/net.ts";

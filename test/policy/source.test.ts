@@ -190,7 +190,7 @@ describe("a policy source", () => {
     expect(decisionOf(source)).toBe("deny");
   });
 
-  it("refuses files that never stop changing, and takes them when they do", async () => {
+  it("refuses files that never stop changing, and takes them when they do", { tags: ["full"] }, async () => {
     const dir = await policyDir({ "a.yaml": ALLOW });
     const { source, events } = await open(dir);
     let n = 0;
@@ -232,7 +232,7 @@ describe("a policy source", () => {
     await vi.waitFor(() => expect([decisionOf(source), source.problem]).toEqual(["deny", null]), PATIENCE);
   });
 
-  it("does not open on a directory that hangs", async () => {
+  it("does not open on a directory that hangs", { tags: ["full"] }, async () => {
     const dir = await policyDir({ "a.yaml": ALLOW });
     hang(dir);
     await expect(openStoppable(dir, false)).rejects.toThrow(UsageError);
@@ -259,7 +259,9 @@ describe("a policy source", () => {
     expect(source.age).toBeLessThan(age);
   });
 
-  it("tells that the policies are in force again though they did not change while reads hung", async () => {
+  it("tells that the policies are in force again though they did not change while reads hung", {
+    tags: ["full"],
+  }, async () => {
     const dir = await policyDir({ "a.yaml": ALLOW });
     const { source, events } = await openStoppable(dir, false);
     hang(dir);
@@ -270,7 +272,7 @@ describe("a policy source", () => {
     expect(source.problem).toBe(null);
   });
 
-  it("reads once for all reloads that are asked for while a read hangs", async () => {
+  it("reads once for all reloads that are asked for while a read hangs", { tags: ["full"] }, async () => {
     const dir = await policyDir({ "a.yaml": ALLOW });
     const { source } = await openStoppable(dir, false);
     hang(dir);

@@ -61,8 +61,9 @@ describe.each(storeKinds())("sessions on $name", ({ open }) => {
     const won = raced.filter((result) => result.status === "fulfilled");
     expect(won).toHaveLength(1);
     expect(won[0]?.value.caller.methods).toEqual(["pwd", "otp"]);
+    // Also not to begin because too many passwords are being checked is not to begin twice.
     for (const result of raced)
-      if (result.status === "rejected") expect(result.reason).toMatchObject({ code: "SIGN_IN_FAILED" });
+      if (result.status === "rejected") expect(["SIGN_IN_FAILED", "QUEUE_FULL"]).toContain(result.reason.code);
   });
 
   test("of an old password do not outlive its change, though they begin in that moment", async () => {

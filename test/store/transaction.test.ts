@@ -107,7 +107,7 @@ describe.skipIf(inject("postgresUrl") === null)("a transaction on Postgres, amon
     expect(seen).toEqual([0, 1]);
   });
 
-  test("ends with its locks if its process is paused", { timeout: 30_000 }, async () => {
+  test("ends with its locks if its process is paused", { tags: ["full"], timeout: 30_000 }, async () => {
     const locked = Promise.withResolvers<void>();
     const waited = Promise.withResolvers<void>();
     const paused = store.database.kysely.transaction().execute(async (transaction) => {

@@ -120,6 +120,7 @@ describe("a watch", () => {
     ["is removed", "tim", async () => void (await house.admin.accounts.remove("tim", "test"))],
   ])(
     "ends when its operator %s, and keeps no session alive",
+    { tags: ["full"], timeout: 40_000 },
     async (_, name, end) => {
       await addOperator(house, name, "viewer");
       const cookie = cookieOf(await signIn(house.url, name));
@@ -133,7 +134,6 @@ describe("a watch", () => {
       await end(cookie);
       expect(await watch.ended).toMatch(/^Unauthenticated/);
     },
-    40_000,
   );
 
   test("is one of a bounded number for each operator", async () => {

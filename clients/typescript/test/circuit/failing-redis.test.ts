@@ -43,7 +43,9 @@ async function connected(fleet: readonly Member[]): Promise<void> {
 }
 
 describe("when Redis fails", () => {
-  it("a flush loses nothing: who failed says so again, and nobody who failed is let through before its time", async () => {
+  it("a flush loses nothing: who failed says so again, and nobody who failed is let through before its time", {
+    tags: ["full"],
+  }, async () => {
     const agentId = newAgent();
     const [key] = keysOf("http://service", agentId);
     const [first, second, third] = await opened(await trio(redis.url, agentId, { ...CONFIG, probeAfterMs: 3_000 }));
@@ -72,7 +74,7 @@ describe("when Redis fails", () => {
     await after.stop();
   });
 
-  it("a stalled one costs no call its time, and gathers no commands", async () => {
+  it("a stalled one costs no call its time, and gathers no commands", { tags: ["full"] }, async () => {
     const fleet = await opened(await pair(redis.url, newAgent(), { ...CONFIG, probeAfterMs: 60_000 }));
     const before = await exchanges();
     const times: number[] = [];
@@ -121,7 +123,9 @@ const NONSENSE = fc.oneof(
 );
 
 describe("when Redis lies", () => {
-  it("nonsense lets nobody through who has counted failures, and denies nobody for ever", async () => {
+  it("nonsense lets nobody through who has counted failures, and denies nobody for ever", {
+    tags: ["full"],
+  }, async () => {
     const agentId = newAgent();
     const [failing, well] = await pair(redis.url, agentId, { ...CONFIG, probeAfterMs: 1_500 });
     fail(failing);
@@ -157,7 +161,9 @@ describe("when Redis lies", () => {
     expect(third.breaker.permit()).toMatchObject({ kind: "denied", cause: "shared" });
   });
 
-  it("an open circuit that no process has opened is believed for ten probe intervals, and then tried", async () => {
+  it("an open circuit that no process has opened is believed for ten probe intervals, and then tried", {
+    tags: ["full"],
+  }, async () => {
     const agentId = newAgent();
     const victim = await one(redis.url, agentId, { ...CONFIG, probeAfterMs: 200 });
     const start = performance.now();

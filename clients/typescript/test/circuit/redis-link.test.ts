@@ -33,7 +33,7 @@ async function forget(
   return JSON.parse(stdout);
 }
 
-describe("a process that ends without closing its breaker", () => {
+describe("a process that ends without closing its breaker", { tags: ["full"] }, () => {
   it("is not held by a Redis that is well", async () => {
     const redis = await redisOn(await freePort());
     cleanups.push(redis.stop);
