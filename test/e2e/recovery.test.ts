@@ -65,7 +65,8 @@ describe.skipIf(inject("postgresUrl") === null)("a database that is restored fro
 
   beforeAll(async () => {
     cluster = (await makeCluster({ DATACRAWL_CHECKPOINT_DIR: tempDir() })) as Cluster;
-    for (const id of ["gone", "twokeys", "frosty"] as const) keys[id] = await makeAgent(id, cluster.env);
+    const made = ["gone", "twokeys", "frosty"].map(async (id) => [id, await makeAgent(id, cluster.env)] as const);
+    keys = Object.fromEntries(await Promise.all(made)) as typeof keys;
     service = await start();
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };
     for (const name of ["ann", "rob", "vic"]) await addReviewer(name, env, "operator");
