@@ -195,8 +195,12 @@ describe("a guard", () => {
       }
     });
   };
-  describe("over grpc", () => overTransport("grpc"));
-  describe("over connect", { tags: ["full"] }, () => overTransport("connect"));
+  describe("over grpc", () => {
+    overTransport("grpc");
+  });
+  describe("over connect", { tags: ["full"] }, () => {
+    overTransport("connect");
+  });
 
   test("in a sidecar reads its token and its certificate from files, anew when they change", async () => {
     const url = {
