@@ -1,12 +1,10 @@
-/** Steps over any member or element. */
-export const ANY = Symbol("*");
-export type Step = string | typeof ANY;
+import { ANY, stepAt } from "./payload-path.ts";
 
 /** A place in payloads, as `redact` names it. */
 export interface RedactPath {
   readonly source: string;
   /** From the payload down; none means the payload itself. */
-  readonly steps: readonly Step[];
+  readonly steps: readonly (string | typeof ANY)[];
 }
 
 export interface PathProblem {
@@ -18,39 +16,21 @@ export interface PathProblem {
 
 /** As deep as payloads may be. */
 const MAX_STEPS = 32;
-/** A step: `.*`, `.name`, or `["any name"]` with JSON's escapes. */
-const STEP = /\.(?:(\*)|([A-Za-z_][A-Za-z0-9_]*))|\[("(?:[^"\\]|\\.)*")\]/y;
 
 /** Reads `payload.card.number`, `payload.*.password` or `payload["content-type"]`. */
 export function parseRedactPath(source: string): RedactPath | PathProblem {
   if (!/^payload(?![A-Za-z0-9_])/.test(source)) {
     return { offset: 0, message: `path ${JSON.stringify(source)}; write one that begins with payload` };
   }
-  const steps: Step[] = [];
-  for (let at = "payload".length; at < source.length; at = STEP.lastIndex) {
-    STEP.lastIndex = at;
-    const step = stepOf(STEP.exec(source));
-    if (step === null) return { offset: at, message: notAStep(source.slice(at)) };
-    if (steps.push(step) > MAX_STEPS)
+  const steps: (string | typeof ANY)[] = [];
+  for (let at = "payload".length; at < source.length; ) {
+    const found = stepAt(source, at);
+    if (found === null || typeof found.step === "number") return { offset: at, message: notAStep(source.slice(at)) };
+    if (steps.push(found.step) > MAX_STEPS)
       return { offset: at, message: `a path of more than ${MAX_STEPS} steps; no payload is as deep` };
+    at = found.end;
   }
   return { source, steps };
-}
-
-function stepOf(match: RegExpExecArray | null): Step | null {
-  if (match === null) return null;
-  const [, any, name, quoted] = match;
-  if (any !== undefined) return ANY;
-  return name ?? unquoted(quoted ?? "");
-}
-
-function unquoted(text: string): string | null {
-  try {
-    const name: unknown = JSON.parse(text);
-    return typeof name === "string" ? name : null;
-  } catch {
-    return null;
-  }
 }
 
 function notAStep(rest: string): string {

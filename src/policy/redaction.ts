@@ -2,7 +2,8 @@ import type { JsonObject, JsonValue } from "../core/json.ts";
 import { canonicalJson } from "../core/canonical-json.ts";
 import { Fault, type Path, pathText } from "../core/fault.ts";
 import { ToolIndex } from "./pattern.ts";
-import { ANY, type RedactPath } from "./redact-path.ts";
+import { ANY } from "./payload-path.ts";
+import type { RedactPath } from "./redact-path.ts";
 
 /** What must never be stored or shown of some tools' payloads. */
 export interface RedactRule {

@@ -5,6 +5,7 @@ import type { Judgement } from "../core/decision.ts";
 import type { Bundle, PolicyFile } from "./bundle.ts";
 import type { ConstantValue } from "./constants.ts";
 import type { Finding } from "./engine.ts";
+import { stepAt } from "./payload-path.ts";
 import { isMark } from "./redaction.ts";
 import type { Effect, Rule } from "./rule.ts";
 
@@ -101,17 +102,13 @@ function valuesOf({ condition }: Rule, payload: JsonValue): ReadValue[] {
   ];
 }
 
-/** One step of a path: `.name`, `[0]` or `["a name"]`. */
-const STEP = /\.([A-Za-z_]\w*)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]/gy;
-
 /** A mark stands for all that is in the redacted value. */
 function valueAt(payload: JsonValue, path: string): string | null {
   let value: JsonValue | undefined = payload;
-  for (const [, name, index, quoted] of path.slice("payload".length).matchAll(STEP)) {
+  for (let next = stepAt(path, "payload".length); next !== null; next = stepAt(path, next.end)) {
     if (isMark(value)) break;
-    const key = name ?? index ?? (JSON.parse(quoted ?? '""') as string);
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return null;
-    value = (value as Readonly<Record<string, JsonValue>>)[key];
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, next.step)) return null;
+    value = (value as Readonly<Record<PropertyKey, JsonValue>>)[next.step];
   }
   if (value === undefined) return null;
   return shortened(value, path);

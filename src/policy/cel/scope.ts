@@ -1,4 +1,5 @@
 import type { parse } from "@bufbuild/cel";
+import { memberStep } from "../payload-path.ts";
 import type { Run } from "./evaluation.ts";
 import { ANY, Failure, isList, type Kinds, kindOf, type Value } from "./value.ts";
 
@@ -113,13 +114,8 @@ export function pathOf(expr: Expr): string | null {
   if (exprKind.case !== "callExpr" || exprKind.value.function !== "_[_]") return null;
   const [operand, indexExpr] = pair(exprKind.value.args);
   const index = literalOf(indexExpr);
-  if (typeof index === "string") return stepPath(operand, keyStep(index));
+  if (typeof index === "string") return stepPath(operand, memberStep(index));
   return index === null ? null : stepPath(operand, `[${index}]`);
-}
-
-/** `["note"]` is `.note`, so that `has(payload.note)` guards both. */
-function keyStep(key: string): string {
-  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
 }
 
 function stepPath(operand: Expr | undefined, step: string): string | null {
