@@ -4,6 +4,7 @@ import type { DataConfig } from "../config.ts";
 import { openAdmin } from "../server/admin/operations.ts";
 import { adminRpcs } from "../server/admin/service.ts";
 import { openTrail } from "../server/lifecycle/trail.ts";
+import { openRepositories } from "../server/repositories.ts";
 import { openStore } from "../store/open.ts";
 
 /** Runs `work` with AdminService on the store itself, in this process. */
@@ -16,7 +17,8 @@ export async function withOwnStore<Result>(
   const store = await openStore(config, onError);
   try {
     const now = (): number => systemClock.now();
-    const admin = openAdmin(store, await openTrail(config, store, now), now);
+    const repositories = openRepositories(store);
+    const admin = openAdmin(store, repositories, await openTrail(config, repositories, now), now);
     const transport = createRouterTransport(
       (router) => {
         for (const rpc of adminRpcs(admin, { kind: "socket" })) {

@@ -26,32 +26,14 @@ import { Reviews } from "../../authorize/reviews.ts";
 import { deriveDigestKeys } from "../../idempotency/key.ts";
 import { RandomPool } from "../../core/ids.ts";
 import { tryApart } from "../../policy/apart.ts";
-import { SqlAccessChanges } from "../../store/access-changes.ts";
-import { SqlAgentStore } from "../../store/agents.ts";
-import { SqlCircuitCommands } from "../../store/circuit-commands.ts";
-import { SqlBypassOrders } from "../../store/bypass-orders.ts";
-import { SqlDecisionSearch } from "../../store/decision-search.ts";
-import { SqlDecisionReader } from "../../store/decisions.ts";
-import { SqlEventStore } from "../../store/events.ts";
-import { SqlExecutionStore } from "../../store/executions.ts";
-import { SqlExportReader } from "../../store/export.ts";
-import { SqlPayloadStore } from "../../store/payloads.ts";
-import { SqlGuardRecords } from "../../store/guard-records.ts";
 import type { Store } from "../../store/open.ts";
-import { SqlPolicyBundles } from "../../store/policy-bundles.ts";
-import { SqlOverview } from "../../store/overview.ts";
-import { SqlOperatorStore } from "../../store/operators.ts";
-import { SqlSessionStore } from "../../store/sessions.ts";
-import { SqlOutbox } from "../../store/webhooks.ts";
 import { streamsOfCallers } from "../limits/streams.ts";
 import { VerificationOperations, type VerificationOperationsPorts } from "../../admin/verification.ts";
-import { SqlVerifyStore } from "../../store/verification.ts";
-import { SqlVerificationRuns } from "../../store/verification-runs.ts";
 import { AUDIT_KEYS, noteKeys, noteSigner } from "../../audit/log/keys.ts";
 import { formatVkey } from "../../audit/log/note.ts";
 import { rotateSigningKeys } from "../../keys/key-files.ts";
 import type { Trail } from "../lifecycle/trail.ts";
-import { SqlReviewStore } from "../../store/reviews.ts";
+import type { Repositories } from "../repositories.ts";
 import type { Admin } from "./service.ts";
 
 /** How many rows of the trail one statement may look at: some ten milliseconds' worth. */
@@ -102,31 +84,38 @@ function warningsOf(policies: ActivePolicies | null, trail: readonly string[]): 
 }
 
 /** The operators' operations on `store`. */
-export function openAdmin(store: Store, sealing: Trail, now: () => Micros, options: AdminOptions = {}): Admin {
+export function openAdmin(
+  store: Store,
+  repositories: Repositories,
+  sealing: Trail,
+  now: () => Micros,
+  options: AdminOptions = {},
+): Admin {
   const { agentChanged = async () => undefined, process = NO_SERVICE } = options;
-  const { database } = store;
   const random = new RandomPool();
   const monotonic = (): number => systemClock.monotonic();
-  const agents = new SqlAgentStore(database.kysely);
-  const decisions = new SqlDecisionReader(database.kysely);
-  const guards = new SqlGuardRecords(database.kysely);
-  const orders = new SqlBypassOrders(database.kysely);
-  const events = new SqlEventStore(database.kysely);
-  const accounts = new SqlOperatorStore(database.kysely);
-  const sessions = new SqlSessionStore(database.kysely);
+  const {
+    accounts,
+    agents,
+    decisions,
+    events,
+    guards,
+    orders,
+    overview,
+    reviews,
+    search: trail,
+    sessions,
+  } = repositories;
   const tokens = new PositionTokens(store.keys.hmac);
-  const reviews = new SqlReviewStore(database.kysely);
   const shared = { random, now };
-  const executions = new ExecutionOperations({ store: new SqlExecutionStore(database.kysely), tokens, ...shared });
+  const executions = new ExecutionOperations({ store: repositories.executions, tokens, ...shared });
   const resolved = process.reviewResolved;
   const due = new Reviews({ store: reviews, resolved, ...shared });
   const secrets = { passwords: new Passwords(), totpSeal: new TotpSeal(store.keys.hmac) };
-  const trail = new SqlDecisionSearch(store.reads.kysely);
   const search = new DecisionSearch({ trail, monotonic, tokens, rowsAtOnce: ROWS_AT_ONCE[store.kind] });
-  const figures = new SqlOverview(store.reads.kysely);
   const verification = new VerificationOperations({
-    runs: new SqlVerificationRuns(database.kysely),
-    store: new SqlVerifyStore(database),
+    runs: repositories.runs,
+    store: repositories.verification,
     settle: async () => {
       await sealing.keeper.turn();
       return { settled: sealing.keeper.settledAt, problems: sealing.keeper.problems };
@@ -142,9 +131,9 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     ...shared,
   });
   const overviews = new OverviewReader({
-    trail: figures,
-    guards: figures,
-    orders: figures,
+    trail: overview,
+    guards: overview,
+    orders: overview,
     reviews,
     executions,
     verifications: verification,
@@ -159,19 +148,18 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   });
   const policies = new PolicyOperations({
     active: process.policies,
-    bundles: new SqlPolicyBundles(database.kysely),
+    bundles: repositories.bundles,
     tryApart,
     digestKeys: deriveDigestKeys(store.keys.hmac),
   });
   const feed = new DecisionFeed({ trail, now, onError: process.onFeedError });
   const rotateKey = async (): Promise<string> =>
     formatVkey(noteSigner(sealing.origin, await rotateSigningKeys(sealing.keysDir, AUDIT_KEYS)).key);
-  const tree = new SqlExportReader(store.reads);
   const verifierKeys = async (): Promise<string[]> => noteKeys(sealing.origin, await sealing.keys()).map(formatVkey);
   const operations = new AdminOperations({ agents, decisions, agentChanged, ...shared });
   const bypass = new BypassOperations({ orders, agents, grantKeys: () => store.keys.grants, tokens, ...shared });
   const circuits = new CircuitOperations({
-    commands: new SqlCircuitCommands(database.kysely),
+    commands: repositories.commands,
     agents,
     guards,
     ...shared,
@@ -189,7 +177,7 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
   const accounting = new AccountOperations({ accounts, ...secrets, ...shared });
   const recovery = new Recovery({
     keeper: sealing.keeper,
-    changes: new SqlAccessChanges(database.kysely),
+    changes: repositories.accessChanges,
     epochs: sealing.seals,
     sessions,
     orders,
@@ -220,12 +208,12 @@ export function openAdmin(store: Store, sealing: Trail, now: () => Micros, optio
     recovery,
     verification,
     sealing,
-    webhooks: new WebhookOperations({ messages: new SqlOutbox(database.kysely), ...shared }),
-    proofs: new ProofOperations({ decisions, tree, verifierKeys }),
-    exporting: new ExportOperations({ log: sealing.origin, trail: tree, verifierKeys }),
+    webhooks: new WebhookOperations({ messages: repositories.outbox, ...shared }),
+    proofs: new ProofOperations({ decisions, tree: repositories.exports, verifierKeys }),
+    exporting: new ExportOperations({ log: sealing.origin, trail: repositories.exports, verifierKeys }),
     retention: new RetentionOperations({
       decisions,
-      payloads: new SqlPayloadStore(database.kysely),
+      payloads: repositories.payloads,
       events,
       ...shared,
     }),

@@ -3,24 +3,19 @@ import { GroupWriter } from "../../audit/write/group-writer.ts";
 import { RecordWriter } from "../../audit/write/writer.ts";
 import { Agents } from "../../authn/agents.ts";
 import { AgentDirectory } from "../../authn/directory.ts";
-import { fetchJson } from "../../authn/fetch-json.ts";
-import { Jwks } from "../../authn/jwks.ts";
-import { JwtVerifier } from "../../authn/jwt.ts";
 import { Refusals } from "../../authn/refusals.ts";
 import { Admission } from "../../authorize/admission.ts";
 import { createAuthorize } from "../../authorize/authorize.ts";
 import { createBegin } from "../../authorize/begin.ts";
 import { endKind, startKind } from "../../authorize/execution-entries.ts";
 import { createReport } from "../../authorize/report.ts";
-import { SESSION_LIFETIME } from "../../admin/sessions.ts";
-import { OperatorTokens } from "../../admin/tokens.ts";
 import { Reviews } from "../../authorize/reviews.ts";
 import type { RefusedCall } from "../../authorize/frame.ts";
 import { createWatch } from "../../authorize/watch.ts";
 import { Watchers } from "../../authorize/watchers.ts";
 import { createSyncGuard } from "../../authorize/sync-guard.ts";
 import { systemClock } from "../../core/clock.ts";
-import type { Config, IssuerConfig, OidcConfig } from "../../config.ts";
+import type { Config } from "../../config.ts";
 import type { Answer } from "../../authorize/call.ts";
 import type { Fault } from "../../core/fault.ts";
 import { deriveDigestKeys, type DigestKeys } from "../../idempotency/key.ts";
@@ -29,22 +24,17 @@ import { MemoryClaimCache } from "../../idempotency/memory-cache.ts";
 import { RedisClaimCache } from "../../idempotency/redis-cache.ts";
 import { RandomPool } from "../../core/ids.ts";
 import { type PolicySource } from "../../policy/source.ts";
-import { SqlAgentStore } from "../../store/agents.ts";
-import { SqlCircuitCommands } from "../../store/circuit-commands.ts";
 import { StoreClock } from "../../store/clock.ts";
-import { SqlEventStore } from "../../store/events.ts";
-import { SqlExecutionStore } from "../../store/executions.ts";
-import { SqlGuardRecords } from "../../store/guard-records.ts";
 import { reloadGrantKeys } from "../../store/keys.ts";
 import type { Store } from "../../store/open.ts";
-import { SqlRecordStore } from "../../store/records.ts";
-import { SqlReviewStore } from "../../store/reviews.ts";
-import { SqlPolicyBundles } from "../../store/policy-bundles.ts";
 import { openRedis } from "../../store/redis.ts";
-import { SqlSessionStore } from "../../store/sessions.ts";
 import { openAdmin } from "../admin/operations.ts";
 import type { Admin } from "../admin/service.ts";
+import { openRepositories } from "../repositories.ts";
 import { Chores } from "./chores.ts";
+import { watchGauges } from "./gauges.ts";
+import { openIssuers } from "./issuers.ts";
+import { startTasks } from "./tasks.ts";
 import { failureOf } from "../failure.ts";
 import type { Check } from "./health.ts";
 import { type Log, logAnswer, logFault } from "./log.ts";
@@ -53,13 +43,11 @@ import type { Metrics } from "./metrics.ts";
 import type { Roads } from "../roads.ts";
 import { admitSyncs, syncGuardRoad } from "../sync-guard.ts";
 import { traced } from "./tracing.ts";
-import { openTrail } from "./trail.ts";
+import { openTrail, type Trail } from "./trail.ts";
 import { UnfitNames } from "./unfit-names.ts";
 import { openWebhooks } from "./webhooks.ts";
 import { scheduleVerification, VerificationMetrics } from "./verification.ts";
 
-/** How long a row may be without a seal, at most and about: docs/audit.md says what that means. */
-const SEAL_EVERY_MS = 10_000;
 /** Of the time, how much a verification may take from decisions. */
 const VERIFICATION_SHARE = 0.05;
 
@@ -87,31 +75,20 @@ export async function openService(
   log: Log,
   metrics: Metrics,
 ): Promise<Service> {
-  const { database, keys } = store;
+  const { keys } = store;
+  const repositories = openRepositories(store);
+  const { events, executions, guards, records } = repositories;
   const random = new RandomPool();
   const monotonic = (): number => systemClock.monotonic();
   const clock = new StoreClock(systemClock);
   const now = (): number => clock.now();
 
-  policies.onChange = (event) => {
-    if (event.kind === "unread") {
-      log.error({ problem: event.problem }, "policies could not be read; the last good ones stay active");
-    } else if (event.kind === "activated") {
-      log.info({ policyVersion: event.version }, "policies activated");
-      logWarnings();
-      keepPolicies().catch((error: unknown) => log.warn(failureOf(error), "the policies' text was not kept yet"));
-    } else log.error({ problems: event.problems }, "policies refused; the last good ones stay active");
-  };
-  const logWarnings = (): void => {
-    if (policies.warnings.length > 0) log.warn({ warnings: policies.warnings }, "policies have warnings");
-  };
-  logWarnings();
-  const bundles = new SqlPolicyBundles(database.kysely);
   // Again and again: while the database is down nothing is decided that these policies would have to explain.
-  const keepPolicies = (): Promise<void> => bundles.keep(policies.current.version, policies.current.files);
+  const keepPolicies = (): Promise<void> => repositories.bundles.keep(policies.current.version, policies.current.files);
+  logPolicies(policies, keepPolicies, log);
   await keepPolicies();
   const directory = new AgentDirectory({
-    store: new SqlAgentStore(database.kysely),
+    store: repositories.agents,
     monotonic,
     // The embedded database reads this machine's own clock.
     onRefresh: (changes, roundTripMs) => {
@@ -126,34 +103,25 @@ export async function openService(
 
   const digestKeys = deriveDigestKeys(keys.hmac);
   const cache = openCache(config, digestKeys, now, monotonic, log);
-  const records = new SqlRecordStore(database.kysely);
   const writer = new RecordWriter(records, monotonic, metrics);
   metrics.watchQueue(() => writer.depth);
   const rate = { ratePerAgent: config.agentRate, burstPerAgent: config.agentBurst };
   const admission = new Admission(rate, monotonic);
   const refusals = new Refusals();
-  const events = new SqlEventStore(database.kysely);
-  const guards = new SqlGuardRecords(database.kysely);
-  const sessions = new SqlSessionStore(database.kysely);
-  const executionStore = new SqlExecutionStore(database.kysely);
-  const reviewStore = new SqlReviewStore(database.kysely);
-  const watchers = new Watchers((decisionIds) => reviewStore.resolvedAmong(decisionIds));
+  const watchers = new Watchers((decisionIds) => repositories.reviews.resolvedAmong(decisionIds));
   const resolved = (review: { readonly decisionId: string }): void => watchers.wake(review.decisionId);
-  const reviews = new Reviews({ store: reviewStore, resolved, random, now });
+  const reviews = new Reviews({ store: repositories.reviews, resolved, random, now });
   const latencies = new LatencyWindow();
-  const trail = await openTrail(config, store, now);
-  const openIssuer = issuerOpener(now, monotonic, log);
-  const operatorIssuer = openIssuer(config.oidc, "DATACRAWL_OIDC_*");
-  const agentIssuer = openIssuer(config.agentJwt, "DATACRAWL_AGENT_JWT_*");
-  await Promise.all([operatorIssuer?.keys.start(), agentIssuer?.keys.start()]);
+  const trail = await openTrail(config, repositories, now);
+  const issuers = await openIssuers(config, now, monotonic, log);
   const agents = new Agents(directory, {
-    tokens: agentIssuer && { ...agentIssuer, claim: agentIssuer.config.claim },
+    tokens: issuers.agents,
     certificateName: config.agentCertificates?.name ?? null,
     now,
   });
-  const admin = openAdmin(store, trail, now, {
+  const admin = openAdmin(store, repositories, trail, now, {
     agentChanged: () => directory.refresh(),
-    tokens: operatorIssuer && operatorTokens(operatorIssuer),
+    tokens: issuers.operators,
     process: {
       queueDepth: () => writer.depth,
       latency: () => latencies.quantiles,
@@ -205,18 +173,18 @@ export async function openService(
     findClaimOf: (agentId, decisionId) => records.findClaimOf(agentId, decisionId),
     watchers,
   });
-  const begun = { ...shared, admit: deciding.admit, executions: executionStore, events };
+  const begun = { ...shared, admit: deciding.admit, executions, events };
   const beginExecution = createBegin({
     ...begun,
     reviews,
     executionMicros: config.executionMicros,
-    starts: new GroupWriter(startKind(executionStore), monotonic, metrics.executions),
+    starts: new GroupWriter(startKind(executions), monotonic, metrics.executions),
     decisionsVoidBefore: () => admin.recovery.ordersVoidBefore,
     begun: (answer) => metrics.executions.begun(answer),
   });
   const reportOutcome = createReport({
     ...begun,
-    ends: new GroupWriter(endKind(executionStore), monotonic, metrics.executions),
+    ends: new GroupWriter(endKind(executions), monotonic, metrics.executions),
     keys: digestKeys,
     reported: (answer) => metrics.executions.reported(answer),
   });
@@ -226,7 +194,7 @@ export async function openService(
     trail: guards,
     circuits: guards,
     orders: admin.bypass,
-    commands: new SqlCircuitCommands(database.kysely),
+    commands: repositories.commands,
     revoke: (agentId, reason) => admin.bypass.clear(agentId, reason, "service"),
     ordersVoidBefore: () => admin.recovery.ordersVoidBefore,
     grantKeys: () => keys.grants.chain,
@@ -250,69 +218,25 @@ export async function openService(
   };
   await signAgain();
   const chores = new Chores((name, error) => log.error({ chore: name, ...failureOf(error) }, "a chore failed"));
-  chores.every(60_000, "look for names that could be mistaken for others", () => names.look());
-  chores.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());
-  chores.every(60_000, "record refused credentials", recordRefusals);
-  chores.every(60_000, "keep the policies' text", keepPolicies);
-  chores.every(60_000, "record refused operators", () => admin.trail.report());
-  chores.every(3_600_000, "purge ended sessions", () => sessions.purge(SESSION_LIFETIME));
-  chores.every(60_000, "go on with a verification", () => admin.verification.resume());
+  startTasks(chores, {
+    store,
+    repositories,
+    admin,
+    trail,
+    reviews,
+    watchers,
+    names,
+    metrics,
+    log,
+    keepPolicies,
+    recordRefusals,
+  });
   const nightly = scheduleVerification(config.verifyAt, admin.verification, (error) =>
     log.error(failureOf(error), "the audit trail could not be verified"),
   );
   const verified = new VerificationMetrics(metrics, admin.verification);
   chores.every(10_000, "know of the last verification", () => verified.refresh());
-  let toldProblems = 0;
-  const seal = async (): Promise<void> => {
-    try {
-      await trail.keeper.turn();
-      await admin.recovery.turn();
-    } finally {
-      const { problems } = trail.keeper;
-      if (problems.length > 0) log.error({ problems }, "the audit trail needs attention");
-      else if (toldProblems > 0) log.info("the audit trail is sealed and published again");
-      toldProblems = problems.length;
-    }
-  };
-  chores.every(SEAL_EVERY_MS, "seal the audit trail", seal);
-  chores.every(5_000, "deny reviews that nobody answered", () => reviews.expireDue());
-  chores.every(5_000, "note unresolved executions", async () => {
-    await admin.executions.noteUnresolved();
-    metrics.executions.showUnresolved(await admin.executions.countUnresolved());
-  });
-  chores.every(500, "look for resolved reviews", () => watchers.look());
-  chores.every(3_600_000, "make partitions", () => store.makePartitions());
-  chores.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
-
-  metrics.watch(
-    "datacrawl_policies_refused",
-    "1 if the newest policies are broken or cannot be read, so that older ones decide.",
-    () => (policies.problem === null ? 0 : 1),
-  );
-  metrics.watch("datacrawl_policies_read_age_seconds", "Since the directory of the policies was last read.", () =>
-    Math.max(0, policies.age / 1000),
-  );
-  metrics.watch("datacrawl_audit_rolled_back", "1 if the database lacks what is published.", () =>
-    trail.keeper.rollback === null ? 0 : 1,
-  );
-  metrics.watch(
-    "datacrawl_in_recovery",
-    "1 while agents are allowed nothing, because a rollback of the database is not acknowledged.",
-    () => (admin.recovery.isActive ? 1 : 0),
-  );
-  metrics.watch(
-    "datacrawl_audit_problems",
-    "What keeps the audit trail from being sealed and published, counted; /readyz names it.",
-    () => trail.keeper.problems.length,
-  );
-  metrics.watch("datacrawl_audit_sealed_age_seconds", "Since the audit trail was last found or made sealed.", () =>
-    Math.max(0, (now() - trail.keeper.sealedAt) / 1_000_000),
-  );
-  metrics.watch(
-    "datacrawl_audit_oldest_writer_seconds",
-    "How long a transaction has kept its rows from being sealed.",
-    () => trail.keeper.oldestWriter / 1_000_000,
-  );
+  watchGauges(metrics, policies, trail, admin.recovery, now);
   // A rollback is known before anything is answered.
   await trail.keeper.check();
   for (const problem of trail.keeper.problems) log.error({ problem }, "the audit trail needs attention");
@@ -321,7 +245,13 @@ export async function openService(
     .turn()
     .catch((error: unknown) => log.error(failureOf(error), "what a rollback has lost was not repaired"));
   // Last, for it works on from now on.
-  const webhooks = await openWebhooks(config, { database, chores, log, registry: metrics.registry, now });
+  const webhooks = await openWebhooks(config, {
+    outbox: repositories.outbox,
+    chores,
+    log,
+    registry: metrics.registry,
+    now,
+  });
 
   return {
     roads: {
@@ -333,19 +263,7 @@ export async function openService(
       source: "service",
     },
     admin,
-    checks: {
-      store: async () => {
-        await database.ping();
-        return null;
-      },
-      agents: () => (directory.age < 5000 ? null : "the agents' states have not been confirmed for 5 s"),
-      clock: () => clock.problem,
-      // The last good bundle decides meanwhile: a broken file must not take every replica out of service.
-      policy: () =>
-        policies.problem === null ? null : { warning: `the newest policies are not in force: ${policies.problem}` },
-      // Decisions are recorded meanwhile, and can be sealed later.
-      audit: () => (trail.keeper.problems.length === 0 ? null : { warning: trail.keeper.problems.join("; ") }),
-    },
+    checks: healthChecks(store, directory, clock, policies, trail),
     get policyVersion() {
       return policies.current.version;
     },
@@ -364,35 +282,48 @@ export async function openService(
         await record().catch((error: unknown) => log.error(failureOf(error), "refused credentials were not recorded"));
       }
       directory.stop();
-      operatorIssuer?.keys.stop();
-      agentIssuer?.keys.stop();
+      issuers.stop();
       await cache.close();
     },
   };
 }
 
-/** An issuer's keys, and what verifies its tokens. */
-interface Issuer<Kind extends IssuerConfig> {
-  readonly config: Kind;
-  readonly keys: Jwks;
-  readonly verifier: JwtVerifier;
-}
-
-function issuerOpener(now: () => number, monotonic: () => number, log: Log) {
-  /** Null if none is configured. @param settings the variables that configure it, for the log */
-  return function openIssuer<Kind extends IssuerConfig>(config: Kind | null, settings: string): Issuer<Kind> | null {
-    if (config === null) return null;
-    const { issuer, jwksUrl: url } = config;
-    const onError = (error: unknown): void => {
-      log.error({ issuer, settings, ...failureOf(error) }, "the issuer's keys could not be read");
-    };
-    const keys = new Jwks({ issuer, url, fetchJson, monotonic, onError });
-    return { config, keys, verifier: new JwtVerifier(config, keys.find, now) };
+function logPolicies(policies: PolicySource, keepPolicies: () => Promise<void>, log: Log): void {
+  const logWarnings = (): void => {
+    if (policies.warnings.length > 0) log.warn({ warnings: policies.warnings }, "policies have warnings");
+  };
+  logWarnings();
+  policies.onChange = (event) => {
+    if (event.kind === "unread") {
+      log.error({ problem: event.problem }, "policies could not be read; the last good ones stay active");
+    } else if (event.kind === "activated") {
+      log.info({ policyVersion: event.version }, "policies activated");
+      logWarnings();
+      keepPolicies().catch((error: unknown) => log.warn(failureOf(error), "the policies' text was not kept yet"));
+    } else log.error({ problems: event.problems }, "policies refused; the last good ones stay active");
   };
 }
 
-function operatorTokens({ config, verifier }: Issuer<OidcConfig>): OperatorTokens {
-  return new OperatorTokens(verifier, { role: config.roleClaim, name: config.nameClaim });
+function healthChecks(
+  { database }: Store,
+  directory: AgentDirectory,
+  clock: StoreClock,
+  policies: PolicySource,
+  trail: Trail,
+): Service["checks"] {
+  return {
+    store: async () => {
+      await database.ping();
+      return null;
+    },
+    agents: () => (directory.age < 5000 ? null : "the agents' states have not been confirmed for 5 s"),
+    clock: () => clock.problem,
+    // The last good bundle decides meanwhile: a broken file must not take every replica out of service.
+    policy: () =>
+      policies.problem === null ? null : { warning: `the newest policies are not in force: ${policies.problem}` },
+    // Decisions are recorded meanwhile, and can be sealed later.
+    audit: () => (trail.keeper.problems.length === 0 ? null : { warning: trail.keeper.problems.join("; ") }),
+  };
 }
 
 function openCache(config: Config, keys: DigestKeys, now: () => number, monotonic: () => number, log: Log): ClaimCache {

@@ -9,10 +9,8 @@ import type { Micros } from "../../core/clock.ts";
 import type { DataConfig } from "../../config.ts";
 import { RandomPool } from "../../core/ids.ts";
 import { openSigningKeys, type SigningKeys } from "../../keys/key-files.ts";
-import { SqlAccessChanges } from "../../store/access-changes.ts";
-import { SqlEventStore } from "../../store/events.ts";
-import type { Store } from "../../store/open.ts";
-import { SqlSealStore } from "../../store/seals.ts";
+import type { SqlSealStore } from "../../store/seals.ts";
+import type { Repositories } from "../repositories.ts";
 
 /** The sealing of a store's trail. */
 export interface Trail {
@@ -29,9 +27,8 @@ export interface Trail {
   readonly keys: () => Promise<SigningKeys>;
 }
 
-export async function openTrail(config: DataConfig, store: Store, now: () => Micros): Promise<Trail> {
-  const seals = new SqlSealStore(store.database.kysely);
-  const events = new SqlEventStore(store.database.kysely);
+export async function openTrail(config: DataConfig, repositories: Repositories, now: () => Micros): Promise<Trail> {
+  const { accessChanges, events, seals } = repositories;
   const random = new RandomPool();
   const origin = await seals.origin();
   const keys = (): Promise<SigningKeys> => openSigningKeys(config.keysDir, AUDIT_KEYS);
@@ -46,7 +43,7 @@ export async function openTrail(config: DataConfig, store: Store, now: () => Mic
       ? null
       : new ChangePublisher({
           directory: new ChangeDirectory(config.checkpointDir),
-          store: new SqlAccessChanges(store.database.kysely),
+          store: accessChanges,
           origin,
           keys,
         });

@@ -1,8 +1,7 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { Config } from "../../config.ts";
 import type { Micros } from "../../core/clock.ts";
-import type { Database } from "../../store/database.ts";
-import { type OutboxFigures, SqlOutbox } from "../../store/webhooks.ts";
+import type { OutboxFigures, SqlOutbox } from "../../store/webhooks.ts";
 import { Deliverer, type DeliveryObserver, type Leased, messageId } from "../../webhook/deliverer.ts";
 import { post } from "../../webhook/send.ts";
 import { readWebhookSecrets } from "../../webhook/signature.ts";
@@ -21,9 +20,8 @@ export interface Webhooks {
  */
 export async function openWebhooks(
   { webhook, adminPublicUrl }: Pick<Config, "webhook" | "adminPublicUrl">,
-  { database, chores, log, registry, now }: WebhookPorts,
+  { outbox, chores, log, registry, now }: WebhookPorts,
 ): Promise<Webhooks> {
-  const outbox = new SqlOutbox(database.kysely);
   chores.every(3_600_000, "purge the webhook's messages", () => outbox.purge());
   if (webhook === null) return { close: async () => undefined };
 
@@ -47,7 +45,7 @@ export async function openWebhooks(
 }
 
 interface WebhookPorts {
-  readonly database: Database;
+  readonly outbox: SqlOutbox;
   readonly chores: Chores;
   readonly log: Log;
   readonly registry: Registry;

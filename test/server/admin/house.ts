@@ -15,6 +15,7 @@ import { type Admin, adminRpcs, turnedAway } from "../../../src/server/admin/ser
 import type { Listener } from "../../../src/server/listen.ts";
 import { openSite } from "../../../src/server/http/site.ts";
 import { openTrail } from "../../../src/server/lifecycle/trail.ts";
+import { openRepositories } from "../../../src/server/repositories.ts";
 import { loadTls } from "../../../src/server/tls.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
 import type { Issuer } from "../../support/issuer.ts";
@@ -49,7 +50,8 @@ export async function openHouse(options: HouseOptions = {}): Promise<House & { r
   const clock = { ahead: 0 };
   const now = (): number => systemClock.now() + clock.ahead;
   const tokens = options.issuer === undefined ? null : tokensOf(options.issuer, now);
-  const admin = openAdmin(store, await openTrail(config, store, now), now, { tokens });
+  const repositories = openRepositories(store);
+  const admin = openAdmin(store, repositories, await openTrail(config, repositories, now), now, { tokens });
   const certificate = certificateFiles();
   const tls = options.tls ? await loadTls(certificate) : null;
   const address = { kind: "tcp", host: "127.0.0.1", port: 0, variable: "TEST" } as const;
