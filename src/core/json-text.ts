@@ -4,7 +4,7 @@ import { INEXACT_INTEGER, isExactInteger } from "./canonical-json.ts";
 import { Undecodable } from "./undecodable.ts";
 
 /**
- * How deep a payload is decoded on either road. More than the contract's 32, which `core/request.ts` holds, and so
+ * How deep a payload is decoded by either decoder. More than the contract's 32, which `core/request.ts` holds, and so
  * little that no stack overflows.
  */
 export const DECODED_DEPTH = 64;

@@ -9,11 +9,11 @@ import {
 import { Admission, type AdmissionLimits } from "../authorize/admission.ts";
 import { Fault, messageOf } from "../core/fault.ts";
 import type { SyncGuardHandler, SyncResult, UnverifiedSync } from "../authorize/sync-guard.ts";
-import { credentialsOf, type Roads } from "./roads.ts";
+import { credentialsOf, type AgentHandlers } from "./handlers.ts";
 import { timestampOf } from "./codec/timestamp.ts";
 
 /** SyncGuard as transports call it, over `authorize/sync-guard.ts`. */
-export function syncGuardRoad(syncGuard: SyncGuardHandler): Roads["syncGuard"] {
+export function syncGuardHandler(syncGuard: SyncGuardHandler): AgentHandlers["syncGuard"] {
   return async (call) => {
     const readBody = (): UnverifiedSync => syncOf(call.readBody());
     const { deadlineAt, signal, traceparent } = call;

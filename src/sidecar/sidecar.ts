@@ -9,10 +9,10 @@ import { failureOf } from "../server/failure.ts";
 import { Readiness } from "../server/lifecycle/health.ts";
 import type { Listener } from "../server/listen.ts";
 import { logAnswer, logFault, logLateFault, openLog } from "../server/lifecycle/log.ts";
-import type { Observer } from "../server/roads.ts";
+import type { Observer } from "../server/handlers.ts";
 import type { SidecarConfig } from "./config.ts";
 import { sidecarMetrics } from "./metrics.ts";
-import { sidecarRoads } from "./roads.ts";
+import { sidecarHandlers } from "./handlers.ts";
 
 /** How long requests that are under way may take to finish when the sidecar is told to stop. */
 const DRAIN_MS = 10_000;
@@ -65,7 +65,7 @@ export async function runSidecar(config: SidecarConfig): Promise<Sidecar> {
       },
       onLateFault: (fault, method) => logLateFault(log, fault, { method, agentId }),
     };
-    const roads = sidecarRoads({
+    const handlers = sidecarHandlers({
       guard,
       agentId,
       timeoutMs,
@@ -76,7 +76,7 @@ export async function runSidecar(config: SidecarConfig): Promise<Sidecar> {
         if (answer.reason !== "CIRCUIT_OPEN") logAnswer(log, answer);
       },
     });
-    const shared = { roads, clock, observer, readiness, tls: null, allowedHosts };
+    const shared = { handlers, clock, observer, readiness, tls: null, allowedHosts };
     const listeners: Listener[] = [];
     // Both at once: they share one time for draining.
     opened.push(() => Promise.all(listeners.map((listener) => listener.close({ drainMs: DRAIN_MS }))));

@@ -12,7 +12,7 @@ import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_
 import { type Certificate, certificate, type CertificateOptions } from "../../conformance/src/certificates.ts";
 import { loadConfig } from "../../src/config.ts";
 import { type Running, serve } from "../../src/server/lifecycle/serve.ts";
-import { askGrpc, QUESTION, type Reply } from "../support/agent-roads.ts";
+import { askGrpc, QUESTION, type Reply } from "../support/agent-transports.ts";
 import { waitUntil } from "../support/net.ts";
 import { demoKey } from "../support/service.ts";
 

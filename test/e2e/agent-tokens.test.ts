@@ -2,7 +2,7 @@ import { createHmac, generateKeyPairSync, sign as signBytes } from "node:crypto"
 import { type CryptoKey, exportSPKI, type JWK, importJWK, type JWTPayload, UnsecuredJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { reasonOf, call } from "../server/admin/house.ts";
-import { AGENT_ROADS } from "../support/agent-roads.ts";
+import { AGENT_TRANSPORTS } from "../support/agent-transports.ts";
 import { type Issuer, startIssuer } from "../support/issuer.ts";
 import { waitUntil } from "../support/net.ts";
 import { demoKey, discard, type ServiceProcess, startService } from "../support/service.ts";
@@ -54,7 +54,7 @@ describe("agents with tokens", () => {
   let keys = 0;
   const newKey = (): string => `key-${keys++}`;
 
-  describe.each(AGENT_ROADS)("over %s", (_, ask) => {
+  describe.each(AGENT_TRANSPORTS)("over %s", (_, ask) => {
     test("are who the claim says, beside those with keys", async () => {
       const answer = await ask(service, await issuer.sign(claims()), newKey());
       expect(answer).toMatchObject({ reason: "RULE_ALLOWED" });
@@ -140,7 +140,7 @@ describe("agents with tokens", () => {
 
   test("leave no token in the log", async () => {
     const token = await issuer.sign(claims({ azp: "stranger" }));
-    for (const [, ask] of AGENT_ROADS) await ask(service, token, newKey());
+    for (const [, ask] of AGENT_TRANSPORTS) await ask(service, token, newKey());
     await waitUntil(() => service.output().err.includes("CREDENTIAL_UNKNOWN"), 5000, "the refusal is not logged");
     for (const part of token.split(".")) expect(service.output().err).not.toContain(part);
   });

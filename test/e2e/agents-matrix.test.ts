@@ -6,7 +6,7 @@ import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_
 import { Outcome } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import { call, cookieOf, PASSWORD, signIn } from "../server/admin/house.ts";
 import { outcomeOfCall } from "../support/call-outcome.ts";
-import { QUESTION } from "../support/agent-roads.ts";
+import { QUESTION } from "../support/agent-transports.ts";
 import { type Issuer, startIssuer } from "../support/issuer.ts";
 import { demoKey, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
 
@@ -106,19 +106,20 @@ afterAll(async () => {
   await issuer.close();
 });
 
-const ROADS = ["Connect", "gRPC", "the operators' port", "the socket"] as const;
-type Road = (typeof ROADS)[number];
+const LISTENERS = ["Connect", "gRPC", "the operators' port", "the socket"] as const;
+type ListenerName = (typeof LISTENERS)[number];
 
-function transportOf(road: Road, kind: CallerKind): Transport {
+function transportOf(listener: ListenerName, kind: CallerKind): Transport {
   const interceptors = [
     (next: (request: never) => Promise<never>) => (request: { readonly header: Headers }) => {
       for (const [name, value] of Object.entries(headers.get(kind) ?? {})) request.header.set(name, value);
       return next(request as never);
     },
   ] as never;
-  if (road === "gRPC") return createGrpcTransport({ baseUrl: `http://127.0.0.1:${service.grpcPort}`, interceptors });
-  const nodeOptions = road === "the socket" ? { socketPath: join(service.dataDir, "admin.sock") } : {};
-  const baseUrl = road === "Connect" ? service.connectUrl : service.adminUrl;
+  if (listener === "gRPC")
+    return createGrpcTransport({ baseUrl: `http://127.0.0.1:${service.grpcPort}`, interceptors });
+  const nodeOptions = listener === "the socket" ? { socketPath: join(service.dataDir, "admin.sock") } : {};
+  const baseUrl = listener === "Connect" ? service.connectUrl : service.adminUrl;
   return createConnectTransport({ baseUrl, httpVersion: "1.1", interceptors, nodeOptions });
 }
 
@@ -135,8 +136,13 @@ const REQUESTS: Readonly<Record<string, (key: string) => object>> = {
   SyncGuard: () => ({ journalId: "0195e0b2-0000-7000-8000-000000000001" }),
 };
 
-function outcomeOf(method: (typeof METHODS)[number], road: Road, kind: CallerKind, key: string): Promise<string> {
-  return outcomeOfCall(method, transportOf(road, kind), REQUESTS[method.name]?.(key) ?? {});
+function outcomeOf(
+  method: (typeof METHODS)[number],
+  listener: ListenerName,
+  kind: CallerKind,
+  key: string,
+): Promise<string> {
+  return outcomeOfCall(method, transportOf(listener, kind), REQUESTS[method.name]?.(key) ?? {});
 }
 
 /** The idempotency keys that begin with `prefix`, of what was decided. */
@@ -151,13 +157,13 @@ test("every method of agents has expectations, and there are none for others", (
 });
 
 describe.each(METHODS.map((method) => [method.name, method] as const))("AuthorizeService.%s", (name, method) => {
-  test.each(ROADS)("over %s, as every kind of caller", async (road) => {
-    const prefix = `${name} over ${road} as `;
+  test.each(LISTENERS)("over %s, as every kind of caller", async (listener) => {
+    const prefix = `${name} over ${listener} as `;
     const outcomes = await Promise.all(
-      CALLERS.map(async (kind) => [kind, await outcomeOf(method, road, kind, prefix + kind)] as const),
+      CALLERS.map(async (kind) => [kind, await outcomeOf(method, listener, kind, prefix + kind)] as const),
     );
     const expected = (kind: CallerKind): string | undefined => {
-      if (road !== "Connect" && road !== "gRPC") return "Unimplemented";
+      if (listener !== "Connect" && listener !== "gRPC") return "Unimplemented";
       return MAY[name]?.includes(kind) ? "ok" : (REFUSED[kind] ?? NOT_THEIRS[name]);
     };
     expect(outcomes).toEqual(CALLERS.map((kind) => [kind, expected(kind)]));

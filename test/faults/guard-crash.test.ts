@@ -53,7 +53,7 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
   let cluster: Cluster;
   let database: pg.Client;
   let service: ServiceProcess;
-  let road: TcpProxy;
+  let proxy: TcpProxy;
   /** A journal directory that knows the grant, as each process finds it. */
   const granted = tempDir();
 
@@ -67,14 +67,14 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     runCli(["operator", "add", "alice", "--role", "operator", "--password-stdin"], env, password);
     const set = ["bypass", "set", AGENT, "--as", "alice", "--password-stdin", "--all-tools", "--for", "12h"];
     runCli([...set, "--reason", "a drill"], env, `${password}\n`);
-    road = await startTcpProxy(service.grpcPort);
+    proxy = await startTcpProxy(service.grpcPort);
     const seed = startActor(specOf({ journalDir: granted, wishes: 0, port: service.grpcPort }));
     await seed.said("acted");
     seed.upload();
     await seed.exited;
   }, 90_000);
   afterAll(async () => {
-    await road?.close();
+    await proxy?.close();
     await discard(service);
     await database?.end();
   });
@@ -149,10 +149,10 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
 
   /** An outage, in which the actor acts under its grant; then the service is back, and the actor uploads. */
   async function act(journalDir: string, name: string, failpoint?: string): Promise<Actor> {
-    await road.setListening(false);
-    const actor = startActor(specOf({ journalDir, name, port: road.port }), failpoint);
+    await proxy.setListening(false);
+    const actor = startActor(specOf({ journalDir, name, port: proxy.port }), failpoint);
     await actor.said("acted");
-    await road.setListening(true);
+    await proxy.setListening(true);
     actor.upload();
     return actor;
   }

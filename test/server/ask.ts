@@ -50,7 +50,7 @@ export interface Refusal {
   readonly retryMs: number | undefined;
 }
 
-export interface Road {
+export interface TestClient {
   readonly name: string;
   readonly ask: (request: Asked, options?: AskOptions) => Promise<Outcome>;
 }
@@ -59,23 +59,23 @@ export const VALID: Asked = { tool: "gmail.send", payload: { to: "ann@example.co
 export const AUTHORIZE = "/datacrawl.authz.v1.AuthorizeService/Authorize";
 
 /** A client for each way to ask. */
-export function roadsTo(open: Open): Road[] {
+export function clientsTo(open: Open): TestClient[] {
   const clear = { baseUrl: `http://127.0.0.1:${portOf(open.connect)}`, httpVersion: "1.1" } as const;
   const baseUrl = `https://127.0.0.1:${portOf(open.connectTls)}`;
   const h2 = { baseUrl, httpVersion: "2", nodeOptions: { ca: open.ca } } as const;
   const h1 = { baseUrl, httpVersion: "1.1", nodeOptions: { ca: open.ca } } as const;
   return [
-    grpcRoad("gRPC", `127.0.0.1:${portOf(open.grpc)}`, grpc.credentials.createInsecure()),
-    grpcRoad("gRPC, TLS", `localhost:${portOf(open.grpcTls)}`, grpc.credentials.createSsl(Buffer.from(open.ca))),
-    connectRoad("Connect, JSON", createConnectTransport({ ...clear, useBinaryFormat: false })),
-    connectRoad("Connect, binary", createConnectTransport({ ...clear, useBinaryFormat: true })),
-    connectRoad("Connect, JSON, gzip", createConnectTransport({ ...clear, useBinaryFormat: false, ...gzip() })),
-    connectRoad("Connect, binary, TLS, HTTP/2", createConnectTransport({ ...h2, useBinaryFormat: true })),
-    connectRoad("Connect, JSON, TLS, HTTP/1.1", createConnectTransport({ ...h1, useBinaryFormat: false })),
-    connectRoad("gRPC-Web, binary", createGrpcWebTransport({ ...clear, useBinaryFormat: true })),
-    connectRoad("gRPC-Web, binary, gzip", createGrpcWebTransport({ ...clear, useBinaryFormat: true, ...gzip() })),
-    connectRoad("gRPC-Web, JSON", createGrpcWebTransport({ ...clear, useBinaryFormat: false })),
-    connectRoad("gRPC on the Connect port", createGrpcTransport({ baseUrl, nodeOptions: { ca: open.ca } })),
+    grpcClient("gRPC", `127.0.0.1:${portOf(open.grpc)}`, grpc.credentials.createInsecure()),
+    grpcClient("gRPC, TLS", `localhost:${portOf(open.grpcTls)}`, grpc.credentials.createSsl(Buffer.from(open.ca))),
+    connectClient("Connect, JSON", createConnectTransport({ ...clear, useBinaryFormat: false })),
+    connectClient("Connect, binary", createConnectTransport({ ...clear, useBinaryFormat: true })),
+    connectClient("Connect, JSON, gzip", createConnectTransport({ ...clear, useBinaryFormat: false, ...gzip() })),
+    connectClient("Connect, binary, TLS, HTTP/2", createConnectTransport({ ...h2, useBinaryFormat: true })),
+    connectClient("Connect, JSON, TLS, HTTP/1.1", createConnectTransport({ ...h1, useBinaryFormat: false })),
+    connectClient("gRPC-Web, binary", createGrpcWebTransport({ ...clear, useBinaryFormat: true })),
+    connectClient("gRPC-Web, binary, gzip", createGrpcWebTransport({ ...clear, useBinaryFormat: true, ...gzip() })),
+    connectClient("gRPC-Web, JSON", createGrpcWebTransport({ ...clear, useBinaryFormat: false })),
+    connectClient("gRPC on the Connect port", createGrpcTransport({ baseUrl, nodeOptions: { ca: open.ca } })),
   ];
 }
 
@@ -83,7 +83,7 @@ function gzip() {
   return { sendCompression: compressionGzip, compressMinBytes: 0 };
 }
 
-function connectRoad(name: string, transport: Transport): Road {
+function connectClient(name: string, transport: Transport): TestClient {
   const client = createClient(AuthorizeService, transport);
   return {
     name,
@@ -105,7 +105,7 @@ function refusalOf(error: ConnectError): Refusal {
   return refusal(error.code, error.rawMessage, detail);
 }
 
-function grpcRoad(name: string, target: string, credentials: grpc.ChannelCredentials): Road {
+function grpcClient(name: string, target: string, credentials: grpc.ChannelCredentials): TestClient {
   const client = new grpc.Client(target, credentials);
   return {
     name,

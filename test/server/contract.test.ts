@@ -1,31 +1,31 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
-import { type Asked, type Outcome, type Refusal, type Road, roadsTo, VALID } from "./ask.ts";
-import { type Open, openRoads } from "./open.ts";
+import { type Asked, type Outcome, type Refusal, type TestClient, clientsTo, VALID } from "./ask.ts";
+import { type Open, openListeners } from "./open.ts";
 
 let open: Open;
-let roads: Road[];
+let clients: TestClient[];
 beforeAll(async () => {
-  open = await openRoads();
-  roads = roadsTo(open);
+  open = await openListeners();
+  clients = clientsTo(open);
 });
 afterAll(async () => open.close());
 
-/** Asks on every road, and expects the same of each. */
-async function onEveryRoad(
+/** Asks with every client, and expects the same of each. */
+async function onEveryTransport(
   request: Asked,
   expected: Partial<Refusal>,
   headers: Record<string, string> = {},
 ): Promise<void> {
   const outcomes = await Promise.all(
-    roads.map(async ({ name, ask }) => ({ name, ...(await ask(request, { headers })) })),
+    clients.map(async ({ name, ask }) => ({ name, ...(await ask(request, { headers })) })),
   );
   expect(outcomes).toEqual(
-    roads.map(({ name }) => expect.objectContaining({ name, domain: "datacrawl", ...expected })),
+    clients.map(({ name }) => expect.objectContaining({ name, domain: "datacrawl", ...expected })),
   );
 }
 
-describe("every road", () => {
+describe("every transport", () => {
   test("carries the question there and the answer back", async () => {
     const request = {
       tool: "gmail.send",
@@ -38,7 +38,7 @@ describe("every road", () => {
       idempotencyKey: "ключ-1",
       nonce: new Uint8Array(16).fill(7),
     };
-    for (const { name, ask } of roads) {
+    for (const { name, ask } of clients) {
       open.handler.calls.length = 0;
       const outcome = await ask(request, {
         headers: { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
@@ -62,16 +62,16 @@ describe("every road", () => {
   });
 
   test("refuses a caller without a credential, or with an unknown one", async () => {
-    await onEveryRoad(
+    await onEveryTransport(
       VALID,
       { code: "Unauthenticated", reason: "CREDENTIAL_UNKNOWN" },
       { authorization: "Bearer other" },
     );
-    await onEveryRoad(VALID, { code: "Unauthenticated", reason: "CREDENTIAL_UNKNOWN" }, { authorization: "" });
+    await onEveryTransport(VALID, { code: "Unauthenticated", reason: "CREDENTIAL_UNKNOWN" }, { authorization: "" });
   });
 
   test("refuses to speak for another agent", async () => {
-    await onEveryRoad(
+    await onEveryTransport(
       { ...VALID, agentId: "other" },
       { code: "PermissionDenied", reason: "AGENT_MISMATCH", field: "agent_id" },
     );
@@ -96,7 +96,7 @@ describe("every road", () => {
     ["a nonce of 15 bytes", { ...VALID, nonce: new Uint8Array(15) }, "nonce"],
   ];
   test.each(invalid)("refuses %s", async (_title, request, field) => {
-    await onEveryRoad(request, { code: "InvalidArgument", reason: "FIELD_INVALID", field });
+    await onEveryTransport(request, { code: "InvalidArgument", reason: "FIELD_INVALID", field });
   });
 
   test("takes what is as large as the contract allows", async () => {
@@ -105,7 +105,7 @@ describe("every road", () => {
       payload: { text: "x".repeat(256 * 1024 - 11) },
       idempotencyKey: "é".repeat(128),
     };
-    for (const { name, ask } of roads) {
+    for (const { name, ask } of clients) {
       expect(answered(await ask(largest)).tool, name).toBe(largest.tool);
       expect(answered(await ask({ ...VALID, payload: nested(31).payload as never })).decision, name).toBe(
         Decision.ALLOW,
@@ -121,7 +121,7 @@ describe("every road", () => {
     ["AGENT_UNKNOWN", "NotFound"],
     ["AGENT_REVOKED", "FailedPrecondition"],
   ])("says %s as %s, and when to come again", async (fault, code) => {
-    await onEveryRoad(
+    await onEveryTransport(
       { ...VALID, tool: `fault:${fault}` },
       { code, reason: fault, message: "As you wish.", retryMs: 1500 },
     );
@@ -129,29 +129,30 @@ describe("every road", () => {
 
   test("says nothing of what failed inside, and hands its cause to the log", async () => {
     open.faults.length = 0;
-    await onEveryRoad({ ...VALID, tool: "throw" }, { code: "Internal", reason: "INTERNAL" });
+    await onEveryTransport({ ...VALID, tool: "throw" }, { code: "Internal", reason: "INTERNAL" });
     expect(open.faults.map(({ cause }) => cause)).toEqual(
-      roads.map(() => expect.objectContaining({ message: "secret" })),
+      clients.map(() => expect.objectContaining({ message: "secret" })),
     );
-    for (const { ask } of roads) expect(JSON.stringify(await ask({ ...VALID, tool: "throw" }))).not.toContain("secret");
+    for (const { ask } of clients)
+      expect(JSON.stringify(await ask({ ...VALID, tool: "throw" }))).not.toContain("secret");
   });
 
   test.each(["é", "😀"])("sends long field names of %s as far as headers can carry them", async (character) => {
     // Cut between the halves of a surrogate pair, a text could not be sent.
     const name = `x${character.repeat(5000)}`;
     const field = `${`payload.${name}`.slice(0, 200)}…`.toWellFormed();
-    await onEveryRoad({ ...VALID, payload: { [name]: { a: "\0" } } }, { code: "InvalidArgument", field });
+    await onEveryTransport({ ...VALID, payload: { [name]: { a: "\0" } } }, { code: "InvalidArgument", field });
   });
 
   test("answers by the caller's deadline, and tells the handler", async () => {
     open.handler.aborted = 0;
-    const outcomes = await Promise.all(roads.map(({ ask }) => ask({ ...VALID, tool: "wait" }, { timeoutMs: 300 })));
-    expect(outcomes).toEqual(roads.map(() => expect.objectContaining({ code: "DeadlineExceeded" })));
-    await expect.poll(() => open.handler.aborted).toBe(roads.length);
+    const outcomes = await Promise.all(clients.map(({ ask }) => ask({ ...VALID, tool: "wait" }, { timeoutMs: 300 })));
+    expect(outcomes).toEqual(clients.map(() => expect.objectContaining({ code: "DeadlineExceeded" })));
+    await expect.poll(() => open.handler.aborted).toBe(clients.length);
   });
 
   test("gives the handler the caller's deadline", async () => {
-    for (const { name, ask } of roads) {
+    for (const { name, ask } of clients) {
       open.handler.calls.length = 0;
       const before = performance.now();
       await ask(VALID, { timeoutMs: 20_000 });
@@ -165,7 +166,7 @@ describe("every road", () => {
     ["none", undefined, 4000, 5500],
     ["one far off", 3_600_000, 25_000, 30_500],
   ])("sets the service's own deadline where the caller has %s", async (_title, timeoutMs, least, most) => {
-    for (const { name, ask } of roads) {
+    for (const { name, ask } of clients) {
       open.handler.calls.length = 0;
       const before = performance.now();
       await ask(VALID, timeoutMs === undefined ? {} : { timeoutMs });
@@ -176,14 +177,14 @@ describe("every road", () => {
   });
 
   test("answers by its own deadline where the caller has none", async () => {
-    const outcomes = await Promise.all(roads.map(({ ask }) => ask({ ...VALID, tool: "wait" })));
+    const outcomes = await Promise.all(clients.map(({ ask }) => ask({ ...VALID, tool: "wait" })));
     expect(outcomes).toEqual(
-      roads.map(() => expect.objectContaining({ code: "DeadlineExceeded", reason: "DEADLINE_EXCEEDED" })),
+      clients.map(() => expect.objectContaining({ code: "DeadlineExceeded", reason: "DEADLINE_EXCEEDED" })),
     );
   });
 
   test("reports what a handler fails with after its caller was answered", async () => {
-    for (const { name, ask } of roads) {
+    for (const { name, ask } of clients) {
       open.lateFaults.length = 0;
       open.faults.length = 0;
       const outcome = await ask({ ...VALID, tool: "late" }, { timeoutMs: 300 });
@@ -196,7 +197,7 @@ describe("every road", () => {
 
   test("tells the handler when its caller goes away", async () => {
     open.handler.aborted = 0;
-    for (const { ask } of roads) {
+    for (const { ask } of clients) {
       const gone = new AbortController();
       open.handler.calls.length = 0;
       const asking = ask({ ...VALID, tool: "wait" }, { signal: gone.signal });
@@ -204,7 +205,7 @@ describe("every road", () => {
       gone.abort();
       expect(await asking).toMatchObject({ code: "Canceled" });
     }
-    await expect.poll(() => open.handler.aborted).toBe(roads.length);
+    await expect.poll(() => open.handler.aborted).toBe(clients.length);
   });
 });
 

@@ -20,17 +20,17 @@ import { openConnect } from "../../src/server/http/connect.ts";
 import { openGrpc } from "../../src/server/grpc/grpc.ts";
 import { connectError } from "../../src/server/codec/status.ts";
 import { loadTls } from "../../src/server/tls.ts";
-import { type Road, roadsTo, VALID } from "./ask.ts";
-import { ANY_PORT, certificateFiles, tlsFiles, type Open, openRoads, portOf } from "./open.ts";
+import { type TestClient, clientsTo, VALID } from "./ask.ts";
+import { ANY_PORT, certificateFiles, tlsFiles, type Open, openListeners, portOf } from "./open.ts";
 
 const HEALTH = grpc.makeGenericClientConstructor(healthDefinition, "Health");
 
 let open: Open;
-let roads: Road[];
+let clients: TestClient[];
 let dir: string;
 beforeEach(async () => {
-  open = await openRoads();
-  roads = roadsTo(open);
+  open = await openListeners();
+  clients = clientsTo(open);
   dir = mkdtempSync(join(tmpdir(), "datacrawl-life-"));
 });
 afterEach(async () => {
@@ -40,22 +40,22 @@ afterEach(async () => {
 
 describe("closing", () => {
   test("lets what is under way finish, and takes nothing new", async () => {
-    const holding = roads.map(({ ask }) => ask({ ...VALID, tool: "hold" }));
-    await expect.poll(() => open.handler.calls.length, { timeout: 15_000 }).toBe(roads.length);
+    const holding = clients.map(({ ask }) => ask({ ...VALID, tool: "hold" }));
+    await expect.poll(() => open.handler.calls.length, { timeout: 15_000 }).toBe(clients.length);
     const listeners = [open.grpc, open.connect, open.grpcTls, open.connectTls];
     const closed = Promise.all(listeners.map((listener) => listener.close({ drainMs: 10_000 })));
-    const refused = Promise.all(roadsTo(open).map(({ ask }) => ask(VALID, { timeoutMs: 1000 })));
+    const refused = Promise.all(clientsTo(open).map(({ ask }) => ask(VALID, { timeoutMs: 1000 })));
     for (const outcome of await refused) expect(outcome).not.toHaveProperty("answer");
     open.handler.release();
-    expect(await Promise.all(holding)).toEqual(roads.map(() => ({ answer: expect.anything() })));
+    expect(await Promise.all(holding)).toEqual(clients.map(() => ({ answer: expect.anything() })));
     const started = performance.now();
     await closed;
     expect(performance.now() - started).toBeLessThan(5000);
   });
 
   test("cuts off what does not finish in time", async () => {
-    const waiting = roads.map(({ ask }) => ask({ ...VALID, tool: "hold" }, { timeoutMs: 20_000 }));
-    await expect.poll(() => open.handler.calls.length, { timeout: 15_000 }).toBe(roads.length);
+    const waiting = clients.map(({ ask }) => ask({ ...VALID, tool: "hold" }, { timeoutMs: 20_000 }));
+    await expect.poll(() => open.handler.calls.length, { timeout: 15_000 }).toBe(clients.length);
     const listeners = [open.grpc, open.connect, open.grpcTls, open.connectTls];
     await Promise.all(listeners.map((listener) => listener.close({ drainMs: 200 })));
     for (const outcome of await Promise.all(waiting)) expect(outcome).not.toHaveProperty("answer");
@@ -90,7 +90,7 @@ describe("listening", () => {
     observer: open.metrics.observer,
     readiness: open.readiness,
     metrics: open.metrics,
-    roads: open.handler.roads,
+    handlers: open.handler.handlers,
     tls: null,
   });
 
@@ -170,7 +170,7 @@ describe("TLS", () => {
     }
   });
 
-  test("speaks HTTP/2 and, on the Connect road, HTTP/1.1 too", async () => {
+  test("speaks HTTP/2 and, on the Connect port, HTTP/1.1 too", async () => {
     const options = { host: "127.0.0.1", ca: open.ca };
     expect(await handshake({ ...options, port: portOf(open.connectTls), ALPNProtocols: ["h2", "http/1.1"] })).toBe(
       "h2",

@@ -15,7 +15,7 @@ import { type StandIn, standIn } from "./stand-in.ts";
 
 export const ANY_PORT: Address = { kind: "tcp", host: "127.0.0.1", port: 0, variable: "DATACRAWL_TEST_ADDR" };
 
-/** Both roads to a stand-in, in clear and with TLS, on ports of their own. */
+/** Both listeners before a stand-in, in clear and with TLS, on ports of their own. */
 export interface Open {
   readonly handler: StandIn;
   readonly readiness: Readiness;
@@ -52,7 +52,7 @@ export function tlsFiles(certFile: string, keyFile: string): TlsFiles {
   return { certFile, keyFile, certVariable: "DATACRAWL_TLS_CERT_FILE", keyVariable: "DATACRAWL_TLS_KEY_FILE" };
 }
 
-export async function openRoads(): Promise<Open> {
+export async function openListeners(): Promise<Open> {
   const handler = standIn();
   const readiness = new Readiness({ store: () => null });
   const metrics = new Metrics();
@@ -71,7 +71,7 @@ export async function openRoads(): Promise<Open> {
   const files = certificateFiles();
   const tls = await loadTls(files);
   files.remove();
-  const shared = { roads: handler.roads, clock: systemClock, observer, readiness, metrics, address: ANY_PORT };
+  const shared = { handlers: handler.handlers, clock: systemClock, observer, readiness, metrics, address: ANY_PORT };
   const grpc = await openGrpc({ ...shared, tls: null });
   const connect = await openConnect({ ...shared, tls: null });
   const grpcTls = await openGrpc({ ...shared, tls });

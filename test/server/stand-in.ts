@@ -10,13 +10,13 @@ import type { ExecutionRefusal } from "../../src/execution/execution.ts";
 import type { UnverifiedRequest } from "../../src/core/request.ts";
 import { parseRequest } from "../../src/core/request.ts";
 import { Fault, type FaultCode } from "../../src/core/fault.ts";
-import type { Roads } from "../../src/server/roads.ts";
+import type { AgentHandlers } from "../../src/server/handlers.ts";
 
 export const CREDENTIAL = "Bearer dc_agent_agent-a_k1_secret";
 
-/** A handler behind the roads: it allows what the contract allows, and does what the tool's name says. */
+/** Handlers in place of the service's: they allow what the contract allows, and do what the tool's name says. */
 export interface StandIn {
-  readonly roads: Roads;
+  readonly handlers: AgentHandlers;
   /** The calls that it was given, oldest first. */
   readonly calls: Call<UnverifiedRequest>[];
   /** What they held, as far as it could be read. */
@@ -49,7 +49,7 @@ const EXECUTION = {
 export function standIn(): StandIn {
   let held = Promise.withResolvers<void>();
   const self: StandIn = {
-    roads: { authorize, watchDecision, beginExecution, reportOutcome, syncGuard, source: "service" },
+    handlers: { authorize, watchDecision, beginExecution, reportOutcome, syncGuard, source: "service" },
     calls: [],
     requests: [],
     reports: [],

@@ -33,7 +33,7 @@ const coded = (encodings: readonly string[], make: (q: Question) => Uint8Array) 
 const allow = (q: Question) => encode(allowing(q), q);
 const cut = (bytes: Uint8Array, lost: number) => bytes.subarray(0, bytes.length - lost);
 
-/** Both roads, with the same bytes. */
+/** Over both transports, with the same bytes. */
 function both(
   add: typeof stub,
   what: string,

@@ -8,7 +8,7 @@ import { decodeMessage } from "../codec/messages.ts";
 import { type NodeRequest, type NodeResponse, pathOf, respond } from "../http/node-http.ts";
 import { refusePage } from "../http/pages.ts";
 import { RequestRules } from "../limits/request-rules.ts";
-import type { ListenerPorts } from "../roads.ts";
+import type { ListenerPorts } from "../handlers.ts";
 import { createRpcHandler, type RpcMethod, type RpcPorts, type TurnedAway } from "../http/rpc.ts";
 import { endingStreams, OpenStreams } from "../limits/streams.ts";
 import type { AdminRpc } from "./service.ts";

@@ -17,7 +17,7 @@ export const SOURCES = { service: wire.Source.SERVICE, guard: wire.Source.GUARD 
 const FRAME_BYTES = 128;
 
 /**
- * `answer` as an `AuthorizeResponse`, or a `WatchDecisionResponse`, in protobuf's binary format, for the fast road: four times as fast as building the
+ * `answer` as an `AuthorizeResponse`, or a `WatchDecisionResponse`, in protobuf's binary format, for gRPC: four times as fast as building the
  * message and writing that.
  *
  * INVARIANT: fields go out in order of their numbers and the decision is last, so that an answer cut short has none.
@@ -59,7 +59,7 @@ function timestampField(writer: WireWriter, field: number, at: Micros): void {
 /** What an `AuthorizeResponse` and a `WatchDecisionResponse` are made of. */
 export type AnswerFields = ReturnType<typeof answerFields>;
 
-/** `answer` as a message's fields, for the roads that write it as JSON too. */
+/** `answer` as a message's fields, for the handlers that write it as JSON too. */
 export function answerFields(answer: Answer, source: Source) {
   const { seconds, nanos } = secondsAndNanos(answer.decidedAt);
   return {

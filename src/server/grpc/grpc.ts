@@ -29,7 +29,7 @@ import type { Listener } from "../listen.ts";
 import { decodeBinary } from "../codec/messages.ts";
 import { reflection } from "./reflection.ts";
 import { RequestRules } from "../limits/request-rules.ts";
-import { credentialsOf, type ListenerPorts, type Roads } from "../roads.ts";
+import { credentialsOf, type ListenerPorts, type AgentHandlers } from "../handlers.ts";
 import { grpcStatus } from "../codec/status.ts";
 import { OpenStreams } from "../limits/streams.ts";
 import type { ListenerTls } from "../tls.ts";
@@ -49,9 +49,9 @@ type BaseCall = Parameters<grpc.ServerInterceptor>[1];
  *
  * @throws UsageError if the address cannot be listened on
  */
-export function openGrpc({ roads, clock, observer, ...where }: GrpcOptions): Promise<Listener> {
+export function openGrpc({ handlers, clock, observer, ...where }: GrpcOptions): Promise<Listener> {
   const ports = { clock, observer, bodies: incompleteBodies(), streams: new OpenStreams() };
-  return openGrpcMethods(methodsOf(roads), ports, where);
+  return openGrpcMethods(methodsOf(handlers), ports, where);
 }
 
 /** The same for other methods, by path. @throws UsageError */
@@ -116,31 +116,34 @@ function createServer(
 }
 
 /** AuthorizeService by path, on bytes: so that bytes that are no message are the caller's fault, and found by our decoder. */
-function methodsOf(roads: Roads): ReadonlyMap<string, GrpcMethod> {
+function methodsOf(handlers: AgentHandlers): ReadonlyMap<string, GrpcMethod> {
   const { authorize, beginExecution, reportOutcome, syncGuard, watchDecision } = AuthorizeService.method;
   return new Map<string, GrpcMethod>([
-    [pathOf(authorize), async (call) => encodeAnswer(await roads.authorize(call), roads.source)],
-    [pathOf(watchDecision), { stream: (call) => watch(call, roads) }],
+    [pathOf(authorize), async (call) => encodeAnswer(await handlers.authorize(call), handlers.source)],
+    [pathOf(watchDecision), { stream: (call) => watch(call, handlers) }],
     [
       pathOf(beginExecution),
       async (call) => {
         const readBody = () => beginOf(decodeBinary(BeginExecutionRequestSchema, call.request));
-        const answer = await roads.beginExecution(withBody(call, readBody));
-        return encode(BeginExecutionResponseSchema, beginFields(answer, roads.source));
+        const answer = await handlers.beginExecution(withBody(call, readBody));
+        return encode(BeginExecutionResponseSchema, beginFields(answer, handlers.source));
       },
     ],
     [
       pathOf(reportOutcome),
       async (call) => {
         const readBody = () => reportOf(decodeBinary(ReportOutcomeRequestSchema, call.request));
-        return encode(ReportOutcomeResponseSchema, reportFields(await roads.reportOutcome(withBody(call, readBody))));
+        return encode(
+          ReportOutcomeResponseSchema,
+          reportFields(await handlers.reportOutcome(withBody(call, readBody))),
+        );
       },
     ],
     [
       pathOf(syncGuard),
       async (call) => {
         const readBody = () => decodeBinary(SyncGuardRequestSchema, call.request);
-        return encode(SyncGuardResponseSchema, await roads.syncGuard(withBody(call, readBody)));
+        return encode(SyncGuardResponseSchema, await handlers.syncGuard(withBody(call, readBody)));
       },
     ],
   ]);
@@ -151,9 +154,10 @@ function encode<Desc extends DescMessage>(schema: Desc, message: MessageInitShap
   return Buffer.from(toBinary(schema, create(schema, message)));
 }
 
-async function* watch(call: UnaryCall, roads: Roads): AsyncGenerator<Buffer, void, undefined> {
+async function* watch(call: UnaryCall, handlers: AgentHandlers): AsyncGenerator<Buffer, void, undefined> {
   const readBody = () => decodeBinary(WatchDecisionRequestSchema, call.request);
-  for await (const answer of roads.watchDecision(withBody(call, readBody))) yield encodeAnswer(answer, roads.source);
+  for await (const answer of handlers.watchDecision(withBody(call, readBody)))
+    yield encodeAnswer(answer, handlers.source);
 }
 
 /** `call`, whose body is not an AuthorizeRequest. */

@@ -2,7 +2,7 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "nod
 import type { Server } from "@grpc/grpc-js";
 import { Fault } from "../../core/fault.ts";
 import { LIMITS } from "../limits/limits.ts";
-import type { Observer } from "../roads.ts";
+import type { Observer } from "../handlers.ts";
 import type { RequestRules } from "../limits/request-rules.ts";
 import { grpcStatus } from "../codec/status.ts";
 import { grpcTimeoutMs } from "../codec/timeout.ts";

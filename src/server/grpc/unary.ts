@@ -7,7 +7,7 @@ import { Fault } from "../../core/fault.ts";
 import type { Quota } from "../../core/quota.ts";
 import { canceled, expired, tooLarge, unsupportedEncoding } from "../limits/bodies.ts";
 import { LIMITS } from "../limits/limits.ts";
-import type { Observer } from "../roads.ts";
+import type { Observer } from "../handlers.ts";
 import { grpcStatus } from "../codec/status.ts";
 import { type OpenStreams, settledUntil, yieldUntil } from "../limits/streams.ts";
 import { decodeAuthorizeRequest } from "../codec/wire.ts";

@@ -18,7 +18,7 @@ import { decodeMessage } from "../codec/messages.ts";
 import { pathOf, respond } from "./node-http.ts";
 import { createPages, type MetricsPage, refusePage } from "./pages.ts";
 import { RequestRules } from "../limits/request-rules.ts";
-import type { ListenerPorts, Roads } from "../roads.ts";
+import type { ListenerPorts, AgentHandlers } from "../handlers.ts";
 import { endingStreams, OpenStreams } from "../limits/streams.ts";
 import { createRpcHandler, type RpcCall, type RpcMethod } from "./rpc.ts";
 import { decodeAuthorizeRequest } from "../codec/wire.ts";
@@ -39,10 +39,10 @@ export interface ConnectOptions extends ListenerPorts {
  * @throws UsageError if the address cannot be listened on
  */
 export async function openConnect(options: ConnectOptions): Promise<Listener> {
-  const { address, tls, roads, clock, observer, readiness, metrics, allowedHosts = [] } = options;
+  const { address, tls, handlers, clock, observer, readiness, metrics, allowedHosts = [] } = options;
   const rules = new RequestRules({ address, encrypted: tls !== null, allowedHosts });
   const streams = new OpenStreams();
-  const rpc = createRpcHandler(methodsOf(roads), { clock, observer, rules, bodies: incompleteBodies(), streams });
+  const rpc = createRpcHandler(methodsOf(handlers), { clock, observer, rules, bodies: incompleteBodies(), streams });
   const page = createPages(readiness, metrics);
   const listener = await openHttp(address, tls, (request, response) => {
     if (rpc(request, response) || refusePage(rules.problemOf(request), response)) return;
@@ -52,7 +52,7 @@ export async function openConnect(options: ConnectOptions): Promise<Listener> {
   return endingStreams(listener, streams);
 }
 
-function methodsOf(roads: Roads): RpcMethod[] {
+function methodsOf(handlers: AgentHandlers): RpcMethod[] {
   const { authorize, beginExecution, reportOutcome, syncGuard, watchDecision } = AuthorizeService.method;
   return [
     {
@@ -60,19 +60,19 @@ function methodsOf(roads: Roads): RpcMethod[] {
       handle: async (call) => {
         const message = call.message();
         const readBody = () => decodeRequest(message);
-        return answerFields(await roads.authorize({ ...call, readBody }), roads.source);
+        return answerFields(await handlers.authorize({ ...call, readBody }), handlers.source);
       },
     },
     {
       method: watchDecision,
-      stream: (call) => watch(call, roads),
+      stream: (call) => watch(call, handlers),
     },
     {
       method: beginExecution,
       handle: async (call) => {
         const message = call.message();
         const readBody = () => beginOf(decodeMessage(BeginExecutionRequestSchema, message));
-        return beginFields(await roads.beginExecution({ ...call, readBody }), roads.source);
+        return beginFields(await handlers.beginExecution({ ...call, readBody }), handlers.source);
       },
     },
     {
@@ -80,7 +80,7 @@ function methodsOf(roads: Roads): RpcMethod[] {
       handle: async (call) => {
         const message = call.message();
         const readBody = () => reportOf(decodeMessage(ReportOutcomeRequestSchema, message));
-        return reportFields(await roads.reportOutcome({ ...call, readBody }));
+        return reportFields(await handlers.reportOutcome({ ...call, readBody }));
       },
     },
     {
@@ -88,16 +88,16 @@ function methodsOf(roads: Roads): RpcMethod[] {
       handle: async (call) => {
         const message = call.message();
         const readBody = () => decodeMessage(SyncGuardRequestSchema, message);
-        return await roads.syncGuard({ ...call, readBody });
+        return await handlers.syncGuard({ ...call, readBody });
       },
     },
   ];
 }
 
-async function* watch(call: RpcCall, roads: Roads): AsyncGenerator<AnswerFields, void, undefined> {
+async function* watch(call: RpcCall, handlers: AgentHandlers): AsyncGenerator<AnswerFields, void, undefined> {
   const message = call.message();
   const readBody = () => decodeMessage(WatchDecisionRequestSchema, message);
-  for await (const answer of roads.watchDecision({ ...call, readBody })) yield answerFields(answer, roads.source);
+  for await (const answer of handlers.watchDecision({ ...call, readBody })) yield answerFields(answer, handlers.source);
 }
 
 function decodeRequest(message: RequestMessage): UnverifiedRequest {

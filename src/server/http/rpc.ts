@@ -24,7 +24,7 @@ import { verifiedCertificate } from "../client-certificate.ts";
 import { LIMITS } from "../limits/limits.ts";
 import { closeAfter, destroy, type NodeRequest, type NodeResponse, pathOf } from "./node-http.ts";
 import type { RequestRules } from "../limits/request-rules.ts";
-import type { Observer } from "../roads.ts";
+import type { Observer } from "../handlers.ts";
 import { connectError } from "../codec/status.ts";
 import { type OpenStreams, settledUntil, yieldUntil } from "../limits/streams.ts";
 import { connectTimeoutMs, grpcTimeoutMs } from "../codec/timeout.ts";

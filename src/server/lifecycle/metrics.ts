@@ -3,7 +3,7 @@ import type { Answer } from "../../authorize/call.ts";
 import type { Step } from "../../authorize/progress.ts";
 import { DECISION_OF } from "../../core/decision.ts";
 import { type FaultCode, STATUS_OF } from "../../core/fault.ts";
-import type { Observer } from "../roads.ts";
+import type { Observer } from "../handlers.ts";
 import { ExecutionMetrics } from "./execution-metrics.ts";
 
 const STEPS = ["authenticate", "parse", "replay", "evaluate", "record", "remember"] as const satisfies readonly Step[];
@@ -55,7 +55,7 @@ export class Metrics {
     return this.registry.metrics();
   }
 
-  /** Counts what comes and goes on every road. */
+  /** Counts requests and answers of every transport. */
   readonly observer: Observer = {
     onStart: () => void this.#inFlight++,
     onEnd: () => void this.#inFlight--,

@@ -13,7 +13,7 @@ import { Readiness } from "./health.ts";
 import type { Listener } from "../listen.ts";
 import { logFault, logLateFault, openLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
-import type { Observer } from "../roads.ts";
+import type { Observer } from "../handlers.ts";
 import { openService } from "./service.ts";
 import { openSite } from "../http/site.ts";
 import { loadTls } from "../tls.ts";
@@ -83,7 +83,7 @@ export async function serve(config: Config): Promise<Running> {
       onLateFault: (fault, method) => logLateFault(log, fault, { method }),
     };
     const { allowedHosts } = config;
-    const shared = { roads: service.roads, clock: systemClock, observer, allowedHosts };
+    const shared = { handlers: service.handlers, clock: systemClock, observer, allowedHosts };
     const listeners: Listener[] = [];
     const closing = (listener: Listener): Listener => {
       listeners.push(listener);

@@ -40,8 +40,8 @@ import type { Check } from "./health.ts";
 import { type Log, logAnswer, logFault } from "./log.ts";
 import { LatencyWindow, timed } from "./latency.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Roads } from "../roads.ts";
-import { admitSyncs, syncGuardRoad } from "../sync-guard.ts";
+import type { AgentHandlers } from "../handlers.ts";
+import { admitSyncs, syncGuardHandler } from "../sync-guard.ts";
 import { traced } from "./tracing.ts";
 import { openTrail, type Trail } from "./trail.ts";
 import { UnfitNames } from "./unfit-names.ts";
@@ -53,7 +53,7 @@ const VERIFICATION_SHARE = 0.05;
 
 /** The decision service without its listeners. */
 export interface Service {
-  readonly roads: Roads;
+  readonly handlers: AgentHandlers;
   readonly admin: Admin;
   readonly checks: Readonly<Record<string, Check>>;
   /** Of the active policy bundle. */
@@ -254,12 +254,12 @@ export async function openService(
   });
 
   return {
-    roads: {
+    handlers: {
       authorize: timed(traced(authorize), latencies, monotonic),
       watchDecision,
       beginExecution,
       reportOutcome,
-      syncGuard: syncGuardRoad(syncGuard),
+      syncGuard: syncGuardHandler(syncGuard),
       source: "service",
     },
     admin,

@@ -9,7 +9,7 @@ export function incompleteBodies(): Quota {
   });
 }
 
-/** What a message over the limit gets, on either road. */
+/** What a message over the limit gets, over either transport. */
 export function tooLarge(): Fault {
   return new Fault(
     "MESSAGE_TOO_LARGE",
@@ -17,7 +17,7 @@ export function tooLarge(): Fault {
   );
 }
 
-/** What a compressed message gets that cannot be opened here, on either road. */
+/** What a compressed message gets that cannot be opened here, over either transport. */
 export function unsupportedEncoding(supported: readonly string[]): Fault {
   return new Fault(
     "ENCODING_UNSUPPORTED",
@@ -25,7 +25,7 @@ export function unsupportedEncoding(supported: readonly string[]): Fault {
   );
 }
 
-/** What a call gets that had no answer by its deadline, on either road. */
+/** What a call gets that had no answer by its deadline, over either transport. */
 export function expired(): Fault {
   return new Fault("DEADLINE_EXCEEDED", "The deadline passed before there was an answer.");
 }

@@ -1,4 +1,4 @@
-/** What both roads hold, whatever the caller sends. */
+/** What both handlers hold, whatever the caller sends. */
 export const LIMITS = {
   /** A request's size, after decompression. */
   messageBytes: 1024 * 1024,

@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { status } from "@grpc/grpc-js";
-import { type Open, openRoads, portOf } from "../open.ts";
+import { type Open, openListeners, portOf } from "../open.ts";
 import { AUTHORIZE } from "../ask.ts";
 import { frame, http2, openStream, rawGrpc, rawGrpcHeaders } from "../raw.ts";
 import { CREDENTIAL } from "../stand-in.ts";
@@ -13,7 +13,7 @@ const VALID = Buffer.concat([field(1, text("t")), field(3, text("k"))]);
 let open: Open;
 let port: number;
 beforeAll(async () => {
-  open = await openRoads();
+  open = await openListeners();
   port = portOf(open.grpc);
 });
 afterAll(async () => open.close());
@@ -25,7 +25,7 @@ function ofLength(length: number): Buffer {
   return Buffer.concat([VALID, field(99, Buffer.alloc(length - VALID.length - 6 + length - bytes.length))]);
 }
 
-describe("the gRPC road", () => {
+describe("the gRPC transport", () => {
   test.each([
     ["no body", Buffer.alloc(0)],
     ["a frame cut short", frame(VALID).subarray(0, 8)],

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ErrorInfoSchema } from "@datacrawl/proto/google/rpc/error_details_pb";
 import { AUTHORIZE } from "../ask.ts";
-import { type Open, openRoads, portOf } from "../open.ts";
+import { type Open, openListeners, portOf } from "../open.ts";
 import { frame, http, type HttpAnswer, tcp } from "../raw.ts";
 import { CREDENTIAL } from "../stand-in.ts";
 import { field, text } from "../codec/wire-bytes.ts";
@@ -19,7 +19,7 @@ const BINARY = Buffer.concat([field(1, text("t")), field(3, text("k"))]);
 let open: Open;
 let port: number;
 beforeAll(async () => {
-  open = await openRoads();
+  open = await openListeners();
   port = portOf(open.connect);
 });
 afterAll(async () => open.close());
@@ -43,7 +43,7 @@ function refusalOf({ status, body }: HttpAnswer): ConnectRefusal {
   return { status, code, message, reason };
 }
 
-describe("the Connect road", () => {
+describe("the Connect transport", () => {
   test.each([
     ["no JSON", "nonsense", "REQUEST_MALFORMED", "The request is not JSON"],
     ["nothing", "", "REQUEST_MALFORMED", "The request is not JSON"],

@@ -7,8 +7,8 @@ import { service as healthDefinition } from "grpc-health-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Readiness } from "../../../src/server/lifecycle/health.ts";
 import { LIMITS } from "../../../src/server/limits/limits.ts";
-import { roadsTo, VALID } from "../ask.ts";
-import { type Open, openRoads, portOf } from "../open.ts";
+import { clientsTo, VALID } from "../ask.ts";
+import { type Open, openListeners, portOf } from "../open.ts";
 import { http, http2, openStream } from "../raw.ts";
 import { field, text } from "../codec/wire-bytes.ts";
 
@@ -17,7 +17,7 @@ const SERVICES = ["", "datacrawl.authz.v1.AuthorizeService"];
 
 let open: Open;
 beforeEach(async () => {
-  open = await openRoads();
+  open = await openListeners();
 });
 afterEach(async () => open.close());
 
@@ -37,7 +37,7 @@ function healthOf(service: string): Promise<string> {
 }
 
 describe("health", () => {
-  test("is served on both roads, and follows readiness", async () => {
+  test("is served on both ports, and follows readiness", async () => {
     for (const service of SERVICES) expect(await healthOf(service)).toBe("SERVING");
     expect((await get("/healthz")).status).toBe(200);
     expect(JSON.parse((await get("/readyz")).body.toString())).toEqual({ ready: true, checks: { store: "ok" } });
@@ -140,11 +140,11 @@ describe("metrics", () => {
   });
 
   test("count decisions, refusals and what is under way, under names of ours alone", async () => {
-    const holding = roadsTo(open).map(({ ask }) => ask({ ...VALID, tool: "hold" }));
+    const holding = clientsTo(open).map(({ ask }) => ask({ ...VALID, tool: "hold" }));
     await expect.poll(async () => await open.metrics.metrics()).toContain(`datacrawl_in_flight ${holding.length}`);
     open.handler.release();
     await Promise.all(holding);
-    await roadsTo(open)[0]?.ask({ ...VALID, tool: "" });
+    await clientsTo(open)[0]?.ask({ ...VALID, tool: "" });
     open.metrics.step("record", 3);
     open.metrics.batch(32, 4);
     open.metrics.authenticationFailed("CREDENTIAL_UNKNOWN");

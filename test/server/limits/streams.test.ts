@@ -42,14 +42,14 @@ interface WatchOptions {
   readonly onText?: (text: string) => void;
 }
 
-interface Road {
+interface TestClient {
   readonly name: string;
   readonly watch: (text: string, options?: WatchOptions) => Promise<Watched>;
 }
 
 let listeners: { clear: Listener; tls: Listener; grpc: Listener };
 let streams: OpenStreams;
-let roads: Road[];
+let clients: TestClient[];
 let faults: Fault[];
 /** How many streams were told to end, whatever the reason. */
 let ended: number;
@@ -87,7 +87,7 @@ beforeEach(async () => {
       { address: ANY_PORT, tls: null, readiness },
     ),
   };
-  roads = roadsTo(files.ca);
+  clients = clientsTo(files.ca);
 });
 afterEach(async () => {
   await Promise.all(Object.values(listeners).map((listener) => listener.close({ drainMs: 0 })));
@@ -109,15 +109,15 @@ async function* notes(text: string, signal: AbortSignal): AsyncGenerator<{ text:
   }
 }
 
-describe("a stream, on every road,", () => {
+describe("a stream, over every transport,", () => {
   test("brings every message and then its end", async () => {
-    for (const { name, watch } of roads) {
+    for (const { name, watch } of clients) {
       expect(await watch("3"), name).toEqual({ texts: ["first", "2", "3"], end: "end" });
     }
   });
 
   test("ends with the fault that it came to, and with a bland one for what is ours", async () => {
-    for (const { name, watch } of roads) {
+    for (const { name, watch } of clients) {
       expect(await watch("refuse"), name).toEqual({ texts: [], end: "PermissionDenied: Not you." });
       expect(await watch("fault"), name).toEqual({ texts: ["first"], end: "NotFound: No such decision." });
       const thrown = await watch("throw");
@@ -127,17 +127,17 @@ describe("a stream, on every road,", () => {
   });
 
   test("is told at once that its caller went away", async () => {
-    for (const { name, watch } of roads) {
+    for (const { name, watch } of clients) {
       const caller = new AbortController();
       const watched = await watch("wait", { signal: caller.signal, onText: () => caller.abort() });
       expect(watched.texts, name).toEqual(["first"]);
       await expect.poll(() => ended, { message: name }).toBe(begun);
     }
-    expect(begun).toBe(roads.length);
+    expect(begun).toBe(clients.length);
   });
 
   test("ends at its caller's deadline", async () => {
-    for (const { name, watch } of roads) {
+    for (const { name, watch } of clients) {
       const { texts, end } = await watch("wait", { timeoutMs: 700 });
       expect(texts, name).toEqual(["first"]);
       expect(end, name).toMatch(/^DeadlineExceeded/);
@@ -146,26 +146,26 @@ describe("a stream, on every road,", () => {
   });
 
   test("ends when the listener closes, and none begins any more", async () => {
-    const watching = roads.map(({ watch }) => watch("wait"));
-    await expect.poll(() => begun).toBe(roads.length);
+    const watching = clients.map(({ watch }) => watch("wait"));
+    await expect.poll(() => begun).toBe(clients.length);
     const started = performance.now();
     streams.end();
     const closing = Promise.all(Object.values(listeners).map((listener) => listener.close({ drainMs: 20_000 })));
     for (const { end } of await Promise.all(watching)) expect(end).toBe("Unavailable: The service is shutting down.");
     await closing;
     expect(performance.now() - started).toBeLessThan(15_000);
-    expect(ended).toBe(roads.length);
+    expect(ended).toBe(clients.length);
     expect(() => streams.add(new AbortController())).toThrow("shutting down");
   });
 
   test("is one of a bounded number", async () => {
     const others = Array.from({ length: LIMITS.streams }, () => new AbortController());
     for (const other of others) streams.add(other);
-    for (const { name, watch } of roads) {
+    for (const { name, watch } of clients) {
       expect((await watch("3")).end, name).toBe("ResourceExhausted: Too many streams are open.");
     }
     for (const other of others) other.abort();
-    for (const { name, watch } of roads) expect((await watch("3")).end, name).toBe("end");
+    for (const { name, watch } of clients) expect((await watch("3")).end, name).toBe("end");
   });
 
   test("waits for a caller that does not read, and ends with its connection", async () => {
@@ -212,23 +212,23 @@ test("a source that is not asked for its next value is told to end too", async (
   await expect(source.next()).rejects.toThrow("Gone.");
 });
 
-function roadsTo(ca: string): Road[] {
+function clientsTo(ca: string): TestClient[] {
   const clear = { baseUrl: `http://127.0.0.1:${portOf(listeners.clear)}`, httpVersion: "1.1" } as const;
   const h2 = { baseUrl: `https://127.0.0.1:${portOf(listeners.tls)}`, httpVersion: "2", nodeOptions: { ca } } as const;
   const gzip = { sendCompression: compressionGzip, compressMinBytes: 0 };
   return [
-    road("Connect, JSON", createConnectTransport({ ...clear, useBinaryFormat: false })),
-    road("Connect, binary", createConnectTransport({ ...clear, useBinaryFormat: true })),
-    road("Connect, JSON, gzip", createConnectTransport({ ...clear, useBinaryFormat: false, ...gzip })),
-    road("Connect, TLS, HTTP/2", createConnectTransport({ ...h2, useBinaryFormat: true })),
-    road("gRPC-Web", createGrpcWebTransport({ ...clear, useBinaryFormat: true })),
-    road("gRPC-Web, JSON, gzip", createGrpcWebTransport({ ...clear, useBinaryFormat: false, ...gzip })),
-    road("gRPC on the Connect port", createGrpcTransport({ baseUrl: h2.baseUrl, nodeOptions: { ca } })),
-    grpcRoad(),
+    connectClient("Connect, JSON", createConnectTransport({ ...clear, useBinaryFormat: false })),
+    connectClient("Connect, binary", createConnectTransport({ ...clear, useBinaryFormat: true })),
+    connectClient("Connect, JSON, gzip", createConnectTransport({ ...clear, useBinaryFormat: false, ...gzip })),
+    connectClient("Connect, TLS, HTTP/2", createConnectTransport({ ...h2, useBinaryFormat: true })),
+    connectClient("gRPC-Web", createGrpcWebTransport({ ...clear, useBinaryFormat: true })),
+    connectClient("gRPC-Web, JSON, gzip", createGrpcWebTransport({ ...clear, useBinaryFormat: false, ...gzip })),
+    connectClient("gRPC on the Connect port", createGrpcTransport({ baseUrl: h2.baseUrl, nodeOptions: { ca } })),
+    grpcClient(),
   ];
 }
 
-function road(name: string, transport: Transport): Road {
+function connectClient(name: string, transport: Transport): TestClient {
   const client = createClient(Notes, transport) as unknown as Record<
     string,
     (request: object, options: object) => AsyncIterable<Note>
@@ -251,7 +251,7 @@ function road(name: string, transport: Transport): Road {
   };
 }
 
-function grpcRoad(): Road {
+function grpcClient(): TestClient {
   const client = new grpc.Client(`127.0.0.1:${portOf(listeners.grpc)}`, grpc.credentials.createInsecure());
   return {
     name: "gRPC",

@@ -146,14 +146,14 @@ describe("a grant is of no use", () => {
     }
   });
 
-  test("after its revocation, from whichever road that comes, in whatever order, also after a restart", async () => {
-    for (const road of ["service", "elsewhere"] as const) {
+  test("after its revocation, from either source, in any order, also after a restart", async () => {
+    for (const source of ["service", "elsewhere"] as const) {
       service = new SigningService(clock);
       dir = await mkdtemp(join(root, "again-"));
       const keeper = await withGrant();
       const [old, revocation] = [service.grant(5), service.revocation(6)];
       await keeper.offer(
-        road === "service" ? service.answer(old, revocation) : { unverifiedGrants: [revocation, old] },
+        source === "service" ? service.answer(old, revocation) : { unverifiedGrants: [revocation, old] },
       );
       expect(problemOf(keeper)).toBe("the agent's grant was revoked");
       await keeper.offer(service.answer(old));
@@ -364,7 +364,7 @@ describe("files", () => {
     for (const name of names) await copyFile(path(`${name}.old`), path(name));
     const next = await restart();
     expect(problemOf(next)).toBeNull();
-    // Until the revocation comes along any road, and at the latest until expiry.
+    // Until the revocation arrives from any source, and at the latest until expiry.
     await next.offer({ unverifiedGrants: [service.revocation(6)] });
     expect(problemOf(next)).toBe("the agent's grant was revoked");
   });

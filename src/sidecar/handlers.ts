@@ -3,9 +3,9 @@ import { parseRequest } from "../core/request.ts";
 import type { Clock } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { OpenGuard } from "@datacrawl/client/internal/call/open";
-import type { Roads } from "../server/roads.ts";
+import type { AgentHandlers } from "../server/handlers.ts";
 
-export interface SidecarRoadsOptions {
+export interface SidecarHandlersOptions {
   readonly guard: Pick<OpenGuard, "decide" | "waitForReview">;
   readonly agentId: string;
   /** How long a verdict may take, whatever its caller's deadline, in milliseconds. */
@@ -19,7 +19,7 @@ export interface SidecarRoadsOptions {
 const WAY_BACK_MS = 25;
 
 /** The guard behind AuthorizeService. What comes in is held to the same limits, and refused in the same words, as by the service. */
-export function sidecarRoads(options: SidecarRoadsOptions): Roads {
+export function sidecarHandlers(options: SidecarHandlersOptions): AgentHandlers {
   return {
     authorize: authorizeWith(options),
     watchDecision: watchWith(options),
@@ -37,7 +37,7 @@ export function sidecarRoads(options: SidecarRoadsOptions): Roads {
   };
 }
 
-function authorizeWith({ guard, agentId, timeoutMs, clock, answered }: SidecarRoadsOptions): AuthorizeHandler {
+function authorizeWith({ guard, agentId, timeoutMs, clock, answered }: SidecarHandlersOptions): AuthorizeHandler {
   return async (call) => {
     const startedAt = clock.monotonic();
     const request = call.readBody();
@@ -61,7 +61,7 @@ function authorizeWith({ guard, agentId, timeoutMs, clock, answered }: SidecarRo
 const FIRST_LOOK_MS = 500;
 
 /** The guard reads whole streams of the service alone, so the current answer is short waits, and the resolution a long one. */
-function watchWith({ guard, agentId, clock, answered }: SidecarRoadsOptions): WatchHandler {
+function watchWith({ guard, agentId, clock, answered }: SidecarHandlersOptions): WatchHandler {
   return async function* watch({ readBody, deadlineAt, signal }) {
     const { decisionId, nonce } = readBody();
     const startedAt = clock.monotonic();

@@ -6,8 +6,8 @@ import type { Clock } from "../core/clock.ts";
 import type { Source } from "../core/decision.ts";
 import type { Fault } from "../core/fault.ts";
 
-/** What stands behind AuthorizeService, whichever way a call comes. All reject with a Fault alone. */
-export interface Roads {
+/** The implementation of AuthorizeService, for every transport. All handlers reject only with a Fault. */
+export interface AgentHandlers {
   readonly authorize: AuthorizeHandler;
   readonly watchDecision: WatchHandler;
   readonly beginExecution: BeginHandler;
@@ -17,29 +17,29 @@ export interface Roads {
   readonly source: Source;
 }
 
-/** What roads tell of each call. None may throw. */
+/** What transports report of each call. None may throw. */
 export interface Observer {
   /** A request has arrived, and goes to its handler. */
   readonly onStart: () => void;
-  /** The handler is done with it. Once for each `onStart`. */
+  /** The handler has finished. Once for each `onStart`. */
   readonly onEnd: () => void;
   /**
-   * It is answered with a fault; also where it never arrived. Faults of code INTERNAL are ours: log their cause.
+   * A request is answered with a fault, also one that did not reach its handler. Faults of code INTERNAL are bugs: log their cause.
    * `method` is the RPC's name, such as `SyncGuard`.
    */
   readonly onFault: (fault: Fault, method: string) => void;
-  /** A handler failed after its caller was answered, or was gone: nobody else hears of the fault. */
+  /** A handler failed after its caller was answered or had disconnected, so that only the log can have the fault. */
   readonly onLateFault: (fault: Fault, method: string) => void;
 }
 
 /** What a listener needs besides its address. */
 export interface ListenerPorts {
-  readonly roads: Roads;
+  readonly handlers: AgentHandlers;
   readonly clock: Clock;
   readonly observer: Observer;
 }
 
-/** What is told of a call's caller where nothing else of the call is. */
+/** Only the credentials of a call. */
 export function credentialsOf(call: Credentials): Credentials {
   return { authorization: call.authorization, certificate: () => call.certificate?.() ?? null };
 }

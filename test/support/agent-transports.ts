@@ -7,13 +7,13 @@ import {
 import { ReasonSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { ask, type ServiceProcess } from "./service.ts";
 
-/** What a road answers: the reason of a decision, or the status that refused. */
+/** What a transport answers: the reason of a decision, or the status that refused. */
 export type Reply = { readonly reason: string; readonly decisionId: string } | { readonly status: string };
 
-/** Asks a running service as an agent, with whatever bearer, or none. */
-export type AgentRoad = (service: ServiceProcess, bearer: string | null, key: string) => Promise<Reply>;
+/** Asks a running service as an agent, with this bearer, or none. */
+export type AskAsAgent = (service: ServiceProcess, bearer: string | null, key: string) => Promise<Reply>;
 
-export const AGENT_ROADS: readonly (readonly [string, AgentRoad])[] = [
+export const AGENT_TRANSPORTS: readonly (readonly [string, AskAsAgent])[] = [
   [
     "Connect",
     async (service, bearer, idempotencyKey) => {
