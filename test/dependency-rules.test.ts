@@ -159,6 +159,17 @@ describe("what is reached from few places", () => {
     expect(wrong).toEqual([]);
   });
 
+  test("repositories are made in server/repositories.ts alone, but for the owner's, which a command opens", () => {
+    const made = files.filter(
+      ({ file }) =>
+        !file.startsWith("src/store/") && /new Sql(?!Error)[A-Z]\w*\(/.test(readFileSync(join(ROOT, file), "utf8")),
+    );
+    expect(made.map(({ file }) => file).toSorted()).toEqual([
+      "src/cli/audit/audit-retire.ts",
+      "src/server/repositories.ts",
+    ]);
+  });
+
   test("the wall clock is read in core/clock.ts alone", () => {
     const reads = files.filter(({ file }) => /Date\.now\(\)|new Date\(\)/.test(readFileSync(join(ROOT, file), "utf8")));
     expect(reads.map(({ file }) => file)).toEqual(["src/core/clock.ts"]);
