@@ -8,6 +8,7 @@ import { CircuitPage } from "./pages/circuit.tsx";
 import { CircuitsPage } from "./pages/circuits.tsx";
 import { DecisionPage } from "./pages/decision.tsx";
 import { DecisionsPage } from "./pages/decisions.tsx";
+import { ExecutionsPage } from "./pages/executions.tsx";
 import { OverviewPage } from "./pages/overview.tsx";
 import { PoliciesPage } from "./pages/policies.tsx";
 import { ReviewPage } from "./pages/review.tsx";
@@ -25,6 +26,7 @@ export function App() {
             <Route path="/" component={OverviewPage} />
             <Route path="/decisions" component={DecisionsPage} />
             <Route path="/decisions/:id">{({ id }) => <DecisionPage id={id} />}</Route>
+            <Route path="/executions" component={ExecutionsPage} />
             <Route path="/reviews" component={ReviewsPage} />
             <Route path="/reviews/:id">{({ id }) => <ReviewPage id={id} />}</Route>
             <Route path="/circuits" component={CircuitsPage} />

@@ -15,6 +15,7 @@ const MOST_NAMED = 8;
 const PAGES = [
   { path: "/", title: "Overview" },
   { path: "/decisions", title: "Decisions" },
+  { path: "/executions", title: "Executions" },
   { path: "/reviews", title: "Reviews" },
   { path: "/circuits", title: "Circuits" },
   { path: "/bypass", title: "Bypass" },
@@ -56,7 +57,11 @@ export function Shell({ children }: { readonly children: ReactNode }) {
 
 function Side({ path }: { readonly path: string }) {
   const { session, signOut } = useSession();
-  const waiting = useLive().overview?.pendingReviews ?? 0;
+  const { overview } = useLive();
+  const counts: Readonly<Record<string, Counted>> = {
+    "/executions": { count: overview?.unresolvedExecutions ?? 0, word: "unresolved" },
+    "/reviews": { count: overview?.pendingReviews ?? 0, word: "waiting" },
+  };
   return (
     <header className="side">
       <Link href="/" className="brand">
@@ -68,7 +73,7 @@ function Side({ path }: { readonly path: string }) {
             <li key={target}>
               <Link href={target} aria-current={isWithin(path, target) ? "page" : undefined}>
                 {title}
-                {target === "/reviews" && waiting > 0 ? <Waiting count={waiting} /> : null}
+                <Count of={counts[target]} />
               </Link>
             </li>
           ))}
@@ -86,11 +91,18 @@ function Side({ path }: { readonly path: string }) {
   );
 }
 
-function Waiting({ count }: { readonly count: number }) {
+/** How many wait for a person on a page. */
+interface Counted {
+  readonly count: number;
+  readonly word: string;
+}
+
+function Count({ of: counted }: { readonly of: Counted | undefined }) {
+  if (counted === undefined || counted.count === 0) return null;
   return (
     <span className="count">
-      {count.toLocaleString("en")}
-      <span className="visually-hidden"> waiting</span>
+      {counted.count.toLocaleString("en")}
+      <span className="visually-hidden"> {counted.word}</span>
     </span>
   );
 }

@@ -15,7 +15,18 @@ const [OPERATOR, REVIEWER, VIEWER] = (["ann", "rob", "vic"] as const).map((name)
   name,
   password: REVIEWER_PASSWORD,
 })) as [Operator, Operator, Operator];
-const PATHS = ["/", "/decisions", "/reviews", "/circuits", "/bypass", "/agents", "/policies", "/audit", "/nowhere"];
+const PATHS = [
+  "/",
+  "/decisions",
+  "/executions",
+  "/reviews",
+  "/circuits",
+  "/bypass",
+  "/agents",
+  "/policies",
+  "/audit",
+  "/nowhere",
+];
 const HOSTILE = '<img src=x onerror="document.title=1"><script>alert(1)</script>\u202e\u001b[31m';
 
 interface Answered {
@@ -236,7 +247,17 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await banner.waitFor();
     // In sight on each page, also for who comes from the end of a long one.
     await page.setViewportSize({ width: 1280, height: 400 });
-    for (const title of ["Overview", "Decisions", "Reviews", "Circuits", "Agents", "Policies", "Audit", "Bypass"]) {
+    for (const title of [
+      "Overview",
+      "Decisions",
+      "Executions",
+      "Reviews",
+      "Circuits",
+      "Agents",
+      "Policies",
+      "Audit",
+      "Bypass",
+    ]) {
       await page.getByRole("link", { name: new RegExp(`^${title}`) }).press("Enter");
       await page.getByRole("heading", { level: 1, name: new RegExp(title, "i") }).waitFor();
       await eventually(async () => (await banner.boundingBox())?.y ?? -1).toBeGreaterThanOrEqual(0);

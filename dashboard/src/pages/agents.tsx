@@ -1,9 +1,10 @@
 import { useInfiniteQuery } from "@connectrpc/connect-query";
 import { useState } from "react";
-import { Link, useSearchParams } from "wouter";
+import { Link } from "wouter";
 import { type Agent, AdminService, AgentState } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { OperatorRole } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
 import { Page } from "../page.tsx";
+import { useSearch } from "../search.ts";
 import { useMay } from "../session.tsx";
 import { Badge, type Tone } from "../ui/badge.tsx";
 import { More } from "../ui/pages.tsx";
@@ -23,7 +24,7 @@ const STATES: Readonly<Record<AgentState, { readonly word: string; readonly tone
 
 /** The agents, and what an operator may do to each. */
 export function AgentsPage() {
-  const [search, setSearch] = useSearchParams();
+  const [search, setSearch] = useSearch();
   const prefix = search.get("agent") ?? "";
   const agents = useInfiniteQuery(
     AdminService.method.listAgents,
@@ -45,11 +46,7 @@ export function AgentsPage() {
       }
     >
       <search className="card filters">
-        <SearchField
-          label="Id begins with"
-          value={prefix}
-          onChange={(agent) => setSearch(agent === "" ? {} : { agent }, { replace: true })}
-        />
+        <SearchField label="Id begins with" value={prefix} onChange={(agent) => setSearch({ agent })} />
       </search>
       <section className="card" aria-label="Agents">
         <Shown of={agents} what="agents">

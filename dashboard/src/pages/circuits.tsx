@@ -1,8 +1,9 @@
 import { useInfiniteQuery } from "@connectrpc/connect-query";
-import { Link, useSearchParams } from "wouter";
+import { Link } from "wouter";
 import { AdminService, type GuardCircuit } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
+import { useSearch } from "../search.ts";
 import { CircuitBadge, NextProbe } from "../ui/circuit.tsx";
 import { type Choices, Select } from "../ui/field.tsx";
 import { More } from "../ui/pages.tsx";
@@ -18,7 +19,7 @@ const CHOICES: Choices = [
 
 /** The guards' circuits as they were last reported. */
 export function CircuitsPage() {
-  const [search, setSearch] = useSearchParams();
+  const [search, setSearch] = useSearch();
   const shown = search.get("show") === "open" ? "open" : "all";
   const circuits = useInfiniteQuery(
     AdminService.method.listCircuits,
@@ -36,7 +37,7 @@ export function CircuitsPage() {
           label="Show"
           choices={CHOICES}
           value={shown}
-          onChange={(show) => setSearch(show === "all" ? {} : { show }, { replace: true })}
+          onChange={(show) => setSearch({ show: show === "all" ? "" : show })}
         />
       </search>
       <section className="card" aria-label="Circuits">

@@ -8,19 +8,23 @@ import {
 } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { DecisionExplanation } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
+import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
+import { ExecutionSteps, isUnderWay } from "./decision-execution.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { DecisionTable, dateOf } from "../ui/decision-table.tsx";
 import { DecisionBadge, reasonWord } from "../ui/decision.tsx";
 import { ConditionValues, Findings, RuleSource } from "../ui/rule.tsx";
 import { Missing, Sealed } from "../ui/seal.tsx";
 import { Shown } from "../ui/state.tsx";
+import { Code, Facts, optional, Step } from "../ui/story.tsx";
 import { Json, Untrusted } from "../ui/text.tsx";
 import { ExactTime } from "../ui/time.tsx";
 
-/** One decision as a story: asked, judged by, because, recorded, proven. */
+/** One decision as a story: asked, judged by, because, reviewed, started, ended; and that it is recorded and proven. */
 export function DecisionPage({ id }: { readonly id: string }) {
   const asked = useQuery(AdminService.method.getDecision, { decisionId: id });
+  useRenewed(() => (asked.data !== undefined && isUnderWay(asked.data) ? asked.refetch() : undefined));
   if (asked.data === undefined && asked.error !== null)
     return (
       <Page title="Decision" lead={id}>
@@ -75,6 +79,10 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
       </Step>
       <Step title="Judged by">
         <p>{judgedBy(row)}</p>
+        <p className="hint">
+          <ExactTime at={dateOf(row.decidedAtUs)} />
+          {row.source === Source.GUARD ? ", by the guard's clock" : ""}
+        </p>
       </Step>
       <Step title="Because">
         <p>
@@ -92,6 +100,7 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
           </>
         )}
       </Step>
+      <ExecutionSteps row={row} execution={answer.execution} />
       <Step title="Recorded">
         <Recorded row={row} />
       </Step>
@@ -175,15 +184,6 @@ function Explained({ explanation: { rule, findings, unavailable } }: { readonly 
   );
 }
 
-function Step({ title, children }: { readonly title: string; readonly children: ReactNode }) {
-  return (
-    <li>
-      <h2>{title}</h2>
-      <div className="card">{children}</div>
-    </li>
-  );
-}
-
 function judgedBy(row: AuditDecision): ReactNode {
   if (row.source === Source.GUARD)
     return (
@@ -231,41 +231,7 @@ function Recorded({ row }: { readonly row: AuditDecision }) {
     ["Trace", optional(row.traceId)],
     ["Further facts", optional(row.detail)],
   ];
-  return (
-    <dl className="facts">
-      {facts
-        .filter(([, fact]) => fact !== null)
-        .map(([name, fact]) => (
-          <Fact key={name} name={name}>
-            {fact}
-          </Fact>
-        ))}
-    </dl>
-  );
-}
-
-function Fact({ name, children }: { readonly name: string; readonly children: ReactNode }) {
-  return (
-    <>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </>
-  );
-}
-
-/** Most decisions have none of these: what is not there is left out. */
-function optional(text: string | undefined): ReactNode {
-  return text === undefined || text === "" ? null : <Code text={text} />;
-}
-
-function Code({ text }: { readonly text: string | undefined }) {
-  return text === undefined || text === "" ? (
-    <span className="muted">none</span>
-  ) : (
-    <code>
-      <Untrusted text={text} />
-    </code>
-  );
+  return <Facts facts={facts} />;
 }
 
 function Proven({ answer: { decision, storedHash, computedHash } }: { readonly answer: GetDecisionResponse }) {
@@ -286,14 +252,12 @@ function Proven({ answer: { decision, storedHash, computedHash } }: { readonly a
       {decision === undefined ? null : (
         <Sealed key={decision.decisionId} decisionId={decision.decisionId} unchanged={stored === computed} />
       )}
-      <dl className="facts">
-        <Fact name="Stored">
-          <code>{stored}</code>
-        </Fact>
-        <Fact name="Computed now">
-          <code>{computed}</code>
-        </Fact>
-      </dl>
+      <Facts
+        facts={[
+          ["Stored", <code key="stored">{stored}</code>],
+          ["Computed now", <code key="computed">{computed}</code>],
+        ]}
+      />
       <p className="hint">
         For somebody who trusts a public key alone, once it is sealed:{" "}
         <code>datacrawl audit prove {decision?.decisionId}</code>

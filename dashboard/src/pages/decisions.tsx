@@ -1,10 +1,10 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { useInfiniteQuery } from "@connectrpc/connect-query";
 import { useMemo } from "react";
-import { useSearchParams } from "wouter";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { Decision, Reason, ReasonSchema, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { Page } from "../page.tsx";
+import { useSearch } from "../search.ts";
 import { DecisionTable } from "../ui/decision-table.tsx";
 import { type Choices, Select } from "../ui/field.tsx";
 import { More } from "../ui/pages.tsx";
@@ -43,6 +43,14 @@ const CHOICES: readonly { readonly label: string; readonly name: string; readonl
     ],
   },
   {
+    label: "Execution",
+    name: "execution",
+    choices: [
+      ["", "any"],
+      ["unresolved", "unresolved"],
+    ],
+  },
+  {
     label: "Since",
     name: "since",
     choices: [
@@ -57,18 +65,9 @@ const CHOICES: readonly { readonly label: string; readonly name: string; readonl
 
 /** Searching the trail. The search is in the address, so that it can be kept and sent to somebody. */
 export function DecisionsPage() {
-  const [search, setSearch] = useSearchParams();
+  const [search, setSearch] = useSearch();
   const live = search.get("live") === "1";
-  const set = (name: string, value: string): void =>
-    setSearch(
-      (before) => {
-        const after = new URLSearchParams(before);
-        if (value === "") after.delete(name);
-        else after.set(name, value);
-        return after;
-      },
-      { replace: true },
-    );
+  const set = (name: string, value: string): void => setSearch({ [name]: value });
   const filter = useMemo(() => filterOf(search), [search]);
   return (
     <Page
@@ -125,6 +124,7 @@ function filterOf(search: URLSearchParams) {
     tool: search.get("tool") ?? "",
     text: search.get("text") ?? "",
     grantId: search.get("grant") ?? "",
+    unresolvedExecution: search.get("execution") === "unresolved",
     decisions: decision === undefined ? [] : [decision],
     reasons: reason === undefined ? [] : [reason as Reason],
     source: SOURCES[search.get("source") as keyof typeof SOURCES] ?? Source.UNSPECIFIED,

@@ -129,7 +129,7 @@ function Attention(props: AttentionProps) {
 }
 
 function pointsOf({ overview, openCircuits, outages }: Omit<AttentionProps, "stale">): Point[] {
-  const { pendingReviews, activeBypasses, lastVerification, circuits, warnings } = overview;
+  const { pendingReviews, activeBypasses, lastVerification, circuits, warnings, unresolvedExecutions } = overview;
   const forced = circuits?.forced ?? 0;
   const points: Point[] = [];
   if (lastVerification?.ok === false)
@@ -171,6 +171,14 @@ function pointsOf({ overview, openCircuits, outages }: Omit<AttentionProps, "sta
       text: `${count(forced, "circuit is", "circuits are")} held open by an operator's order`,
       href: "/circuits?show=open",
       todo: "Reset it when its reason is gone.",
+    });
+  if (unresolvedExecutions > 0)
+    points.push({
+      tone: "outage",
+      word: "execution",
+      text: `${count(unresolvedExecutions, "execution is", "executions are")} unresolved: agents started, and did not report how it ended`,
+      href: "/executions",
+      todo: "Look whether the action happened, and record it.",
     });
   if (activeBypasses > 0)
     points.push({

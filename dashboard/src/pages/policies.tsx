@@ -1,7 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { useMutation, useQuery } from "@connectrpc/connect-query";
 import { type FormEvent, useState } from "react";
-import { useSearchParams } from "wouter";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import type {
   GetPoliciesResponse,
@@ -10,6 +9,7 @@ import type {
   TestPolicyResponse,
 } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import { Page } from "../page.tsx";
+import { useSearch } from "../search.ts";
 import { Badge } from "../ui/badge.tsx";
 import { DecisionBadge, reasonWord } from "../ui/decision.tsx";
 import { TextArea, TextField } from "../ui/field.tsx";
@@ -21,7 +21,7 @@ import { Time } from "../ui/time.tsx";
 
 /** The rules in force, or those of an earlier version; and what they would make of a request. */
 export function PoliciesPage() {
-  const [search, setSearch] = useSearchParams();
+  const [search, setSearch] = useSearch();
   const version = search.get("version") ?? "";
   const policies = useQuery(AdminService.method.getPolicies, { version });
   const versions = useQuery(AdminService.method.listPolicyVersions, { pageSize: 50 });
@@ -59,7 +59,7 @@ export function PoliciesPage() {
                       type="button"
                       className="link"
                       aria-label={`look at ${row.version}`}
-                      onClick={() => setSearch(row.active ? {} : { version: row.version })}
+                      onClick={() => setSearch({ version: row.active ? "" : row.version }, { replace: false })}
                     >
                       look at it
                     </button>

@@ -1,21 +1,16 @@
 import { useQuery } from "@connectrpc/connect-query";
 import { Link } from "wouter";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
-import {
-  type Review,
-  type ReviewAnswer,
-  ReviewState,
-  ReviewVerdict,
-  type ReviewWithdrawal,
-} from "@datacrawl/proto/datacrawl/authz/v1/reviews_pb";
+import { type Review, ReviewState } from "@datacrawl/proto/datacrawl/authz/v1/reviews_pb";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { Answer, Withdraw } from "./review-answer.tsx";
 import { Payload } from "../ui/payload.tsx";
+import { ReviewAnswers } from "../ui/review-answers.tsx";
 import { ReviewBadge } from "../ui/review-badge.tsx";
 import { Shown } from "../ui/state.tsx";
 import { Untrusted } from "../ui/text.tsx";
-import { ExactTime, Time } from "../ui/time.tsx";
+import { ExactTime } from "../ui/time.tsx";
 
 /** One review: what the agent wants to do, as it was judged, and the answer. */
 export function ReviewPage({ id }: { readonly id: string }) {
@@ -90,10 +85,7 @@ function Shows({ review, payload }: { readonly review: Review; readonly payload:
             Answers ({review.answers.length} of {review.approvers} {review.approvers === 1 ? "person" : "people"})
           </h2>
           {review.answers.length === 0 ? <p className="muted">{sayUnanswered(review.state)}</p> : null}
-          {review.answers.map((answer) => (
-            <Answered key={answer.operator} answer={answer} />
-          ))}
-          {review.withdrawal === undefined ? null : <Withdrawn withdrawal={review.withdrawal} />}
+          <ReviewAnswers review={review} />
         </section>
       </div>
     </div>
@@ -108,24 +100,6 @@ function Because({ decisionId }: { readonly decisionId: string }) {
     <p className="field">
       <Untrusted text={data.decision.message} />{" "}
       <Link href={`/decisions/${decisionId}`}>The rule, and what it saw</Link>
-    </p>
-  );
-}
-
-function Answered({ answer: { operator, verdict, comment, answeredAt } }: { readonly answer: ReviewAnswer }) {
-  const approved = verdict === ReviewVerdict.APPROVED;
-  return (
-    <p className={`notice ${approved ? "allow" : "deny"} field`}>
-      <strong>{operator}</strong> {approved ? "approved" : "rejected"} <Time at={answeredAt} />:{" "}
-      <Untrusted text={comment} />
-    </p>
-  );
-}
-
-function Withdrawn({ withdrawal: { operator, comment, withdrawnAt } }: { readonly withdrawal: ReviewWithdrawal }) {
-  return (
-    <p className="notice deny field">
-      <strong>{operator}</strong> withdrew the approval <Time at={withdrawnAt} />: <Untrusted text={comment} />
     </p>
   );
 }

@@ -1,9 +1,10 @@
 import { useInfiniteQuery } from "@connectrpc/connect-query";
-import { Link, useSearchParams } from "wouter";
+import { Link } from "wouter";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { type Review, ReviewState, ReviewVerdict } from "@datacrawl/proto/datacrawl/authz/v1/reviews_pb";
 import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
+import { useSearch } from "../search.ts";
 import { type Choices, Select } from "../ui/field.tsx";
 import { More } from "../ui/pages.tsx";
 import { ReviewBadge } from "../ui/review-badge.tsx";
@@ -32,7 +33,7 @@ const CHOICES: Choices = [
 
 /** What waits for a person. */
 export function ReviewsPage() {
-  const [search, setSearch] = useSearchParams();
+  const [search, setSearch] = useSearch();
   const shown = (search.get("state") ?? "open") as keyof typeof STATES;
   const reviews = useInfiniteQuery(
     AdminService.method.listReviews,
@@ -43,12 +44,7 @@ export function ReviewsPage() {
   return (
     <Page title="Reviews" lead="Actions that wait for a person. Unanswered, each is denied when its time is up.">
       <search className="card filters">
-        <Select
-          label="Show"
-          choices={CHOICES}
-          value={shown}
-          onChange={(state) => setSearch({ state }, { replace: true })}
-        />
+        <Select label="Show" choices={CHOICES} value={shown} onChange={(state) => setSearch({ state })} />
       </search>
       <section className="card" aria-label="Reviews">
         <Shown of={reviews} what="reviews">

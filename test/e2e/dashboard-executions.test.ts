@@ -1,0 +1,161 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually, expectAccessible, press, tabTo, type } from "../support/browser.ts";
+import { type Dashboard, hasDashboard, openDashboard } from "../support/dashboard.ts";
+import { type Reviewer, signInAs } from "../support/reviewers.ts";
+import { ask, tempDir } from "../support/service.ts";
+
+const POLICIES = `rules:
+  - id: mail
+    description: Mail may be sent.
+    tools: [mail.send]
+    effect: allow
+  - id: refund
+    description: Refunds are for people.
+    tools: [refund]
+    effect: needs_review
+`;
+const HOSTILE = '<img src=x onerror="document.title=1"><script>alert(1)</script>\u202e\u001b[31m';
+
+describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
+  let dashboard: Dashboard;
+  let ann: Page;
+  let sequence = 0;
+
+  beforeAll(async () => {
+    dashboard = await openDashboard({
+      DATACRAWL_POLICY_DIR: writePolicies(),
+      DATACRAWL_EXECUTION_TIMEOUT: "1s",
+    });
+    ann = await dashboard.signIn("ann");
+  });
+  afterAll(async () => await dashboard?.close());
+
+  const go = async (page: Page, path: string, heading: string): Promise<void> => {
+    await page.goto(`${dashboard.url}${path}`);
+    await page.getByRole("heading", { name: heading, exact: true, level: 1 }).waitFor();
+  };
+  /** The id of a new decision. */
+  const decide = async (tool: string): Promise<string> => {
+    const request = { tool, payload: { amount: 5 }, idempotencyKey: `execution-${++sequence}` };
+    const { body } = await ask(dashboard.service.connectUrl, dashboard.cluster.agentKey, request);
+    return String(body["decisionId"]);
+  };
+  const callAgent = async (method: string, request: object): Promise<Record<string, unknown>> => {
+    const { service, cluster } = dashboard;
+    const response = await fetch(`${service.connectUrl}/datacrawl.authz.v1.AuthorizeService/${method}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${cluster.agentKey}` },
+      body: JSON.stringify(request),
+    });
+    return (await response.json()) as Record<string, unknown>;
+  };
+  /** The id of the execution. */
+  const begin = async (decisionId: string): Promise<string> => {
+    const started = await callAgent("BeginExecution", { decisionId, nonce: randomBytes(16).toString("base64") });
+    expect(started).toMatchObject({ state: "EXECUTION_STATE_STARTED" });
+    return String(started["executionId"]);
+  };
+  const headings = (page: Page): Promise<string[]> => page.locator(".steps h2").allTextContents();
+
+  test("a call that was reviewed, started and reported is one story, which goes on while its page is open", async () => {
+    const decisionId = await decide("refund");
+    await go(ann, `/decisions/${decisionId}`, "Decision");
+    await ann.getByText("hash holds").waitFor();
+    await ann.locator(".steps").getByText("waiting", { exact: true }).waitFor();
+    expect(await headings(ann)).toEqual(["Asked", "Judged by", "Because", "Reviewed", "Recorded", "Proven"]);
+    const rob = await signInAs("rob", dashboard.url);
+    await rob.call("ApproveReview", { reviewId: await reviewOf(rob, decisionId), comment: "she asked for it" });
+    await ann.getByText(/rob approved .*: she asked for it/).waitFor();
+    await ann.getByText("The agent has not started it through the service.").waitFor();
+    const executionId = await begin(decisionId);
+    await ann.getByText("racer started it. Nobody can start it again.").waitFor();
+    const report = { outcome: "OUTCOME_FAILED", errorCode: "HTTP_503", durationMs: 1234, summary: HOSTILE };
+    await callAgent("ReportOutcome", { decisionId, executionId, ...report });
+    await ann.getByText("racer reported it with the credential").waitFor();
+    expect(await headings(ann)).toEqual([
+      ...["Asked", "Judged by", "Because", "Reviewed", "Started", "Ended", "Recorded", "Proven"],
+    ]);
+    const ended = (await ann.getByRole("listitem").filter({ hasText: "It took" }).textContent()) ?? "";
+    for (const fact of ["failed", "HTTP_503", "1,234 ms", "<script>alert(1)</script>", "\\u202e\\u001b"]) {
+      expect(ended).toContain(fact);
+    }
+    expect(ended).not.toContain("\u202e");
+    expect(await ann.locator("main img, main script").count()).toBe(0);
+    expect(await ann.title()).toBe("Decision · DataCrawl");
+    await expectAccessible(ann);
+  });
+
+  test("what nobody reported needs a person, until an operator records by keyboard how it ended", async () => {
+    const decisionId = await decide("mail.send");
+    await begin(decisionId);
+    const vic = await dashboard.signIn("vic");
+    await go(vic, "/", "Overview");
+    const attention = vic.getByRole("region", { name: "What needs a person" });
+    await attention.getByRole("link", { name: /^1 execution is unresolved/ }).click();
+    await vic.getByRole("row", { name: /unresolved mail\.send racer/ }).waitFor();
+    await vic.getByRole("link", { name: "Executions 1 unresolved" }).waitFor();
+    await expectAccessible(vic);
+    await vic.getByRole("link", { name: "mail.send" }).click();
+    await vic.getByText(/The agent has not reported how it ended: look whether/).waitFor();
+    expect(await vic.getByRole("button", { name: /resolve/i }).count()).toBe(0);
+
+    await go(ann, "/decisions?execution=unresolved", "Decisions");
+    await press(ann, "link", /Mail may be sent|mail/);
+    await press(ann, "button", "Resolve by hand");
+    await expectAccessible(ann);
+    await tabTo(ann, ann.getByLabel("Outcome"));
+    await ann.keyboard.press("ArrowDown");
+    await ann.keyboard.press("ArrowDown");
+    await type(ann, "Comment", "the mailbox is empty");
+    await press(ann, "button", "Resolve it");
+    await ann.getByText("ann resolved it by hand: the mailbox is empty").waitFor();
+    await ann.getByText("failed", { exact: true }).waitFor();
+    expect(await ann.getByRole("button", { name: "Resolve by hand" }).count()).toBe(0);
+    await expectAccessible(ann);
+
+    await vic.getByText("ann resolved it by hand: the mailbox is empty").waitFor();
+    await go(vic, "/executions", "Executions");
+    await vic.getByText("Nothing is unresolved").waitFor();
+    await vic.getByLabel("Show").selectOption("all");
+    await vic.getByRole("row", { name: /failed mail\.send racer .* resolved by ann/ }).waitFor();
+    await go(vic, "/", "Overview");
+    await eventually(() => attention.getByRole("link", { name: /unresolved/ }).count()).toBe(0);
+    await vic.context().close();
+  });
+
+  test("of two operators who resolve an execution the second is told what was recorded, and keeps the comment", async () => {
+    const decisionId = await decide("mail.send");
+    const executionId = await begin(decisionId);
+    await go(ann, "/executions", "Executions");
+    await ann.getByRole("button", { name: `resolve the execution ${executionId}` }).click();
+    await ann.getByLabel("Outcome").selectOption("failed");
+    await ann.getByLabel("Comment").fill("I saw no mail");
+    const olga = await signInAs("olga", dashboard.url);
+    const resolution = { decisionId, outcome: "OUTCOME_SUCCEEDED", comment: "it is in her inbox" };
+    expect((await olga.call("ResolveExecution", resolution)).status).toBe(200);
+    await ann.getByText("Nothing is unresolved").waitFor();
+    await ann.getByRole("button", { name: "Resolve it" }).click();
+    await ann
+      .getByRole("alert")
+      .getByText(/olga recorded at .* that the execution ended as succeeded; it stays so/)
+      .waitFor();
+    expect(await ann.getByLabel("Comment").inputValue()).toBe("I saw no mail");
+  });
+
+  const reviewOf = async (reviewer: Reviewer, decisionId: string): Promise<string> => {
+    const { body } = await reviewer.call("ListReviews", {});
+    const reviews = body["reviews"] as { readonly reviewId: string; readonly decisionId: string }[];
+    return reviews.find((review) => review.decisionId === decisionId)?.reviewId ?? "";
+  };
+});
+
+function writePolicies(): string {
+  const directory = join(tempDir(), "policies");
+  mkdirSync(directory);
+  writeFileSync(join(directory, "executions.yaml"), POLICIES);
+  return directory;
+}
