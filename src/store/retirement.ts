@@ -77,6 +77,7 @@ export class SqlRetirement implements RetireStore {
   }
 
   async detach(month: TrailMonth): Promise<string[]> {
+    await run(this.#db, executionsOf(month), PATIENT);
     const { rows: attached } = await PARTITIONS.execute(this.#db);
     const detached: string[] = [];
     for (const parent of PARENTS) {
@@ -141,4 +142,15 @@ FROM (
 WHERE (m.month + interval '1 month') AT TIME ZONE 'UTC' <= ${at(before)}
   AND m.month + interval '1 month' <= date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month'
 ORDER BY m.month`;
+}
+
+/** Deletes what is kept of executions of a month's decisions: their events, which are exported, tell of them. None of them can be started again. */
+function executionsOf({ from, to }: TrailMonth) {
+  return sql`
+WITH retired AS (
+  DELETE FROM executions WHERE recorded_at >= ${at(from)} AND recorded_at < ${at(to)} RETURNING decision_id
+), ended AS (
+  DELETE FROM execution_outcomes WHERE decision_id IN (SELECT decision_id FROM retired)
+)
+DELETE FROM execution_reports_due WHERE decision_id IN (SELECT decision_id FROM retired)`;
 }
