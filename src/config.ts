@@ -50,6 +50,8 @@ export interface OidcConfig extends IssuerConfig {
 export interface AgentJwtConfig extends IssuerConfig {
   /** Names the agent. */
   readonly claim: string;
+  /** Says on whose behalf the agent acts; empty if none does. */
+  readonly principalClaim: string;
 }
 
 export interface AgentCertificatesConfig {
@@ -146,6 +148,8 @@ export const VARIABLES: Readonly<Record<string, string>> = {
   DATACRAWL_AGENT_JWT_ISSUER: "the issuer of agents' bearer tokens; without it tokens are refused",
   DATACRAWL_AGENT_JWT_AUDIENCE: "the audience that agents' tokens must have",
   DATACRAWL_AGENT_JWT_CLAIM: "the claim that holds the agent's id (sub)",
+  DATACRAWL_AGENT_JWT_PRINCIPAL_CLAIM:
+    "the claim that says on whose behalf the agent acts, which a request then cannot contradict; none by default",
   DATACRAWL_AGENT_JWT_JWKS_URL: "the issuer's keys; without it they are found by OpenID Connect discovery",
   DATACRAWL_AGENT_JWT_ALGORITHMS: "the accepted signature algorithms, separated by commas (RS256,ES256)",
   DATACRAWL_AGENT_CA_FILE: "PEM authorities of agents' client certificates, for listeners with TLS; none by default",
@@ -368,7 +372,7 @@ class Reader {
 
   issuers(): { readonly oidc: OidcConfig | null; readonly agentJwt: AgentJwtConfig | null } {
     const oidc = this.#issuer("DATACRAWL_OIDC", { roleClaim: "datacrawl_role", nameClaim: "sub" });
-    const agentJwt = this.#issuer("DATACRAWL_AGENT_JWT", { claim: "sub" });
+    const agentJwt = this.#issuer("DATACRAWL_AGENT_JWT", { claim: "sub", principalClaim: "" });
     // A token must not be worth something to both: the one who may ask is not the one who may answer.
     if (oidc?.issuer && oidc.issuer === agentJwt?.issuer && oidc.audience === agentJwt.audience) {
       this.problems.push(

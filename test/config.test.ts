@@ -118,6 +118,7 @@ describe("the issuer of agents' tokens", () => {
       issuer: "https://id.example",
       audience: "agents",
       claim: "azp",
+      principalClaim: "",
       jwksUrl: null,
       algorithms: ["RS256", "ES256"],
     });

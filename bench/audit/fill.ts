@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import { digestPayload, hashDecision } from "../../src/audit/row/hash.ts";
-import { DECISION_COLUMNS, type DecisionRow } from "../../src/audit/row/record.ts";
+import { DECISION_COLUMNS_V2, type DecisionRow } from "../../src/audit/row/record.ts";
 import { isoMicros, systemClock } from "../../src/core/clock.ts";
 import { RandomPool, uuidV7 } from "../../src/core/ids.ts";
 import { SqlDecisionReader, type StoredDecision } from "../../src/store/decisions.ts";
@@ -136,7 +136,7 @@ interface Tables {
 
 async function write(client: Client, { decisions, payloads, claims }: Tables): Promise<void> {
   await client.query("BEGIN");
-  await copyIn(client, `audit_decisions (${DECISION_COLUMNS.map(({ name }) => name).join(", ")}, hash)`, decisions);
+  await copyIn(client, `audit_decisions (${DECISION_COLUMNS_V2.map(({ name }) => name).join(", ")}, hash)`, decisions);
   await copyIn(client, "audit_payloads (decision_id, recorded_at, salt, canonical)", payloads);
   await copyIn(
     client,
@@ -165,7 +165,7 @@ function makeRows(template: StoredDecision, count: number, random: RandomPool): 
     };
     const time = isoMicros(now);
     decisions.push(
-      lineOf([...DECISION_COLUMNS.map(({ field, kind }) => textOf(row[field], kind)), bytea(hashDecision(row))]),
+      lineOf([...DECISION_COLUMNS_V2.map(({ field, kind }) => textOf(row[field], kind)), bytea(hashDecision(row))]),
     );
     payloads.push(lineOf([row.decisionId, time, bytea(salt), canonical]));
     const expires = isoMicros(now + 24 * 3_600_000_000);

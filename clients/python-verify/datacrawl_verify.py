@@ -50,6 +50,9 @@ DECISION_COLUMNS = [
     ("guard_journal_id", "uuid"), ("guard_sequence", "int"), ("guard_record_hash", "bytes"), ("trace_id", "text"),
     ("detail", "text"),
 ]
+# A decision that has a principal or a session, and no other, has these columns and the other domain.
+COLUMNS_OF_VERSION_2 = [("principal", "text"), ("session_id", "text")]
+DOMAIN_OF_VERSION_2 = b"datacrawl.audit.v2"
 EVENT_COLUMNS = [
     ("event_id", "uuid"), ("recorded_at", "time"), ("kind", "text"), ("actor", "text"), ("subject", "text"),
     ("decision_id", "uuid"), ("detail", "text"),
@@ -70,6 +73,10 @@ def row_hash(kind, row):
     """SHA-256 of a row's columns. Raises Problem if they are not those of a row."""
     columns, domain, _ = TABLES[kind]
     need(type(row) is dict, "format", "the row is not an object")
+    if kind == "decision" and any(name in row for name, _ in COLUMNS_OF_VERSION_2):
+        need(any(row.get(name) is not None for name, _ in COLUMNS_OF_VERSION_2), "format",
+             "the row has neither a principal nor a session, and must not have their columns")
+        columns, domain = columns + COLUMNS_OF_VERSION_2, DOMAIN_OF_VERSION_2
     parts = [domain]
     for name, column_kind in columns:
         need(name in row, "format", f"the row has no {name}")

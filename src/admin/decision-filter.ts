@@ -1,5 +1,6 @@
 import type { Micros } from "../core/clock.ts";
 import type { Decision, Reason, Source } from "../core/decision.ts";
+import { claimProblem } from "../core/request.ts";
 import { toolPatternProblem } from "../policy/pattern.ts";
 import { checkAgentFilter, checkUuid, invalid } from "./checks.ts";
 
@@ -17,6 +18,8 @@ export interface DecisionFilter {
   /** Occurs in message, idempotency key or rule id; A to Z in either case. */
   readonly text: string | null;
   readonly grantId: string | null;
+  readonly principal: string | null;
+  readonly sessionId: string | null;
   /** Only decisions whose execution is unresolved. */
   readonly unresolvedExecution: boolean;
 }
@@ -37,6 +40,8 @@ export interface DecisionSummary {
   readonly linkedDecisionId: string | null;
   readonly reviewId: string | null;
   readonly grantId: string | null;
+  readonly principal: string | null;
+  readonly sessionId: string | null;
 }
 
 export const EVERY_DECISION: DecisionFilter = {
@@ -49,6 +54,8 @@ export const EVERY_DECISION: DecisionFilter = {
   to: null,
   text: null,
   grantId: null,
+  principal: null,
+  sessionId: null,
   unresolvedExecution: false,
 };
 
@@ -56,13 +63,15 @@ const MAX_TEXT = 200;
 
 /** `filter` in one spelling. @throws Fault FIELD_INVALID */
 export function checkFilter(filter: DecisionFilter): DecisionFilter {
-  const { agentId, tool, text, grantId } = filter;
+  const { agentId, tool, text, grantId, principal, sessionId } = filter;
   checkAgentFilter(agentId, "filter.agent_id");
   const problem = tool === null ? null : toolProblem(tool);
   if (problem !== null) throw invalid("filter.tool", problem);
   if (text !== null && (text.length > MAX_TEXT || !isText(text))) {
     throw invalid("filter.text", `must be at most ${MAX_TEXT} characters, without NUL`);
   }
+  checkClaim("filter.principal", principal);
+  checkClaim("filter.session_id", sessionId);
   return {
     ...filter,
     tool: tool === "*" ? null : tool,
@@ -79,13 +88,20 @@ function toolProblem(tool: string): string | null {
   return tool.endsWith("*") && toolPatternProblem(tool) !== null ? 'must be an exact name or such as "gmail.*"' : null;
 }
 
+/** What no request can hold no row has. */
+function checkClaim(field: string, claim: string | null): void {
+  const problem = claim === null ? null : claimProblem(claim);
+  if (problem !== null) throw invalid(field, problem);
+}
+
 function isText(text: string): boolean {
   return !text.includes("\0") && text.isWellFormed();
 }
 
 /** Whether a checked filter matches: the same as in SQL, for decisions that are at hand. */
 export function matcher(filter: DecisionFilter): (decision: DecisionSummary) => boolean {
-  const { agentId, tool, decisions, reasons, source, from, to, text, grantId, unresolvedExecution } = filter;
+  const { agentId, tool, decisions, reasons, source, from, to, text, grantId } = filter;
+  const { principal, sessionId, unresolvedExecution } = filter;
   const prefix = tool?.endsWith(".*") === true ? tool.slice(0, -1) : null;
   return (row) =>
     // What is at hand was just recorded, and its execution is not overdue yet.
@@ -98,6 +114,8 @@ export function matcher(filter: DecisionFilter): (decision: DecisionSummary) => 
     (from === null || row.recordedAt >= from) &&
     (to === null || row.recordedAt < to) &&
     (grantId === null || row.grantId === grantId) &&
+    (principal === null || row.principal === principal) &&
+    (sessionId === null || row.sessionId === sessionId) &&
     (text === null ||
       [row.message, row.idempotencyKey, row.ruleId ?? ""].some((searched) => lowerAscii(searched).includes(text)));
 }

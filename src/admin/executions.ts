@@ -8,16 +8,22 @@ import { actorOf, type Caller } from "./caller.ts";
 import { checkAgentFilter, checkReason, checkUuid, invalid } from "./checks.ts";
 import type { Position, PositionTokens } from "./position.ts";
 
+/** An execution with what its decision says besides; null also where the decision's month was retired. */
+export interface StoredExecution extends Execution {
+  readonly principal: string | null;
+  readonly sessionId: string | null;
+}
+
 export interface ExecutionOperationsPorts {
   readonly store: {
-    find(decisionId: string): Promise<Execution | null>;
+    find(decisionId: string): Promise<StoredExecution | null>;
     /** Newest first, those that started before `before`. */
-    list(agentId: string | null, before: string | null, limit: number): Promise<Execution[]>;
+    list(agentId: string | null, before: string | null, limit: number): Promise<StoredExecution[]>;
     /** Those that are unresolved by the store's clock, the longest overdue first, after `after`. */
-    listUnresolved(agentId: string | null, after: Position | null, limit: number): Promise<Execution[]>;
+    listUnresolved(agentId: string | null, after: Position | null, limit: number): Promise<StoredExecution[]>;
     countUnresolved(): Promise<number>;
     /** Those that are unresolved and have no event of it yet, the longest overdue first. */
-    listUnnoted(limit: number): Promise<Execution[]>;
+    listUnnoted(limit: number): Promise<StoredExecution[]>;
     /** Records that an execution is unresolved. False if that is recorded already, or it has an outcome. */
     noteUnresolved(decisionId: string, event: HashedEvent): Promise<boolean>;
     /** False if it has an outcome already. */
@@ -40,7 +46,7 @@ export interface ExecutionQuery {
 }
 
 /** An execution, and whether it is unresolved now. */
-export interface ExecutionView extends Execution {
+export interface ExecutionView extends StoredExecution {
   readonly unresolved: boolean;
 }
 
@@ -131,14 +137,14 @@ export class ExecutionOperations {
     }
   }
 
-  async #known(decisionId: string): Promise<Execution> {
+  async #known(decisionId: string): Promise<StoredExecution> {
     const execution = await this.#ports.store.find(decisionId);
     if (execution === null)
       throw new Fault("EXECUTION_UNKNOWN", `The decision ${decisionId} was never started, or is not recorded.`);
     return execution;
   }
 
-  #view(execution: Execution): ExecutionView {
+  #view(execution: StoredExecution): ExecutionView {
     return { ...execution, unresolved: isUnresolved(execution, this.#ports.now()) };
   }
 }

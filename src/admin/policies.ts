@@ -4,7 +4,7 @@ import type { Micros } from "../core/clock.ts";
 import { canonicalJson, NotCanonical } from "../core/canonical-json.ts";
 import { Fault, pathText } from "../core/fault.ts";
 import { type DigestKeys, digestRequest, sameDigest } from "../idempotency/key.ts";
-import { type Bundle, type PolicyFile, readStoredBundle } from "../policy/bundle.ts";
+import { type Bundle, type PolicyFile, type PolicyInput, readStoredBundle } from "../policy/bundle.ts";
 import { type FindingView, type RuleView, ruleView, type Trial, tryPolicy } from "../policy/rule-view.ts";
 import { invalid } from "./checks.ts";
 
@@ -50,7 +50,7 @@ export interface TrialRequest {
   readonly files: readonly PolicyFile[];
   /** Empty for those in force. */
   readonly version: string;
-  readonly request: { readonly agentId: string; readonly tool: string; readonly payload: JsonObject };
+  readonly request: PolicyInput;
 }
 
 /** Why a decision came out so, as far as it can be told. */
@@ -156,8 +156,8 @@ export class PolicyOperations {
     return { rule, findings: tryPolicy(bundle, { ...row, payload }).findings, unavailable: "" };
   }
 
-  #isWhole({ agentId, tool, requestDigest }: DecisionRow, canonical: string): boolean {
-    const digest = digestRequest(this.#ports.digestKeys, agentId, tool, canonical);
+  #isWhole({ agentId, tool, principal, requestDigest }: DecisionRow, canonicalPayload: string): boolean {
+    const digest = digestRequest(this.#ports.digestKeys, { agentId, tool, canonicalPayload, principal });
     return requestDigest !== null && sameDigest(digest, requestDigest);
   }
 

@@ -1,16 +1,20 @@
 import type { X509Certificate } from "node:crypto";
+import type { JWTPayload } from "jose";
 import type { Micros } from "../core/clock.ts";
 import { certificateId, namedBy } from "./certificate.ts";
 import { type AgentDirectory, type AgentState, type AuthenticatedAgent, unknownCredential } from "./directory.ts";
 import { bearerOf } from "../core/credential.ts";
 import { AGENT_ID } from "../core/names.ts";
 import { Fault } from "../core/fault.ts";
+import { claimProblem } from "../core/request.ts";
 import { claimAt, type JwtVerifier } from "./jwt.ts";
 
 /** Who issues agents' tokens, and which claim names the agent; a path as in {@link claimAt}. */
 export interface AgentTokens {
   readonly verifier: JwtVerifier;
   readonly claim: string;
+  /** The claim that says on whose behalf the agent acts, likewise; null if none does. */
+  readonly principalClaim: string | null;
 }
 
 /** What a caller brings to prove which agent it is. */
@@ -100,7 +104,8 @@ export class Agents {
   }
 
   /** The issuer says who calls; whether there is such an agent is for operators to say. */
-  async #byToken(authorization: string, { verifier, claim }: AgentTokens): Promise<AuthenticatedAgent> {
+  async #byToken(authorization: string, tokens: AgentTokens): Promise<AuthenticatedAgent> {
+    const { verifier, claim, principalClaim } = tokens;
     const unverifiedToken = bearerOf(authorization);
     if (unverifiedToken === null) throw unknownCredential();
     const { payload, keyId } = await verifier.verify(unverifiedToken);
@@ -109,6 +114,20 @@ export class Agents {
       throw new Fault("TOKEN_INVALID", `The bearer token's claim ${claim} is not an agent's id.`);
     }
     if (!(await this.#directory.isInUse(agentId))) throw unknownCredential();
-    return { agentId, keyId: `jwt:${PRINTABLE_ID.test(keyId) ? keyId : "-"}` };
+    const principal = principalClaim === null ? undefined : principalAt(payload, principalClaim);
+    return {
+      agentId,
+      keyId: `jwt:${PRINTABLE_ID.test(keyId) ? keyId : "-"}`,
+      ...(principal !== undefined && { principal }),
+    };
   }
+}
+
+/** Undefined if the token does not have the claim. @throws Fault TOKEN_INVALID if nobody can be called what it says */
+function principalAt(payload: JWTPayload, claim: string): string | undefined {
+  const principal = claimAt(payload, claim);
+  if (principal === undefined) return undefined;
+  const problem = typeof principal === "string" ? claimProblem(principal) : "must be text";
+  if (typeof principal === "string" && problem === null) return principal;
+  throw new Fault("TOKEN_INVALID", `The bearer token's claim ${claim} is not a principal: it ${problem}.`);
 }

@@ -37,6 +37,8 @@ export interface AuthenticatedAgent {
   readonly agentId: string;
   /** Of the key; for a token `jwt:` and the id of the issuer's key; for a certificate `cert:` and its digest. Not a secret: it goes into the trail. */
   readonly keyId: string;
+  /** On whose behalf the agent's token says that it acts; absent where it says nothing. */
+  readonly principal?: string;
 }
 
 /** How old the knowledge of an agent's state may be when something is answered that is not a deny. */

@@ -114,16 +114,18 @@ export function createAuthorize(ports: AuthorizePorts): AuthorizeHandler {
 
 function parse(call: Call<UnverifiedRequest>, agent: AuthenticatedAgent, keys: DigestKeys): AuthorizeRequest {
   const unverified = call.readBody();
-  const { agentId, tool, payload, canonicalPayload, idempotencyKey } = parseRequest(unverified, agent.agentId);
+  const question = parseRequest(unverified, agent.agentId, agent.principal ?? null);
   return {
-    agentId,
-    tool,
-    payload,
-    canonicalPayload,
-    idempotencyKey,
+    agentId: question.agentId,
+    tool: question.tool,
+    payload: question.payload,
+    canonicalPayload: question.canonicalPayload,
+    idempotencyKey: question.idempotencyKey,
+    principal: question.principal,
+    sessionId: question.sessionId,
     nonce: unverified.nonce,
     credentialId: agent.keyId,
-    requestDigest: digestRequest(keys, agentId, tool, canonicalPayload),
+    requestDigest: digestRequest(keys, question),
     traceId: traceIdOf(call.traceparent),
   };
 }
@@ -185,7 +187,7 @@ async function denyReuse(
 ): Promise<Answer> {
   const judgement = judge(
     "IDEMPOTENCY_KEY_REUSED",
-    "The idempotency key was used before with another tool or payload.",
+    "The idempotency key was used before with another tool, payload or principal.",
   );
   const policy = { version: first.policyVersion, redaction: ports.policy().redaction };
   const variant = request.requestDigest;

@@ -13,7 +13,7 @@ import type { Question } from "../core/request.ts";
 export interface AuthorizeRequest extends Question {
   readonly nonce: Uint8Array;
   readonly credentialId: string;
-  /** Keyed digest of agent, tool and payload, 32 bytes. */
+  /** Keyed digest of agent, tool, payload and principal, 32 bytes. */
   readonly requestDigest: Buffer;
   readonly traceId: string | null;
 }
@@ -64,6 +64,8 @@ export function makeEntry(
     linkedDecisionId: linkedTo,
     reviewId: judgement.review === undefined ? null : uuidV7(at, random),
     traceId: request.traceId,
+    principal: request.principal,
+    sessionId: request.sessionId,
   });
   return {
     row,

@@ -27,6 +27,7 @@ export const STATUS_OF = {
   TOKEN_EXPIRED: "unauthenticated",
   TOKEN_INVALID: "unauthenticated",
   AGENT_MISMATCH: "permission_denied",
+  PRINCIPAL_MISMATCH: "permission_denied",
   NOT_PERMITTED: "permission_denied",
   SIGN_IN_NOT_FRESH: "permission_denied",
   CROSS_SITE: "permission_denied",

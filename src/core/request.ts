@@ -17,6 +17,10 @@ export interface UnverifiedRequest {
   readonly agentId: string;
   /** Empty if absent. */
   readonly nonce: Uint8Array;
+  /** Null if absent. */
+  readonly principal: string | null;
+  /** Null if absent. */
+  readonly sessionId: string | null;
 }
 
 /** A request within the contract's limits, asked by the authenticated agent. */
@@ -27,23 +31,39 @@ export interface Question {
   /** The payload as canonical JSON: what digests cover and the trail keeps. */
   readonly canonicalPayload: string;
   readonly idempotencyKey: string;
+  /** On whose behalf the agent acts, as it claims or as its credential says; null if neither does. */
+  readonly principal: string | null;
+  /** The run or conversation that the call belongs to; null if the agent does not say. */
+  readonly sessionId: string | null;
 }
 
 /**
  * Checks a decoded request of the agent `agentId` against the contract.
  *
- * @throws Fault AGENT_MISMATCH or FIELD_INVALID, naming the field
+ * @param verifiedPrincipal on whose behalf the agent's credential says that it acts; null if it does not say
+ * @throws Fault AGENT_MISMATCH, PRINCIPAL_MISMATCH or FIELD_INVALID, naming the field
  */
-export function parseRequest(request: UnverifiedRequest, agentId: string): Question {
+export function parseRequest(
+  request: UnverifiedRequest,
+  agentId: string,
+  verifiedPrincipal: string | null = null,
+): Question {
   if (request.agentId !== "" && request.agentId !== agentId) {
     throw new Fault("AGENT_MISMATCH", "agent_id must be the credential's own agent, or absent.", { field: "agent_id" });
   }
   checkName("tool", request.tool);
   checkName("idempotency_key", request.idempotencyKey);
   checkNonce(request.nonce);
+  checkClaim("principal", request.principal);
+  checkClaim("session_id", request.sessionId);
+  if (verifiedPrincipal !== null && request.principal !== null && request.principal !== verifiedPrincipal) {
+    const problem = "principal must be the one that the credential names, or absent.";
+    throw new Fault("PRINCIPAL_MISMATCH", problem, { field: "principal" });
+  }
   const canonicalPayload = canonicalise(request.payload);
-  const { tool, payload, idempotencyKey } = request;
-  return { agentId, tool, payload, canonicalPayload, idempotencyKey };
+  const { tool, payload, idempotencyKey, sessionId } = request;
+  const principal = verifiedPrincipal ?? request.principal;
+  return { agentId, tool, payload, canonicalPayload, idempotencyKey, principal, sessionId };
 }
 
 /** @throws Fault FIELD_INVALID */
@@ -61,6 +81,20 @@ function checkName(field: string, name: string): void {
   }
   if (name.includes("\0")) throw invalid(field, "must not contain NUL");
   if (!name.isWellFormed()) throw invalid(field, "must not contain a lone surrogate");
+}
+
+/** Why `text` can be neither a principal nor a session, as the end of a sentence; null if it can. */
+export function claimProblem(text: string): string | null {
+  if (text === "") return "must not be empty where it is present";
+  const bytes = Buffer.byteLength(text);
+  if (bytes > LIMITS.nameBytes) return `must be at most ${LIMITS.nameBytes} bytes, is ${bytes}`;
+  if (/\p{Cc}/u.test(text)) return "must not contain control characters";
+  return text.isWellFormed() ? null : "must not contain a lone surrogate";
+}
+
+function checkClaim(field: string, claim: string | null): void {
+  const problem = claim === null ? null : claimProblem(claim);
+  if (problem !== null) throw invalid(field, problem);
 }
 
 function canonicalise(payload: JsonObject): string {

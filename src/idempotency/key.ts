@@ -21,9 +21,22 @@ export function deriveDigestKeys(hmacKey: Uint8Array): DigestKeys {
   };
 }
 
-/** Keyed digest of what is asked: 32 bytes, equal only for the same agent, tool and canonical payload. */
-export function digestRequest(keys: DigestKeys, agentId: string, tool: string, canonicalPayload: string): Buffer {
-  return keys.request.digest(agentId, tool, canonicalPayload);
+/** What a request asks for: what a retry of it repeats. */
+export interface Asked {
+  readonly agentId: string;
+  readonly tool: string;
+  readonly canonicalPayload: string;
+  readonly principal: string | null;
+}
+
+/**
+ * Keyed digest of what is asked: 32 bytes, equal only for the same agent, tool, canonical payload and principal. Its parts have their
+ * lengths before them, so that with a principal it is never that of a request without one.
+ */
+export function digestRequest(keys: DigestKeys, { agentId, tool, canonicalPayload, principal }: Asked): Buffer {
+  return principal === null
+    ? keys.request.digest(agentId, tool, canonicalPayload)
+    : keys.request.digest(agentId, tool, canonicalPayload, principal);
 }
 
 /** Bytes of a redacted value's digest: half of HMAC-SHA-256, which is still beyond finding two values for. */

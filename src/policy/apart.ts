@@ -1,12 +1,11 @@
 import { Worker } from "node:worker_threads";
-import type { JsonObject } from "../core/json.ts";
-import { inspectFiles, type PolicyFile } from "./bundle.ts";
+import { inspectFiles, type PolicyFile, type PolicyInput } from "./bundle.ts";
 import { type Trial, tryPolicy } from "./rule-view.ts";
 import { formatProblem } from "./yaml.ts";
 
 export interface ApartRequest {
   readonly files: readonly PolicyFile[];
-  readonly request: { readonly agentId: string; readonly tool: string; readonly payload: JsonObject };
+  readonly request: PolicyInput;
 }
 
 export type ApartResult = { readonly trial: Trial } | { readonly problems: readonly string[] };

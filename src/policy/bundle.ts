@@ -18,6 +18,8 @@ export interface PolicyInput {
   readonly agentId: string;
   readonly tool: string;
   readonly payload: JsonObject;
+  /** On whose behalf the agent acts; absent or null if it does not say. */
+  readonly principal?: string | null;
 }
 
 /** A file of rules, by its name without directories. */
@@ -178,8 +180,8 @@ class RuleBundle implements Bundle {
 }
 
 /** JSON's values are among CEL's; the payload is neither copied nor changed. */
-function subjectOf({ agentId, tool, payload }: PolicyInput): Subject {
-  return { agentId, tool, payload };
+function subjectOf({ agentId, tool, payload, principal = null }: PolicyInput): Subject {
+  return { agentId, tool, payload, principal };
 }
 
 function versionOf({ rules, redact, constants }: RuleFiles): string {

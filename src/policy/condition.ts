@@ -2,7 +2,7 @@ import { parse } from "@bufbuild/cel";
 import { compileTruth } from "./cel/call.ts";
 import { compileExpression } from "./cel/compile.ts";
 import type { Run } from "./cel/evaluation.ts";
-import { type Complaint, type Expr, Scope } from "./cel/scope.ts";
+import { type Complaint, type Expr, PRINCIPAL, Scope } from "./cel/scope.ts";
 import { type Constants, type ConstantValue, NO_CONSTANTS } from "./constants.ts";
 
 /** A condition is checked when a bundle is loaded, by people who may be waiting for it. */
@@ -13,11 +13,11 @@ export interface Condition {
   readonly source: string;
   /** True, false, or a failure. */
   readonly test: Run;
-  /** Fields of the payload that it reads, such as `payload.to[0]`. */
+  /** What it reads of the request, such as `payload.to[0]` or `request.principal`. */
   readonly reads: readonly string[];
   /** Constants that it uses, by name. */
   readonly constants: readonly { readonly name: string; readonly value: ConstantValue }[];
-  /** Fields of the payload that it reads without asking `has()` first, each with its place in the source. */
+  /** Those of them that it reads without asking `has()` first, each with its place in the source. */
   readonly unguarded: readonly Complaint[];
 }
 
@@ -63,7 +63,7 @@ export function compileCondition(source: string, constants: Constants = NO_CONST
 }
 
 function readsOf(scope: Scope): string[] {
-  return [...scope.reads.keys()].filter((path) => /^payload[.[]/.test(path));
+  return [...scope.reads.keys()].filter((path) => path === PRINCIPAL || /^payload[.[]/.test(path));
 }
 
 function constantsOf(scope: Scope, constants: Constants): Condition["constants"] {
@@ -116,7 +116,7 @@ function unguarded(scope: Scope): Complaint[] {
   for (const [path, offset] of scope.reads) {
     if (scope.guards.has(path)) continue;
     const covered = found.some(({ message }) => path.startsWith(`${message}.`) || path.startsWith(`${message}[`));
-    if (path.startsWith("payload") && !covered) found.push({ offset, message: path });
+    if ((path === PRINCIPAL || path.startsWith("payload")) && !covered) found.push({ offset, message: path });
   }
   return found;
 }

@@ -2,6 +2,7 @@ import type { JsonObject, JsonValue } from "../core/json.ts";
 import { isMap, isScalar, isSeq, type Node, type YAMLMap } from "yaml";
 import { INEXACT_INTEGER, isExactInteger } from "../core/canonical-json.ts";
 import { type Decision, type Judgement, type Reason } from "../core/decision.ts";
+import { claimProblem } from "../core/request.ts";
 import type { Bundle } from "./bundle.ts";
 import type { PolicyDirectory } from "./directory.ts";
 import { describe, type Entry, type Problem, YamlFile } from "./yaml.ts";
@@ -12,6 +13,8 @@ export interface RuleTest {
   readonly agent: string;
   readonly tool: string;
   readonly payload: JsonObject;
+  /** Null if the call has none. */
+  readonly principal: string | null;
   readonly expect: Decision;
   /** The rule that is to decide; null if the test does not say. */
   readonly rule: string | null;
@@ -32,7 +35,7 @@ export interface RuleTests {
   readonly problems: readonly Problem[];
 }
 
-const TEST_KEYS: readonly string[] = ["name", "agent", "tool", "payload", "expect", "rule", "reason"];
+const TEST_KEYS: readonly string[] = ["name", "agent", "principal", "tool", "payload", "expect", "rule", "reason"];
 const DECISIONS: readonly Decision[] = ["allow", "deny", "needs_review"];
 /** What rules can lead to. */
 const REASONS: readonly Reason[] = ["RULE_ALLOWED", "RULE_DENIED", "REVIEW_PENDING", "NO_MATCHING_RULE", "RULE_ERROR"];
@@ -50,7 +53,12 @@ export function readRuleTests({ tests, testProblems }: PolicyDirectory): RuleTes
 
 /** Judges a test's call and compares. */
 export function runRuleTest(bundle: Bundle, test: RuleTest): RuleTestResult {
-  const judgement = bundle.evaluate({ agentId: test.agent, tool: test.tool, payload: test.payload });
+  const judgement = bundle.evaluate({
+    agentId: test.agent,
+    tool: test.tool,
+    payload: test.payload,
+    principal: test.principal,
+  });
   const failures: string[] = [];
   if (judgement.decision !== test.expect) failures.push(`expected ${test.expect}, got ${judgement.decision}`);
   if (test.rule !== null && judgement.ruleId !== test.rule) {
@@ -86,10 +94,20 @@ function readTest(file: YamlFile, node: Node | null): RuleTest | null {
   const expect = readWord(file, file.required(node, entries, "expect", DECISIONS.join(", ")), "expect", DECISIONS);
   const payload = readPayload(file, entries.get("payload"));
   const agent = readName(file, entries.get("agent") ?? null, "agent") ?? ANY_AGENT;
+  const principal = readPrincipal(file, entries.get("principal"));
   const rule = readName(file, entries.get("rule") ?? null, "rule");
   const reason = readWord(file, entries.get("reason") ?? null, "reason", REASONS);
   if (name === null || tool === null || expect === null || payload === null) return null;
-  return { name, agent, tool, payload, expect, rule, reason, file: file.path, line: file.placeWithin(node, 0).line };
+  const { line } = file.placeWithin(node, 0);
+  return { name, agent, principal, tool, payload, expect, rule, reason, file: file.path, line };
+}
+
+/** What no request can hold tests nothing. */
+function readPrincipal(file: YamlFile, entry: Entry | undefined): string | null {
+  const principal = readName(file, entry ?? null, "principal");
+  const problem = principal === null ? null : claimProblem(principal);
+  if (problem !== null) file.refuse(entry?.value ?? null, `principal ${problem}; write one that a request could have`);
+  return principal;
 }
 
 function readName(file: YamlFile, entry: Entry | null, key: string): string | null {

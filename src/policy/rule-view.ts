@@ -1,8 +1,9 @@
-import type { JsonObject, JsonValue } from "../core/json.ts";
+import type { JsonValue } from "../core/json.ts";
 import { basename } from "node:path";
 import { canonicalJson } from "../core/canonical-json.ts";
 import type { Judgement } from "../core/decision.ts";
-import type { Bundle, PolicyFile } from "./bundle.ts";
+import type { Bundle, PolicyFile, PolicyInput } from "./bundle.ts";
+import { PRINCIPAL } from "./cel/scope.ts";
 import type { ConstantValue } from "./constants.ts";
 import type { Finding } from "./engine.ts";
 import { stepAt } from "./payload-path.ts";
@@ -47,13 +48,14 @@ export interface Trial {
 const MAX_VALUE = 500;
 
 /** What `bundle` makes of a request, and why. */
-export function tryPolicy(
-  bundle: Bundle,
-  request: { readonly agentId: string; readonly tool: string; readonly payload: JsonObject },
-): Trial {
+export function tryPolicy(bundle: Bundle, request: PolicyInput): Trial {
   const { judgement, version, findings } = bundle.explain(request);
   const shown = bundle.redaction.shown(request.tool, request.payload);
-  return { judgement, version, findings: findings.map((finding) => findingView(bundle, finding, shown)) };
+  return {
+    judgement,
+    version,
+    findings: findings.map((finding) => findingView(bundle, finding, shown, request.principal ?? null)),
+  };
 }
 
 export function ruleView({ files, rules }: Bundle, rule: Rule): RuleView {
@@ -84,20 +86,28 @@ function linesOf(files: readonly PolicyFile[], name: string, from: number, to: n
     .trimEnd();
 }
 
-function findingView(bundle: Bundle, { rule, outcome }: Finding, payload: JsonValue): FindingView {
+function findingView(
+  bundle: Bundle,
+  { rule, outcome }: Finding,
+  payload: JsonValue,
+  principal: string | null,
+): FindingView {
   const error = typeof outcome === "object" ? outcome.message : "";
   const word = typeof outcome === "object" ? "error" : outcome === "skipped" ? "other_agents" : null;
   return {
     rule: ruleView(bundle, rule),
     outcome: word ?? (outcome === true ? "matched" : "not_matched"),
     error,
-    values: outcome === "skipped" ? [] : valuesOf(rule, payload),
+    values: outcome === "skipped" ? [] : valuesOf(rule, payload, principal),
   };
 }
 
-function valuesOf({ condition }: Rule, payload: JsonValue): ReadValue[] {
+function valuesOf({ condition }: Rule, payload: JsonValue, principal: string | null): ReadValue[] {
   return [
-    ...condition.reads.map((path) => ({ path, value: valueAt(payload, path) })),
+    ...condition.reads.map((path) => {
+      if (path !== PRINCIPAL) return { path, value: valueAt(payload, path) };
+      return { path, value: principal === null ? null : shortened(principal, path) };
+    }),
     ...condition.constants.map(({ name, value }) => ({ path: `constants.${name}`, value: shortened(value, name) })),
   ];
 }

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
-import { DECISION_COLUMNS, type DecisionRow } from "../audit/row/record.ts";
+import { DECISION_COLUMNS_V2, type DecisionRow } from "../audit/row/record.ts";
 import { atColumn } from "./statements.ts";
 
 /** Postgres' types for the columns' kinds, as parameters carry them. */
@@ -14,7 +14,7 @@ type Extras = readonly { readonly name: string; readonly type: string }[];
  */
 export function decisionInput(json: string, extras: Extras = []): RawBuilder<object> {
   const columns = [
-    ...DECISION_COLUMNS.map(({ name, field, kind }) => ({ name, field, type: SQL_TYPE[kind] })),
+    ...DECISION_COLUMNS_V2.map(({ name, field, kind }) => ({ name, field, type: SQL_TYPE[kind] })),
     ...[{ name: "hash", type: "bytea" }, ...extras].map(({ name, type }) => ({ name, field: name, type })),
   ];
   const definitions = sql.join(columns.map(({ field, type }) => sql`${sql.id(field)} ${sql.raw(type)}`));
@@ -24,7 +24,7 @@ export function decisionInput(json: string, extras: Extras = []): RawBuilder<obj
 
 /** SQL that inserts the decisions that `from` selects of the input, as `FROM input WHERE …`. */
 export function insertDecisions(from: RawBuilder<unknown>): RawBuilder<object> {
-  const columns = DECISION_COLUMNS.map(({ name, kind }) => ({ name: sql.id(name), kind }));
+  const columns = DECISION_COLUMNS_V2.map(({ name, kind }) => ({ name: sql.id(name), kind }));
   const names = sql.join(columns.map(({ name }) => name));
   const values = sql.join(columns.map(({ name, kind }) => (kind === "micros" ? atColumn(name) : name)));
   return sql`INSERT INTO audit_decisions (${names}, hash) SELECT ${values}, hash ${from}`;

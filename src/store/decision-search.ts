@@ -87,7 +87,8 @@ function comesBefore(eb: Builder, { at: time, id }: Position): Conditions {
 
 /** What is not asked for is left out, and costs the planner nothing. */
 function matches(eb: Builder, filter: DecisionFilter): Conditions {
-  const { agentId, tool, decisions, reasons, source, from, to, text, grantId, unresolvedExecution } = filter;
+  const { agentId, tool, decisions, reasons, source, from, to, text, grantId } = filter;
+  const { principal, sessionId, unresolvedExecution } = filter;
   const conditions: Conditions = [];
   if (agentId !== null) conditions.push(eb("d.agent_id", "=", agentId));
   if (tool?.endsWith(".*")) conditions.push(eb.fn("starts_with", ["d.tool", eb.val(tool.slice(0, -1))]));
@@ -98,6 +99,8 @@ function matches(eb: Builder, filter: DecisionFilter): Conditions {
   if (from !== null) conditions.push(eb("d.recorded_at", ">=", at(from)));
   if (to !== null) conditions.push(eb("d.recorded_at", "<", at(to)));
   if (grantId !== null) conditions.push(eb("d.grant_id", "=", grantId));
+  if (principal !== null) conditions.push(eb("d.principal", "=", principal));
+  if (sessionId !== null) conditions.push(eb("d.session_id", "=", sessionId));
   if (unresolvedExecution) conditions.push(HAS_UNRESOLVED_EXECUTION);
   if (text !== null) conditions.push(eb.or(SEARCHED.map((column) => occurs(text, column))));
   return conditions;

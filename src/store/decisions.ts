@@ -64,6 +64,8 @@ export const SUMMARY_COLUMNS = [
   "d.linked_decision_id as linkedDecisionId",
   "d.review_id as reviewId",
   "d.grant_id as grantId",
+  "d.principal",
+  "d.session_id as sessionId",
 ] as const;
 
 const OTHER_COLUMNS = [

@@ -1,11 +1,11 @@
 import { type Kysely, sql } from "kysely";
 import { jsonObjectFrom } from "kysely/helpers/postgres";
+import type { StoredExecution } from "../admin/executions.ts";
 import type { Position } from "../admin/position.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { CommitUnknown } from "../audit/write/group-writer.ts";
 import type { StartableDecision } from "../authorize/begin.ts";
 import type { EndEntry, ExecutionBatches, StartEntry } from "../authorize/execution-entries.ts";
-import type { Execution } from "../execution/execution.ts";
 import { commitBatch } from "./batch.ts";
 import { arrayLiteral, type SqlError } from "./database.ts";
 import { bytea } from "./decision-input.ts";
@@ -28,13 +28,13 @@ export class SqlExecutionStore implements ExecutionBatches {
   }
 
   /** The execution of the decision; null if nobody has started it. */
-  async find(decisionId: string): Promise<Execution | null> {
+  async find(decisionId: string): Promise<StoredExecution | null> {
     const [execution] = await FIND.execute(this.#db, { decisionId });
     return execution ?? null;
   }
 
   /** Newest first, those that started before `before`. */
-  async list(agentId: string | null, before: string | null, limit: number): Promise<Execution[]> {
+  async list(agentId: string | null, before: string | null, limit: number): Promise<StoredExecution[]> {
     let query = executions(this.#db);
     if (agentId !== null) query = query.where("e.agent_id", "=", agentId);
     if (before !== null) query = query.where("e.execution_id", "<", before);
@@ -42,7 +42,7 @@ export class SqlExecutionStore implements ExecutionBatches {
   }
 
   /** The longest overdue first, those that come after `after`. */
-  async listUnresolved(agentId: string | null, after: Position | null, limit: number): Promise<Execution[]> {
+  async listUnresolved(agentId: string | null, after: Position | null, limit: number): Promise<StoredExecution[]> {
     let query = unresolved(this.#db);
     if (agentId !== null) query = query.where("e.agent_id", "=", agentId);
     if (after !== null)
@@ -62,7 +62,7 @@ export class SqlExecutionStore implements ExecutionBatches {
   }
 
   /** Those of which no event says yet that they are unresolved. */
-  async listUnnoted(limit: number): Promise<Execution[]> {
+  async listUnnoted(limit: number): Promise<StoredExecution[]> {
     return await unresolved(this.#db).where("r.noted_at", "is", null).limit(limit).execute();
   }
 
@@ -109,9 +109,14 @@ export class SqlExecutionStore implements ExecutionBatches {
   }
 }
 
-/** Executions with how they ended. */
-export function executions(db: Kysely<Schema>) {
-  return db.selectFrom("executions as e").select((eb) => [
+/** Executions with how they ended, and what their decisions say besides. */
+function executions(db: Kysely<Schema>) {
+  const started = db
+    .selectFrom("executions as e")
+    .leftJoin("audit_decisions as d", (join) =>
+      join.onRef("d.decision_id", "=", "e.decision_id").onRef("d.recorded_at", "=", "e.recorded_at"),
+    );
+  return started.select((eb) => [
     "e.decision_id as decisionId",
     "e.execution_id as executionId",
     "e.agent_id as agentId",
@@ -121,6 +126,8 @@ export function executions(db: Kysely<Schema>) {
     "e.started_at as startedAt",
     "e.started_by as startedBy",
     "e.report_due_at as reportDueAt",
+    "d.principal",
+    "d.session_id as sessionId",
     jsonObjectFrom(
       eb
         .selectFrom("execution_outcomes as o")

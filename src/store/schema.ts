@@ -120,6 +120,8 @@ interface AuditDecisions {
   guard_record_hash: Uint8Array | null;
   trace_id: string | null;
   detail: string | null;
+  principal: string | null;
+  session_id: string | null;
   hash: Uint8Array;
   inserted_at: Generated<StoredTime>;
 }

@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import { type Stream, STREAM } from "../audit/log/leaf.ts";
-import { type Column, DECISION_COLUMNS, EVENT_COLUMNS } from "../audit/row/record.ts";
+import { type Column, DECISION_COLUMNS_V2, EVENT_COLUMNS } from "../audit/row/record.ts";
 
 /** One of the trail's two tables, for statements that read both in the same way and call the table `r`. */
 export interface TrailTable {
@@ -14,7 +14,7 @@ export interface TrailTable {
 }
 
 export const TRAIL: Readonly<Record<Stream, TrailTable>> = {
-  decisions: trailTable("decisions", "audit_decisions", "decision_id", DECISION_COLUMNS),
+  decisions: trailTable("decisions", "audit_decisions", "decision_id", DECISION_COLUMNS_V2),
   events: trailTable("events", "audit_events", "event_id", EVENT_COLUMNS),
 };
 

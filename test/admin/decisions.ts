@@ -9,7 +9,9 @@ import type { TestStore } from "../support/stores.ts";
 
 export const AGENTS = ["agent-a", "agent-b"];
 export const TOOLS = ["gmail.send", "gmail.drafts.send", "gmail", "gmailx.send", "GMAIL.send", "x*y", "stripe.refund"];
-export const GRANTS = [randomUUID(), randomUUID()];
+export const PRINCIPALS = ["ann@example.com", "Ann@example.com"];
+const SESSIONS = ["run-1", "run-2"];
+const GRANTS = [randomUUID(), randomUUID()];
 const TEXTS = ['Rule "a" denies this call.', "İstanbul ist groß", "100% a_b", "\\ \u001b[31m", ""];
 const REASONS = Object.keys(DECISION_OF) as Reason[];
 
@@ -28,6 +30,8 @@ export function variedRows(count: number, start: number, random: () => number): 
       message: pick(TEXTS),
       ruleId: pick([null, "rule-a", "RULE-B"]),
       grantId: reason === "CIRCUIT_BYPASS" ? pick(GRANTS) : null,
+      principal: pick([null, ...PRINCIPALS]),
+      sessionId: pick([null, ...SESSIONS]),
     };
   });
 }
@@ -74,6 +78,8 @@ export function naively(filter: DecisionFilter, row: DecisionSummary): boolean {
   if (filter.from !== null && row.recordedAt < filter.from) return false;
   if (filter.to !== null && row.recordedAt >= filter.to) return false;
   if (filter.grantId !== null && filter.grantId !== row.grantId) return false;
+  if (filter.principal !== null && filter.principal !== row.principal) return false;
+  if (filter.sessionId !== null && filter.sessionId !== row.sessionId) return false;
   if (filter.text === null) return true;
   const text = ascii(filter.text);
   return [row.message, row.idempotencyKey, row.ruleId ?? ""].some((searched) => ascii(searched).includes(text));
@@ -99,6 +105,8 @@ export function filters(start: number, span: number): fc.Arbitrary<DecisionFilte
       fc.constantFrom("rule", "RULE-b", "CALL.", "%", "_", "\\", "İ", "i̇", "ß", "SS", "'", "\u001b[31m", "a-", "zzz"),
     ),
     grantId: fc.oneof(fc.constant(null), fc.constant(null), maybe(fc.constantFrom(...GRANTS, randomUUID()))),
+    principal: maybe(fc.constantFrom(...PRINCIPALS, "nobody")),
+    sessionId: maybe(fc.constantFrom(...SESSIONS, "nothing")),
     unresolvedExecution: fc.constant(false),
   });
 }

@@ -76,6 +76,8 @@ describe("The entry of a decision", () => {
       guardRecordHash: null,
       traceId: "ab".repeat(16),
       detail: null,
+      principal: null,
+      sessionId: null,
     });
     expect(hash).toEqual(hashDecision(row));
     expect(claim).toEqual({ variant: FIRST });

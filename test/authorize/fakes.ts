@@ -140,13 +140,16 @@ export const REQUEST: UnverifiedRequest = {
   idempotencyKey: KEY,
   agentId: "",
   nonce: NONCE,
+  principal: null,
+  sessionId: null,
 };
 /** Digests of {@link REQUEST}, and of another request. */
 export const SAME = digestOf(REQUEST);
 export const OTHER = digestOf({ ...REQUEST, tool: "stripe.payout" });
 
-export function digestOf({ tool, payload }: UnverifiedRequest): Buffer {
-  return digestRequest(keys, AGENT, tool, canonicalJson(payload, "payload", 32));
+export function digestOf({ tool, payload, principal }: UnverifiedRequest): Buffer {
+  const canonicalPayload = canonicalJson(payload, "payload", 32);
+  return digestRequest(keys, { agentId: AGENT, tool, canonicalPayload, principal });
 }
 
 /** What a policy in force says, whatever it is asked. */

@@ -144,6 +144,8 @@ describe("SyncGuard records what a guard decided", () => {
       guardRecordHash: entry.hash,
       traceId: null,
       detail: `{"attempts":2,"coalesced":0,"errors":["gone"],"requestDigest":"${denied.requestDigest}"}`,
+      principal: null,
+      sessionId: null,
     });
     expect(hash).toEqual(row && hashDecision(row));
     expect(world.admitted).toEqual([[AGENT, 1]]);

@@ -10,6 +10,8 @@ const request = (change: Partial<UnverifiedRequest> = {}): UnverifiedRequest => 
   idempotencyKey: "key",
   agentId: "",
   nonce: new Uint8Array(),
+  principal: null,
+  sessionId: null,
   ...change,
 });
 
@@ -45,7 +47,18 @@ describe("a request is accepted", () => {
       payload,
       canonicalPayload: '{"a":{"é":0},"b":[1,null,"\u{1F98A}"]}',
       idempotencyKey: "key",
+      principal: null,
+      sessionId: null,
     });
+  });
+
+  test("with the principal and the session that it claims", () => {
+    const claims = { principal: "Zoë \u202e", sessionId: "x".repeat(256) };
+    expect(parseRequest(request(claims), "demo")).toMatchObject(claims);
+  });
+
+  test.each([[null], ["ann"]])("with the principal that its credential names, where it says %s", (principal) => {
+    expect(parseRequest(request({ principal }), "demo", "ann")).toMatchObject({ principal: "ann" });
   });
 
   test.each([
@@ -112,4 +125,21 @@ describe("a request is refused, and its field named", () => {
     expect(fault.field?.length).toBeLessThan(250);
     expect(fault.message.length).toBeLessThan(400);
   });
+});
+
+test("a principal that is not the credential's is refused", () => {
+  expect(() => parseRequest(request({ principal: "eve" }), "demo", "ann")).toThrow(
+    expect.objectContaining({ code: "PRINCIPAL_MISMATCH", status: "permission_denied", field: "principal" }),
+  );
+});
+
+test.each(
+  (["principal", "sessionId"] as const).flatMap((name) =>
+    ["", "x".repeat(257), "é".repeat(129), "a\0b", "a\nb", "\u0085", "\u007f", "\ud800"].map(
+      (text) => [name, text] as const,
+    ),
+  ),
+)("a %s of %j is refused", (name, text) => {
+  const field = name === "sessionId" ? "session_id" : name;
+  expect(faultOf({ [name]: text })).toMatchObject({ code: "FIELD_INVALID", field });
 });

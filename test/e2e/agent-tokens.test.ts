@@ -2,10 +2,11 @@ import { createHmac, generateKeyPairSync, sign as signBytes } from "node:crypto"
 import { type CryptoKey, exportSPKI, type JWK, importJWK, type JWTPayload, UnsecuredJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { reasonOf, call } from "../server/admin/house.ts";
-import { AGENT_TRANSPORTS } from "../support/agent-transports.ts";
+import { callAgent, reasonOf as reasonOfAgent } from "../support/agent-calls.ts";
+import { AGENT_TRANSPORTS, QUESTION } from "../support/agent-transports.ts";
 import { type Issuer, startIssuer } from "../support/issuer.ts";
 import { waitUntil } from "../support/net.ts";
-import { demoKey, discard, type ServiceProcess, startService } from "../support/service.ts";
+import { type Asked, demoKey, discard, type ServiceProcess, startService } from "../support/service.ts";
 
 const AGENTS = "datacrawl-agents";
 const OPERATORS = "datacrawl-operators";
@@ -25,6 +26,7 @@ describe("agents with tokens", () => {
       DATACRAWL_AGENT_JWT_AUDIENCE: AGENTS,
       DATACRAWL_AGENT_JWT_JWKS_URL: issuer.jwksUrl,
       DATACRAWL_AGENT_JWT_CLAIM: "azp",
+      DATACRAWL_AGENT_JWT_PRINCIPAL_CLAIM: "act.sub",
       DATACRAWL_OIDC_ISSUER: issuer.url,
       DATACRAWL_OIDC_AUDIENCE: OPERATORS,
     });
@@ -53,6 +55,36 @@ describe("agents with tokens", () => {
   });
   let keys = 0;
   const newKey = (): string => `key-${keys++}`;
+
+  describe("that say on whose behalf they act", () => {
+    const asks = async (token: object, request: object) => {
+      const key = await issuer.sign(claims(token));
+      const question = { ...QUESTION, idempotencyKey: newKey(), ...request };
+      return await callAgent(service.connectUrl, key, "Authorize", question);
+    };
+    const principalOf = async ({ body }: Asked): Promise<unknown> => {
+      const { decision } = await admin("GetDecision", { decisionId: body["decisionId"] });
+      return (decision as { principal?: string }).principal;
+    };
+
+    test.each([
+      ["the token's is recorded", { act: { sub: "ann" } }, {}, "ann"],
+      ["the request may repeat it", { act: { sub: "ann" } }, { principal: "ann" }, "ann"],
+      ["a token without the claim leaves it to the agent", {}, { principal: "bob" }, "bob"],
+      ["and to nobody where neither says it", {}, {}, undefined],
+    ])("%s", async (_, token, request, principal) => {
+      expect(await principalOf(await asks(token, request))).toBe(principal);
+    });
+
+    test("a request that contradicts its token is refused", async () => {
+      const refused = await asks({ act: { sub: "ann" } }, { principal: "eve" });
+      expect([refused.status, reasonOfAgent(refused)]).toEqual([403, "PRINCIPAL_MISMATCH"]);
+    });
+
+    test.each([[7], [""], ["a\nb"], ["x".repeat(257)], [null]])("a token's claim of %j is refused", async (sub) => {
+      expect(reasonOfAgent(await asks({ act: { sub } }, {}))).toBe("TOKEN_INVALID");
+    });
+  });
 
   describe.each(AGENT_TRANSPORTS)("over %s", (_, ask) => {
     test("are who the claim says, beside those with keys", async () => {

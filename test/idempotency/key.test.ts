@@ -25,12 +25,21 @@ test("a redacted value's digest is keyed, the agent's own, and of no use elsewhe
   expect(digestRedacted(keys, "billing-2", '"4111"')).not.toBe(digest);
   expect(digestRedacted(keys, "billing-1", "4111")).not.toBe(digest);
   expect(digestRedacted(deriveDigestKeys(randomBytes(32)), "billing-1", '"4111"')).not.toBe(digest);
-  expect(digestRequest(keys, "billing-1", "", '"4111"').toString("hex")).not.toContain(digest.slice(16));
+  expect(
+    digestRequest(keys, { agentId: "billing-1", tool: "", canonicalPayload: '"4111"', principal: null }).toString(
+      "hex",
+    ),
+  ).not.toContain(digest.slice(16));
 });
 
 describe("the digest of a request", () => {
-  const digest = (agentId: string, tool: string, payload: string, from = keys): string =>
-    digestRequest(from, agentId, tool, payload).toString("hex");
+  const digest = (
+    agentId: string,
+    tool: string,
+    canonicalPayload: string,
+    from = keys,
+    principal: string | null = null,
+  ): string => digestRequest(from, { agentId, tool, canonicalPayload, principal }).toString("hex");
   const asked = digest("billing-1", "stripe.refund", '{"amount":5}');
 
   test.each([
@@ -57,6 +66,26 @@ describe("the digest of a request", () => {
       }),
       { numRuns: 1000 },
     );
+  });
+
+  test("without a principal is what it was before there were principals", () => {
+    // Printed by Python: hmac over length-prefixed parts, with the key that HKDF derives of 32 bytes of 3.
+    const known = deriveDigestKeys(Buffer.alloc(32, 3));
+    expect(digest("billing-1", "stripe.refund", '{"amount":5}', known)).toBe(
+      "d187a8d4044090f36abadcf36e33178d5db566df34ae64304a3f5234f43f055f",
+    );
+  });
+
+  test.each([
+    ["a principal", "ann"],
+    ["another principal", "Ann"],
+    ["an empty principal", ""],
+  ])("differs with %s", (_, principal) => {
+    const digests = [null, "ann", "Ann", ""].map((other) =>
+      digest("billing-1", "stripe.refund", '{"amount":5}', keys, other),
+    );
+    const own = digest("billing-1", "stripe.refund", '{"amount":5}', keys, principal);
+    expect(digests.filter((other) => other === own)).toHaveLength(1);
   });
 });
 

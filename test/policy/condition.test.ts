@@ -104,8 +104,14 @@ describe("a condition", () => {
   });
 
   it.each([
-    ["paylod.x", "0: unknown variable paylod; a condition sees agent.id, tool, payload and constants"],
-    ['agent.name == "x"', "5: unknown variable agent.name; a condition sees agent.id, tool, payload and constants"],
+    [
+      "paylod.x",
+      "0: unknown variable paylod; a condition sees agent.id, request.principal, tool, payload and constants",
+    ],
+    [
+      'agent.name == "x"',
+      "5: unknown variable agent.name; a condition sees agent.id, request.principal, tool, payload and constants",
+    ],
     ["agent == agent", "0: agent is not a value; write agent.id"],
     ["foo(payload.x)", "unknown function foo; there are size,"],
     ["math.abs(payload.x) > 1", "unknown function math.abs;"],
@@ -148,7 +154,7 @@ describe("a condition", () => {
 
   it("is refused with everything that is wrong with it, each at its place", () => {
     expect(complaints("paylod.x == 1 && foo(payload.y)\n  && payload.amount * 2 > 1.0")).toEqual([
-      "0: unknown variable paylod; a condition sees agent.id, tool, payload and constants",
+      "0: unknown variable paylod; a condition sees agent.id, request.principal, tool, payload and constants",
       expect.stringMatching(/^17: unknown function foo/),
       expect.stringMatching(/^52: \* does not mix/),
     ]);

@@ -45,12 +45,17 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
     (await eventsAbout(decisionId)).map(({ kind }) => kind);
 
   test("a start is recorded once for each decision, with the event of whoever came first", async () => {
-    const entry = await decided("once");
+    const entry = await decided("once", { principal: "ann@example.com" });
     const [first, second] = [startOf(entry), startOf(entry)];
     expect([...(await executions.startBatch([first])).keys()]).toEqual([first.event.row.eventId]);
     expect((await executions.startBatch([second])).size).toBe(0);
     const { recordedAt: _, ...found } = { ...(await executions.find(entry.row.decisionId)), recordedAt: 0 };
-    expect({ ...found, nonce: Buffer.from(found.nonce ?? []) }).toEqual({ ...first.execution, end: null });
+    expect({ ...found, nonce: Buffer.from(found.nonce ?? []) }).toEqual({
+      ...first.execution,
+      principal: "ann@example.com",
+      sessionId: null,
+      end: null,
+    });
     const [event, ...others] = await eventsAbout(entry.row.decisionId);
     expect(others).toEqual([]);
     expect(Buffer.from(event?.hash ?? [])).toEqual(hashEvent(first.event.row));

@@ -6,8 +6,8 @@ import { rowLeaf, type Stream } from "../log/leaf.ts";
 import { CompactRange, subtreesOf } from "../log/merkle.ts";
 import type { NoteKey } from "../log/note.ts";
 import { checkCheckpoint, checkPayload, payloadFromJson, ProofError, type SignedCheckpoint } from "./proof.ts";
-import { DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "../row/record.ts";
-import { fromHex, RowError, rowFromJson, toHex } from "../row/row-json.ts";
+import { type DecisionRow, EVENT_COLUMNS, type EventRow } from "../row/record.ts";
+import { decisionFromJson, fromHex, RowError, rowFromJson, toHex } from "../row/row-json.ts";
 import { parseJsonText, STRICTEST } from "../../core/json-text.ts";
 import { Undecodable } from "../../core/undecodable.ts";
 
@@ -175,8 +175,17 @@ export class ExportCheck {
       throw new Fatal("format", `the row is leaf ${String(seq)}, the next is leaf ${epoch.tree.size}`);
     if (event !== undefined && payload !== undefined) throw new Fatal("format", "an event has no payload");
     const stream: Stream = event === undefined ? "decisions" : "events";
-    if (event === undefined) this.#checkDecision(readRow(DECISION_COLUMNS, decision), hash, payload);
-    else this.#checkEvent(readRow(EVENT_COLUMNS, event), hash);
+    if (event === undefined)
+      this.#checkDecision(
+        readRow(() => decisionFromJson(decision)),
+        hash,
+        payload,
+      );
+    else
+      this.#checkEvent(
+        readRow(() => rowFromJson<EventRow>(EVENT_COLUMNS, event)),
+        hash,
+      );
     this.#totals[stream]++;
     epoch.tree.append(rowLeaf(stream, hash));
     if (epoch.rows === 0) epoch.before = epoch.after;
@@ -289,9 +298,9 @@ function readLine(text: string): Line {
   }
 }
 
-function readRow<Row>(columns: Parameters<typeof rowFromJson<Row>>[0], value: unknown): Row {
+function readRow<Row>(read: () => Row): Row {
   try {
-    return rowFromJson(columns, value);
+    return read();
   } catch (error) {
     if (error instanceof RowError) throw new Fatal("format", error.message);
     throw error;

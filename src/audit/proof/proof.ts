@@ -3,8 +3,8 @@ import { digestPayload, hashDecision } from "../row/hash.ts";
 import { rowLeaf } from "../log/leaf.ts";
 import { verifyConsistency, verifyInclusion } from "../log/merkle.ts";
 import { NoteError, type NoteKey, verifyNote } from "../log/note.ts";
-import { DECISION_COLUMNS, type DecisionRow } from "../row/record.ts";
-import { fromHex, type JsonRow, RowError, rowFromJson, rowToJson, toHex } from "../row/row-json.ts";
+import type { DecisionRow } from "../row/record.ts";
+import { decisionFromJson, decisionToJson, fromHex, type JsonRow, RowError, toHex } from "../row/row-json.ts";
 import { parseJsonText, STRICTEST } from "../../core/json-text.ts";
 import { Undecodable } from "../../core/undecodable.ts";
 
@@ -76,7 +76,7 @@ const HASH_BYTES = 32;
 export function formatDecisionProof(proof: DecisionProof): Record<string, unknown> {
   return {
     format: DECISION_FORMAT,
-    row: rowToJson(DECISION_COLUMNS, proof.row),
+    row: decisionToJson(proof.row),
     hash: toHex(proof.hash),
     payload: proof.payload === null ? null : payloadToJson(proof.payload),
     epoch: proof.epoch,
@@ -215,7 +215,7 @@ function readDecisionProof(members: Record<string, unknown>): DecisionProof {
 
 function readRow(value: unknown): DecisionRow {
   try {
-    return rowFromJson(DECISION_COLUMNS, value);
+    return decisionFromJson(value);
   } catch (error) {
     if (error instanceof RowError) throw new ProofError("format", error.message);
     throw error;

@@ -1,10 +1,11 @@
 import { sha256 } from "../../core/sha256.ts";
-import { DECISION_DOMAIN, EVENT_DOMAIN } from "./hash.ts";
+import { DECISION_DOMAIN, DECISION_DOMAIN_V2, EVENT_DOMAIN } from "./hash.ts";
 import type { Stream } from "../log/leaf.ts";
 import {
   type Column,
   type ColumnKind,
   DECISION_COLUMNS,
+  DECISION_COLUMNS_V2,
   type DecisionRow,
   EVENT_COLUMNS,
   type EventRow,
@@ -31,11 +32,28 @@ const HEX_DIGITS = Buffer.from("0123456789abcdef");
 const SHORT = 48;
 let scratch = Buffer.allocUnsafeSlow(1 << 16);
 
-/** How a stream's rows are hashed. */
-const LAYOUT: Readonly<Record<Stream, { readonly domain: Buffer; readonly kinds: readonly ColumnKind[] }>> = {
+interface Layout {
+  readonly domain: Buffer;
+  readonly kinds: readonly ColumnKind[];
+}
+
+/** How a stream's rows are hashed; those of decisions that are of version 2 by {@link LAYOUT_V2}. */
+const LAYOUT: Readonly<Record<Stream, Layout>> = {
   decisions: { domain: Buffer.from(DECISION_DOMAIN), kinds: kindsOf<DecisionRow>(DECISION_COLUMNS) },
   events: { domain: Buffer.from(EVENT_DOMAIN), kinds: kindsOf<EventRow>(EVENT_COLUMNS) },
 };
+
+const LAYOUT_V2: Layout = {
+  domain: Buffer.from(DECISION_DOMAIN_V2),
+  kinds: kindsOf<DecisionRow>(DECISION_COLUMNS_V2),
+};
+
+/** Whether the decision whose columns begin at the field `first` is of version 2: it has one of the columns that version 1 lacks. */
+export function isVersion2Row(fields: BinaryFields, first: number): boolean {
+  for (let index = DECISION_COLUMNS.length; index < DECISION_COLUMNS_V2.length; index++)
+    if (!isNull(fields, first + index)) return true;
+  return false;
+}
 
 /**
  * SHA-256 of a row, as `hashDecision` and `hashEvent` make it, straight from the bytes that the database sent: verification
@@ -45,7 +63,7 @@ const LAYOUT: Readonly<Record<Stream, { readonly domain: Buffer; readonly kinds:
  * @throws RangeError if the row is larger than any that the service writes
  */
 export function hashBinaryRow(stream: Stream, fields: BinaryFields, first: number): Buffer {
-  const { domain, kinds } = LAYOUT[stream];
+  const { domain, kinds } = stream === "decisions" && isVersion2Row(fields, first) ? LAYOUT_V2 : LAYOUT[stream];
   reserve(domain.length, fields, first, kinds.length);
   let at = copyBytes(domain, 0, domain.length, 0);
   for (let index = 0; index < kinds.length; index++) {

@@ -1,8 +1,17 @@
 import { sha256 } from "../../core/sha256.ts";
-import { type Column, DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "./record.ts";
+import {
+  type Column,
+  DECISION_COLUMNS,
+  DECISION_COLUMNS_V2,
+  type DecisionRow,
+  EVENT_COLUMNS,
+  type EventRow,
+  isVersion2,
+} from "./record.ts";
 
 /** What the hash covers first, so that a row of one table never passes for a row of another or of another version. */
 export const DECISION_DOMAIN = "datacrawl.audit.v1";
+export const DECISION_DOMAIN_V2 = "datacrawl.audit.v2";
 export const EVENT_DOMAIN = "datacrawl.audit.event.v1";
 
 const NULL_TAG = 0;
@@ -20,7 +29,9 @@ export function hashEvent(row: EventRow): Buffer {
 
 /** The bytes that {@link hashDecision} digests. Valid until the next call. */
 export function encodeDecision(row: DecisionRow): Buffer {
-  return encodeRow(DECISION_DOMAIN, DECISION_COLUMNS, row);
+  return isVersion2(row)
+    ? encodeRow(DECISION_DOMAIN_V2, DECISION_COLUMNS_V2, row)
+    : encodeRow(DECISION_DOMAIN, DECISION_COLUMNS, row);
 }
 
 /**

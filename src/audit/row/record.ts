@@ -40,6 +40,10 @@ export interface DecisionRow {
   readonly guardRecordHash: Uint8Array | null;
   readonly traceId: string | null;
   readonly detail: string | null;
+  /** On whose behalf the agent acted; null if it did not say. */
+  readonly principal: string | null;
+  /** The run or conversation that the call belonged to; null if the agent did not say. */
+  readonly sessionId: string | null;
 }
 
 /** The columns that every decision fills. The others are null unless they are given. */
@@ -82,6 +86,8 @@ export function decisionRow(given: Pick<DecisionRow, AlwaysGiven> & Partial<Deci
     guardRecordHash: given.guardRecordHash ?? null,
     traceId: given.traceId ?? null,
     detail: given.detail ?? null,
+    principal: given.principal ?? null,
+    sessionId: given.sessionId ?? null,
   };
 }
 
@@ -101,7 +107,7 @@ export interface EventRow {
 }
 
 /**
- * The columns in the order in which they are hashed.
+ * The columns of a decision in the order in which they are hashed, where it has neither principal nor session.
  *
  * INVARIANT: version 1 of the layout (docs/audit-format.md). Never reorder, retype or remove; the layout is what old hashes mean.
  */
@@ -130,6 +136,22 @@ export const DECISION_COLUMNS: readonly Column<DecisionRow>[] = [
   { name: "trace_id", field: "traceId", kind: "text" },
   { name: "detail", field: "detail", kind: "text" },
 ];
+
+/**
+ * The columns of a decision that has a principal or a session, and of the table.
+ *
+ * INVARIANT: version 2 of the layout. A row is of version 2 if and only if one of the columns that version 1 lacks is not NULL.
+ */
+export const DECISION_COLUMNS_V2: readonly Column<DecisionRow>[] = [
+  ...DECISION_COLUMNS,
+  { name: "principal", field: "principal", kind: "text" },
+  { name: "session_id", field: "sessionId", kind: "text" },
+];
+
+export function isVersion2({ principal, sessionId }: Pick<DecisionRow, "principal" | "sessionId">): boolean {
+  // A row that was read of something older may lack the two.
+  return (principal ?? null) !== null || (sessionId ?? null) !== null;
+}
 
 /** As {@link DECISION_COLUMNS}, for events. */
 export const EVENT_COLUMNS: readonly Column<EventRow>[] = [

@@ -1,5 +1,12 @@
 import { UUID } from "../../core/ids.ts";
-import type { Column, ColumnKind } from "./record.ts";
+import {
+  type Column,
+  type ColumnKind,
+  DECISION_COLUMNS,
+  DECISION_COLUMNS_V2,
+  type DecisionRow,
+  isVersion2,
+} from "./record.ts";
 
 /** A row as proofs and exports write it: by column name; times in microseconds, bytes in hex. */
 export type JsonRow = Readonly<Record<string, string | number | null>>;
@@ -40,6 +47,31 @@ export function rowFromJson<Row>(columns: readonly Column<Row>[], unverifiedRow:
   if (unknown !== undefined) throw new RowError(`the row has a column ${JSON.stringify(unknown.slice(0, 40))}`);
   return row as Row;
 }
+
+/** A decision by the columns of its version. */
+export function decisionToJson(row: DecisionRow): JsonRow {
+  return rowToJson(isVersion2(row) ? DECISION_COLUMNS_V2 : DECISION_COLUMNS, row);
+}
+
+/**
+ * The inverse of {@link decisionToJson}. A row that has the columns of version 2 without a value in any of them is none: it would be
+ * the row of version 1, written in another way.
+ *
+ * @throws RowError
+ */
+export function decisionFromJson(unverifiedRow: unknown): DecisionRow {
+  const hasMore =
+    typeof unverifiedRow === "object" &&
+    unverifiedRow !== null &&
+    VERSION_2.some((name) => Object.hasOwn(unverifiedRow, name));
+  if (!hasMore)
+    return { ...rowFromJson<DecisionRow>(DECISION_COLUMNS, unverifiedRow), principal: null, sessionId: null };
+  const row = rowFromJson<DecisionRow>(DECISION_COLUMNS_V2, unverifiedRow);
+  if (isVersion2(row)) return row;
+  throw new RowError("the row has neither a principal nor a session, and must not have their columns");
+}
+
+const VERSION_2 = DECISION_COLUMNS_V2.slice(DECISION_COLUMNS.length).map(({ name }) => name);
 
 /** Null unless `text` is lower-case hex of `length` bytes. */
 export function fromHex(text: unknown, length: number | null = null): Buffer | null {

@@ -1,6 +1,6 @@
-import { type BinaryFields, isNull, microsAt, startOf, uuidAt } from "./binary-row.ts";
+import { type BinaryFields, isNull, isVersion2Row, microsAt, startOf, uuidAt } from "./binary-row.ts";
 import type { Stream } from "../log/leaf.ts";
-import { type Column, type ColumnKind, DECISION_COLUMNS, EVENT_COLUMNS } from "./record.ts";
+import { type Column, type ColumnKind, DECISION_COLUMNS, DECISION_COLUMNS_V2, EVENT_COLUMNS } from "./record.ts";
 
 /** A row with its place in the tree, as {@link rowLine} takes it from COPY: these fields, then the row's columns. */
 export const EXPORTED_FIELDS = { seq: 0, hash: 1, salt: 2, canonical: 3, row: 4 } as const;
@@ -37,6 +37,7 @@ const LAYOUT: Readonly<Record<Stream, readonly { readonly kind: ColumnKind; read
   decisions: layoutOf(DECISION_COLUMNS),
   events: layoutOf(EVENT_COLUMNS),
 };
+const LAYOUT_V2 = layoutOf(DECISION_COLUMNS_V2);
 
 /**
  * A row's line of an export, as `JSON.stringify` would write it, from the bytes that the database sent to the bytes of the file:
@@ -49,7 +50,7 @@ export function rowLine(stream: Stream, fields: BinaryFields): Buffer {
   let at = writeValue("int", fields, seq, writeBytes(SEQ, start));
   at = writeValue("bytes", fields, hash, writeBytes(HASH, at));
   at = writeBytes(OPENING[stream], at);
-  const layout = LAYOUT[stream];
+  const layout = stream === "decisions" && isVersion2Row(fields, row) ? LAYOUT_V2 : LAYOUT[stream];
   for (let index = 0; index < layout.length; index++) {
     const { kind, prefix } = layout[index] as (typeof layout)[number];
     at = writeValue(kind, fields, row + index, writeBytes(prefix, at));

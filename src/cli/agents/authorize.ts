@@ -22,6 +22,8 @@ interface Flags {
   readonly tool: string;
   readonly payload: Record<string, unknown>;
   readonly key?: string;
+  readonly principal?: string;
+  readonly session?: string;
   readonly timeout: number;
   readonly json?: true;
   readonly exit2?: true;
@@ -44,6 +46,8 @@ export function authorizeCommand(io: Io): Command {
     .requiredOption("--tool <name>", "the tool that the agent is about to call")
     .requiredOption("--payload <json>", "its arguments, a JSON object", parsePayload)
     .option("--key <text>", "the idempotency key; derived from the request without it")
+    .option("--principal <name>", "the person or service on whose behalf the agent acts")
+    .option("--session <id>", "the run or conversation that the call belongs to")
     .addOption(
       new Option("--timeout <duration>", "how long the command may take from its start, from 500ms to 10m")
         .argParser(parseTimeout)
@@ -66,8 +70,8 @@ A process for each question costs far more than the question. A hook that runs o
 async function authorize(io: Io, flags: Flags): Promise<void> {
   const endsAt = io.startedAt + flags.timeout;
   const guard = await openOwnGuard(io);
-  const { tool, payload, key: idempotencyKey } = flags;
-  const request = { tool, payload: payload as JsonObject, idempotencyKey };
+  const { tool, payload, key: idempotencyKey, principal, session: sessionId } = flags;
+  const request = { tool, payload: payload as JsonObject, idempotencyKey, principal, sessionId };
   const verdict = verdictOf(await guard.authorize(request, { deadlineAt: endsAt - ENDING_MS }));
   // Print before the client is closed: whoever waits for the verdict may end this process at any moment.
   io.exit(EXIT[verdict.decision]);

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import type { AuditDecision, GetDecisionResponse } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { DecisionSchema, ReasonSchema, SourceSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
-import { DECISION_COLUMNS } from "../../audit/row/record.ts";
+import { DECISION_COLUMNS, DECISION_COLUMNS_V2 } from "../../audit/row/record.ts";
 import { isoMicros } from "../../core/clock.ts";
 import { withAdmin } from "../admin-client.ts";
 import { findingJson, findingText, ruleJson } from "./findings.ts";
@@ -99,8 +99,9 @@ function rowOf(decision: AuditDecision): Shown["row"] {
     reason: wordOf(ReasonSchema, decision.reason),
     guardSequence: decision.guardSequence === undefined ? undefined : Number(decision.guardSequence),
   };
+  const isVersion2 = decision.principal !== undefined || decision.sessionId !== undefined;
   return Object.fromEntries(
-    DECISION_COLUMNS.map(({ name, field }) => {
+    (isVersion2 ? DECISION_COLUMNS_V2 : DECISION_COLUMNS).map(({ name, field }) => {
       const value = values[field];
       return [name, value instanceof Uint8Array ? hex(value) : ((value ?? null) as string | number | null)];
     }),
@@ -108,7 +109,7 @@ function rowOf(decision: AuditDecision): Shown["row"] {
 }
 
 function describe(io: Io, shown: Shown): void {
-  for (const { name, kind } of DECISION_COLUMNS) {
+  for (const { name, kind } of DECISION_COLUMNS_V2) {
     const value = shown.row[name];
     if (value === null || value === undefined) continue;
     io.out(`${name.padEnd(20)}${printable(kind === "micros" ? isoMicros(Number(value)) : String(value))}\n`);

@@ -17,6 +17,8 @@ export interface FilterFlags {
   readonly until?: Micros;
   readonly text?: string;
   readonly grant?: string;
+  readonly principal?: string;
+  readonly session?: string;
   readonly unresolved?: true;
 }
 
@@ -31,7 +33,9 @@ export function withFilter(command: Command): Command {
     .option("--since <time>", "recorded since: a date, a time, or how long ago, such as 4h or 7d", parseTime)
     .option("--until <time>", "recorded before", parseTime)
     .option("--text <text>", "occurs in the message, the idempotency key or the rule's id")
-    .option("--grant <id>", "allowed by this bypass grant");
+    .option("--grant <id>", "allowed by this bypass grant")
+    .option("--principal <name>", "on whose behalf the agent acted, as it claimed or as its token said")
+    .option("--session <id>", "of this run or conversation");
 }
 
 export function filterOf(flags: FilterFlags): MessageInitShape<typeof DecisionFilterSchema> {
@@ -45,6 +49,8 @@ export function filterOf(flags: FilterFlags): MessageInitShape<typeof DecisionFi
     ...(flags.until === undefined ? {} : { recordedTo: timestampFromMs(flags.until / 1000) }),
     text: flags.text ?? "",
     grantId: flags.grant ?? "",
+    principal: flags.principal ?? "",
+    sessionId: flags.session ?? "",
     unresolvedExecution: flags.unresolved === true,
   };
 }

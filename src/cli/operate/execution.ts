@@ -97,6 +97,8 @@ export function jsonOf(execution: Execution) {
     agentId,
     tool,
     idempotencyKey,
+    principal: execution.principal ?? null,
+    sessionId: execution.sessionId ?? null,
     startedAt: timeOrNull(execution.startedAt),
     startedBy,
     reportDueAt: timeOrNull(execution.reportDueAt),

@@ -18,6 +18,7 @@ interface TestFlags {
   readonly tool: string;
   readonly payload: JsonObject;
   readonly agent: string;
+  readonly principal?: string;
   readonly policyVersion?: string;
   readonly dir?: string;
   readonly json?: true;
@@ -49,6 +50,7 @@ export function addServiceCommands(command: Command, io: Io): void {
     .requiredOption("--tool <name>", "the tool that is called")
     .requiredOption("--payload <json>", "its arguments, a JSON object", parsePayload)
     .option("--agent <id>", "the agent that calls", "any-agent")
+    .option("--principal <name>", "on whose behalf it acts")
     .option("--policy-version <version>", "policies that a service has used; without it those in force")
     .option("--dir <dir>", "policies of this directory; at most 64 KiB")
     .option("--json", "print one JSON value")
@@ -86,8 +88,9 @@ async function allVersions(io: Io): Promise<PolicyVersion[]> {
 
 async function testRequest(io: Io, flags: TestFlags): Promise<void> {
   const files = flags.dir === undefined ? [] : await filesOf(io, flags.dir);
-  const { agent: agentId, tool, payload, policyVersion: version = "" } = flags;
-  const tried = await withAdmin(io, (admin) => admin.testPolicy({ files, version, agentId, tool, payload }));
+  const { agent: agentId, principal, tool, payload, policyVersion: version = "" } = flags;
+  const request = { files, version, agentId, tool, payload, ...(principal !== undefined && { principal }) };
+  const tried = await withAdmin(io, (admin) => admin.testPolicy(request));
   if (flags.json) outJson(io, trialJson(tried));
   else if (tried.problems.length === 0) describe(io, tried);
   for (const problem of tried.problems) io.err(`${printable(problem)}\n`);

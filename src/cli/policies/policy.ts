@@ -26,6 +26,7 @@ interface ExplainOptions extends Format {
   readonly tool: string;
   readonly payload: JsonObject;
   readonly agent: string;
+  readonly principal?: string;
   readonly dir?: string;
 }
 
@@ -56,6 +57,7 @@ export function policyCommand(io: Io): Command {
     .requiredOption("--tool <name>", "the tool that is called")
     .requiredOption("--payload <json>", "its arguments, a JSON object", parsePayload)
     .option("--agent <id>", "the agent that calls", "any-agent")
+    .option("--principal <name>", "on whose behalf it acts")
     .option("--dir <dir>", "the directory of the rules (default: $DATACRAWL_POLICY_DIR or ./policies)")
     .option("--json", "print one JSON value")
     .action((options: ExplainOptions) => explain(io, options));
@@ -139,10 +141,10 @@ function testJson({ test: { name, file, line }, judgement, failures }: RuleTestR
 }
 
 async function explain(io: Io, options: ExplainOptions): Promise<void> {
-  const { agent: agentId, tool, payload } = options;
+  const { agent: agentId, principal = null, tool, payload } = options;
   const dir = directory(io, options.dir);
   const bundle = requireBundle(inspectDirectory(dir, await readPolicies(dir, "rules")));
-  const explanation = bundle.explain({ agentId, tool, payload });
+  const explanation = bundle.explain({ agentId, tool, payload, principal });
   const redacted = bundle.redaction.pathsOf(tool);
   const patterns = bundle.rules.flatMap(({ tools }) => tools);
   const near = nearTools(patterns, tool);

@@ -13,10 +13,11 @@ import {
   type Scope,
 } from "./scope.ts";
 import { ANY, BOOL, DOUBLE, Failure, INT, isList, isMap, JSON_KINDS, kindOf, type Kinds, LIST } from "./value.ts";
+import { PRINCIPAL } from "./scope.ts";
 import { MAP, NULL, nameKinds, type Outcome, STRING, type Value } from "./value.ts";
 
 /** The variables that a condition sees, for messages. */
-const VARIABLES = "agent.id, tool, payload and constants";
+const VARIABLES = "agent.id, request.principal, tool, payload and constants";
 
 /**
  * Compiles a parsed condition to a closure that reads the payload in place, and checks it on the way: what can be known to
@@ -86,6 +87,8 @@ function compileName(expr: Expr, name: string, scope: Scope): Compiled {
       return compiled((evaluation) => evaluation.subject.tool, STRING);
     case "agent":
       return scope.refuse(expr, "agent is not a value; write agent.id");
+    case "request":
+      return scope.refuse(expr, "request is not a value; write request.principal");
     case "constants":
       return scope.refuse(expr, "constants is not a value; write constants.name");
     default:
@@ -103,7 +106,33 @@ function compileSelect(expr: Expr, select: Select, scope: Scope): Compiled {
   if (operand.exprKind.case === "identExpr" && operand.exprKind.value.name === "constants" && !testOnly) {
     return compileConstantName(expr, field, scope);
   }
+  if (
+    operand.exprKind.case === "identExpr" &&
+    operand.exprKind.value.name === "request" &&
+    !isVariable("request", scope)
+  ) {
+    return compilePrincipal(expr, field, testOnly, scope);
+  }
   return testOnly ? compilePresence(expr, operand, field, scope) : compileAccess(expr, operand, field, scope);
+}
+
+/** Whether a macro has a variable of that name, which stands before ours. */
+function isVariable(name: string, scope: Scope): boolean {
+  for (let loop = scope.loop; loop !== null; loop = loop.outer) if (loop.variable === name) return true;
+  return false;
+}
+
+/** `request.principal`, which is absent where the agent does not say on whose behalf it acts. */
+function compilePrincipal(expr: Expr, field: string, testOnly: boolean, scope: Scope): Compiled {
+  if (field !== "principal")
+    return scope.refuse(expr, `unknown variable request.${field}; a condition sees ${VARIABLES}`);
+  if (testOnly) {
+    scope.guards.add(PRINCIPAL);
+    return compiled((evaluation) => (evaluation.subject.principal ?? null) !== null, BOOL);
+  }
+  if (!scope.reads.has(PRINCIPAL)) scope.reads.set(PRINCIPAL, scope.offsetOf(expr));
+  const absent = new Failure(`${PRINCIPAL} is absent`, scope.offsetOf(expr));
+  return compiled((evaluation) => evaluation.subject.principal ?? absent, STRING);
 }
 
 function compileConstantName(expr: Expr, name: string, scope: Scope): Compiled {

@@ -5,6 +5,8 @@ export interface Subject {
   readonly agentId: string;
   readonly tool: string;
   readonly payload: JsonMap;
+  /** On whose behalf the agent acts; absent or null if it did not say. */
+  readonly principal?: string | null;
 }
 
 /**

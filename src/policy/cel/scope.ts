@@ -6,6 +6,9 @@ import { ANY, Failure, isList, type Kinds, kindOf, type Value } from "./value.ts
 /** CEL's syntax tree, as cel-spec's `cel.expr.Expr` has it. */
 export type Expr = ReturnType<typeof parse>["expr"];
 
+/** The one thing of a request besides its payload, tool and agent that a condition sees, as a path. */
+export const PRINCIPAL = "request.principal";
+
 /** An expression ready to run, with what is known of its value beforehand. */
 export interface Compiled {
   readonly run: Run;
@@ -59,7 +62,7 @@ export interface Loop {
 /** What compiling one condition knows and gathers. */
 export class Scope {
   readonly complaints: Complaint[] = [];
-  /** Paths below `payload` that the condition reads, with the first place of each. */
+  /** Paths below `payload`, and {@link PRINCIPAL}, that the condition reads, with the first place of each. */
   readonly reads = new Map<string, number>();
   /** Paths that it asks about with `has()`. */
   readonly guards = new Set<string>();

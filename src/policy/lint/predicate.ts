@@ -78,7 +78,7 @@ function isList(value: ConstantValue | null | undefined): value is readonly Scal
 
 /** JSON has no NaN: only reckoning makes one. */
 function isNeverNaN(expr: Expr): boolean {
-  return /^(payload|agent|tool|size\(|int\()/.test(textOf(expr)) && !/^payload.*[ (]/.test(textOf(expr));
+  return /^(payload|agent|request|tool|size\(|int\()/.test(textOf(expr)) && !/^payload.*[ (]/.test(textOf(expr));
 }
 
 function textTest({ function: name, target, args }: Call, wanted: boolean, constants: Constants): Statement | null {

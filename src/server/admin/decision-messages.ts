@@ -19,8 +19,8 @@ export const REASON: Readonly<Record<ReasonWord, Reason>> = Reason;
 /** The filter of a request; nothing in it has been checked but its enums and times. @throws Fault FIELD_INVALID */
 export function filterOf(unverified: FilterMessage | undefined): DecisionFilter {
   if (unverified === undefined) return EVERY_DECISION;
-  const { agentId, tool, decisions, reasons, source, recordedFrom, recordedTo, text, grantId, unresolvedExecution } =
-    unverified;
+  const { agentId, tool, decisions, reasons, source, recordedFrom, recordedTo, text, grantId } = unverified;
+  const { principal, sessionId, unresolvedExecution } = unverified;
   return {
     agentId: agentId || null,
     tool: tool || null,
@@ -31,6 +31,8 @@ export function filterOf(unverified: FilterMessage | undefined): DecisionFilter 
     to: microsOf(recordedTo, "filter.recorded_to"),
     text: text || null,
     grantId: grantId || null,
+    principal: principal || null,
+    sessionId: sessionId || null,
     unresolvedExecution,
   };
 }

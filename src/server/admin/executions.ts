@@ -24,7 +24,7 @@ export function executionMethods(
 
 export function executionMessage(execution: ExecutionView): Execution {
   const { decisionId, executionId, agentId, tool, idempotencyKey, startedAt, startedBy, reportDueAt } = execution;
-  const { unresolved, end } = execution;
+  const { unresolved, end, principal, sessionId } = execution;
   return create(ExecutionSchema, {
     decisionId,
     executionId,
@@ -35,6 +35,8 @@ export function executionMessage(execution: ExecutionView): Execution {
     startedBy,
     reportDueAt: timestampOf(reportDueAt),
     unresolved,
+    ...(principal !== null && { principal }),
+    ...(sessionId !== null && { sessionId }),
     ...(end !== null && {
       outcome: OUTCOME[end.outcome],
       endedAt: timestampOf(end.endedAt),

@@ -6,6 +6,8 @@ import {
   type RuleTextSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
 import type { Explanation, PolicyOperations } from "../../admin/policies.ts";
+import { invalid } from "../../admin/checks.ts";
+import { claimProblem } from "../../core/request.ts";
 import type { FindingView, RuleView } from "../../policy/rule-view.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import { DECISION, REASON } from "./decision-messages.ts";
@@ -32,8 +34,10 @@ export function policyMethods(policies: PolicyOperations): PolicyMethods {
         nextPageToken: more ? String(versions.at(-1)?.firstSeen) : "",
       };
     },
-    async testPolicy({ files, version, agentId, tool, payload }) {
-      const request = { agentId, tool, payload: payload ?? {} };
+    async testPolicy({ files, version, agentId, tool, payload, principal = null }) {
+      const problem = principal === null ? null : claimProblem(principal);
+      if (problem !== null) throw invalid("principal", problem);
+      const request = { agentId, tool, payload: payload ?? {}, principal };
       const tried = await policies.try({ files: files.map(({ name, text }) => ({ name, text })), version, request });
       if ("problems" in tried) return { problems: [...tried.problems] };
       const { judgement, version: policyVersion, findings } = tried.trial;

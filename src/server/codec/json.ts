@@ -6,7 +6,7 @@ import { parseJsonText } from "../../core/json-text.ts";
 import { nearest } from "../../core/nearest.ts";
 import { Undecodable, undecodableFault } from "../../core/undecodable.ts";
 
-type Field = "tool" | "payload" | "idempotency_key" | "agent_id" | "nonce";
+type Field = "tool" | "payload" | "idempotency_key" | "agent_id" | "nonce" | "principal" | "session_id";
 
 /** Both spellings of proto3 JSON, with the field's name in errors. */
 const FIELDS: ReadonlyMap<string, Field> = new Map([
@@ -17,6 +17,9 @@ const FIELDS: ReadonlyMap<string, Field> = new Map([
   ["agentId", "agent_id"],
   ["agent_id", "agent_id"],
   ["nonce", "nonce"],
+  ["principal", "principal"],
+  ["sessionId", "session_id"],
+  ["session_id", "session_id"],
 ]);
 
 /**
@@ -35,6 +38,8 @@ export function decodeAuthorizeRequestJson(text: string): UnverifiedRequest {
       idempotencyKey: stringField(fields, "idempotency_key", path),
       agentId: stringField(fields, "agent_id", path),
       nonce: nonceField(fields, path),
+      principal: fields.has("principal") ? stringField(fields, "principal", path) : null,
+      sessionId: fields.has("session_id") ? stringField(fields, "session_id", path) : null,
     };
   } catch (error) {
     throw undecodableFault(error, inProtoNames(path));

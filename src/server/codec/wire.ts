@@ -5,12 +5,14 @@ import { decodeStruct } from "./struct.ts";
 import { undecodableFault } from "../../core/undecodable.ts";
 import { WireReader, WireType } from "../../core/wire-reader.ts";
 
-const NAMES = ["", "tool", "payload", "idempotency_key", "agent_id", "nonce"] as const;
+const NAMES = ["", "tool", "payload", "idempotency_key", "agent_id", "nonce", "principal", "session_id"] as const;
 const TOOL = (1 << 3) | WireType.bytes;
 const PAYLOAD = (2 << 3) | WireType.bytes;
 const IDEMPOTENCY_KEY = (3 << 3) | WireType.bytes;
 const AGENT_ID = (4 << 3) | WireType.bytes;
 const NONCE = (5 << 3) | WireType.bytes;
+const PRINCIPAL = (6 << 3) | WireType.bytes;
+const SESSION_ID = (7 << 3) | WireType.bytes;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -36,6 +38,8 @@ function decodeFields(reader: WireReader, path: Path): UnverifiedRequest {
   let idempotencyKey: string | undefined;
   let agentId: string | undefined;
   let nonce: Uint8Array | undefined;
+  let principal: string | undefined;
+  let sessionId: string | undefined;
   const end = reader.length;
   while (reader.at < end) {
     const tag = reader.tag(end);
@@ -46,7 +50,9 @@ function decodeFields(reader: WireReader, path: Path): UnverifiedRequest {
     else if (tag === IDEMPOTENCY_KEY && idempotencyKey === undefined) idempotencyKey = reader.string(end);
     else if (tag === AGENT_ID && agentId === undefined) agentId = reader.string(end);
     else if (tag === NONCE && nonce === undefined) nonce = reader.bytes(end);
-    else reader.skipUnknown(tag, 5, end);
+    else if (tag === PRINCIPAL && principal === undefined) principal = reader.string(end);
+    else if (tag === SESSION_ID && sessionId === undefined) sessionId = reader.string(end);
+    else reader.skipUnknown(tag, 7, end);
     path[0] = "";
   }
   return {
@@ -55,5 +61,7 @@ function decodeFields(reader: WireReader, path: Path): UnverifiedRequest {
     idempotencyKey: idempotencyKey ?? "",
     agentId: agentId ?? "",
     nonce: nonce ?? NO_BYTES,
+    principal: principal ?? null,
+    sessionId: sessionId ?? null,
   };
 }

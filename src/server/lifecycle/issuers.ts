@@ -1,4 +1,5 @@
 import { OperatorTokens } from "../../admin/tokens.ts";
+import type { AgentTokens } from "../../authn/agents.ts";
 import { fetchJson } from "../../authn/fetch-json.ts";
 import { Jwks } from "../../authn/jwks.ts";
 import { JwtVerifier } from "../../authn/jwt.ts";
@@ -10,7 +11,7 @@ export interface Issuers {
   /** What verifies operators' tokens; null if no issuer is configured. */
   readonly operators: OperatorTokens | null;
   /** What verifies agents' tokens, and where they name the agent; null likewise. */
-  readonly agents: { readonly verifier: JwtVerifier; readonly claim: string } | null;
+  readonly agents: AgentTokens | null;
   stop(): void;
 }
 
@@ -34,7 +35,11 @@ export async function openIssuers(
   await Promise.all([operators?.keys.start(), agents?.keys.start()]);
   return {
     operators: operators && new OperatorTokens(operators.verifier, { role: oidc.roleClaim, name: oidc.nameClaim }),
-    agents: agents && { verifier: agents.verifier, claim: agentJwt.claim },
+    agents: agents && {
+      verifier: agents.verifier,
+      claim: agentJwt.claim,
+      principalClaim: agentJwt.principalClaim || null,
+    },
     stop() {
       operators?.keys.stop();
       agents?.keys.stop();

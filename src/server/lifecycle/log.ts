@@ -30,7 +30,7 @@ export function logAnswer(log: Log, answer: Answer): void {
 }
 
 /** The request's fields, which are ours to name: a path below them, or a field unknown to us, is the caller's text. */
-const FIELD = /^(?:tool|payload|idempotency_key|agent_id|nonce)\b/;
+const FIELD = /^(?:tool|payload|idempotency_key|agent_id|nonce|principal|session_id)\b/;
 
 /** What is known of a request that is answered with a fault. */
 interface Faulted {

@@ -15,6 +15,7 @@ import { freezes } from "./0019-freezes.ts";
 import { numberedLayouts } from "./0020-numbered-layouts.ts";
 import { reviewWithdrawals } from "./0030-review-withdrawals.ts";
 import { executions } from "./0040-executions.ts";
+import { principals } from "./0041-principals.ts";
 
 /**
  * By name, in the order in which they run. A migration that has shipped never changes: a later one corrects it.
@@ -41,4 +42,5 @@ export const MIGRATIONS: Readonly<Record<string, string>> = {
   "0020-numbered-layouts": numberedLayouts,
   "0030-review-withdrawals": reviewWithdrawals,
   "0040-executions": executions,
+  "0041-principals": principals,
 };

@@ -17,8 +17,8 @@ import {
   type KeptPayload,
   payloadToJson,
 } from "../../../src/audit/proof/proof.ts";
-import { DECISION_COLUMNS, type DecisionRow, EVENT_COLUMNS, type EventRow } from "../../../src/audit/row/record.ts";
-import { rowToJson, toHex } from "../../../src/audit/row/row-json.ts";
+import { type DecisionRow, EVENT_COLUMNS, type EventRow } from "../../../src/audit/row/record.ts";
+import { decisionToJson, rowToJson, toHex } from "../../../src/audit/row/row-json.ts";
 
 /** A trail made up for tests and worked examples: the same bytes each time. */
 
@@ -48,7 +48,7 @@ export function sampleLine(sealed: Sample): string {
     sealed.stream === "events"
       ? { event: rowToJson(EVENT_COLUMNS, sealed.row) }
       : {
-          decision: rowToJson(DECISION_COLUMNS, sealed.row),
+          decision: decisionToJson(sealed.row),
           ...(sealed.payload === null ? {} : { payload: payloadToJson(sealed.payload) }),
         };
   return `${JSON.stringify({ seq, hash: toHex(hash), ...row })}\n`;
@@ -143,6 +143,8 @@ export async function sampleExport(
   return body + lines.endLine(totals, createHash("sha256").update(body).digest("hex"));
 }
 
+const FIRST_OF_VERSION_2 = 16;
+
 function sampleDecision(seq: number, tool: string): Sample {
   const salt = Buffer.alloc(16, seq);
   const canonical = `{"amount":${seq},"note":"\u00fc\\n \ud83d\ude00"}`;
@@ -172,6 +174,9 @@ function sampleDecision(seq: number, tool: string): Sample {
     guardRecordHash: seq % 5 === 0 ? Buffer.alloc(32, 9) : null,
     traceId: null,
     detail: '{"why":"a \\"quoted\\" word"}',
+    // Behind the worked examples, whose bytes stay, rows of version 2, with one of its columns or both.
+    principal: seq >= FIRST_OF_VERSION_2 && seq % 4 < 2 ? "ann@example.com" : null,
+    sessionId: seq >= FIRST_OF_VERSION_2 && seq % 2 === 1 ? `run ü-${seq}` : null,
   };
   return { stream: "decisions", seq, row, hash: hashDecision(row), payload };
 }

@@ -207,3 +207,24 @@ test("the worked examples of the documentation are what is made, and hold", asyn
   expect(vectors.proof).toEqual(JSON.parse(proof));
   expect(vectors.consistency).toEqual(JSON.parse(consistency));
 });
+
+test("a proof of a row with a principal or a session has those columns, and one without them has not", async () => {
+  const longer = sampleTrail(24);
+  for (const seq of [16, 17, 18, 19, 20, 21]) {
+    const proof = await sampleProof(longer, signer, seq).catch(() => null);
+    if (proof === null) continue;
+    expect(failsAt(proof)).toBeNull();
+    const json = JSON.parse(proof) as { row: Record<string, unknown> };
+    const claims = ["principal", "session_id"].map((name) => json.row[name]);
+    const isVersion2 = Object.hasOwn(json.row, "principal");
+    expect(isVersion2).toBe(claims.some((claim) => typeof claim === "string"));
+    for (const name of ["principal", "session_id"]) {
+      const without = { ...json, row: { ...json.row, [name]: undefined } };
+      if (isVersion2) expect(failsAt(JSON.stringify(without))).toBe("format");
+      const changed = { ...json, row: { principal: null, session_id: null, ...json.row, [name]: "another" } };
+      expect(failsAt(JSON.stringify(changed))).toBe("row");
+    }
+    const empty = { ...json, row: { ...json.row, principal: null, session_id: null } };
+    expect(failsAt(JSON.stringify(empty))).toBe("format");
+  }
+});

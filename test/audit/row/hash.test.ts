@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { digestPayload, encodeDecision, hashDecision, hashEvent } from "../../../src/audit/row/hash.ts";
 import {
   type Column,
-  DECISION_COLUMNS,
+  DECISION_COLUMNS_V2,
   type DecisionRow,
   EVENT_COLUMNS,
   type EventRow,
@@ -20,6 +20,11 @@ interface Vectors {
 const vectors = JSON.parse(readFileSync("docs/audit-vectors.json", "utf8")) as Vectors;
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
+/** A decision of either version, likewise. */
+function decisionOf(json: Record<string, unknown>): DecisionRow {
+  return rowOf<DecisionRow>(DECISION_COLUMNS_V2, { principal: null, session_id: null, ...json });
+}
+
 /** A row from the vectors' JSON: columns by database name, bytes in hex. */
 function rowOf<Row>(columns: readonly Column<Row>[], json: Record<string, unknown>): Row {
   return Object.fromEntries(
@@ -32,7 +37,7 @@ function rowOf<Row>(columns: readonly Column<Row>[], json: Record<string, unknow
 
 describe("the audit format", () => {
   test.each(vectors.decisions)("vector: $name", ({ row, encoded, hash }) => {
-    const decision = rowOf<DecisionRow>(DECISION_COLUMNS, row);
+    const decision = decisionOf(row);
     expect(hex(encodeDecision(decision))).toBe(encoded);
     expect(hex(hashDecision(decision))).toBe(hash);
   });
@@ -57,10 +62,10 @@ describe("the audit format", () => {
   });
 
   test("different rows have different bytes", () => {
-    const base = rowOf<DecisionRow>(DECISION_COLUMNS, vectors.decisions[0]?.row as Record<string, unknown>);
+    const base = decisionOf(vectors.decisions[0]?.row as Record<string, unknown>);
     const text = fc.option(fc.string({ maxLength: 4 }), { nil: null });
     const row = fc
-      .record({ credentialId: text, ruleId: text, traceId: text, detail: text })
+      .record({ credentialId: text, ruleId: text, traceId: text, detail: text, principal: text, sessionId: text })
       .map((part) => ({ ...base, ...part }));
     fc.assert(
       fc.property(row, row, (a, b) => {
@@ -70,8 +75,15 @@ describe("the audit format", () => {
     );
   });
 
+  test("a row without principal and session has the bytes of version 1, also where it lacks the columns", () => {
+    const json = vectors.decisions[0]?.row as Record<string, unknown>;
+    const { principal: _1, sessionId: _2, ...older } = decisionOf(json);
+    expect(hex(hashDecision(older as DecisionRow))).toBe(vectors.decisions[0]?.hash);
+    expect(encodeDecision(decisionOf(json)).subarray(0, 18).toString()).toBe("datacrawl.audit.v1");
+  });
+
   test("a row larger than the scratch is encoded whole", () => {
-    const base = rowOf<DecisionRow>(DECISION_COLUMNS, vectors.decisions[0]?.row as Record<string, unknown>);
+    const base = decisionOf(vectors.decisions[0]?.row as Record<string, unknown>);
     const detail = "é".repeat(100_000);
     expect(
       encodeDecision({ ...base, detail })

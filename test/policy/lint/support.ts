@@ -26,6 +26,7 @@ export function ruleTest(tool: string, payload: RuleTest["payload"]): RuleTest {
   return {
     name: "n",
     agent: "a",
+    principal: null,
     tool,
     payload,
     expect: "deny",

@@ -169,25 +169,35 @@ describe("parseJsonText", () => {
 
 describe("decodeAuthorizeRequestJson", () => {
   test("reads both spellings of every field", () => {
-    const camel = '{"tool":"t","payload":{"a":[1,null]},"idempotencyKey":"k","agentId":"a","nonce":"AQI="}';
-    const snake = '{"tool":"t","payload":{"a":[1,null]},"idempotency_key":"k","agent_id":"a","nonce":"AQI"}';
+    const camel =
+      '{"tool":"t","payload":{"a":[1,null]},"idempotencyKey":"k","agentId":"a","nonce":"AQI=","principal":"p","sessionId":"s"}';
+    const snake =
+      '{"tool":"t","payload":{"a":[1,null]},"idempotency_key":"k","agent_id":"a","nonce":"AQI","principal":"p","session_id":"s"}';
     const request = {
       tool: "t",
       payload: { a: [1, null] },
       idempotencyKey: "k",
       agentId: "a",
       nonce: new Uint8Array([1, 2]),
+      principal: "p",
+      sessionId: "s",
     };
     expect(decodeAuthorizeRequestJson(camel)).toEqual(request);
     expect(decodeAuthorizeRequestJson(snake)).toEqual(request);
   });
 
   test("reads absent fields and null as empty", () => {
-    const empty = { tool: "", payload: {}, idempotencyKey: "", agentId: "", nonce: new Uint8Array(0) };
+    const claims = { principal: null, sessionId: null };
+    const empty = { tool: "", payload: {}, idempotencyKey: "", agentId: "", nonce: new Uint8Array(0), ...claims };
     expect(decodeAuthorizeRequestJson("{}")).toEqual(empty);
     expect(
       decodeAuthorizeRequestJson('{"tool":null,"payload":null,"idempotencyKey":null,"agentId":null,"nonce":null}'),
     ).toEqual(empty);
+    expect(decodeAuthorizeRequestJson('{"principal":null,"sessionId":null}')).toEqual(empty);
+    expect(decodeAuthorizeRequestJson('{"principal":"","session_id":""}')).toMatchObject({
+      principal: "",
+      sessionId: "",
+    });
   });
 
   const refused: [text: string, code: string, field: string | undefined, message: string][] = [

@@ -31,6 +31,8 @@ const request: fc.Arbitrary<UnverifiedRequest> = fc.record({
   idempotencyKey: name,
   agentId: name,
   nonce: fc.uint8Array({ maxLength: 20 }),
+  principal: fc.option(name),
+  sessionId: fc.option(name),
 });
 
 describe("decodeAuthorizeRequest", () => {
@@ -56,6 +58,8 @@ describe("decodeAuthorizeRequest", () => {
       idempotencyKey: long,
       agentId: "",
       nonce: new Uint8Array(16),
+      principal: "日本",
+      sessionId: long,
     };
     expect(decodeAuthorizeRequest(encode(asked))).toEqual(asked);
   });
@@ -67,6 +71,8 @@ describe("decodeAuthorizeRequest", () => {
       idempotencyKey: "k",
       agentId: "",
       nonce: new Uint8Array([1, 2]),
+      principal: null,
+      sessionId: null,
     });
     const decoded = decodeAuthorizeRequest(bytes);
     bytes.fill(0xff);
@@ -241,10 +247,16 @@ describe("decodeAuthorizeRequest", () => {
   });
 });
 
-function encode({ tool, payload: members, idempotencyKey, agentId, nonce }: UnverifiedRequest): Uint8Array {
+function encode({ payload: members, nonce, principal, sessionId, ...same }: UnverifiedRequest): Uint8Array {
   return toBinary(
     AuthorizeRequestSchema,
-    create(AuthorizeRequestSchema, { tool, payload: members, idempotencyKey, agentId, nonce: new Uint8Array(nonce) }),
+    create(AuthorizeRequestSchema, {
+      ...same,
+      payload: members,
+      nonce: new Uint8Array(nonce),
+      ...(principal !== null && { principal }),
+      ...(sessionId !== null && { sessionId }),
+    }),
   );
 }
 
@@ -264,13 +276,14 @@ function agreesWithProtobufEs(bytes: Uint8Array): void {
     return;
   }
   const theirs: AuthorizeRequest = fromBinary(AuthorizeRequestSchema, bytes);
-  const { tool, payload: members = {}, idempotencyKey, agentId, nonce } = theirs;
-  expect(ours).toEqual({ tool, payload: members, idempotencyKey, agentId, nonce });
+  const { tool, payload: members = {}, idempotencyKey, agentId, nonce, principal = null, sessionId = null } = theirs;
+  expect(ours).toEqual({ tool, payload: members, idempotencyKey, agentId, nonce, principal, sessionId });
   expect(attempt(encode(ours))).toEqual(ours);
 }
 
 function empty(key: string): unknown {
   if (key === "payload") return {};
+  if (key === "principal" || key === "sessionId") return null;
   return key === "nonce" ? new Uint8Array(0) : "";
 }
 

@@ -35,11 +35,19 @@ export async function ask(
   deadline: Deadline,
   traceparent: string | null,
 ): Promise<Attempted> {
-  const { agentId, tool, payload, idempotencyKey } = question;
+  const { agentId, tool, payload, idempotencyKey, principal, sessionId } = question;
   const nonce = random.take(16);
   const message = toBinary(
     AuthorizeRequestSchema,
-    create(AuthorizeRequestSchema, { tool, payload, idempotencyKey, agentId, nonce }),
+    create(AuthorizeRequestSchema, {
+      tool,
+      payload,
+      idempotencyKey,
+      agentId,
+      nonce,
+      ...(principal !== null && { principal }),
+      ...(sessionId !== null && { sessionId }),
+    }),
   );
   const rpc = { method: "Authorize", message, maxReplyBytes: MAX_ANSWER_BYTES, traceparent };
   const reply = await transport.call(rpc, deadline);

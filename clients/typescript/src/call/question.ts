@@ -16,6 +16,10 @@ export interface GuardRequest {
    * tool and payload, so that two equal requests within 24 hours are one action.
    */
   readonly idempotencyKey?: string | undefined;
+  /** The person or service on whose behalf the agent acts, as it claims: 1 to 256 bytes, no control characters. */
+  readonly principal?: string | undefined;
+  /** The run or conversation that the call belongs to, likewise. Another one does not make another request. */
+  readonly sessionId?: string | undefined;
 }
 
 /**
@@ -26,16 +30,20 @@ export interface GuardRequest {
  * @throws Fault FIELD_INVALID naming the field. Also whatever a getter of the request throws.
  */
 export function readQuestion(request: GuardRequest, agentId: string): Question {
-  const { tool, payload, idempotencyKey } = request as { [F in keyof GuardRequest]: unknown };
+  const { tool, payload, idempotencyKey, principal, sessionId } = request as { [F in keyof GuardRequest]: unknown };
   if (typeof tool !== "string") throw invalid("tool", "must be a string");
   if (idempotencyKey !== undefined && typeof idempotencyKey !== "string")
     throw invalid("idempotencyKey", "must be a string");
+  if (principal !== undefined && typeof principal !== "string") throw invalid("principal", "must be a string");
+  if (sessionId !== undefined && typeof sessionId !== "string") throw invalid("sessionId", "must be a string");
   const unkeyed = {
     tool,
     payload: copyPayload(payload ?? {}),
     idempotencyKey: idempotencyKey ?? "derived",
     agentId: "",
     nonce: NO_NONCE,
+    principal: principal ?? null,
+    sessionId: sessionId ?? null,
   };
   const question = parseRequest(unkeyed, agentId);
   return idempotencyKey === undefined ? { ...question, idempotencyKey: derivedKey(question) } : question;

@@ -103,7 +103,7 @@ describe("what is no JSON is refused, and its place named", () => {
 });
 
 describe("a derived key", () => {
-  const action = { agentId: "agent-1", tool: "mail.send", canonicalPayload: '{"a":1,"to":"ü\\n"}' };
+  const action = { agentId: "agent-1", tool: "mail.send", canonicalPayload: '{"a":1,"to":"ü\\n"}', principal: null };
 
   it("is the hash of RFC 8785 JSON, which any language can make", () => {
     const text = '{"agent":"agent-1","payload":{"a":1,"to":"ü\\n"},"tool":"mail.send"}';
@@ -111,6 +111,16 @@ describe("a derived key", () => {
     expect(requestDigest(action)).toBe(digest);
     // Printed by Python: hashlib.sha256(text.encode()).hexdigest()
     expect(derivedKey(action)).toBe(`sha256:b90c504e2b8980af7e346f878f7ac1bacef79aaf51bb16f0543c4c7e551ffec9`);
+  });
+
+  it("covers the principal where there is one, which is read once and within its limits", () => {
+    const text = '{"agent":"agent-1","payload":{"a":1,"to":"ü\\n"},"principal":"ann \\"ü\\"","tool":"mail.send"}';
+    const digest = createHash("sha256").update(text, "utf8").digest("hex");
+    expect(derivedKey({ ...action, principal: 'ann "ü"' })).toBe(`sha256:${digest}`);
+    expect(key({ principal: "ann" })).not.toBe(key({}));
+    expect(key({ sessionId: "run-1" })).toBe(key({}));
+    for (const wrong of ["", "a\nb", "x".repeat(257), 7])
+      expect(() => readQuestion({ ...request({}), principal: wrong as string }, "agent-1")).toThrow("principal must");
   });
 
   it("is the same for equal payloads in another order, and different for all else", () => {

@@ -1,0 +1,132 @@
+import { randomInt } from "node:crypto";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { EXECUTION_FAILPOINTS } from "../../src/core/failpoint.ts";
+import { allowed, callAgent, newNonce } from "../support/agent-calls.ts";
+import { type Cluster, makeCluster } from "../support/cluster.ts";
+import { initialiseEmbedded } from "../support/embedded.ts";
+import { type Asked, demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+
+const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
+const SEEDS = FULL ? Number(process.env["DATACRAWL_TEST_SEEDS"] ?? 100) : 1;
+const AGENTS = 6;
+
+/** What one agent did with one decision, as far as it heard of it. */
+interface Attempt {
+  readonly decisionId: string;
+  readonly nonce: string;
+  /** The answers to begin and report; null where none came. */
+  begun: Asked | null;
+  reported: Asked | null;
+}
+
+/** Agents ask, begin, run and report until the service is dead. */
+async function work(dead: ServiceProcess, key: string, name: string): Promise<Attempt[]> {
+  const attempts: Attempt[] = [];
+  const agent = async (n: number): Promise<void> => {
+    for (let round = 0; round < 30; round++) {
+      const decisionId = await allowed(dead.connectUrl, key, `${name}-${n}-${round}`).catch(() => null);
+      if (decisionId === null) return;
+      const attempt: Attempt = { decisionId, nonce: newNonce(), begun: null, reported: null };
+      attempts.push(attempt);
+      attempt.begun = await answered(dead, key, "BeginExecution", { decisionId, nonce: attempt.nonce });
+      if (attempt.begun === null) return;
+      const { executionId } = attempt.begun.body;
+      const report = { decisionId, executionId, outcome: "OUTCOME_SUCCEEDED" };
+      attempt.reported = await answered(dead, key, "ReportOutcome", report);
+      if (attempt.reported === null) return;
+    }
+  };
+  await Promise.all(Array.from({ length: AGENTS }, (_, n) => agent(n)));
+  return attempts;
+}
+
+async function answered(service: ServiceProcess, key: string, method: string, request: object): Promise<Asked | null> {
+  const answer = await callAgent(service.connectUrl, key, method, request);
+  return answer.status === 200 ? answer : null;
+}
+
+/** Whatever was answered holds on the survivor, and what was not is begun once, and ended once. */
+async function checkOn(survivor: ServiceProcess, key: string, attempts: readonly Attempt[]): Promise<void> {
+  const call = async (method: string, request: object) =>
+    (await callAgent(survivor.connectUrl, key, method, request)).body;
+  for (const { decisionId, nonce, begun, reported } of attempts) {
+    const again = await call("BeginExecution", { decisionId, nonce });
+    expect(again).toMatchObject({ state: "EXECUTION_STATE_STARTED" });
+    if (begun !== null) {
+      expect(begun.body["state"]).toBe("EXECUTION_STATE_STARTED");
+      expect(again["executionId"]).toBe(begun.body["executionId"]);
+    }
+    const other = await call("BeginExecution", { decisionId, nonce: newNonce() });
+    expect(other["state"]).toBe("EXECUTION_STATE_ALREADY_STARTED");
+    if (reported !== null) expect(other["outcome"]).toBe("OUTCOME_SUCCEEDED");
+    const report = { decisionId, executionId: again["executionId"], outcome: "OUTCOME_SUCCEEDED" };
+    expect(await call("ReportOutcome", report)).toMatchObject({ outcome: "OUTCOME_SUCCEEDED" });
+  }
+}
+
+describe.skipIf(inject("postgresUrl") === null)(
+  "SIGKILL while executions are started and reported, on Postgres",
+  () => {
+    let cluster: Cluster;
+    let database: pg.Client;
+    let survivor: ServiceProcess;
+
+    beforeAll(async () => {
+      cluster = (await makeCluster()) as Cluster;
+      database = new pg.Client(cluster.superUrl);
+      await database.connect();
+      survivor = await startService(cluster.env);
+    });
+    afterAll(async () => {
+      await discard(survivor);
+      await database?.end();
+    });
+
+    test.each(EXECUTION_FAILPOINTS)(
+      "%s: one start and one outcome, and each that was answered is there",
+      { timeout: 60_000 * SEEDS },
+      async (failpoint) => {
+        for (let seed = 0; seed < SEEDS; seed++) {
+          const hits = randomInt(1, 60);
+          const name = `${failpoint}:${hits}-${randomInt(1e9)}`;
+          const dead = await startService({ ...cluster.env, DATACRAWL_TEST_FAILPOINT: `${failpoint}:${hits}` });
+          const attempts = await work(dead, cluster.agentKey, name);
+          expect(await dead.kill("SIGKILL"), name).toEqual({ code: null, signal: "SIGKILL" });
+          expect(
+            attempts.some(({ reported }) => reported === null),
+            name,
+          ).toBe(true);
+          await checkOn(survivor, cluster.agentKey, attempts);
+          const { rows } = await database.query(
+            "SELECT kind, count(*)::int AS n FROM audit_events WHERE decision_id = ANY ($1::uuid[]) GROUP BY kind ORDER BY kind",
+            [attempts.map(({ decisionId }) => decisionId)],
+          );
+          expect(rows, name).toEqual([
+            { kind: "execution.ended", n: attempts.length },
+            { kind: "execution.started", n: attempts.length },
+          ]);
+          await discard(dead);
+        }
+      },
+    );
+  },
+);
+
+describe("SIGKILL while executions are started and reported, on the embedded store", () => {
+  // The samples of one run take turns; full runs try all.
+  const failpoints = FULL ? EXECUTION_FAILPOINTS : (["after-start-commit", "before-report-commit"] as const);
+
+  test.each(failpoints)("%s: what was answered is there after the restart", async (failpoint) => {
+    const dataDir = tempDir();
+    await initialiseEmbedded(dataDir);
+    await (await startService({ DATACRAWL_DATA_DIR: dataDir })).kill("SIGTERM");
+    const failing = { DATACRAWL_TEST_FAILPOINT: `${failpoint}:${randomInt(1, 30)}` };
+    const dead = await startService({ DATACRAWL_DATA_DIR: dataDir, ...failing });
+    const attempts = await work(dead, demoKey(dataDir), failpoint);
+    expect(await dead.kill("SIGKILL")).toEqual({ code: null, signal: "SIGKILL" });
+    const reborn = await startService({ DATACRAWL_DATA_DIR: dataDir });
+    await checkOn(reborn, demoKey(dataDir), attempts);
+    await discard(reborn);
+  });
+});
