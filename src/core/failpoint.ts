@@ -34,6 +34,12 @@ export const GUARD_FAILPOINTS = [
   "uploaded",
 ] as const;
 
+/** Where an agent can be killed around an execution: its start, and its report. */
+export const START_FAILPOINTS = ["begin-asking", "begin-answered", "report-sending", "report-answered"] as const;
+
+/** Where an agent can be killed between a start under a bypass and the action. */
+export const BYPASS_START_FAILPOINTS = ["bypass-started"] as const;
+
 /** Where a service can be killed while a guard uploads. */
 export const SYNC_FAILPOINTS = ["before-sync-commit", "after-sync-commit"] as const;
 
@@ -54,6 +60,8 @@ export type Failpoint =
   | (typeof FAILPOINTS)[number]
   | (typeof SEAL_FAILPOINTS)[number]
   | (typeof GUARD_FAILPOINTS)[number]
+  | (typeof START_FAILPOINTS)[number]
+  | (typeof BYPASS_START_FAILPOINTS)[number]
   | (typeof SYNC_FAILPOINTS)[number]
   | (typeof EXECUTION_FAILPOINTS)[number]
   | (typeof POLICY_FAILPOINTS)[number];

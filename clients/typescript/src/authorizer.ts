@@ -1,3 +1,5 @@
+import type { ExecutionOutcome, ExecutionReport } from "./call/execution.ts";
+import type { Execution, Reported, Start } from "./execution.ts";
 import type { JsonObject } from "./json.ts";
 import type { GuardRequest } from "./call/question.ts";
 import type { Protected, ProtectOptions } from "./protect.ts";
@@ -53,10 +55,33 @@ export interface Authorizer {
    */
   waitForReview(decisionId: string, options?: WaitOptions): Promise<ReviewVerdict>;
   /**
-   * Wraps `action` so that it runs only if it is allowed. It gets a copy of the payload as plain JSON, with the values that were allowed
-   * even if the caller's object changes; and the verdict, whose `decisionId` lets a tool deduplicate.
+   * Starts an allowed decision, which is possible once. Run the tool only if the start's `state` is `"started"`.
    *
-   * @returns a function that rejects with `DeniedError` if `action` was not run
+   * Never throws, and never outlives its deadline: whatever goes wrong is a start that was refused. A start whose answer was lost is
+   * asked for again within the deadline. The start is committed before it is answered: a process that dies afterwards leaves an
+   * execution without an end.
+   *
+   * @param verdict of this client's `authorize` or `waitForReview`
+   */
+  begin(verdict: Verdict, options?: AuthorizeOptions): Promise<Start>;
+  /**
+   * Records how an execution ended, once. The same report again is harmless; another one is not recorded.
+   *
+   * Never throws, and never outlives its deadline. The circuit has no part in it.
+   */
+  report(
+    execution: Execution,
+    outcome: ExecutionOutcome | ExecutionReport,
+    options?: AuthorizeOptions,
+  ): Promise<Reported>;
+  /**
+   * Wraps `action` so that it runs only if it is allowed, and once: authorize, begin, run, report. It gets a copy of the payload as
+   * plain JSON, with the values that were allowed even if the caller's object changes; and the verdict.
+   *
+   * What `action` throws is reported as failed, and rethrown. If it was aborted, its outcome is unknown. A process that dies leaves
+   * an execution without an end, and the same action then rejects with `AlreadyStartedError`.
+   *
+   * @returns a function that rejects with `DeniedError`, `AlreadyStartedError` or `NotStartedError` where `action` was not run
    * @throws TypeError if an option is wrong
    * @example
    * const send = dc.protect("gmail.send_email", sendEmail, { idempotencyKey: ({ id }) => `send-${id}`, onReview: "wait" });

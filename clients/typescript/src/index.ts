@@ -2,12 +2,17 @@
  * DataCrawl for agents: ask before you act, and act only if the verdict is allowed. docs/client.md has the whole story.
  */
 import { systemClock } from "@datacrawl/core/clock";
+import { isAllow } from "@datacrawl/core/decision";
 import { RandomPool } from "@datacrawl/core/ids";
 import type { AuthorizeOptions, AuthorizeRequest, Authorizer, WaitOptions } from "./authorizer.ts";
+import type { ExecutionOutcome, ExecutionReport } from "./call/execution.ts";
 import { type GuardStatus, OpenGuard } from "./call/open.ts";
 import { NOT_A_REQUEST } from "./call/outcome.ts";
+import { reportProblem } from "./call/report-problem.ts";
+import type { GuardCall } from "./call/through-circuit.ts";
 import { guardVerdict } from "./call/verdict.ts";
 import type { CircuitEvent, CircuitSnapshot } from "./circuit/breaker.ts";
+import { type Execution, type Reported, reportedOf, type Start, startOf } from "./execution.ts";
 import { type ClientSettings, type DataCrawlOptions, isTimeout, readOptions } from "./options.ts";
 import type { JsonObject } from "./json.ts";
 import { type Protected, type ProtectOptions, protectWith } from "./protect.ts";
@@ -22,18 +27,30 @@ export type {
   Authorizer,
   WaitOptions,
 } from "./authorizer.ts";
+export type { ExecutionOutcome, ExecutionRefusal, ExecutionReport, GuardRefusal } from "./call/execution.ts";
 export type { GuardStatus } from "./call/open.ts";
+export type {
+  AlreadyStarted,
+  Execution,
+  Reported,
+  ReportNotRecorded,
+  ReportRecorded,
+  Start,
+  StartRefused,
+} from "./execution.ts";
 export type { Json, JsonObject, JsonValue } from "./json.ts";
 export type { RefusalCode } from "./call/outcome.ts";
 export type { CircuitEvent, CircuitSnapshot } from "./circuit/breaker.ts";
 export { DeniedError } from "./denied-error.ts";
 export type { GrantStatus } from "./grants/grants.ts";
+export { AlreadyStartedError, NotStartedError } from "./not-started-error.ts";
 export type { DataCrawlOptions, Logger } from "./options.ts";
-export type { Protected, ProtectOptions } from "./protect.ts";
+export type { Protected, ProtectedCall, ProtectOptions } from "./protect.ts";
 export type { SyncStatus } from "./sync/sync.ts";
 export type { CertificateFiles, TokenSource } from "./transport/identity.ts";
 export type { ReviewVerdict, Verdict } from "./verdict.ts";
 
+const WRONG_TIMEOUT = "timeoutMs must be from 1 to 600000.";
 const WAIT_MS = 60_000;
 const MAX_WAIT_MS = 7 * 86_400_000;
 
@@ -85,12 +102,55 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
     }
   }
 
+  async begin(verdict: Verdict, options: AuthorizeOptions = {}): Promise<Start> {
+    const refuse = (message: string, decisionId = ""): Start => {
+      const why = { reason: "REQUEST_REFUSED", message, refusal: NOT_A_REQUEST } as const;
+      return startOf({ state: "refused", source: "guard", decisionId, ...why });
+    };
+    try {
+      const { decision, decisionId } = verdict;
+      const call = this.#callOf(options);
+      if (call === null) return refuse(WRONG_TIMEOUT, decisionId);
+      if (!isAllow(decision)) return refuse("The verdict is not an allow.", decisionId);
+      return startOf(await this.#open().begin({ decisionId }, call));
+    } catch {
+      return refuse("The verdict or the options could not be read.");
+    }
+  }
+
+  async report(
+    execution: Execution,
+    outcome: ExecutionOutcome | ExecutionReport,
+    options: AuthorizeOptions = {},
+  ): Promise<Reported> {
+    const refuse = (message: string): Reported =>
+      reportedOf({ state: "not_recorded", reason: "REQUEST_REFUSED", message, refusal: NOT_A_REQUEST });
+    try {
+      const { decisionId, executionId } = execution;
+      const said = typeof outcome === "string" ? { outcome } : { ...outcome };
+      const call = this.#callOf(options);
+      if (call === null) return refuse(WRONG_TIMEOUT);
+      const problem = reportProblem(said);
+      if (problem !== null) return refuse(problem);
+      return reportedOf(await this.#open().report({ ...said, decisionId, executionId }, call));
+    } catch {
+      return refuse("The report or the options could not be read.");
+    }
+  }
+
   protect<Payload extends object = JsonObject, Result = unknown>(
     tool: string,
     action: (payload: Payload, verdict: Verdict) => Result | Promise<Result>,
     options: ProtectOptions<Payload> = {},
   ): Protected<Payload, Result> {
-    return protectWith(this, tool, action, options);
+    const ports = {
+      authorize: this.authorize.bind(this),
+      waitForReview: this.waitForReview.bind(this),
+      begin: this.begin.bind(this),
+      report: this.report.bind(this),
+      warn: (message: string) => this.#settings.logger.warn(message),
+    };
+    return protectWith(ports, tool, action, options);
   }
 
   /** The circuit now. */
@@ -129,14 +189,18 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
 
   async #authorize(request: AuthorizeRequest, options: AuthorizeOptions): Promise<Verdict> {
     try {
-      const { signal, timeoutMs = this.#settings.timeoutMs, traceparent } = options;
-      if (!isTimeout(timeoutMs)) return this.#refuse("timeoutMs must be from 1 to 600000.");
-      const deadlineAt = systemClock.monotonic() + timeoutMs;
-      const call = { deadlineAt, signal, traceparent: traceparentOf(traceparent) };
+      const call = this.#callOf(options);
+      if (call === null) return this.#refuse(WRONG_TIMEOUT);
       return verdictOf(await this.#open().authorize(request, call));
     } catch {
       return this.#refuse("The options could not be read.");
     }
+  }
+
+  /** Null if the timeout is wrong. */
+  #callOf({ signal, timeoutMs = this.#settings.timeoutMs, traceparent }: AuthorizeOptions): GuardCall | null {
+    if (!isTimeout(timeoutMs)) return null;
+    return { deadlineAt: systemClock.monotonic() + timeoutMs, signal, traceparent: traceparentOf(traceparent) };
   }
 
   #open(): OpenGuard {

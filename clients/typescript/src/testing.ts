@@ -2,8 +2,10 @@
 import { systemClock } from "@datacrawl/core/clock";
 import { type Decision, judge, type Reason } from "@datacrawl/core/decision";
 import type { AuthorizeRequest, Authorizer } from "./authorizer.ts";
+import type { ExecutionOutcome, ExecutionReport } from "./call/execution.ts";
 import type { JsonObject } from "./json.ts";
 import { copyPayload } from "./call/question.ts";
+import type { AlreadyStarted, Execution, Reported, Start } from "./execution.ts";
 import { type Protected, type ProtectOptions, protectWith } from "./protect.ts";
 import type { ReviewVerdict, Verdict } from "./verdict.ts";
 
@@ -21,8 +23,12 @@ export type FakeAnswer = Decision | ((payload: JsonObject) => Decision);
 export class FakeDataCrawl implements Authorizer {
   /** The requests, in order; each payload is a copy. */
   readonly requests: AuthorizeRequest[] = [];
+  /** How executions ended, in the order of their reports. */
+  readonly reports: (ExecutionReport & { readonly decisionId: string })[] = [];
   readonly #answers: Readonly<Record<string, FakeAnswer>>;
   readonly #reviews = new Map<string, { readonly request: AuthorizeRequest; decision: Decision }>();
+  /** By the key of the action, or by the decision where no key was given. */
+  readonly #started = new Map<string, { readonly execution: Execution; report: ExecutionReport | null; endedAt: Date }>();
 
   /** @param answers by tool; a tool without an answer is denied */
   constructor(answers: Readonly<Record<string, FakeAnswer>> = {}) {
@@ -63,12 +69,56 @@ export class FakeDataCrawl implements Authorizer {
     return { ...fakeVerdict(reason, review.request), decisionId, tool: review.request.tool };
   }
 
+  /** Each decision is started once, and so is each idempotency key that was given. */
+  async begin(verdict: Verdict): Promise<Start> {
+    const { decisionId, idempotencyKey } = verdict;
+    const named = { message: "The fake starts each action once.", decisionId, source: "service" } as const;
+    if (!verdict.allowed)
+      return { ...named, state: "refused", reason: "NOT_ALLOWED", code: null, retryAfterMs: null };
+    const key = idempotencyKey === "" ? decisionId : `key ${idempotencyKey}`;
+    const before = this.#started.get(key);
+    const startedAt = new Date(systemClock.now() / 1000);
+    const times = { startedAt, startedBy: "fake", reportDueAt: new Date(startedAt.getTime() + 900_000) };
+    if (before !== undefined) {
+      const { startedAt: at, startedBy, reportDueAt } = before.execution;
+      const end = { outcome: before.report?.outcome ?? null, endedAt: before.report === null ? null : before.endedAt };
+      const told: AlreadyStarted = { ...named, state: "already_started", startedAt: at, startedBy, reportDueAt, ...end };
+      return told;
+    }
+    const execution: Execution = { ...named, state: "started", executionId: crypto.randomUUID(), ...times };
+    this.#started.set(key, { execution, report: null, endedAt: startedAt });
+    return execution;
+  }
+
+  async report(execution: Execution, outcome: ExecutionOutcome | ExecutionReport): Promise<Reported> {
+    const report = typeof outcome === "string" ? { outcome } : outcome;
+    const found = [...this.#started.values()].find((one) => one.execution.executionId === execution.executionId);
+    if (found === undefined || (found.report !== null && found.report.outcome !== report.outcome)) {
+      const why = { reason: "REQUEST_REFUSED", code: "BAD_REQUEST", retryAfterMs: null } as const;
+      return { state: "not_recorded", ...why, message: "There is no such execution, or it ended otherwise." };
+    }
+    const replayed = found.report !== null;
+    if (!replayed) {
+      found.report = report;
+      found.endedAt = new Date(systemClock.now() / 1000);
+      this.reports.push({ ...report, decisionId: execution.decisionId });
+    }
+    return { state: "recorded", endedAt: found.endedAt, replayed };
+  }
+
   protect<Payload extends object = JsonObject, Result = unknown>(
     tool: string,
     action: (payload: Payload, verdict: Verdict) => Result | Promise<Result>,
     options: ProtectOptions<Payload> = {},
   ): Protected<Payload, Result> {
-    return protectWith(this, tool, action, options);
+    const ports = {
+      authorize: this.authorize.bind(this),
+      waitForReview: this.waitForReview.bind(this),
+      begin: this.begin.bind(this),
+      report: this.report.bind(this),
+      warn: (message: string) => process.emitWarning(message, "DataCrawlWarning"),
+    };
+    return protectWith(ports, tool, action, options);
   }
 }
 

@@ -1,6 +1,5 @@
 import type { Micros } from "@datacrawl/core/clock";
-import { Undecodable } from "@datacrawl/core/undecodable";
-import { WireReader, WireType } from "@datacrawl/core/wire-reader";
+import { decodeFields, type Fields } from "./message.ts";
 
 /** An AuthorizeResponse as decoded: each known field at most once and of its wire type, and no more than that. */
 export interface UnverifiedAnswer {
@@ -21,10 +20,8 @@ export interface UnverifiedAnswer {
   readonly decision: number | undefined;
 }
 
-type Field = keyof UnverifiedAnswer;
-
 /** AuthorizeResponse's fields by number. */
-const FIELDS = new Map<number, readonly [Field, "number" | "string" | "bytes" | "timestamp"]>([
+const FIELDS: Fields<UnverifiedAnswer> = new Map([
   [1, ["reason", "number"]],
   [2, ["message", "string"]],
   [3, ["decisionId", "string"]],
@@ -41,36 +38,15 @@ const FIELDS = new Map<number, readonly [Field, "number" | "string" | "bytes" | 
 ]);
 
 /**
- * Decodes an AuthorizeResponse. Unknown fields are passed over, so that the contract can grow.
+ * Decodes an AuthorizeResponse.
  *
  * @throws Undecodable
  */
 export function decodeAnswer(bytes: Uint8Array): UnverifiedAnswer {
-  const answer: { -readonly [F in Field]: UnverifiedAnswer[F] } = { ...EMPTY };
-  const values = answer as Record<Field, unknown>;
-  const seen = new Set<Field>();
-  const reader = new WireReader(bytes);
-  const end = reader.length;
-  while (reader.at < end) {
-    const tag = reader.tag(end);
-    const known = FIELDS.get(tag >>> 3);
-    if (known === undefined) {
-      reader.skip(tag, end);
-      continue;
-    }
-    const [name, kind] = known;
-    if ((tag & 7) !== (kind === "number" ? WireType.varint : WireType.bytes))
-      throw new Undecodable(`has ${name} with wire type ${tag & 7}`);
-    if (seen.has(name)) throw new Undecodable(`has ${name} twice`);
-    seen.add(name);
-    if (kind === "number") values[name] = reader.varint(end);
-    else if (kind === "timestamp") values[name] = readTimestamp(reader, reader.lengthDelimited(end));
-    else values[name] = reader[kind](end);
-  }
-  return answer;
+  return decodeFields(bytes, FIELDS, ABSENT);
 }
 
-const EMPTY: UnverifiedAnswer = {
+const ABSENT: UnverifiedAnswer = {
   reason: 0,
   message: "",
   decisionId: "",
@@ -85,22 +61,3 @@ const EMPTY: UnverifiedAnswer = {
   source: 0,
   decision: undefined,
 };
-
-const SECONDS = (1 << 3) | WireType.varint;
-const NANOS = (2 << 3) | WireType.varint;
-
-/** A google.protobuf.Timestamp between 1970 and 2255, where {@link Micros} is exact. */
-function readTimestamp(reader: WireReader, end: number): Micros {
-  let seconds: number | undefined;
-  let nanos: number | undefined;
-  while (reader.at < end) {
-    const tag = reader.tag(end);
-    if (tag === SECONDS && seconds === undefined) seconds = reader.varint(end);
-    else if (tag === NANOS && nanos === undefined) nanos = reader.varint(end);
-    else reader.skipUnknown(tag, 2, end);
-  }
-  const micros = (seconds ?? 0) * 1_000_000 + Math.floor((nanos ?? 0) / 1000);
-  if ((nanos ?? 0) > 999_999_999 || !Number.isSafeInteger(micros))
-    throw new Undecodable("has a decidedAt that is out of range");
-  return micros;
-}

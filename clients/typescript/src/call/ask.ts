@@ -1,12 +1,12 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { AuthorizeRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
-import type { Question } from "@datacrawl/core/request";
 import type { Clock } from "@datacrawl/core/clock";
 import type { Deadline } from "@datacrawl/core/deadline";
 import type { RandomPool } from "@datacrawl/core/ids";
-import type { Transport } from "../transport/transport.ts";
+import type { Reply, Rpc, Transport } from "../transport/transport.ts";
 import { interpret } from "./interpret.ts";
-import type { Outcome } from "./outcome.ts";
+import type { Answered, Failure } from "./outcome.ts";
+import type { Question } from "@datacrawl/core/request";
 
 export interface AskParts {
   readonly transport: Transport;
@@ -18,10 +18,11 @@ export interface AskParts {
  * What an attempt came to. The deadline has passed: `busy` if this process was too busy to look, so that the wait says nothing of
  * the service; `heard` is an answer that came too late to be acted on.
  */
-export type Attempted =
-  | Outcome
+export type Attempted<Answer = Answered> =
+  | Answer
+  | Failure
   | { readonly kind: "cancelled" }
-  | { readonly kind: "deadline"; readonly busy: boolean; readonly heard: Outcome | null };
+  | { readonly kind: "deadline"; readonly busy: boolean; readonly heard: Answer | Failure | null };
 
 /** An answer's strings are bounded by the request's 256 bytes each, its message is a sentence. */
 const MAX_ANSWER_BYTES = 64 * 1024;
@@ -29,30 +30,32 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 const BUSY_MS = 100;
 
 /** Asks the service once, with a nonce of its own. */
-export async function ask(
-  { transport, clock, random }: AskParts,
+export function ask(
+  parts: AskParts,
   question: Question,
   deadline: Deadline,
   traceparent: string | null,
 ): Promise<Attempted> {
   const { agentId, tool, payload, idempotencyKey, principal, sessionId } = question;
-  const nonce = random.take(16);
-  const message = toBinary(
-    AuthorizeRequestSchema,
-    create(AuthorizeRequestSchema, {
-      tool,
-      payload,
-      idempotencyKey,
-      agentId,
-      nonce,
-      ...(principal !== null && { principal }),
-      ...(sessionId !== null && { sessionId }),
-    }),
-  );
-  const rpc = { method: "Authorize", message, maxReplyBytes: MAX_ANSWER_BYTES, traceparent };
-  const reply = await transport.call(rpc, deadline);
+  const nonce = parts.random.take(16);
+  const request = create(AuthorizeRequestSchema, { tool, payload, idempotencyKey, agentId, nonce });
+  if (principal !== null) request.principal = principal;
+  if (sessionId !== null) request.sessionId = sessionId;
+  const rpc = { method: "Authorize", message: toBinary(AuthorizeRequestSchema, request), traceparent };
+  const expected = { agentId, tool, idempotencyKey, nonce };
+  return attempt(parts, rpc, deadline, (reply) => interpret(reply, expected, parts.clock));
+}
+
+/** Calls a method once, and reads its answer with `read`. */
+export async function attempt<Answer>(
+  { transport }: Pick<AskParts, "transport">,
+  rpc: Omit<Rpc, "maxReplyBytes">,
+  deadline: Deadline,
+  read: (reply: Reply) => Answer | Failure,
+): Promise<Attempted<Answer>> {
+  const reply = await transport.call({ ...rpc, maxReplyBytes: MAX_ANSWER_BYTES }, deadline);
   if (reply.kind === "cancelled") return reply;
-  const heard = reply.kind === "deadline" ? null : interpret(reply, { agentId, tool, idempotencyKey, nonce }, clock);
+  const heard = reply.kind === "deadline" ? null : read(reply);
   // It came in time or it did not come: the caller may have given up already.
   if (heard !== null && !deadline.passed) return heard;
   return { kind: "deadline", busy: deadline.leftMs < -BUSY_MS, heard };

@@ -1,18 +1,24 @@
 import type { Question } from "@datacrawl/core/request";
-import type { Breaker, Permit, Result } from "../circuit/breaker.ts";
+import type { Breaker, Permit } from "../circuit/breaker.ts";
 import type { GrantClaims } from "@datacrawl/core/grant";
 import { Deadline } from "@datacrawl/core/deadline";
 import { isAllow, type Reason } from "@datacrawl/core/decision";
 import { failpoint } from "@datacrawl/core/failpoint";
 import { Fault } from "@datacrawl/core/fault";
 import { ask, type AskParts, type Attempted } from "./ask.ts";
+import { Bypasses } from "./bypasses.ts";
 import { Denials, EVERY_REQUEST } from "./denials.ts";
+import { Executions } from "./executions.ts";
 import type { GrantKeeper } from "../grants/grants.ts";
 import type { Journal } from "../journal/journal.ts";
+import type { BypassStarts } from "../journal/starts.ts";
 import { requestDigest } from "./key.ts";
-import { excerpt, NO_CREDENTIAL, NOT_A_REQUEST, type Outcome, type Refusal } from "./outcome.ts";
+import { excerpt, NOT_A_REQUEST, type Outcome, type Refusal } from "./outcome.ts";
 import { type GuardRequest, readQuestion } from "./question.ts";
-import { type CallResult, withRetries } from "./retry.ts";
+import { noAnswerOf } from "./result.ts";
+import type { CallResult } from "./retry.ts";
+import type { AnsweredStart } from "./start-answer.ts";
+import { type GuardCall, throughCircuit } from "./through-circuit.ts";
 import { guardVerdict, type GuardVerdict } from "./verdict.ts";
 
 export interface GuardParts extends AskParts {
@@ -20,21 +26,10 @@ export interface GuardParts extends AskParts {
   readonly breaker: Breaker;
   readonly journal: Journal;
   readonly grants: GrantKeeper;
+  readonly starts: BypassStarts;
   /** Told of each error that should not exist. Its call is denied. */
   readonly onBug?: ((error: unknown) => void) | undefined;
 }
-
-export interface GuardCall {
-  /** When the caller stops waiting, on the monotonic clock, in milliseconds. */
-  readonly deadlineAt: number;
-  /** Aborted when the caller cancels. Read only if there is something to wait for: making one costs more than a deny. */
-  readonly signal?: AbortSignal | undefined;
-  /** The W3C `traceparent` to pass on, well-formed. */
-  readonly traceparent?: string | null;
-}
-
-/** A deadline speaks against the service only if it left as much time, in milliseconds. */
-const FAIR_MS = 1000;
 
 type Asked = CallResult<Attempted>;
 
@@ -42,9 +37,15 @@ type Asked = CallResult<Attempted>;
 export class Guard {
   readonly #parts: GuardParts;
   readonly #denials = new Denials();
+  readonly #bypasses: Bypasses;
+  /** What may be done with its allows. */
+  readonly executions: Executions;
 
   constructor(parts: GuardParts) {
     this.#parts = parts;
+    this.#bypasses = new Bypasses(parts.clock);
+    const [bypasses, journalId] = [this.#bypasses, parts.journal.id];
+    this.executions = new Executions({ ...parts, bypasses, journalId, hear: (final) => this.#hearStart(final) });
   }
 
   /** Never rejects, and never outlives the call's deadline. Whatever goes wrong is a deny. */
@@ -69,27 +70,24 @@ export class Guard {
   }
 
   async #decide(question: Question, call: GuardCall): Promise<GuardVerdict> {
-    const { breaker, clock } = this.#parts;
-    const permit = breaker.permit();
+    const permit = this.#parts.breaker.permit();
     if (permit.kind === "denied") return this.#withoutService(question, permit, call);
-    const { deadlineAt, signal, traceparent = null } = call;
-    const until = permit.kind === "probe" ? Math.min(deadlineAt, clock.monotonic() + permit.leaseMs) : deadlineAt;
-    let result: Result = { kind: "ignored" };
-    try {
-      using deadline = new Deadline(clock, until, { signal });
-      const attempt = () => ask(this.#parts, question, deadline, traceparent);
-      const asked = await withRetries(this.#parts, deadline, attempt);
-      result = resultOf(asked, permit);
-      this.#remember(question, asked);
-      return this.#verdictOf(question, asked);
-    } finally {
-      breaker.report(permit.token, result);
-    }
+    const { traceparent = null } = call;
+    return throughCircuit(
+      this.#parts,
+      permit,
+      call,
+      (deadline) => ask(this.#parts, question, deadline, traceparent),
+      (asked) => {
+        this.#remember(question, asked);
+        return this.#verdictOf(question, asked);
+      },
+    );
   }
 
   /** The circuit is open: a deny at once, unless an operator has signed otherwise. */
   #withoutService(question: Question, permit: Denied, call: GuardCall): GuardVerdict | Promise<GuardVerdict> {
-    const bypass = this.#bypassFor(question, permit);
+    const bypass = this.#bypassFor(subjectOf(question), permit.cause);
     if ("problem" in bypass) return this.#deny(question, "CIRCUIT_OPEN", openMessage(permit), { attempts: 0 });
     return this.#bypass(question, permit, bypass.grant, call);
   }
@@ -99,15 +97,18 @@ export class Guard {
    *
    * INVARIANT: only while this process's own count of failures holds the circuit open, and never against the service's no.
    */
-  #bypassFor(question: Question, permit: Denied): { readonly grant: GrantClaims } | { readonly problem: string } {
+  #bypassFor(
+    { tool, digest }: Subject,
+    cause: Denied["cause"],
+  ): { readonly grant: GrantClaims } | { readonly problem: string } {
     const { breaker, grants, clock } = this.#parts;
-    const found = grants.lookup(question.tool);
+    const found = grants.lookup(tool);
     if ("problem" in found) return found;
-    if (permit.cause !== "local" || !breaker.snapshot.openedLocally) {
+    if (cause !== "local" || !breaker.snapshot.openedLocally) {
       return { problem: "the circuit is not open by this process's own failures" };
     }
     if (this.#denials.unsent) return { problem: "the agent cannot say who it is" };
-    if (this.#denials.suspects(requestDigest(question), clock.monotonic(), found.grant.issuedAt)) {
+    if (this.#denials.suspects(digest, clock.monotonic(), found.grant.issuedAt)) {
       return { problem: "the service has denied this request, or this agent" };
     }
     return found;
@@ -143,8 +144,13 @@ export class Guard {
       return deny("DEADLINE_EXCEEDED", "The journal was not written in time.");
     if (!recorded.value) return deny("CIRCUIT_OPEN", "The circuit is open, and the journal cannot be written.");
     // An fsync takes its time: the grant may have been revoked, the circuit closed, or the request denied meanwhile.
-    const still = this.#bypassFor(question, permit);
-    if ("problem" in still || still.grant.grantId !== grant.grantId) return deny("CIRCUIT_OPEN", openMessage(permit));
+    const subject = subjectOf(question);
+    const holds = (): boolean => {
+      const still = this.#bypassFor(subject, permit.cause);
+      return !("problem" in still) && still.grant.grantId === grant.grantId;
+    };
+    if (!holds()) return deny("CIRCUIT_OPEN", openMessage(permit));
+    this.#bypasses.add(verdict.decisionId, { idempotencyKey: question.idempotencyKey, holds });
     failpoint("bypass-recorded");
     return verdict;
   }
@@ -167,27 +173,20 @@ export class Guard {
   }
 
   #verdictOf(question: Question, { final, attempts }: Asked): GuardVerdict {
-    const deny = (reason: Reason, message: string, refusal?: Refusal): GuardVerdict =>
-      this.#deny(question, reason, message, { attempts, refusal });
-    switch (final.kind) {
-      case "answered":
-        return final.verdict;
-      case "malformed":
-        return deny("MALFORMED_RESPONSE", `The answer was malformed: ${final.problem}.`);
-      case "unavailable":
-      case "failed":
-        return deny("SERVICE_UNAVAILABLE", `The service failed: ${final.problem}.`);
-      case "refused":
-      case "unsent": {
-        const refusal = final.kind === "refused" ? final.refusal : NO_CREDENTIAL;
-        return deny("REQUEST_REFUSED", `The request was refused: ${final.problem}.`, refusal);
-      }
-      case "late":
-      case "deadline":
-        return deny("DEADLINE_EXCEEDED", "There was no answer before the deadline.");
-      case "cancelled":
-        return deny("DEADLINE_EXCEEDED", "The caller cancelled before there was an answer.");
-    }
+    if (final.kind === "answered") return final.verdict;
+    const { reason, message, refusal } = noAnswerOf(final);
+    return this.#deny(question, reason, message, { attempts, refusal: refusal ?? undefined });
+  }
+
+  /** What the service has said to a start: a freeze, or a credential that it does not accept, is a no to whatever the agent asks. */
+  #hearStart(final: Attempted<AnsweredStart> | { readonly kind: "cancelled" }): void {
+    if (final.kind === "cancelled") return;
+    const heard = final.kind === "deadline" ? final.heard : final;
+    this.#denials.unsent = heard?.kind === "unsent";
+    const isFrozen =
+      heard?.kind === "answered" && heard.start.state === "refused" && heard.start.reason === "AGENT_FROZEN";
+    if (isFrozen || (heard?.kind === "refused" && heard.ofAgent))
+      this.#denials.add(EVERY_REQUEST, { heardAt: this.#parts.clock.monotonic(), decidedAt: null });
   }
 
   /** A deny of the guard's own, into the journal too. */
@@ -215,39 +214,24 @@ export class Guard {
   }
 }
 
-/** What the journal keeps of a verdict, whatever its kind. */
+/** What the journal keeps of a verdict, whatever its kind. Its layout has no principal, and its digest covers none. */
 function recordOf(question: Question, { decisionId, message, decidedAt }: GuardVerdict) {
-  const { agentId, tool, idempotencyKey } = question;
-  return { decisionId, agentId, tool, idempotencyKey, message, decidedAt, requestDigest: requestDigest(question) };
+  const { agentId, tool, idempotencyKey, canonicalPayload } = question;
+  const digest = requestDigest({ agentId, tool, canonicalPayload, principal: null });
+  return { decisionId, agentId, tool, idempotencyKey, message, decidedAt, requestDigest: digest };
+}
+
+/** What a bypass is about, without the payload. */
+interface Subject {
+  readonly tool: string;
+  readonly digest: string;
+}
+
+function subjectOf(question: Question): Subject {
+  return { tool: question.tool, digest: requestDigest(question) };
 }
 
 type Denied = Extract<Permit, { kind: "denied" }>;
-
-/** What a call tells the circuit: once, whatever its attempts. */
-function resultOf({ final, tookMs, failedBefore }: Asked, permit: Permit): Result {
-  switch (final.kind) {
-    case "answered":
-      return { kind: "success" };
-    case "malformed":
-    case "unavailable":
-    case "failed":
-      return { kind: "failure", error: final.problem };
-    case "late":
-      return tookMs >= FAIR_MS ? { kind: "failure", error: final.problem } : { kind: "ignored" };
-    case "deadline":
-      if (failedBefore) return { kind: "failure", error: "it failed, and then the deadline passed" };
-      return final.busy || tookMs < FAIR_MS
-        ? { kind: "ignored" }
-        : { kind: "failure", error: "no answer before the deadline" };
-    case "refused":
-      // Who refuses is there, which is all that a probe asks. And a credential that the service does not accept must not be
-      // what keeps a circuit open, under which a bypass could act.
-      return permit.kind === "probe" ? { kind: "success" } : { kind: "ignored" };
-    case "unsent":
-    case "cancelled":
-      return { kind: "ignored" };
-  }
-}
 
 function saysNo(heard: Outcome): boolean {
   switch (heard.kind) {

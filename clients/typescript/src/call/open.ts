@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Question } from "@datacrawl/core/request";
 import { type Breaker, type BreakerConfig, createBreaker, type SharedCircuit } from "../circuit/breaker.ts";
 import { RedisLink } from "../circuit/redis-link.ts";
@@ -9,12 +10,16 @@ import { type CircuitCommands, openCircuitCommands } from "../circuit/command.ts
 import { fraction } from "./chance.ts";
 import { type GrantKeeper, type GrantStatus, openGrantKeeper } from "../grants/grants.ts";
 import { redisGrants, type SharedGrants } from "../grants/redis.ts";
-import { Guard, type GuardCall, type GuardParts } from "./guard.ts";
+import type { GuardReported, GuardStart } from "./execution.ts";
+import type { BeginRequest, ReportRequest } from "./executions.ts";
+import { Guard, type GuardParts } from "./guard.ts";
 import { type Journal, openJournal } from "../journal/journal.ts";
+import { BypassStarts } from "../journal/starts.ts";
 import type { GuardRequest } from "./question.ts";
 import { startSync, type Sync, type SyncStatus } from "../sync/sync.ts";
 import { circuitReport, exchangeSync } from "../sync/exchange.ts";
 import { type Endpoint, Transport } from "../transport/transport.ts";
+import type { GuardCall } from "./through-circuit.ts";
 import { guardVerdict, type GuardVerdict } from "./verdict.ts";
 import { waitForReview } from "./wait.ts";
 import { messageOf } from "@datacrawl/core/fault";
@@ -62,6 +67,12 @@ interface Core {
   /** Why there is no disk, though there should be one. */
   readonly problem: string | null;
 }
+
+const NOT_OPEN = {
+  reason: "DEADLINE_EXCEEDED",
+  message: "The journal was not open in time.",
+  refusal: null,
+} as const;
 
 interface Fleet {
   readonly circuit: SharedCircuit;
@@ -135,6 +146,20 @@ export class OpenGuard {
     return guard === null ? this.#notOpen() : guard.decide(question, call);
   }
 
+  /** @see Executions.begin */
+  async begin(request: BeginRequest, call: GuardCall): Promise<GuardStart> {
+    const guard = this.#core?.guard ?? (await this.#openedFor(call));
+    if (guard !== null) return guard.executions.begin(request, call);
+    const { decisionId } = request;
+    return { state: "refused", source: "guard", decisionId, ...NOT_OPEN };
+  }
+
+  /** @see Executions.report */
+  async report(request: ReportRequest, call: GuardCall): Promise<GuardReported> {
+    const guard = this.#core?.guard ?? (await this.#openedFor(call));
+    return guard === null ? { state: "not_recorded", ...NOT_OPEN } : guard.executions.report(request, call);
+  }
+
   /**
    * What becomes of a decision that needs a review. Never rejects, and never outlives the call's deadline; touches neither circuit
    * nor journal.
@@ -155,7 +180,7 @@ export class OpenGuard {
   }
 
   #notOpen(): GuardVerdict {
-    return guardVerdict(this.#settings, "DEADLINE_EXCEEDED", "The journal was not open in time.");
+    return guardVerdict(this.#settings, NOT_OPEN.reason, NOT_OPEN.message);
   }
 
   /** Uploads what it can within a few seconds, and lets go of everything. */
@@ -179,7 +204,7 @@ export class OpenGuard {
   /** Never rejects: a disk that fails takes the bypass away, and nothing else. */
   async #open(): Promise<Core> {
     const { journalDir, agentId, syncs = true, clock, random } = this.#settings;
-    const { journal, grants, problem } = await openDisk(journalDir, agentId, clock);
+    const { journal, grants, starts, problem } = await openDisk(journalDir, agentId, clock);
     const { breaker } = this;
     const transport = this.#transport;
     // Before the first call: a circuit that was held open stays so, also while the service is down.
@@ -196,7 +221,7 @@ export class OpenGuard {
       ...(this.#fleet && { redis: this.#fleet.grants }),
     });
     return {
-      guard: new Guard({ ...this.#settings, transport, breaker, journal, grants }),
+      guard: new Guard({ ...this.#settings, transport, breaker, journal, grants, starts }),
       journal,
       grants,
       sync,
@@ -227,10 +252,11 @@ async function openDisk(
   dir: string | null,
   agentId: string,
   clock: Clock,
-): Promise<Omit<Core, "guard" | "sync" | "commands">> {
+): Promise<Omit<Core, "guard" | "sync" | "commands"> & { readonly starts: BypassStarts }> {
   try {
     const grants = await openGrantKeeper({ dir, agentId, clock });
-    return { grants, journal: await openJournal({ dir, agentId, clock }), problem: null };
+    const starts = new BypassStarts(dir === null ? null : join(dir, agentId), clock);
+    return { grants, starts, journal: await openJournal({ dir, agentId, clock }), problem: null };
   } catch (error) {
     if (dir === null) throw error;
     const memory = await openDisk(null, agentId, clock);

@@ -2,15 +2,15 @@ import type { Micros } from "@datacrawl/core/clock";
 import type { GuardVerdict } from "./verdict.ts";
 
 /** What one attempt to ask the service came to. */
-export type Outcome =
-  | {
-      readonly kind: "answered";
-      /** The service's decision on this very question, read from a well-formed answer. */
-      readonly verdict: GuardVerdict;
-      /** When the service decided, by its clock; null if the answer does not say, and then the verdict has the time of its arrival. */
-      readonly decidedAt: Micros | null;
-    }
-  | Failure;
+export type Outcome = Answered | Failure;
+
+export interface Answered {
+  readonly kind: "answered";
+  /** The service's decision on this very question, read from a well-formed answer. */
+  readonly verdict: GuardVerdict;
+  /** When the service decided, by its clock; null if the answer does not say, and then the verdict has the time of its arrival. */
+  readonly decidedAt: Micros | null;
+}
 
 /** Why there is no answer. `problem` is for people, at most {@link MAX_PROBLEM} characters. */
 export type Failure =

@@ -13,7 +13,7 @@ export interface GuardRequest {
   readonly payload?: JsonObject | undefined;
   /**
    * Identifies this action: 1 to 256 bytes, no NUL. Retries use the same key, another action another one. Default: derived from agent,
-   * tool and payload, so that two equal requests within 24 hours are one action.
+   * tool, payload and principal, so that two equal requests within 24 hours are one action.
    */
   readonly idempotencyKey?: string | undefined;
   /** The person or service on whose behalf the agent acts, as it claims: 1 to 256 bytes, no control characters. */

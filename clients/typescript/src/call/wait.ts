@@ -6,7 +6,7 @@ import type { Reason } from "@datacrawl/core/decision";
 import { UUID } from "@datacrawl/core/ids";
 import type { AskParts } from "./ask.ts";
 import { fraction } from "./chance.ts";
-import type { GuardCall } from "./guard.ts";
+import type { GuardCall } from "./through-circuit.ts";
 import { interpret } from "./interpret.ts";
 import { NOT_A_REQUEST, type Outcome, type Refusal } from "./outcome.ts";
 import { guardVerdict, type GuardVerdict } from "./verdict.ts";

@@ -6,10 +6,12 @@ import { type BypassOrder, signBypassOrder } from "../../../../src/core/grant.ts
 import { firstLink, makeSigningKey, type SigningKey } from "../../../../src/core/key-chain.ts";
 import { type Clock, systemClock } from "../../../../src/core/clock.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../src/grants/grants.ts";
-import { Guard, type GuardCall } from "../../src/call/guard.ts";
+import { Guard } from "../../src/call/guard.ts";
 import { type Journal, openJournal } from "../../src/journal/journal.ts";
 import type { TokenSource } from "../../src/transport/identity.ts";
 import type { GuardRequest } from "../../src/call/question.ts";
+import type { GuardCall } from "../../src/call/through-circuit.ts";
+import { BypassStarts } from "../../src/journal/starts.ts";
 import { Transport } from "../../src/transport/transport.ts";
 import type { GuardVerdict } from "../../src/call/verdict.ts";
 import { RandomPool } from "../../../../src/core/ids.ts";
@@ -75,6 +77,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     breaker,
     journal,
     grants,
+    starts: new BypassStarts(dir === null ? null : join(dir, AGENT_ID), clock),
     clock,
     random: new RandomPool(),
   });

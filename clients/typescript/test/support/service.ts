@@ -9,6 +9,15 @@ import {
   AuthorizeResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
+import {
+  type BeginExecutionRequest,
+  BeginExecutionRequestSchema,
+  BeginExecutionResponseSchema,
+  ExecutionState,
+  type ReportOutcomeRequest,
+  ReportOutcomeRequestSchema,
+  ReportOutcomeResponseSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 
 export const API_KEY = `dc_agent_agent-1_0123456789ab_${"c0".repeat(32)}`;
 
@@ -45,6 +54,35 @@ export const frozen = {
 export const later = { decidedAt: create(TimestampSchema, { seconds: 2_000_003_600n }) } satisfies AnswerFields;
 export const inReview: AnswerFields = { decision: Decision.NEEDS_REVIEW, reason: Reason.REVIEW_PENDING };
 
+type StartFields = MessageInitShape<typeof BeginExecutionResponseSchema>;
+
+/** A right answer to a start; `spoiled` replaces fields. */
+export function starting({ decisionId, nonce }: BeginExecutionRequest, spoiled: StartFields = {}): Uint8Array {
+  const fields: StartFields = {
+    state: ExecutionState.STARTED,
+    source: Source.SERVICE,
+    message: "The execution is started.",
+    agentId: "agent-1",
+    decisionId,
+    nonce,
+    executionId: "0198c0de-0000-7000-8000-00000000e0e0",
+    startedAt: { seconds: 1_780_000_000n, nanos: 0 },
+    startedBy: "0123456789ab",
+    reportDueAt: { seconds: 1_780_000_900n, nanos: 0 },
+  };
+  return toBinary(BeginExecutionResponseSchema, create(BeginExecutionResponseSchema, Object.assign(fields, spoiled)));
+}
+
+/** What replaces a start's fields where another one was first. */
+export const startedBefore: StartFields = { state: ExecutionState.ALREADY_STARTED, executionId: "" };
+
+/** A right answer to a report. */
+export function recording({ decisionId, executionId, outcome }: ReportOutcomeRequest): Uint8Array {
+  const endedAt = create(TimestampSchema, { seconds: 1_780_000_001n });
+  const fields = { decisionId, executionId, outcome, endedAt };
+  return toBinary(ReportOutcomeResponseSchema, create(ReportOutcomeResponseSchema, fields));
+}
+
 /** One gRPC frame. */
 export function frame(message: Uint8Array, flag = 0): Buffer {
   const prefix = Buffer.alloc(5);
@@ -72,7 +110,27 @@ export interface TestService {
   stop(): Promise<void>;
 }
 
+/** A start that the service was asked for. */
+export interface AskedStart {
+  readonly stream: http2.ServerHttp2Stream;
+  readonly request: BeginExecutionRequest;
+  /** 1 for the first start that this service is asked for. */
+  readonly number: number;
+}
+
+/** A report that the service was given. */
+export interface AskedReport {
+  readonly stream: http2.ServerHttp2Stream;
+  readonly request: ReportOutcomeRequest;
+  /** 1 for the first report that this service is given. */
+  readonly number: number;
+}
+
 interface GrpcOptions {
+  /** How BeginExecution is answered; each start is started by default. */
+  readonly begin?: (asked: AskedStart) => void;
+  /** How ReportOutcome is answered; each report is recorded by default. */
+  readonly report?: (asked: AskedReport) => void;
   /** 0 lets the system choose. */
   readonly port?: number;
   /** How SyncGuard is answered; UNIMPLEMENTED by default. */
@@ -82,7 +140,13 @@ interface GrpcOptions {
 /** A gRPC service on bare HTTP/2, whose Authorize answers as `respond` says. */
 export async function serveGrpc(respond: (asked: Asked) => void, options: GrpcOptions = {}): Promise<TestService> {
   const requests: AuthorizeRequest[] = [];
-  const { port = 0, sync = (stream) => fail(stream, 12) } = options;
+  const {
+    port = 0,
+    sync = (stream) => fail(stream, 12),
+    begin = ({ stream, request }) => reply(stream, starting(request)),
+    report = ({ stream, request }) => reply(stream, recording(request)),
+  } = options;
+  let [begun, reported] = [0, 0];
   const server = http2.createServer();
   server.on("sessionError", () => {});
   server.on("stream", (stream, headers) => {
@@ -91,7 +155,12 @@ export async function serveGrpc(respond: (asked: Asked) => void, options: GrpcOp
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("end", () => {
       if (headers[":path"]?.endsWith("/SyncGuard")) return sync(stream);
-      const request = fromBinary(AuthorizeRequestSchema, Buffer.concat(chunks).subarray(5));
+      const message = Buffer.concat(chunks).subarray(5);
+      if (headers[":path"]?.endsWith("/BeginExecution"))
+        return begin({ stream, request: fromBinary(BeginExecutionRequestSchema, message), number: ++begun });
+      if (headers[":path"]?.endsWith("/ReportOutcome"))
+        return report({ stream, request: fromBinary(ReportOutcomeRequestSchema, message), number: ++reported });
+      const request = fromBinary(AuthorizeRequestSchema, message);
       requests.push(request);
       respond({ stream, headers, request, number: requests.length });
     });
