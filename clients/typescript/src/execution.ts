@@ -1,11 +1,5 @@
 import type { Source } from "@datacrawl/core/decision";
-import type {
-  ExecutionOutcome,
-  ExecutionRefusal,
-  GuardRefusal,
-  GuardReported,
-  GuardStart,
-} from "./call/execution.ts";
+import type { ExecutionOutcome, ExecutionRefusal, GuardRefusal, GuardReported, GuardStart } from "./call/execution.ts";
 import type { RefusalCode } from "./call/outcome.ts";
 import type { NoAnswer } from "./call/result.ts";
 

@@ -73,7 +73,10 @@ export function protectWith<Payload extends object = JsonObject, Result = unknow
     // What cannot be copied is asked about as it is, and refused with the reason.
     const untrusted = (copy ?? payload) as JsonObject;
     const key = copy === null ? undefined : idempotencyKey?.(copy);
-    const asked = await ports.authorize({ tool, payload: untrusted, idempotencyKey: key, principal, sessionId }, bounds);
+    const asked = await ports.authorize(
+      { tool, payload: untrusted, idempotencyKey: key, principal, sessionId },
+      bounds,
+    );
     const verdict =
       asked.decision === "needs_review" && onReview === "wait"
         ? await ports.waitForReview(asked.decisionId, { signal: call.signal, timeoutMs: reviewTimeoutMs })

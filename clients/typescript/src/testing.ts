@@ -28,7 +28,10 @@ export class FakeDataCrawl implements Authorizer {
   readonly #answers: Readonly<Record<string, FakeAnswer>>;
   readonly #reviews = new Map<string, { readonly request: AuthorizeRequest; decision: Decision }>();
   /** By the key of the action, or by the decision where no key was given. */
-  readonly #started = new Map<string, { readonly execution: Execution; report: ExecutionReport | null; endedAt: Date }>();
+  readonly #started = new Map<
+    string,
+    { readonly execution: Execution; report: ExecutionReport | null; endedAt: Date }
+  >();
 
   /** @param answers by tool; a tool without an answer is denied */
   constructor(answers: Readonly<Record<string, FakeAnswer>> = {}) {
@@ -73,8 +76,7 @@ export class FakeDataCrawl implements Authorizer {
   async begin(verdict: Verdict): Promise<Start> {
     const { decisionId, idempotencyKey } = verdict;
     const named = { message: "The fake starts each action once.", decisionId, source: "service" } as const;
-    if (!verdict.allowed)
-      return { ...named, state: "refused", reason: "NOT_ALLOWED", code: null, retryAfterMs: null };
+    if (!verdict.allowed) return { ...named, state: "refused", reason: "NOT_ALLOWED", code: null, retryAfterMs: null };
     const key = idempotencyKey === "" ? decisionId : `key ${idempotencyKey}`;
     const before = this.#started.get(key);
     const startedAt = new Date(systemClock.now() / 1000);
@@ -82,7 +84,14 @@ export class FakeDataCrawl implements Authorizer {
     if (before !== undefined) {
       const { startedAt: at, startedBy, reportDueAt } = before.execution;
       const end = { outcome: before.report?.outcome ?? null, endedAt: before.report === null ? null : before.endedAt };
-      const told: AlreadyStarted = { ...named, state: "already_started", startedAt: at, startedBy, reportDueAt, ...end };
+      const told: AlreadyStarted = {
+        ...named,
+        state: "already_started",
+        startedAt: at,
+        startedBy,
+        reportDueAt,
+        ...end,
+      };
       return told;
     }
     const execution: Execution = { ...named, state: "started", executionId: crypto.randomUUID(), ...times };

@@ -18,9 +18,6 @@ export function reportProblem({ outcome, errorCode, durationMs, summary }: Execu
 
 function isText(value: unknown, maxBytes: number, forbidden: RegExp): boolean {
   return (
-    typeof value === "string" &&
-    Buffer.byteLength(value) <= maxBytes &&
-    !forbidden.test(value) &&
-    value.isWellFormed()
+    typeof value === "string" && Buffer.byteLength(value) <= maxBytes && !forbidden.test(value) && value.isWellFormed()
   );
 }

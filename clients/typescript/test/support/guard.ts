@@ -6,6 +6,8 @@ import { type BypassOrder, signBypassOrder } from "../../../../src/core/grant.ts
 import { firstLink, makeSigningKey, type SigningKey } from "../../../../src/core/key-chain.ts";
 import { type Clock, systemClock } from "../../../../src/core/clock.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../src/grants/grants.ts";
+import type { GuardReported, GuardStart } from "../../src/call/execution.ts";
+import type { ReportRequest } from "../../src/call/executions.ts";
 import { Guard } from "../../src/call/guard.ts";
 import { type Journal, openJournal } from "../../src/journal/journal.ts";
 import type { TokenSource } from "../../src/transport/identity.ts";
@@ -25,6 +27,14 @@ export interface Rig {
   readonly grants: GrantKeeper;
   /** A question about `tool`, given four seconds unless the call says otherwise. */
   ask(request?: Partial<GuardRequest>, call?: { timeoutMs?: number } & Partial<GuardCall>): Promise<GuardVerdict>;
+  /** Starts a decision, given four seconds unless the call says otherwise. */
+  begin(
+    decisionId: string,
+    call?: { timeoutMs?: number } & Partial<GuardCall>,
+    nonce?: Uint8Array,
+  ): Promise<GuardStart>;
+  /** Reports how an execution ended, within a second. */
+  report(request: ReportRequest): Promise<GuardReported>;
   /** Whatever it is. */
   askAnything(request: unknown): Promise<GuardVerdict>;
   /** Signs and offers a grant, as a healthy service would have. */
@@ -50,6 +60,8 @@ export interface RigOptions {
   readonly probeAfterMs?: number;
   /** False: no directory, and so no bypass. */
   readonly disk?: boolean;
+  /** A directory that another guard uses too, and which stays. Default: one of its own. */
+  readonly dir?: string;
   readonly clock?: Clock;
   /** Instead of a key. */
   readonly token?: TokenSource;
@@ -59,7 +71,9 @@ export interface RigOptions {
 /** A guard on real sockets and files. */
 export async function openRig(options: RigOptions): Promise<Rig> {
   const { url, transport: name = "grpc", ca, failures = 5, probeAfterMs = 30_000, clock = systemClock } = options;
-  const dir = options.disk === false ? null : await mkdtemp(join(tmpdir(), "datacrawl-guard-"));
+  const own =
+    options.disk === false || options.dir !== undefined ? null : await mkdtemp(join(tmpdir(), "datacrawl-guard-"));
+  const dir = options.dir ?? own;
   const endpoint = {
     url,
     identity: { bearer: options.token ?? API_KEY, certificateFiles: null },
@@ -94,6 +108,9 @@ export async function openRig(options: RigOptions): Promise<Rig> {
           ...call,
         },
       ),
+    begin: (decisionId, { timeoutMs = 4000, ...call } = {}, nonce) =>
+      guard.executions.begin({ decisionId, nonce }, { deadlineAt: clock.monotonic() + timeoutMs, ...call }),
+    report: (request) => guard.executions.report(request, { deadlineAt: clock.monotonic() + 1000 }),
     askAnything: (request) => guard.authorize(request as GuardRequest, { deadlineAt: clock.monotonic() + 4000 }),
     grant: (claims) => offer(grants, key, clock, { kind: "grant", claims: { ...grantClaims(clock), ...claims } }),
     revoke: (epoch) => {
@@ -111,7 +128,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
       transport.close();
       await breaker.close();
       await opened.close();
-      if (dir !== null) await rm(dir, { recursive: true });
+      if (own !== null) await rm(own, { recursive: true });
     },
   };
 }

@@ -1,0 +1,264 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { ExecutionRefusal, ExecutionState } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
+import type { GuardStart } from "../../src/call/execution.ts";
+import { openRig, type Rig, type RigOptions } from "../support/guard.ts";
+import {
+  allowing,
+  type AskedReport,
+  type AskedStart,
+  fail,
+  recording,
+  reply,
+  serveGrpc,
+  startedBefore,
+  starting,
+  type TestService,
+} from "../support/service.ts";
+
+const opened: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of opened.splice(0).toReversed()) await close();
+});
+
+const DECISION = "0198c0de-0000-7000-8000-00000000c0de";
+const EXECUTION = "0198c0de-0000-7000-8000-00000000e0e0";
+
+interface Begun {
+  readonly rig: Rig;
+  readonly service: TestService;
+  readonly nonces: string[];
+}
+
+async function rigOn(
+  { begin, report }: { begin?: (asked: AskedStart) => void; report?: (asked: AskedReport) => void },
+  options: Partial<RigOptions> = {},
+): Promise<Begun> {
+  const nonces: string[] = [];
+  const service = await serveGrpc(({ stream, request }) => reply(stream, allowing(request)), {
+    begin: (asked) => {
+      nonces.push(Buffer.from(asked.request.nonce).toString("hex"));
+      (begin ?? (({ stream, request }) => reply(stream, starting(request))))(asked);
+    },
+    ...(report !== undefined && { report }),
+  });
+  opened.push(() => service.stop());
+  const rig = await openRig({ url: service.url, failures: 1, ...options });
+  opened.push(() => rig.close());
+  return { rig, service, nonces };
+}
+
+describe("a start", () => {
+  test("is asked again with the same nonce where its answer was lost, and another start has another nonce", async () => {
+    const { rig, nonces } = await rigOn({
+      begin: ({ stream, request, number }) =>
+        number === 1 ? stream.session?.destroy() : reply(stream, starting(request)),
+    });
+    expect(await rig.begin(DECISION)).toMatchObject({ state: "started", executionId: EXECUTION });
+    expect(nonces).toHaveLength(2);
+    expect(new Set(nonces).size).toBe(1);
+    await rig.begin(DECISION);
+    expect(new Set(nonces).size).toBe(2);
+    expect(rig.breaker.snapshot.state).toBe("closed");
+  });
+
+  test.each<[string, (asked: AskedStart) => void, Partial<GuardStart>]>([
+    [
+      "another was first",
+      ({ stream, request }) => reply(stream, starting(request, startedBefore)),
+      { state: "already_started" },
+    ],
+    ["it is UNAVAILABLE", ({ stream }) => fail(stream, 14), { state: "refused", reason: "SERVICE_UNAVAILABLE" }],
+    ["it is INTERNAL", ({ stream }) => fail(stream, 13), { state: "refused", reason: "SERVICE_UNAVAILABLE" }],
+    ["it is UNIMPLEMENTED", ({ stream }) => fail(stream, 12), { state: "refused", reason: "SERVICE_UNAVAILABLE" }],
+    ["it refuses the credential", ({ stream }) => fail(stream, 16), { state: "refused", reason: "REQUEST_REFUSED" }],
+    ["it limits the rate", ({ stream }) => fail(stream, 8), { state: "refused", reason: "REQUEST_REFUSED" }],
+    [
+      "it answers another start",
+      ({ stream, request }) => reply(stream, starting(request, { nonce: new Uint8Array(16) })),
+      { state: "refused", reason: "MALFORMED_RESPONSE" },
+    ],
+    ["it says nothing", () => {}, { state: "refused", reason: "DEADLINE_EXCEEDED" }],
+  ])("is none where %s", async (_, begin, expected) => {
+    const { rig } = await rigOn({ begin });
+    expect(await rig.begin(DECISION, { timeoutMs: 1200 })).toMatchObject({ decisionId: DECISION, ...expected });
+  });
+
+  test("that fails counts for the circuit as a verdict does, and an open circuit asks nothing", async () => {
+    const { rig, nonces } = await rigOn({ begin: ({ stream }) => fail(stream, 13) });
+    await rig.begin(DECISION);
+    expect(rig.breaker.snapshot).toMatchObject({ state: "open", openedLocally: true });
+    expect(await rig.begin(DECISION)).toMatchObject({ state: "refused", reason: "CIRCUIT_OPEN" });
+    expect(nonces).toHaveLength(1);
+  });
+
+  test("that is refused does not count for the circuit", async () => {
+    const { rig } = await rigOn({ begin: ({ stream }) => fail(stream, 7) });
+    await rig.begin(DECISION);
+    expect(rig.breaker.snapshot).toMatchObject({ state: "closed", consecutiveFailures: 0 });
+  });
+
+  test("of what is not a UUID is refused, and not asked", async () => {
+    const { rig, nonces } = await rigOn({});
+    for (const id of ["", "x", `${DECISION}\n`, null as never, {} as never])
+      expect(await rig.begin(id)).toMatchObject({ state: "refused", reason: "REQUEST_REFUSED" });
+    expect(nonces).toEqual([]);
+  });
+
+  test("that the caller cancels is refused", async () => {
+    const { rig } = await rigOn({ begin: () => {} });
+    const signal = AbortSignal.timeout(50);
+    expect(await rig.begin(DECISION, { signal })).toMatchObject({ state: "refused", reason: "DEADLINE_EXCEEDED" });
+  });
+
+  test("that is refused because the agent is frozen keeps a bypass from acting", async () => {
+    const frozen = {
+      state: ExecutionState.REFUSED,
+      reason: ExecutionRefusal.AGENT_FROZEN,
+      executionId: "",
+      startedBy: "",
+    };
+    const bare = { ...frozen, startedAt: undefined as never, reportDueAt: undefined as never };
+    const { rig, service } = await rigOn({ begin: ({ stream, request }) => reply(stream, starting(request, bare)) });
+    await rig.grant();
+    expect(await rig.begin(DECISION)).toMatchObject({ state: "refused", reason: "AGENT_FROZEN" });
+    await service.stop();
+    await rig.ask();
+    expect(await rig.ask()).toMatchObject({ decision: "deny", reason: "CIRCUIT_OPEN" });
+  });
+});
+
+describe("a report", () => {
+  const said = { decisionId: DECISION, executionId: EXECUTION, outcome: "succeeded" } as const;
+
+  test("is recorded, also while the circuit is open, and is sent again if its answer was lost", async () => {
+    const sent: unknown[] = [];
+    const { rig } = await rigOn({
+      report: ({ stream, request, number }) => {
+        sent.push([request.outcome, request.errorCode, request.durationMs, request.summary]);
+        if (number === 1) stream.session?.destroy();
+        else reply(stream, recording(request));
+      },
+    });
+    rig.breaker.force(true);
+    const report = { ...said, errorCode: "HTTP_503", durationMs: 12, summary: "no" };
+    expect(await rig.report(report)).toMatchObject({ state: "recorded", replayed: false });
+    expect(sent).toEqual([
+      [1, "HTTP_503", 12n, "no"],
+      [1, "HTTP_503", 12n, "no"],
+    ]);
+  });
+
+  test.each<[string, (asked: AskedReport) => void, string]>([
+    ["is contradicted", ({ stream }) => fail(stream, 9), "REQUEST_REFUSED"],
+    ["fails", ({ stream }) => fail(stream, 13), "SERVICE_UNAVAILABLE"],
+    ["is not answered", () => {}, "DEADLINE_EXCEEDED"],
+    [
+      "is answered about another execution",
+      ({ stream, request }) => reply(stream, recording({ ...request, executionId: DECISION })),
+      "MALFORMED_RESPONSE",
+    ],
+    [
+      "is answered about another outcome",
+      ({ stream, request }) => reply(stream, recording({ ...request, outcome: 2 })),
+      "MALFORMED_RESPONSE",
+    ],
+  ])("that %s is not recorded, and leaves the circuit alone", async (_, report, reason) => {
+    const { rig } = await rigOn({ report });
+    expect(await rig.report(said)).toMatchObject({ state: "not_recorded", reason });
+    expect(rig.breaker.snapshot.consecutiveFailures).toBe(0);
+  });
+});
+
+describe("under a bypass", () => {
+  async function bypassing(options: Partial<RigOptions> = {}): Promise<Rig> {
+    const { rig, service } = await rigOn({}, options);
+    // A second guard of a directory finds the grant there.
+    if (rig.grants.newest === null) await rig.grant();
+    await service.stop();
+    await rig.ask({ idempotencyKey: "opens" });
+    return rig;
+  }
+  const allowed = async (rig: Rig, idempotencyKey: string): Promise<string> => {
+    const { reason, decisionId } = await rig.ask({ idempotencyKey });
+    expect(reason).toBe("CIRCUIT_BYPASS");
+    return decisionId;
+  };
+
+  test("a key is started once, however often it is allowed, and its end is kept", async () => {
+    const rig = await bypassing();
+    const [first, second] = [await allowed(rig, "k"), await allowed(rig, "k")];
+    const start = await rig.begin(first);
+    expect(start).toMatchObject({ state: "started", source: "guard", startedBy: rig.journal.id });
+    for (const decisionId of [first, second])
+      expect(await rig.begin(decisionId)).toMatchObject({ state: "already_started", end: null });
+    const { executionId } = start as { executionId: string };
+    const report = { decisionId: first, executionId, outcome: "failed" } as const;
+    expect(await rig.report(report)).toMatchObject({ state: "recorded", replayed: false });
+    expect(await rig.report(report)).toMatchObject({ state: "recorded", replayed: true });
+    expect(await rig.report({ ...report, outcome: "succeeded" })).toMatchObject({ state: "not_recorded" });
+    expect(await rig.begin(second)).toMatchObject({ state: "already_started", end: { outcome: "failed" } });
+    expect(await rig.begin(await allowed(rig, "other"))).toMatchObject({ state: "started" });
+  });
+
+  test("a retry of the same start, by its nonce, is that start", async () => {
+    const rig = await bypassing();
+    const decisionId = await allowed(rig, "k");
+    const nonce = new Uint8Array(16).fill(9);
+    const start = await rig.begin(decisionId, {}, nonce);
+    expect(await rig.begin(decisionId, {}, nonce)).toEqual(start);
+    expect(await rig.begin(decisionId, {}, new Uint8Array(16))).toMatchObject({ state: "already_started" });
+  });
+
+  test("64 racers of two guards on one directory get one start", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "datacrawl-starts-"));
+    opened.push(() => rm(dir, { recursive: true }));
+    const rigs = [await bypassing({ dir }), await bypassing({ dir })];
+    const racers = await Promise.all(
+      Array.from({ length: 64 }, async (_, n) => [rigs[n % 2]!, await allowed(rigs[n % 2]!, "k")] as const),
+    );
+    const starts = await Promise.all(racers.map(([rig, decisionId]) => rig.begin(decisionId)));
+    expect(starts.filter(({ state }) => state === "started")).toHaveLength(1);
+    expect(starts.filter(({ state }) => state === "already_started")).toHaveLength(63);
+  });
+
+  test("a start that a crash left half written is a start", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "datacrawl-starts-"));
+    opened.push(() => rm(dir, { recursive: true }));
+    const rig = await bypassing({ dir });
+    expect(await rig.begin(await allowed(rig, "k"))).toMatchObject({ state: "started" });
+    const starts = join(dir, "agent-1", "starts");
+    const [name = ""] = await readdir(starts);
+    const whole = await readFile(join(starts, name));
+    for (const length of [0, 1, whole.length - 1]) {
+      await writeFile(join(starts, name), whole.subarray(0, length));
+      expect(await rig.begin(await allowed(rig, "k"))).toMatchObject({
+        state: "already_started",
+        startedAt: null,
+        end: null,
+      });
+    }
+  });
+
+  test("nothing is started that cannot be written, or after the grant was revoked", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "datacrawl-starts-"));
+    opened.push(() => rm(dir, { recursive: true }));
+    const rig = await bypassing({ dir });
+    const decisionId = await allowed(rig, "k");
+    await writeFile(join(dir, "agent-1", "starts"), "in the way");
+    expect(await rig.begin(decisionId)).toMatchObject({ state: "refused", reason: "CIRCUIT_OPEN" });
+    await rm(join(dir, "agent-1", "starts"));
+    await rig.revoke(2);
+    expect(await rig.begin(decisionId)).toMatchObject({ state: "refused", reason: "CIRCUIT_OPEN" });
+  });
+
+  test("a decision that another guard made alone is the service's to refuse", async () => {
+    const rig = await bypassing();
+    expect(await rig.begin("0198c0de-0000-7000-8000-00000000dead")).toMatchObject({
+      state: "refused",
+      reason: "CIRCUIT_OPEN",
+    });
+  });
+});
