@@ -76,7 +76,8 @@ export function createBegin(ports: BeginPorts): BeginHandler {
   return frameUnary(ports, { method: "BeginExecution", admit: ports.admit, handle: begin });
 
   async function begin(call: Call<UnverifiedBegin>, agent: AuthenticatedAgent): Promise<BeginAnswer> {
-    const request = checked(call.readBody(), agent);
+    const { agentId, keyId: credentialId } = agent;
+    const request = { agentId, credentialId, ...checkBegin(call.readBody()) };
     const decision = await ports.executions.findDecision(request.decisionId);
     const refusal = await refusalOf(ports, request, decision);
     const answer =
@@ -97,14 +98,15 @@ interface BeginRequest {
   readonly nonce: Uint8Array;
 }
 
-function checked({ decisionId, nonce }: UnverifiedBegin, { agentId, keyId }: AuthenticatedAgent): BeginRequest {
+/** @throws Fault FIELD_INVALID naming the field */
+export function checkBegin({ decisionId, nonce }: UnverifiedBegin): Pick<BeginRequest, "decisionId" | "nonce"> {
   const lowerCase = decisionId.toLowerCase();
   if (!UUID.test(lowerCase)) throw new Fault("FIELD_INVALID", "decision_id must be a UUID.", { field: "decision_id" });
   if (nonce.length !== LIMITS.nonceBytes) {
     const problem = `nonce must be ${LIMITS.nonceBytes} bytes, is ${nonce.length} bytes.`;
     throw new Fault("FIELD_INVALID", problem, { field: "nonce" });
   }
-  return { agentId, credentialId: keyId, decisionId: lowerCase, nonce };
+  return { decisionId: lowerCase, nonce };
 }
 
 /** Why the agent may not start the decision now; null if it may. */

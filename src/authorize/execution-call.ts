@@ -1,4 +1,4 @@
-import type { Execution, ExecutionRefusal, Outcome } from "../execution/execution.ts";
+import type { Execution, ExecutionEnd, ExecutionRefusal, Outcome } from "../execution/execution.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Source } from "../core/decision.ts";
 import type { Call } from "./call.ts";
@@ -19,7 +19,12 @@ export type BeginAnswer = {
   /** Who started it, if not what the transport's service says. */
   readonly source?: Source;
 } & (
-  | { readonly state: "started" | "already_started"; readonly execution: Execution }
+  | {
+      readonly state: "started" | "already_started";
+      readonly execution: Pick<Execution, "executionId" | "startedAt" | "startedBy" | "reportDueAt"> & {
+        readonly end: Pick<ExecutionEnd, "outcome" | "endedAt"> | null;
+      };
+    }
   | { readonly state: "refused"; readonly reason: ExecutionRefusal }
 );
 

@@ -38,7 +38,7 @@ export function createReport(ports: ReportPorts): ReportHandler {
   return frameUnary(ports, { method: "ReportOutcome", admit: ports.admit, handle: report });
 
   async function report(call: Call<UnverifiedReport>, agent: AuthenticatedAgent): Promise<ReportAnswer> {
-    const { decisionId, executionId, report: said } = checked(call.readBody());
+    const { decisionId, executionId, report: said } = checkReport(call.readBody());
     const execution = await ports.executions.find(decisionId);
     // INVARIANT: another agent's execution looks like one that does not exist.
     if (execution === null || execution.agentId !== agent.agentId || execution.executionId !== executionId)
@@ -60,7 +60,8 @@ export function createReport(ports: ReportPorts): ReportHandler {
   }
 }
 
-function checked(unverified: UnverifiedReport): { decisionId: string; executionId: string; report: Report } {
+/** @throws Fault FIELD_INVALID naming the field */
+export function checkReport(unverified: UnverifiedReport): { decisionId: string; executionId: string; report: Report } {
   const { outcome, errorCode, durationMs, summary } = unverified;
   const decisionId = uuid("decision_id", unverified.decisionId);
   const executionId = uuid("execution_id", unverified.executionId);

@@ -2,11 +2,12 @@ import type { Answer, AuthorizeHandler, WatchHandler } from "../authorize/call.t
 import { parseRequest } from "../core/request.ts";
 import type { Clock } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
+import { beginWith, reportWith } from "./executions.ts";
 import type { OpenGuard } from "@datacrawl/client/internal/call/open";
 import type { AgentHandlers } from "../server/handlers.ts";
 
 export interface SidecarHandlersOptions {
-  readonly guard: Pick<OpenGuard, "decide" | "waitForReview">;
+  readonly guard: Pick<OpenGuard, "decide" | "waitForReview" | "begin" | "report">;
   readonly agentId: string;
   /** How long a verdict may take, whatever its caller's deadline, in milliseconds. */
   readonly timeoutMs: number;
@@ -23,12 +24,8 @@ export function sidecarHandlers(options: SidecarHandlersOptions): AgentHandlers 
   return {
     authorize: authorizeWith(options),
     watchDecision: watchWith(options),
-    beginExecution: async () => {
-      throw new Fault("METHOD_NOT_SERVED", "A sidecar does not start executions yet: ask the service.");
-    },
-    reportOutcome: async () => {
-      throw new Fault("METHOD_NOT_SERVED", "A sidecar does not take reports yet: ask the service.");
-    },
+    beginExecution: beginWith({ ...options, wayBackMs: WAY_BACK_MS }),
+    reportOutcome: reportWith({ ...options, wayBackMs: WAY_BACK_MS }),
     syncGuard: async () => {
       throw new Fault("METHOD_NOT_SERVED", "A sidecar syncs with the service by itself.");
     },

@@ -98,7 +98,7 @@ export function standIn(): StandIn {
     const named = { message: "As you wish.", decisionId, nonce, agentId: "agent-a" };
     const [state, reason] = STARTS.get(decisionId) ?? ["started"];
     if (state === "refused") return { ...named, state, reason: reason ?? "NOT_ALLOWED" };
-    return { ...named, state, execution: { ...EXECUTION, decisionId, nonce } };
+    return { ...named, state, execution: EXECUTION };
   }
 
   async function reportOutcome({ authorization, readBody }: Call<UnverifiedReport>): Promise<ReportAnswer> {

@@ -8,9 +8,11 @@ export type Start = Execution | AlreadyStarted | StartRefused;
 
 /** An allowed decision that this call has started: run the tool, once, and report how it ended. */
 export interface Execution {
+  /** This call has started it. */
   readonly state: "started";
   /** The start as a sentence for people. Not stable. */
   readonly message: string;
+  /** The decision that it runs. */
   readonly decisionId: string;
   /** UUID. The report names it. */
   readonly executionId: string;
@@ -26,9 +28,11 @@ export interface Execution {
 
 /** The decision was started before, by this agent or another process of it. The tool has run, is running, or its process has died. */
 export interface AlreadyStarted {
+  /** Another call has started it. */
   readonly state: "already_started";
   /** The state as a sentence for people. Not stable. */
   readonly message: string;
+  /** The decision that was to be started. */
   readonly decisionId: string;
   /** Null if it is not known. */
   readonly startedAt: Date | null;
@@ -46,9 +50,11 @@ export interface AlreadyStarted {
 
 /** The decision was not started, as far as is known. */
 export interface StartRefused {
+  /** Nobody is known to have started it by this call. */
   readonly state: "refused";
   /** The reason as a sentence for people. Not stable. */
   readonly message: string;
+  /** The decision that was to be started. */
   readonly decisionId: string;
   /** Why the service refuses; or, as in a verdict, why it could not be asked. */
   readonly reason: ExecutionRefusal | GuardRefusal;
@@ -65,7 +71,9 @@ export type Reported = ReportRecorded | ReportNotRecorded;
 
 /** The outcome is on record, by this report or by an equal one before it. */
 export interface ReportRecorded {
+  /** The outcome is on record. */
   readonly state: "recorded";
+  /** When it was recorded, by the clock of the service or of the guard. */
   readonly endedAt: Date;
   /** It had been recorded before. */
   readonly replayed: boolean;
@@ -73,6 +81,7 @@ export interface ReportRecorded {
 
 /** The outcome is not on record, as far as is known: the execution stays without an end, and will count as unresolved. */
 export interface ReportNotRecorded {
+  /** Nothing is known to be on record. */
   readonly state: "not_recorded";
   /** As in a verdict. */
   readonly reason: GuardRefusal;

@@ -4,7 +4,9 @@ import type { Verdict } from "./verdict.ts";
 /** Thrown in place of an action that was allowed and started before: this call did not run it. */
 export class AlreadyStartedError extends Error {
   override readonly name = "AlreadyStartedError";
+  /** The tool whose action did not run. */
   readonly tool: string;
+  /** The allow that was to be started. */
   readonly verdict: Verdict;
   /** When it was started, by which credential, and how it ended, as far as is known. */
   readonly execution: AlreadyStarted;
@@ -22,7 +24,9 @@ export class AlreadyStartedError extends Error {
 /** Thrown in place of an action that was allowed, but could not be started: the action did not run. */
 export class NotStartedError extends Error {
   override readonly name = "NotStartedError";
+  /** The tool whose action did not run. */
   readonly tool: string;
+  /** The allow that was to be started. */
   readonly verdict: Verdict;
   /** Why it was not started. */
   readonly start: StartRefused;

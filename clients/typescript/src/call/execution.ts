@@ -43,6 +43,7 @@ export type GuardStart = { readonly message: string; readonly decisionId: string
 
 /** What is said of an execution's end. Nothing in it has been verified. */
 export interface ExecutionReport {
+  /** Failed: the action did not happen. */
   readonly outcome: ExecutionOutcome;
   /** The tool's error code, such as `HTTP_503`: at most 128 bytes without control characters. */
   readonly errorCode?: string | undefined;
