@@ -13,6 +13,7 @@ import { OverviewPage } from "./pages/overview.tsx";
 import { PoliciesPage } from "./pages/policies.tsx";
 import { ReviewPage } from "./pages/review.tsx";
 import { ReviewsPage } from "./pages/reviews.tsx";
+import { SessionsPage } from "./pages/sessions.tsx";
 import { SignedIn } from "./session.tsx";
 import { Shell } from "./shell.tsx";
 import { Empty } from "./ui/state.tsx";
@@ -26,6 +27,7 @@ export function App() {
             <Route path="/" component={OverviewPage} />
             <Route path="/decisions" component={DecisionsPage} />
             <Route path="/decisions/:id">{({ id }) => <DecisionPage id={id} />}</Route>
+            <Route path="/sessions" component={SessionsPage} />
             <Route path="/executions" component={ExecutionsPage} />
             <Route path="/reviews" component={ReviewsPage} />
             <Route path="/reviews/:id">{({ id }) => <ReviewPage id={id} />}</Route>

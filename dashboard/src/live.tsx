@@ -22,7 +22,7 @@ export type DecisionFilter = MessageInitShape<typeof DecisionFilterSchema>;
 const RENEW_MS = 2500;
 
 /** How many new decisions a page keeps on show. */
-const MOST_SHOWN = 200;
+export const MOST_SHOWN = 200;
 
 interface Live {
   /** The newest that came; kept while the stream is lost. */

@@ -1,8 +1,8 @@
-import { randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { callAgent, newNonce } from "../support/agent-calls.ts";
 import { eventually, expectAccessible, press, tabTo, type } from "../support/browser.ts";
 import { type Dashboard, hasDashboard, openDashboard } from "../support/dashboard.ts";
 import { type Reviewer, signInAs } from "../support/reviewers.ts";
@@ -18,6 +18,8 @@ const POLICIES = `rules:
     tools: [refund]
     effect: needs_review
 `;
+/** Without control characters, which a session cannot have. */
+const SESSION = '../100%41/?id=x&y#<img src=x onerror="document.title=1">+\u202e é';
 const HOSTILE = '<img src=x onerror="document.title=1"><script>alert(1)</script>\u202e\u001b[31m';
 
 describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
@@ -39,23 +41,18 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     await page.getByRole("heading", { name: heading, exact: true, level: 1 }).waitFor();
   };
   /** The id of a new decision. */
-  const decide = async (tool: string): Promise<string> => {
-    const request = { tool, payload: { amount: 5 }, idempotencyKey: `execution-${++sequence}` };
+  const decide = async (tool: string, claims: object = {}): Promise<string> => {
+    const request = { tool, payload: { amount: 5 }, idempotencyKey: `execution-${++sequence}`, ...claims };
     const { body } = await ask(dashboard.service.connectUrl, dashboard.cluster.agentKey, request);
     return String(body["decisionId"]);
   };
-  const callAgent = async (method: string, request: object): Promise<Record<string, unknown>> => {
+  const call = async (method: string, request: object): Promise<Record<string, unknown>> => {
     const { service, cluster } = dashboard;
-    const response = await fetch(`${service.connectUrl}/datacrawl.authz.v1.AuthorizeService/${method}`, {
-      method: "POST",
-      headers: { "content-type": "application/json", authorization: `Bearer ${cluster.agentKey}` },
-      body: JSON.stringify(request),
-    });
-    return (await response.json()) as Record<string, unknown>;
+    return (await callAgent(service.connectUrl, cluster.agentKey, method, request)).body;
   };
   /** The id of the execution. */
   const begin = async (decisionId: string): Promise<string> => {
-    const started = await callAgent("BeginExecution", { decisionId, nonce: randomBytes(16).toString("base64") });
+    const started = await call("BeginExecution", { decisionId, nonce: newNonce() });
     expect(started).toMatchObject({ state: "EXECUTION_STATE_STARTED" });
     return String(started["executionId"]);
   };
@@ -74,7 +71,7 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     const executionId = await begin(decisionId);
     await ann.getByText("racer started it. Nobody can start it again.").waitFor();
     const report = { outcome: "OUTCOME_FAILED", errorCode: "HTTP_503", durationMs: 1234, summary: HOSTILE };
-    await callAgent("ReportOutcome", { decisionId, executionId, ...report });
+    await call("ReportOutcome", { decisionId, executionId, ...report });
     await ann.getByText("racer reported it with the credential").waitFor();
     expect(await headings(ann)).toEqual([
       ...["Asked", "Judged by", "Because", "Reviewed", "Started", "Ended", "Recorded", "Proven"],
@@ -137,13 +134,47 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     const olga = await signInAs("olga", dashboard.url);
     const resolution = { decisionId, outcome: "OUTCOME_SUCCEEDED", comment: "it is in her inbox" };
     expect((await olga.call("ResolveExecution", resolution)).status).toBe(200);
-    await ann.getByText("Nothing is unresolved").waitFor();
+    await ann.getByLabel(`resolve the execution ${executionId}`).waitFor({ state: "detached" });
     await ann.getByRole("button", { name: "Resolve it" }).click();
     await ann
       .getByRole("alert")
       .getByText(/olga recorded at .* that the execution ended as succeeded; it stays so/)
       .waitFor();
     expect(await ann.getByLabel("Comment").inputValue()).toBe("I saw no mail");
+  });
+
+  test("a session is a timeline, oldest first and still growing, also where its id is hostile", async () => {
+    const principal = `mallory@example.com ${SESSION}`;
+    const decided = [await decide("mail.send", { principal, sessionId: SESSION })];
+    // What the id would be if the address were decoded twice.
+    await decide("mail.send", { principal: "other", sessionId: decodeURI(SESSION) });
+    decided.push(await decide("shell.run", { principal, sessionId: SESSION }));
+    await begin(String(decided[0]));
+    await go(ann, `/decisions/${decided[1]}`, "Decision");
+    await ann.getByText("hash holds").waitFor();
+    expect(await ann.getByRole("link", { name: "mallory@example.com" }).count()).toBe(1);
+    await press(ann, "link", /^\.\.\/100%41/);
+    await ann.getByRole("heading", { name: "Session", exact: true, level: 1 }).waitFor();
+    expect(await ann.getByLabel("Session", { exact: true }).inputValue()).toBe(SESSION);
+    const entries = ann.getByRole("region", { name: "Timeline" }).getByRole("listitem");
+    await entries.nth(1).waitFor();
+    decided.push(await decide("refund", { sessionId: SESSION }));
+    await entries.nth(2).waitFor();
+    const tools = await entries.locator("strong").allTextContents();
+    expect(tools).toEqual(["mail.send", "shell.run", "refund"]);
+    await entries.first().getByText("unresolved", { exact: true }).waitFor();
+    const text = (await ann.locator("main").textContent()) ?? "";
+    expect(text).toContain("\\u202e");
+    expect(text).not.toContain("\u202e");
+    expect(await ann.locator("main img, main script").count()).toBe(0);
+    await expectAccessible(ann);
+    await entries.first().getByRole("link", { name: "mallory@example.com" }).click();
+    await ann.getByRole("heading", { name: "Decisions", exact: true, level: 1 }).waitFor();
+    expect(await ann.getByLabel("Principal", { exact: true }).inputValue()).toBe(principal);
+    await eventually(() => ann.locator("tbody tr").count()).toBe(2);
+    await ann.getByLabel("Session", { exact: true }).fill("no such session");
+    await ann.getByText("No decision matches").waitFor();
+    await expectAccessible(ann);
   });
 
   const reviewOf = async (reviewer: Reviewer, decisionId: string): Promise<string> => {

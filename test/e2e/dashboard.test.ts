@@ -19,6 +19,7 @@ const PATHS = [
   "/",
   "/decisions",
   "/executions",
+  "/sessions",
   "/reviews",
   "/circuits",
   "/bypass",

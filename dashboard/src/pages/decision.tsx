@@ -12,6 +12,7 @@ import { useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { ExecutionSteps, isUnderWay } from "./decision-execution.tsx";
 import { Badge } from "../ui/badge.tsx";
+import { Principal, Session } from "../ui/claims.tsx";
 import { DecisionTable, dateOf } from "../ui/decision-table.tsx";
 import { DecisionBadge, reasonWord } from "../ui/decision.tsx";
 import { ConditionValues, Findings, RuleSource } from "../ui/rule.tsx";
@@ -67,6 +68,7 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
           </strong>
           .
         </p>
+        <Claims row={row} />
         {answer.payload === undefined ? (
           <p className="muted">
             {row.payloadDigest === undefined
@@ -108,6 +110,22 @@ function Story({ row, answer }: { readonly row: AuditDecision; readonly answer: 
         <Proven answer={answer} />
       </Step>
     </ol>
+  );
+}
+
+/** What the agent said of the call beside the payload. */
+function Claims({ row: { principal, sessionId } }: { readonly row: AuditDecision }) {
+  if (principal === undefined && sessionId === undefined) return null;
+  return (
+    <div className="field">
+      <Facts
+        facts={[
+          ["On behalf of", principal === undefined ? null : <Principal key="principal" name={principal} />],
+          ["Session", sessionId === undefined ? null : <Session key="session" id={sessionId} />],
+        ]}
+      />
+      <p className="hint">As the agent said; a principal may be what its token said.</p>
+    </div>
   );
 }
 

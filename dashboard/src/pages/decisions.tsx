@@ -87,6 +87,13 @@ export function DecisionsPage() {
           value={search.get("tool") ?? ""}
           onChange={(value) => set("tool", value)}
         />
+        <SearchField
+          label="Principal"
+          placeholder="on whose behalf"
+          value={search.get("principal") ?? ""}
+          onChange={(value) => set("principal", value)}
+        />
+        <SearchField label="Session" value={search.get("session") ?? ""} onChange={(value) => set("session", value)} />
         {CHOICES.map(({ label, name, choices }) => (
           <Select
             key={name}
@@ -124,6 +131,8 @@ function filterOf(search: URLSearchParams) {
     tool: search.get("tool") ?? "",
     text: search.get("text") ?? "",
     grantId: search.get("grant") ?? "",
+    principal: search.get("principal") ?? "",
+    sessionId: search.get("session") ?? "",
     unresolvedExecution: search.get("execution") === "unresolved",
     decisions: decision === undefined ? [] : [decision],
     reasons: reason === undefined ? [] : [reason as Reason],

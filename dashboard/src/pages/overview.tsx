@@ -176,7 +176,7 @@ function pointsOf({ overview, openCircuits, outages }: Omit<AttentionProps, "sta
     points.push({
       tone: "outage",
       word: "execution",
-      text: `${count(unresolvedExecutions, "execution is", "executions are")} unresolved: agents started, and did not report how it ended`,
+      text: `${count(unresolvedExecutions, "execution is", "executions are")} unresolved: nobody has reported the outcome`,
       href: "/executions",
       todo: "Look whether the action happened, and record it.",
     });

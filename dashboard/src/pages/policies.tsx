@@ -124,7 +124,7 @@ const SAMPLE = '{\n  "amount": 250,\n  "currency": "EUR"\n}';
 
 /** What these policies would make of a request; nothing is recorded. */
 function Tester({ version }: { readonly version: string }) {
-  const [form, setForm] = useState({ agentId: "demo", tool: "stripe.refund", payload: SAMPLE });
+  const [form, setForm] = useState({ agentId: "demo", tool: "stripe.refund", principal: "", payload: SAMPLE });
   const [malformed, setMalformed] = useState<string | null>(null);
   const test = useMutation(AdminService.method.testPolicy);
   const change = (part: Partial<typeof form>): void => setForm({ ...form, ...part });
@@ -132,7 +132,8 @@ function Tester({ version }: { readonly version: string }) {
     event.preventDefault();
     const payload = objectOf(form.payload);
     setMalformed(payload === null ? "The payload must be a JSON object." : null);
-    if (payload !== null) test.mutate({ version, agentId: form.agentId, tool: form.tool, payload });
+    const { agentId, tool, principal } = form;
+    if (payload !== null) test.mutate({ version, agentId, tool, payload, ...(principal === "" ? {} : { principal }) });
   };
   const problem = malformed ?? (test.error === null ? null : sayProblem(test.error));
   return (
@@ -149,6 +150,13 @@ function Tester({ version }: { readonly version: string }) {
               onChange={(agentId) => change({ agentId })}
             />
             <TextField label="Tool" className="mono" required value={form.tool} onChange={(tool) => change({ tool })} />
+            <TextField
+              label="Principal"
+              className="mono"
+              placeholder="none"
+              value={form.principal}
+              onChange={(principal) => change({ principal })}
+            />
           </div>
           <TextArea
             label="Payload"

@@ -13,7 +13,20 @@ export function DecisionTable({ rows }: { readonly rows: readonly DecisionSummar
 const COLUMNS = [
   { title: "When", cell: (row: DecisionSummary) => <Time at={dateOf(row.recordedAtUs)} /> },
   { title: "Decision", cell: (row: DecisionSummary) => <DecisionBadge decision={row.decision} reason={row.reason} /> },
-  { title: "Agent", cell: (row: DecisionSummary) => <AgentId id={row.agentId} /> },
+  {
+    title: "Agent",
+    cell: (row: DecisionSummary) => (
+      <>
+        <AgentId id={row.agentId} />
+        {row.principal === undefined ? null : (
+          <span className="muted">
+            {" "}
+            for <Untrusted text={row.principal} limit={40} />
+          </span>
+        )}
+      </>
+    ),
+  },
   {
     title: "Tool",
     cell: (row: DecisionSummary) => (
