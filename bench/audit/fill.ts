@@ -11,7 +11,7 @@ import { isoMicros, systemClock } from "../../src/core/clock.ts";
 import { RandomPool, uuidV7 } from "../../src/core/ids.ts";
 import { SqlDecisionReader, type StoredDecision } from "../../src/store/decisions.ts";
 import { bytea } from "../../src/store/decision-input.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SEAL_ROWS } from "../../src/audit/seal/seal.ts";
 import { withClient } from "../support/stores.ts";
 import { copyIn } from "./copy-in.ts";

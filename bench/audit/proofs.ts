@@ -6,7 +6,7 @@ import { checkProof, formatConsistencyProof, formatDecisionProof } from "../../s
 import { loadDataConfig } from "../../src/config.ts";
 import { openSigningKeys } from "../../src/keys/key-files.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlTreeReader } from "../../src/store/proofs.ts";
 import type { Prepared } from "../peers/datacrawl.ts";
 import { median } from "../support/statistics.ts";

@@ -7,7 +7,7 @@ import { signNote } from "../../src/audit/log/note.ts";
 import { CheckpointDirectory, pathOf, type PublishedCheckpoint } from "../../src/audit/seal/published.ts";
 import { loadDataConfig } from "../../src/config.ts";
 import { openSigningKeys } from "../../src/keys/key-files.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
 import type { Prepared } from "../peers/datacrawl.ts";
 import { untilSealed, unsealedRows } from "./fill.ts";

@@ -3,9 +3,9 @@ import type { Place } from "../audit/seal/acknowledgement.ts";
 import { ACCESS_CHANGES, type AccessChange } from "../audit/seal/change-list.ts";
 import { STREAM } from "../audit/log/leaf.ts";
 import type { Micros } from "../core/clock.ts";
-import { arrayLiteral } from "./database.ts";
+import { arrayLiteral } from "./dialect/database.ts";
 import type { Schema } from "./schema.ts";
-import { at, prepared } from "./statements.ts";
+import { at, prepared } from "./dialect/statements.ts";
 
 /** A change that this database has, whatever its id. */
 export interface KnownChange {

@@ -5,7 +5,7 @@ import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { insertEvent } from "./events.ts";
 import type { Schema } from "./schema.ts";
-import { micros, NOW, prepared } from "./statements.ts";
+import { micros, NOW, prepared } from "./dialect/statements.ts";
 
 /** An agent as operators see it. */
 export interface AgentListing {

@@ -4,7 +4,7 @@ import type { Micros } from "../core/clock.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { insertEvent } from "./events.ts";
 import type { Schema } from "./schema.ts";
-import { at, prepared } from "./statements.ts";
+import { at, prepared } from "./dialect/statements.ts";
 
 /** A grant, and how it ended if it has. */
 export interface GrantListing {

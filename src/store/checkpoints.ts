@@ -2,9 +2,9 @@ import { type Kysely, sql } from "kysely";
 import type { TreeState } from "../audit/seal/seal.ts";
 import type { StoredCheckpoint } from "../audit/verify/segment.ts";
 import type { Micros } from "../core/clock.ts";
-import type { QueryOptions } from "./database.ts";
+import type { QueryOptions } from "./dialect/database.ts";
 import type { Schema } from "./schema.ts";
-import { at, prepared, run } from "./statements.ts";
+import { at, prepared, run } from "./dialect/statements.ts";
 
 const HASH_BYTES = 32;
 

@@ -3,7 +3,7 @@ import type { CircuitCommand } from "../admin/circuits.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { insertEvent } from "./events.ts";
 import type { Schema } from "./schema.ts";
-import { at, prepared } from "./statements.ts";
+import { at, prepared } from "./dialect/statements.ts";
 
 /** Operators' commands to circuits. Each is committed together with the event that tells of it. */
 export class SqlCircuitCommands {

@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from "kysely";
 import { DECISION_COLUMNS_V2, type DecisionRow } from "../audit/row/record.ts";
-import { atColumn } from "./statements.ts";
+import { atColumn } from "./dialect/statements.ts";
 
 /** Postgres' types for the columns' kinds, as parameters carry them. */
 const SQL_TYPE = { text: "text", uuid: "uuid", bytes: "bytea", micros: "bigint", int: "bigint" } as const;

@@ -2,10 +2,10 @@ import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql
 import type { DecisionFilter, DecisionSummary } from "../admin/decision-filter.ts";
 import type { Position } from "../admin/position.ts";
 import type { Micros } from "../core/clock.ts";
-import { arrayLiteral } from "./database.ts";
+import { arrayLiteral } from "./dialect/database.ts";
 import { SUMMARY_COLUMNS } from "./decisions.ts";
 import type { Schema } from "./schema.ts";
-import { at, prepared } from "./statements.ts";
+import { at, prepared } from "./dialect/statements.ts";
 
 /** Reads of many rows of the trail, each bounded. */
 export class SqlDecisionSearch {

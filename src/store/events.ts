@@ -4,7 +4,7 @@ import { EVENT_COLUMNS } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
 import { bytea } from "./decision-input.ts";
 import type { Schema } from "./schema.ts";
-import { at, atColumn, BUILDER, prepared } from "./statements.ts";
+import { at, atColumn, BUILDER, prepared } from "./dialect/statements.ts";
 
 const COLUMNS = [...EVENT_COLUMNS.map(({ name }) => name), "hash"] as (keyof Schema["audit_events"])[];
 

@@ -7,11 +7,11 @@ import { CommitUnknown } from "../audit/write/group-writer.ts";
 import type { StartableDecision } from "../authorize/begin.ts";
 import type { EndEntry, ExecutionBatches, StartEntry } from "../authorize/execution-entries.ts";
 import { commitBatch } from "./batch.ts";
-import { arrayLiteral, type SqlError } from "./database.ts";
+import { arrayLiteral, type SqlError } from "./dialect/database.ts";
 import { bytea } from "./decision-input.ts";
 import { EVENT_INPUTS, eventJson, insertEvent, insertEvents } from "./events.ts";
 import type { Schema } from "./schema.ts";
-import { at, atColumn, micros, NOW, prepared } from "./statements.ts";
+import { at, atColumn, micros, NOW, prepared } from "./dialect/statements.ts";
 
 /** Executions: what was started, and how it ended. Each change is committed with its event, or not at all. */
 export class SqlExecutionStore implements ExecutionBatches {

@@ -4,9 +4,9 @@ import { isNull, startOf } from "../audit/row/binary-row.ts";
 import { type Stream, STREAM } from "../audit/log/leaf.ts";
 import { EXPORTED_FIELDS, rowLine } from "../audit/row/row-line.ts";
 import type { Micros } from "../core/clock.ts";
-import type { Database } from "./database.ts";
+import type { Database } from "./dialect/database.ts";
 import { SqlTreeReader } from "./proofs.ts";
-import { at, atColumn, prepared } from "./statements.ts";
+import { at, atColumn, prepared } from "./dialect/statements.ts";
 import { TRAIL } from "./trail.ts";
 
 /** Sealed rows in the order of their leaves. */

@@ -1,10 +1,10 @@
 import { type Kysely, sql } from "kysely";
 import type { GuardEntry, Known } from "../authorize/sync-guard.ts";
 import type { Micros } from "../core/clock.ts";
-import { arrayLiteral } from "./database.ts";
+import { arrayLiteral } from "./dialect/database.ts";
 import { decisionInput, decisionJson, insertDecisions } from "./decision-input.ts";
 import type { Schema, StoredTime } from "./schema.ts";
-import { atColumn, NOW, prepared } from "./statements.ts";
+import { atColumn, NOW, prepared } from "./dialect/statements.ts";
 
 /** A circuit as a guard last reported it. */
 export interface CircuitListing {

@@ -1,11 +1,11 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import { type MigrationProvider, Migrator } from "kysely/migration";
 import { UsageError } from "../core/fault.ts";
-import type { Database } from "./database.ts";
-import { lockLayout } from "./dialect.ts";
+import type { Database } from "./dialect/database.ts";
+import { lockLayout } from "./dialect/dialect.ts";
 import { MIGRATIONS } from "./migrations/index.ts";
 import type { Schema } from "./schema.ts";
-import { runScript, textOf } from "./statements.ts";
+import { runScript, textOf } from "./dialect/statements.ts";
 
 /** What the service's login may do, table by table. On the trail itself it may add and read, and no more. */
 const SERVICE_GRANTS: Readonly<Record<string, string>> = {

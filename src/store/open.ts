@@ -4,11 +4,11 @@ import { sql } from "kysely";
 import type { DataConfig } from "../config.ts";
 import { messageOf, UsageError } from "../core/fault.ts";
 import { type FileLock, tryLock } from "../core/file-lock.ts";
-import { type Database, SqlError } from "./database.ts";
-import { EmbeddedDatabase } from "./embedded.ts";
+import { type Database, SqlError } from "./dialect/database.ts";
+import { EmbeddedDatabase } from "./dialect/embedded.ts";
 import { initKeys, loadKeys, registerKeys, type ServiceKeys } from "./keys.ts";
 import { layoutProblem, makePartitions, migrate } from "./migrate.ts";
-import { PostgresDatabase } from "./postgres.ts";
+import { PostgresDatabase } from "./dialect/postgres.ts";
 
 /** A database that is migrated, safe to record in, and known to share our keys. */
 export interface Store {

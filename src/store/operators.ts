@@ -4,7 +4,7 @@ import type { Role } from "../admin/caller.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { insertEvent } from "./events.ts";
 import type { Schema } from "./schema.ts";
-import { NOW } from "./statements.ts";
+import { NOW } from "./dialect/statements.ts";
 
 /** Operators with local accounts. Every change is committed together with the event that tells of it. */
 export class SqlOperatorStore {

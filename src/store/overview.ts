@@ -5,7 +5,7 @@ import type { Reason } from "../core/decision.ts";
 import { liveOrders } from "./bypass-orders.ts";
 import { reportedCircuits, STATE } from "./guard-records.ts";
 import type { Schema } from "./schema.ts";
-import { at } from "./statements.ts";
+import { at } from "./dialect/statements.ts";
 
 /** The figures that the database knows. */
 export class SqlOverview {

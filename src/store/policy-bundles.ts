@@ -2,7 +2,7 @@ import type { Kysely } from "kysely";
 import type { Micros } from "../core/clock.ts";
 import type { PolicyFile } from "../policy/bundle.ts";
 import type { Schema } from "./schema.ts";
-import { at } from "./statements.ts";
+import { at } from "./dialect/statements.ts";
 
 /** A version of the policies, as it was when a service first used it. */
 export interface StoredBundle {

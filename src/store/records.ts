@@ -4,11 +4,11 @@ import type { Entry, RecordStore, Written } from "../audit/write/writer.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Claim, Ledger, Variant } from "../idempotency/ledger.ts";
 import { commitBatch } from "./batch.ts";
-import { arrayLiteral, type SqlError } from "./database.ts";
+import { arrayLiteral, type SqlError } from "./dialect/database.ts";
 import { bytea, decisionInput, decisionJson, insertDecisions } from "./decision-input.ts";
 import { OPENED, REVIEW_INPUTS, REVIEW_LIFETIME, reviewJson } from "./review-input.ts";
 import type { Schema, StoredInterval } from "./schema.ts";
-import { at, atColumn, NOW, prepared } from "./statements.ts";
+import { at, atColumn, NOW, prepared } from "./dialect/statements.ts";
 
 const CLAIM_LIFETIME: RawBuilder<StoredInterval> = sql`interval '24 hours'`;
 

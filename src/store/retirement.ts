@@ -3,10 +3,10 @@ import type { MonthCounts, MonthExport, RetiredMonth, RetireStore, TrailMonth } 
 import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { UsageError } from "../core/fault.ts";
-import { SqlError } from "./database.ts";
+import { SqlError } from "./dialect/database.ts";
 import { insertEvent } from "./events.ts";
 import type { Schema } from "./schema.ts";
-import { at, run } from "./statements.ts";
+import { at, run } from "./dialect/statements.ts";
 import { TRAIL, type TrailTable } from "./trail.ts";
 
 /** Whole months are counted, and detaching waits for readers. */

@@ -4,11 +4,11 @@ import type { HashedEvent } from "../audit/row/event.ts";
 import type { DecisionRow } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Review, ReviewAnswer, ReviewState, Withdrawal } from "../review/review.ts";
-import { arrayLiteral } from "./database.ts";
+import { arrayLiteral } from "./dialect/database.ts";
 import { decisionInput, decisionJson, insertDecisions } from "./decision-input.ts";
 import { insertEvent } from "./events.ts";
 import type { Schema } from "./schema.ts";
-import { micros, NOW, prepared } from "./statements.ts";
+import { micros, NOW, prepared } from "./dialect/statements.ts";
 
 /** A change of one review, decided on the version that was read. */
 export interface ReviewChange {

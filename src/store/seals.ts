@@ -8,7 +8,7 @@ import { type Micros, systemClock } from "../core/clock.ts";
 import { insertEvent } from "./events.ts";
 import { SqlTreeReader } from "./proofs.ts";
 import { sealIn } from "./seal-transaction.ts";
-import { at, prepared } from "./statements.ts";
+import { at, prepared } from "./dialect/statements.ts";
 import { isUnsealed, TRAIL, type TrailTable } from "./trail.ts";
 
 /** Seals, nodes and checkpoints. Nothing is ever changed in them. */

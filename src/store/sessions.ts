@@ -4,7 +4,7 @@ import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { insertEvent } from "./events.ts";
 import type { Schema, StoredTime } from "./schema.ts";
-import { lasting, NOW, prepared } from "./statements.ts";
+import { lasting, NOW, prepared } from "./dialect/statements.ts";
 
 type StoredSessions = SessionPorts["sessions"];
 

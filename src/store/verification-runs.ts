@@ -5,7 +5,7 @@ import type { Last } from "../audit/verify/plan.ts";
 import type { Micros } from "../core/clock.ts";
 import { insertEvent } from "./events.ts";
 import type { Schema, StoredTime } from "./schema.ts";
-import { at, NOW } from "./statements.ts";
+import { at, NOW } from "./dialect/statements.ts";
 
 /** `running` also for a run whose process was killed, until another takes it up. */
 export type RunState = Schema["audit_runs"]["state"];

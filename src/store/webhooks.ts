@@ -6,7 +6,7 @@ import type { Leased, Outbox } from "../webhook/deliverer.ts";
 import type { Source } from "../webhook/message.ts";
 import { insertEvent } from "./events.ts";
 import type { Schema, StoredTime } from "./schema.ts";
-import { at, lasting, NOW, prepared } from "./statements.ts";
+import { at, lasting, NOW, prepared } from "./dialect/statements.ts";
 
 /** What is known of messages that wait, and of those that were given up. */
 export interface OutboxFigures {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { cli } from "../support/cli.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";

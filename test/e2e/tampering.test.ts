@@ -18,7 +18,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { openOrMakeSigningKeys, openSigningKeys, type SigningKeys } from "../../src/keys/key-files.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { SqlPayloadStore } from "../../src/store/payloads.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
 import { SqlVerifyStore } from "../../src/store/verification.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";

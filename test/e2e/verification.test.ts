@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { cli } from "../support/cli.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { waitUntil } from "../support/net.ts";

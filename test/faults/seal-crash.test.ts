@@ -10,7 +10,7 @@ import { ACCESS_CHANGES, changeListIn } from "../../src/audit/seal/change-list.t
 import { CheckpointDirectory } from "../../src/audit/seal/published.ts";
 import { type Failpoint, FAILPOINTS, SEAL_FAILPOINTS } from "../../src/core/failpoint.ts";
 import { openSigningKeys } from "../../src/keys/key-files.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { cli } from "../support/cli.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { ask, cleanEnv, discard, type Env, isReady, runCli, startService, tempDir } from "../support/service.ts";

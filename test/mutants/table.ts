@@ -236,7 +236,12 @@ export const MUTANTS: readonly Mutant[] = [
         "if (rows.length === 0) throw new CommitUnknown(cause.message, { cause });",
         "if (rows.length === 0) return new Map(entries.map(({ row }) => [row.decisionId, { claimExpiresAt: null }]));",
       ],
-      ["a commit with a warning is not durable", "src/store/postgres.ts", "if (warnings.length > 0)", "if (false)"],
+      [
+        "a commit with a warning is not durable",
+        "src/store/dialect/postgres.ts",
+        "if (warnings.length > 0)",
+        "if (false)",
+      ],
     ],
   ),
   ...caughtBy(

@@ -1,7 +1,7 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { SqlGuardRecords } from "../../src/store/guard-records.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { entryFor, guardEntryFor } from "../support/entries.ts";
 import { waitUntil } from "../support/net.ts";

@@ -6,7 +6,7 @@ import { UsageError } from "../../src/core/fault.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { layoutProblem, migrate } from "../../src/store/migrate.ts";
 import { MIGRATIONS } from "../../src/store/migrations/index.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { random } from "../support/entries.ts";
 import { makeDatabase } from "../support/postgres.ts";
 import { query, script } from "../support/sql.ts";

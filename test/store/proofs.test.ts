@@ -14,7 +14,7 @@ import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { SqlExportReader } from "../../src/store/export.ts";
 import { SqlPayloadStore } from "../../src/store/payloads.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { SqlVerifyStore } from "../../src/store/verification.ts";
 import { SqlRetirement } from "../../src/store/retirement.ts";

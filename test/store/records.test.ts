@@ -6,7 +6,7 @@ import { PoisonedBatch } from "../../src/audit/write/group-writer.ts";
 import { FIRST } from "../../src/idempotency/ledger.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { migrate } from "../../src/store/migrate.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { entryFor } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";

@@ -16,7 +16,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { MIGRATIONS } from "../../src/store/migrations/index.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
 import { random } from "../support/entries.ts";
 import { makeDatabase, type PostgresServer, startPostgres } from "../support/postgres.ts";

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import { makeEvent } from "../../src/audit/row/event.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { insertEvent, SqlEventStore } from "../../src/store/events.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
-import { prepared, run, runScript, textOf } from "../../src/store/statements.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
+import { prepared, run, runScript, textOf } from "../../src/store/dialect/statements.ts";
 import { random } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { script } from "../support/sql.ts";

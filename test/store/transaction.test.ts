@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
-import { SqlError } from "../../src/store/database.ts";
-import { PostgresDatabase } from "../../src/store/postgres.ts";
+import { SqlError } from "../../src/store/dialect/database.ts";
+import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { openPostgres, storeKinds, type TestStore } from "../support/stores.ts";
 import { query } from "../support/sql.ts";
 

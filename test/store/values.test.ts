@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { at, lasting, run } from "../../src/store/statements.ts";
-import { parseInt8, parseInterval, parseNumeric, parseTime } from "../../src/store/values.ts";
+import { at, lasting, run } from "../../src/store/dialect/statements.ts";
+import { parseInt8, parseInterval, parseNumeric, parseTime } from "../../src/store/dialect/values.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { query } from "../support/sql.ts";
 

@@ -1,8 +1,8 @@
 import type { Kysely } from "kysely";
 import { CompiledQuery } from "kysely";
-import type { Database, QueryOptions } from "../../src/store/database.ts";
+import type { Database, QueryOptions } from "../../src/store/dialect/database.ts";
 import type { Schema } from "../../src/store/schema.ts";
-import { runScript } from "../../src/store/statements.ts";
+import { runScript } from "../../src/store/dialect/statements.ts";
 
 /** Runs a statement that a test has as text, which the service's own code cannot. @returns its rows */
 export async function query<Row = Record<string, unknown>>(

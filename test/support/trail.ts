@@ -10,7 +10,7 @@ import { CheckpointDirectory } from "../../src/audit/seal/published.ts";
 import { Sealer } from "../../src/audit/seal/seal.ts";
 import { openOrMakeSigningKeys, type SigningKeys } from "../../src/keys/key-files.ts";
 import { SqlAccessChanges } from "../../src/store/access-changes.ts";
-import type { Database } from "../../src/store/database.ts";
+import type { Database } from "../../src/store/dialect/database.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
 import { entryFor, random } from "./entries.ts";

@@ -10,7 +10,7 @@ import {
   EVENT_COLUMNS,
   type EventRow,
 } from "../../../src/audit/row/record.ts";
-import { CopyRows } from "../../../src/store/copy.ts";
+import { CopyRows } from "../../../src/store/dialect/copy.ts";
 import { sampleLine } from "../proof/proof-samples.ts";
 
 const POSTGRES_EPOCH = 946_684_800_000_000n;

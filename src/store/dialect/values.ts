@@ -1,4 +1,4 @@
-import type { Micros } from "../core/clock.ts";
+import type { Micros } from "../../core/clock.ts";
 
 /**
  * How a session must write values for {@link PARSERS} to read them, whatever the server's, the database's or the login's own

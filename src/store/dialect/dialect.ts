@@ -12,9 +12,9 @@ import {
   type TableMetadata,
   type TransactionSettings,
 } from "kysely";
-import type { BinaryFields } from "../audit/row/binary-row.ts";
+import type { BinaryFields } from "../../audit/row/binary-row.ts";
 import type { Database, QueryOptions, SqlParam } from "./database.ts";
-import type { Schema } from "./schema.ts";
+import type { Schema } from "../schema.ts";
 import { runScript, type Statement } from "./statements.ts";
 
 /** `datac` in ASCII, and a number. Who changes the layout waits here for all others who do, of whatever version. */

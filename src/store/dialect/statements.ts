@@ -10,9 +10,9 @@ import {
   type RawBuilder,
   sql,
 } from "kysely";
-import type { Micros } from "../core/clock.ts";
+import type { Micros } from "../../core/clock.ts";
 import type { QueryOptions } from "./database.ts";
-import type { Schema, StoredInterval, StoredTime } from "./schema.ts";
+import type { Schema, StoredInterval, StoredTime } from "../schema.ts";
 
 /** A statement that Kysely has compiled, with what our drivers take besides. */
 export interface Statement<Row> extends CompiledQuery<Row>, QueryOptions {

@@ -1,7 +1,7 @@
 import type { QueryResult, RawBuilder } from "kysely";
 import pg from "pg";
-import type { BinaryFields } from "../audit/row/binary-row.ts";
-import { messageOf } from "../core/fault.ts";
+import type { BinaryFields } from "../../audit/row/binary-row.ts";
+import { messageOf } from "../../core/fault.ts";
 import { CopyRows, copyText } from "./copy.ts";
 import { COMMIT, type QueryOptions, SqlError, type SqlParam } from "./database.ts";
 import { ConnectedDatabase, Connection } from "./dialect.ts";

@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import type { QueryResult, RawBuilder } from "kysely";
-import type { BinaryFields } from "../audit/row/binary-row.ts";
+import type { BinaryFields } from "../../audit/row/binary-row.ts";
 import { CopyRows, copyText } from "./copy.ts";
 import { COMMIT, SqlError, type SqlParam } from "./database.ts";
 import { ConnectedDatabase, Connection } from "./dialect.ts";

@@ -1,7 +1,7 @@
 import type { Kysely, RawBuilder } from "kysely";
-import type { BinaryFields } from "../audit/row/binary-row.ts";
-import { StoreError } from "../core/fault.ts";
-import type { Schema } from "./schema.ts";
+import type { BinaryFields } from "../../audit/row/binary-row.ts";
+import { StoreError } from "../../core/fault.ts";
+import type { Schema } from "../schema.ts";
 
 /** Postgres over its wire, or the embedded database: what repositories and whoever opens it need of one. */
 export interface Database {

@@ -1,6 +1,6 @@
 /** Postgres' binary COPY format, as far as rows go (its manual, "COPY", "Binary Format"). */
 import { type RawBuilder, sql } from "kysely";
-import type { BinaryFields } from "../audit/row/binary-row.ts";
+import type { BinaryFields } from "../../audit/row/binary-row.ts";
 import { textOf } from "./statements.ts";
 
 /** Signature, flags, and the length of an extension that there never is. */

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { PGlite, type Results } from "@electric-sql/pglite";
 import type { SqlErrorOptions, SqlParam } from "./database.ts";
-import { messageOf } from "../core/fault.ts";
+import { messageOf } from "../../core/fault.ts";
 import { PARSERS, UnreadableValue, VALUE_SETTINGS } from "./values.ts";
 
 /** One statement, or without `params` a script of several. */
