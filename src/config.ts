@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { join, resolve } from "node:path";
 import { Cron } from "croner";
@@ -185,10 +184,16 @@ export const VARIABLES: Readonly<Record<string, string>> = {
 /**
  * For `datacrawl serve`.
  *
+ * @param hasPolicies whether there is a directory at {@link policyDirOf}
  * @throws UsageError with every problem
  */
-export function loadConfig(env: Env, cwd: string): Config {
-  return readConfig(env, cwd, "needed");
+export function loadConfig(env: Env, cwd: string, hasPolicies: boolean): Config {
+  return readConfig(env, cwd, hasPolicies);
+}
+
+/** Where the policies are to be. Its file system may hang: this process does not look at it. */
+export function policyDirOf(env: Env, cwd: string): string {
+  return new Reader(env, cwd).path("DATACRAWL_POLICY_DIR", "policies");
 }
 
 /**
@@ -197,10 +202,10 @@ export function loadConfig(env: Env, cwd: string): Config {
  * @throws UsageError with every problem
  */
 export function loadDataConfig(env: Env, cwd: string): DataConfig {
-  return readConfig(env, cwd, "unused");
+  return readConfig(env, cwd, true);
 }
 
-function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Config {
+function readConfig(env: Env, cwd: string, hasPolicies: boolean): Config {
   const read = new Reader(env, cwd);
   const dataDir = read.path("DATACRAWL_DATA_DIR", "data");
   const databaseUrl = read.url("DATABASE_URL", ["postgres:", "postgresql:"]);
@@ -208,7 +213,7 @@ function readConfig(env: Env, cwd: string, policies: "needed" | "unused"): Confi
   const keysDir = read.path("DATACRAWL_KEYS_DIR", resolve(dataDir, "keys"));
   const config: Config = {
     dataDir,
-    ...read.policies(policies === "needed", databaseUrl === null),
+    ...read.policies(policyDirOf(env, cwd), hasPolicies, databaseUrl === null),
     keysDir,
     checkpointDir: read.optionalPath(
       "DATACRAWL_CHECKPOINT_DIR",
@@ -358,9 +363,8 @@ class Reader {
     return { address, tls };
   }
 
-  policies(needed: boolean, embedded: boolean): { policyDir: string; samplePolicies: boolean } {
-    const policyDir = this.path("DATACRAWL_POLICY_DIR", "policies");
-    if (!needed || existsSync(policyDir)) return { policyDir, samplePolicies: false };
+  policies(policyDir: string, exists: boolean, embedded: boolean): { policyDir: string; samplePolicies: boolean } {
+    if (exists) return { policyDir, samplePolicies: false };
     // A package that was just installed has something to try; a deployment is never decided by samples unasked.
     if (embedded && !this.#env["DATACRAWL_POLICY_DIR"])
       return { policyDir: join(PACKAGE_ROOT, "policies"), samplePolicies: true };

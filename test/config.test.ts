@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -8,12 +8,11 @@ import { UsageError } from "../src/core/fault.ts";
 type Env = Readonly<Record<string, string>>;
 
 const cwd = mkdtempSync(join(tmpdir(), "datacrawl-config-"));
-mkdirSync(join(cwd, "policies"));
 const tls = { DATACRAWL_TLS_CERT_FILE: "cert.pem", DATACRAWL_TLS_KEY_FILE: "key.pem" };
 
-function problemsOf(env: Env, directory = cwd): readonly string[] {
+function problemsOf(env: Env, hasPolicies = true): readonly string[] {
   try {
-    loadConfig(env, directory);
+    loadConfig(env, cwd, hasPolicies);
     return [];
   } catch (error) {
     if (error instanceof UsageError) return error.problems;
@@ -23,7 +22,7 @@ function problemsOf(env: Env, directory = cwd): readonly string[] {
 
 describe("without any variable", () => {
   test("everything is as the documentation says", () => {
-    expect(loadConfig({}, cwd)).toEqual({
+    expect(loadConfig({}, cwd, true)).toEqual({
       dataDir: join(cwd, "data"),
       policyDir: join(cwd, "policies"),
       samplePolicies: false,
@@ -56,11 +55,11 @@ describe("without any variable", () => {
 
   test("an empty one is as good as none", () => {
     const empty = Object.fromEntries(Object.keys(VARIABLES).map((name) => [name, ""]));
-    expect(loadConfig(empty, cwd)).toEqual(loadConfig({}, cwd));
+    expect(loadConfig(empty, cwd, true)).toEqual(loadConfig({}, cwd, true));
   });
 
   test("allowed hosts are read without case, and refused with ports or other signs", () => {
-    const load = (list: string) => loadConfig({ DATACRAWL_ALLOWED_HOSTS: list }, cwd).allowedHosts;
+    const load = (list: string) => loadConfig({ DATACRAWL_ALLOWED_HOSTS: list }, cwd, true).allowedHosts;
     expect(load("Authz.example.org, 10.0.0.1,fd00::1")).toEqual(["authz.example.org", "10.0.0.1", "fd00::1"]);
     for (const list of ["a:7441", "*.example.org", "a,", "http://a", "a b", "[::1]"])
       expect(() => load(list)).toThrow(/DATACRAWL_ALLOWED_HOSTS is ".*": it must be hosts without ports/);
@@ -68,43 +67,43 @@ describe("without any variable", () => {
 
   test("checkpoints have no place of their own beside a database that others reach", () => {
     const postgres = { DATABASE_URL: "postgres://service@db/datacrawl" };
-    expect(loadConfig(postgres, cwd).checkpointDir).toBeNull();
-    expect(loadConfig({ ...postgres, DATACRAWL_CHECKPOINT_DIR: "shared" }, cwd).checkpointDir).toBe(
+    expect(loadConfig(postgres, cwd, true).checkpointDir).toBeNull();
+    expect(loadConfig({ ...postgres, DATACRAWL_CHECKPOINT_DIR: "shared" }, cwd, true).checkpointDir).toBe(
       join(cwd, "shared"),
     );
   });
 
   test("a schedule that is none is told", () => {
-    expect(() => loadConfig({ DATACRAWL_AUDIT_VERIFY_AT: "every night" }, cwd)).toThrow(/DATACRAWL_AUDIT_VERIFY_AT is/);
-    expect(() => loadConfig({ DATACRAWL_AUDIT_VERIFY_ZONE: "Mars/Olympus" }, cwd)).toThrow(
+    expect(() => loadConfig({ DATACRAWL_AUDIT_VERIFY_AT: "every night" }, cwd, true)).toThrow(
+      /DATACRAWL_AUDIT_VERIFY_AT is/,
+    );
+    expect(() => loadConfig({ DATACRAWL_AUDIT_VERIFY_ZONE: "Mars/Olympus" }, cwd, true)).toThrow(
       /DATACRAWL_AUDIT_VERIFY_ZONE/,
     );
-    expect(loadConfig({ DATACRAWL_AUDIT_VERIFY_AT: "never" }, cwd).verifyAt).toBeNull();
+    expect(loadConfig({ DATACRAWL_AUDIT_VERIFY_AT: "never" }, cwd, true).verifyAt).toBeNull();
   });
 
   test("it cannot be changed any more", () => {
-    expect(Object.isFrozen(loadConfig({}, cwd))).toBe(true);
+    expect(Object.isFrozen(loadConfig({}, cwd, true))).toBe(true);
   });
 });
 
 describe("policies", () => {
-  const elsewhere = mkdtempSync(join(tmpdir(), "datacrawl-config-"));
-
   test("are the package's samples where there are none, for trying it out", () => {
-    expect(loadConfig({}, elsewhere)).toMatchObject({ samplePolicies: true });
+    expect(loadConfig({}, cwd, false)).toMatchObject({ samplePolicies: true });
   });
 
   test("are not asked for by commands on the data", () => {
     const env = { DATABASE_URL: "postgres://service@db/x" };
-    expect(loadDataConfig(env, elsewhere)).toMatchObject({ databaseUrl: env.DATABASE_URL });
-    expect(() => loadDataConfig({ ...env, DATACRAWL_GRPC_ADDR: "nonsense" }, elsewhere)).toThrow("DATACRAWL_GRPC_ADDR");
+    expect(loadDataConfig(env, cwd)).toMatchObject({ databaseUrl: env.DATABASE_URL });
+    expect(() => loadDataConfig({ ...env, DATACRAWL_GRPC_ADDR: "nonsense" }, cwd)).toThrow("DATACRAWL_GRPC_ADDR");
   });
 
   test.each<[string, Env]>([
     ["with a database", { DATABASE_URL: "postgres://service@db/x" }],
     ["when a directory was named", { DATACRAWL_POLICY_DIR: "nowhere" }],
   ])("are never samples %s", (_, env) => {
-    expect(problemsOf(env, elsewhere)).toEqual([expect.stringContaining("DATACRAWL_POLICY_DIR is ")]);
+    expect(problemsOf(env, false)).toEqual([expect.stringContaining("DATACRAWL_POLICY_DIR is ")]);
   });
 });
 
@@ -113,7 +112,7 @@ describe("the issuer of agents' tokens", () => {
   const operators = { DATACRAWL_OIDC_ISSUER: "https://id.example", DATACRAWL_OIDC_AUDIENCE: "operators" };
 
   test("may be the operators', with another audience and a claim of its own", () => {
-    const { agentJwt, oidc } = loadConfig({ ...agents, ...operators, DATACRAWL_AGENT_JWT_CLAIM: "azp" }, cwd);
+    const { agentJwt, oidc } = loadConfig({ ...agents, ...operators, DATACRAWL_AGENT_JWT_CLAIM: "azp" }, cwd, true);
     expect(agentJwt).toEqual({
       issuer: "https://id.example",
       audience: "agents",
@@ -142,7 +141,7 @@ describe("agents' certificates", () => {
   const agents = { ...tls, DATACRAWL_AGENT_CA_FILE: "agents.pem", DATACRAWL_AGENT_SAN: "spiffe://x.org/agent/{agent}" };
 
   test("name agents by a URI or a host", () => {
-    expect(loadConfig({ ...agents, DATACRAWL_POLICY_DIR: cwd }, "/etc/datacrawl").agentCertificates).toEqual({
+    expect(loadConfig({ ...agents, DATACRAWL_POLICY_DIR: cwd }, "/etc/datacrawl", true).agentCertificates).toEqual({
       caFile: "/etc/datacrawl/agents.pem",
       name: "spiffe://x.org/agent/{agent}",
     });
@@ -165,7 +164,7 @@ describe("the issuer of operators' tokens", () => {
   const issuer = { DATACRAWL_OIDC_ISSUER: "https://id.example", DATACRAWL_OIDC_AUDIENCE: "datacrawl" };
 
   test("needs no more than its name and an audience", () => {
-    expect(loadConfig(issuer, cwd).oidc).toEqual({
+    expect(loadConfig(issuer, cwd, true).oidc).toEqual({
       issuer: "https://id.example",
       audience: "datacrawl",
       roleClaim: "datacrawl_role",
@@ -189,7 +188,7 @@ describe("the issuer of operators' tokens", () => {
 });
 
 test("all problems are told at once, and what may hold a password is not repeated", () => {
-  const problems = problemsOf({
+  const env = {
     DATACRAWL_GRPC_ADDR: "7440",
     DATACRAWL_CONNECT_ADDR: "localhost:70000",
     DATABASE_URL: "mysql://root:hunter2@db/x",
@@ -201,7 +200,8 @@ test("all problems are told at once, and what may hold a password is not repeate
     DATACRAWL_GRCP_ADDR: "hunter5",
     DATACRAWL_GRPC_TLS_CERT_FILE: "cert.pem",
     DATACRAWL_POLICY_DIR: "nowhere",
-  });
+  };
+  const problems = problemsOf(env, false);
   const named = [
     "DATACRAWL_GRPC_ADDR",
     "DATACRAWL_CONNECT_ADDR",
@@ -265,7 +265,7 @@ describe("a listener", () => {
 
   test("takes its own certificate before the common one, and half a pair is no certificate", () => {
     const own = { DATACRAWL_GRPC_TLS_CERT_FILE: "g.pem", DATACRAWL_GRPC_TLS_KEY_FILE: "/keys/g.pem" };
-    const config = loadConfig({ ...tls, ...own }, cwd);
+    const config = loadConfig({ ...tls, ...own }, cwd, true);
     expect(config.grpc.tls).toEqual({
       certFile: join(cwd, "g.pem"),
       keyFile: "/keys/g.pem",

@@ -1,4 +1,4 @@
-import { watch } from "node:fs";
+import { existsSync, watch } from "node:fs";
 import { failpoint } from "../core/failpoint.ts";
 import { fingerprintOf, readPolicyDirectory } from "./directory.ts";
 import type { ReaderMessage, ReaderRequest } from "./reader.ts";
@@ -10,6 +10,7 @@ const [dir = "", follow] = process.argv.slice(2);
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
 process.on("disconnect", () => process.exit());
 process.on("message", (want: ReaderRequest) => {
+  if (want === "existence") return send({ exists: existsSync(dir) });
   failpoint("policy-reading");
   if (want === "fingerprint") send({ fingerprint: fingerprintOf(dir) });
   else send({ directory: readPolicyDirectory(dir, want === "rules and tests") });

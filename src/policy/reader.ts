@@ -1,12 +1,12 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { messageOf } from "../core/fault.ts";
+import { messageOf, UsageError } from "../core/fault.ts";
 import type { PolicyDirectory } from "./directory.ts";
 
-export type ReaderRequest = "fingerprint" | "rules" | "rules and tests";
+export type ReaderRequest = "existence" | "fingerprint" | "rules" | "rules and tests";
 export type ReaderMessage = "changed" | Answer;
 
-type Answer = { readonly fingerprint: string } | { readonly directory: PolicyDirectory };
+type Answer = { readonly exists: boolean } | { readonly fingerprint: string } | { readonly directory: PolicyDirectory };
 
 export interface PolicyReaderOptions {
   /** Called when the system says that something in the directory changed. Without it the system is not asked. */
@@ -26,6 +26,22 @@ const HEAP_MIB = 96;
 /** Nothing is known of the directory: the read took too long, or the process that read it ended. */
 export class ReadFailure extends Error {
   override readonly name = "ReadFailure";
+}
+
+/**
+ * Whether there is anything at `dir`, whose file system may hang.
+ *
+ * @throws UsageError if it does not answer in time
+ */
+export async function policyDirectoryExists(dir: string, options: PolicyReaderOptions = {}): Promise<boolean> {
+  const reader = new PolicyReader(dir, options);
+  try {
+    return await reader.exists();
+  } catch (error) {
+    throw error instanceof ReadFailure ? new UsageError([error.message]) : error;
+  } finally {
+    reader.close();
+  }
 }
 
 /**
@@ -50,14 +66,27 @@ export class PolicyReader {
   /** @throws ReadFailure */
   async fingerprint(): Promise<string> {
     const answer = await this.#ask("fingerprint");
-    return "fingerprint" in answer ? answer.fingerprint : answer.directory.fingerprint;
+    if ("fingerprint" in answer) return answer.fingerprint;
+    if ("directory" in answer) return answer.directory.fingerprint;
+    throw this.#unexpected();
   }
 
   /** @throws ReadFailure */
   async read(want: "rules" | "rules and tests"): Promise<PolicyDirectory> {
     const answer = await this.#ask(want);
     if ("directory" in answer) return answer.directory;
-    throw new ReadFailure(`${this.#dir}: the process that reads it answered something else`);
+    throw this.#unexpected();
+  }
+
+  /** Whether there is anything of that name. @throws ReadFailure */
+  async exists(): Promise<boolean> {
+    const answer = await this.#ask("existence");
+    if ("exists" in answer) return answer.exists;
+    throw this.#unexpected();
+  }
+
+  #unexpected(): ReadFailure {
+    return new ReadFailure(`${this.#dir}: the process that reads it answered something else`);
   }
 
   /** What is being read fails at once. */

@@ -49,6 +49,7 @@ describe("agents with certificates", () => {
           DATACRAWL_LOG_LEVEL: "silent",
         },
         process.cwd(),
+        true,
       ),
     );
     const nodeOptions = { socketPath: service.adminSocket };

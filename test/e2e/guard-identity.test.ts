@@ -70,6 +70,7 @@ describe("a guard", () => {
           DATACRAWL_LOG_LEVEL: "silent",
         },
         process.cwd(),
+        true,
       ),
     );
     const baseUrl = `https://localhost:${portOf("admin")}`;

@@ -192,6 +192,16 @@ describe.skipIf(mount === null)("a service whose policies lie on a file system t
     expect(await service.kill("SIGTERM")).toEqual({ code: 0, signal: null });
   });
 
+  test("does not start, and says why, if the directory itself lies there", async () => {
+    const service = await startService({ DATACRAWL_POLICY_DIR: join(path, "policies") }, { ready: false });
+    onTestFinished(() => discard(service));
+    const code = await new Promise((resolve) => service.child.once("exit", resolve));
+    expect([code, service.output().err]).toEqual([
+      1,
+      expect.stringContaining("policies: reading took longer than 10 s"),
+    ]);
+  });
+
   test("is told to authors by each command, which ends", async () => {
     await commandsEnd(path, {});
   });

@@ -2,7 +2,8 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { PolicyReader, type PolicyReaderOptions, ReadFailure } from "../../src/policy/reader.ts";
+import { UsageError } from "../../src/core/fault.ts";
+import { policyDirectoryExists, PolicyReader, type PolicyReaderOptions, ReadFailure } from "../../src/policy/reader.ts";
 import { policyDir } from "./support.ts";
 
 const PATIENCE = { timeout: 15_000, interval: 20 };
@@ -61,6 +62,16 @@ describe("a reader of policies", () => {
       expect(String(failure)).toContain(`${dir}: reading took longer than 0.3 s`);
       await vi.waitFor(() => expect(readersOf(dir)).toEqual([]), PATIENCE);
     }
+  });
+
+  it("says whether a directory is there, and gives up asking a file system that hangs", async () => {
+    const dir = await stuckDir();
+    expect(await policyDirectoryExists(dir)).toBe(true);
+    expect(await policyDirectoryExists(join(dir, "nowhere"))).toBe(false);
+    const asked = policyDirectoryExists(dir, { program: STUCK, timeoutMs: 300 });
+    await expect(asked).rejects.toThrow(UsageError);
+    await expect(asked).rejects.toThrow(`${dir}: reading took longer than 0.3 s`);
+    await vi.waitFor(() => expect(readersOf(dir)).toEqual([]), PATIENCE);
   });
 
   it("leaves at most three processes behind that do not end, and reads again when one has ended", async () => {

@@ -1,6 +1,7 @@
 import { relative } from "node:path";
 import { Command } from "commander";
-import { type Config, loadConfig, VARIABLES } from "../../config.ts";
+import { type Config, loadConfig, policyDirOf, VARIABLES } from "../../config.ts";
+import { policyDirectoryExists } from "../../policy/reader.ts";
 import type { Running } from "../../server/lifecycle/serve.ts";
 import { withoutService } from "../admin-options.ts";
 import { ExitCode, type Io } from "../io.ts";
@@ -11,9 +12,10 @@ export function serveCommand(io: Io): Command {
   return withoutService(new Command("serve"))
     .addHelpText("after", `\nEnvironment:\n${variablesHelp()}`)
     .action(async () => {
-      const config = loadConfig(io.env, io.cwd);
-      // Loaded here, not above, so that the other commands start fast.
-      const { serve } = await import("../../server/lifecycle/serve.ts");
+      const hasPolicies = policyDirectoryExists(policyDirOf(io.env, io.cwd));
+      // Loaded here, not above, so that the other commands start fast; meanwhile another process looks for the policies.
+      const [{ serve }, found] = await Promise.all([import("../../server/lifecycle/serve.ts"), hasPolicies]);
+      const config = loadConfig(io.env, io.cwd, found);
       const stopped = untilStopped();
       const running = await serve(config);
       io.out(banner(config, running, io.cwd));

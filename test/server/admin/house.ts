@@ -20,11 +20,12 @@ import { loadTls } from "../../../src/server/tls.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
 import type { Issuer } from "../../support/issuer.ts";
 import { certificateFiles, portOf } from "../open.ts";
+import { makeDatabase } from "../../support/postgres.ts";
 import { query } from "../../support/sql.ts";
 
 export const PASSWORD = "correct horse battery";
 
-/** AdminService and SessionService on an embedded store, behind both doors, in this process. */
+/** AdminService and SessionService on a store of their own, behind both doors, in this process. */
 export interface House {
   readonly store: Store;
   readonly admin: Admin;
@@ -41,11 +42,13 @@ export interface HouseOptions {
   readonly tls?: boolean;
   /** Whose tokens are taken, for the audience `datacrawl`. */
   readonly issuer?: Issuer;
+  /** A server of Postgres to make the store in, instead of an embedded one. */
+  readonly postgres?: string;
 }
 
 export async function openHouse(options: HouseOptions = {}): Promise<House & { readonly ca: Buffer }> {
   const directory = mkdtempSync(join(tmpdir(), "datacrawl-admin-"));
-  const config = loadConfig({ DATACRAWL_DATA_DIR: directory }, process.cwd());
+  const config = loadConfig({ DATACRAWL_DATA_DIR: directory, ...(await postgresEnv(options)) }, process.cwd(), true);
   const store = await openStore(config, (error) => console.error("store:", error.message));
   const clock = { ahead: 0 };
   const now = (): number => systemClock.now() + clock.ahead;
@@ -76,6 +79,12 @@ export async function openHouse(options: HouseOptions = {}): Promise<House & { r
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+async function postgresEnv({ postgres }: HouseOptions): Promise<Record<string, string>> {
+  if (postgres === undefined) return {};
+  const { ownerUrl, serviceUrl } = await makeDatabase(postgres);
+  return { DATABASE_URL: serviceUrl, DATABASE_OWNER_URL: ownerUrl };
 }
 
 function tokensOf(issuer: Issuer, now: () => number): OperatorTokens {
