@@ -1,6 +1,7 @@
 import { randomInt } from "node:crypto";
 import { ProofOperations } from "../../src/admin/proofs.ts";
-import { AUDIT_KEYS, noteKeys } from "../../src/audit/log/keys.ts";
+import { noteKeys } from "../../src/audit/log/keys.ts";
+import { AUDIT_KEYS } from "../../src/keys/key-uses.ts";
 import { formatVkey, type NoteKey } from "../../src/audit/log/note.ts";
 import { checkProof, formatConsistencyProof, formatDecisionProof } from "../../src/audit/proof/proof.ts";
 import { loadDataConfig } from "../../src/config.ts";

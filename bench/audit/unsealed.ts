@@ -1,7 +1,8 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { epochLine, formatCheckpoint } from "../../src/audit/log/checkpoint.ts";
-import { AUDIT_KEYS, noteSigner } from "../../src/audit/log/keys.ts";
+import { noteSigner } from "../../src/audit/log/keys.ts";
+import { AUDIT_KEYS } from "../../src/keys/key-uses.ts";
 import { EMPTY_ROOT } from "../../src/audit/log/merkle.ts";
 import { signNote } from "../../src/audit/log/note.ts";
 import { CheckpointDirectory, pathOf, type PublishedCheckpoint } from "../../src/audit/seal/published.ts";

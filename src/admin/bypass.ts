@@ -1,7 +1,7 @@
 import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { AgentState } from "../authn/directory.ts";
 import { MAX_BYPASS_MICROS, type BypassOrder, signBypassOrder, verifyBypassOrder } from "../core/grant.ts";
-import type { StoredBypassOrder } from "../core/bypass-order.ts";
+import type { GrantView, StoredBypassOrder } from "../core/bypass-order.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import { type RandomPool, uuidV7 } from "../core/ids.ts";
@@ -14,14 +14,6 @@ const MAX_TOOLS = 100;
 const MAX_TOOL_BYTES = 256;
 /** How often an order is tried whose epoch another one takes. */
 const TRIES = 5;
-
-/** A grant as operators see it. */
-export interface GrantView {
-  readonly order: StoredBypassOrder;
-  readonly endedAt: Micros | null;
-  readonly endedBy: string | null;
-  readonly endedBecause: string | null;
-}
 
 export interface BypassPorts {
   readonly orders: {

@@ -1,8 +1,8 @@
 import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import { hashDecision } from "../audit/row/hash.ts";
-import type { DecisionRow } from "../audit/row/record.ts";
+import type { StoredDecision } from "../audit/row/record.ts";
 import { type Credential, formatCredential, hashSecret, newCredential } from "../core/credential.ts";
-import type { AgentState } from "../authn/directory.ts";
+import type { AgentState, AgentView, KeyRecord } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
@@ -10,31 +10,14 @@ import { AGENT_ID, nameProblem } from "../core/names.ts";
 import { checkReason, checkUuid, invalid } from "./checks.ts";
 import type { DecisionSummary } from "./decision-filter.ts";
 
-/** An agent as operators see it. */
-export interface AgentView {
-  readonly agentId: string;
-  readonly state: AgentState;
-  readonly createdAt: Micros;
-  /** Of its keys that are not revoked. */
-  readonly keyIds: readonly string[];
-  /** What the trail tells of the freeze that it is under; null unless it is frozen, or if that month was retired. */
-  readonly freeze: { readonly by: string; readonly at: Micros; readonly reason: string } | null;
-}
-
-export interface DecisionView {
-  readonly row: DecisionRow;
-  readonly storedHash: Uint8Array;
+export interface DecisionView extends StoredDecision {
   /** As computed now, from the row as it is stored. */
   readonly computedHash: Uint8Array;
-  readonly payload: { readonly salt: Uint8Array; readonly canonical: string } | null;
   /** The decision that it is linked to, and those that are linked to it, oldest first. */
   readonly linked: readonly DecisionSummary[];
 }
 
-interface StoredKey {
-  readonly keyId: string;
-  readonly secretHash: Uint8Array;
-}
+type StoredKey = Pick<KeyRecord, "keyId" | "secretHash">;
 
 export interface AdminPorts {
   readonly agents: {
@@ -52,7 +35,7 @@ export interface AdminPorts {
     list(prefix: string, after: string, limit: number): Promise<AgentView[]>;
   };
   readonly decisions: {
-    find(decisionId: string): Promise<Omit<DecisionView, "computedHash" | "linked"> | null>;
+    find(decisionId: string): Promise<StoredDecision | null>;
     linked(decisionId: string, linkedTo: string | null): Promise<DecisionSummary[]>;
   };
   /** Called after an agent has changed, so that this process knows at once. */

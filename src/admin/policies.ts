@@ -4,7 +4,13 @@ import type { Micros } from "../core/clock.ts";
 import { canonicalJson, NotCanonical } from "../core/canonical-json.ts";
 import { Fault, pathText } from "../core/fault.ts";
 import { type DigestKeys, digestRequest, sameDigest } from "../idempotency/key.ts";
-import { type Bundle, type PolicyFile, type PolicyInput, readStoredBundle } from "../policy/bundle.ts";
+import {
+  type Bundle,
+  type PolicyFile,
+  type PolicyInput,
+  readStoredBundle,
+  type StoredBundle,
+} from "../policy/bundle.ts";
 import { type FindingView, type RuleView, ruleView, type Trial, tryPolicy } from "../policy/rule-view.ts";
 import { invalid } from "./checks.ts";
 
@@ -12,12 +18,6 @@ import { invalid } from "./checks.ts";
 export interface ActivePolicies {
   readonly current: Bundle;
   readonly problem: string | null;
-}
-
-interface StoredBundle {
-  readonly version: string;
-  readonly files: readonly PolicyFile[];
-  readonly firstSeen: Micros;
 }
 
 export interface PolicyPorts {

@@ -9,8 +9,10 @@ import {
   afterAnswer,
   type AnswerProblem,
   judgementOf,
+  type ReadReview,
   type Review,
   type ReviewAnswer,
+  type ReviewFilter,
   type ReviewState,
   type Withdrawal,
   withdrawalProblem,
@@ -22,20 +24,6 @@ import type { PositionTokens } from "./position.ts";
 interface Hashed<Row> {
   readonly row: Row;
   readonly hash: Uint8Array;
-}
-
-interface ReadReview {
-  readonly review: Review;
-  readonly now: Micros;
-}
-
-export interface ReviewFilter {
-  readonly state: ReviewState | null;
-  readonly agentId: string | null;
-  readonly tool: string | null;
-  /** A review's id: those that were opened before it. Null for the newest. */
-  readonly before: string | null;
-  readonly limit: number;
 }
 
 /** What operators ask for. */

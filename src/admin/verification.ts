@@ -3,34 +3,20 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import { type Progress, verify, type VerificationPorts, type VerifyStore } from "../audit/verify/verify.ts";
 import { type Last, type PlanPorts, planRun, type Scope } from "../audit/verify/plan.ts";
+import type { HeldRun, VerificationRun } from "../audit/verify/run.ts";
 import { isoMicros, type Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import { type RandomPool, uuidV7 } from "../core/ids.ts";
 
-/** A run, and how far it has come. */
-export interface RunView {
-  readonly runId: string;
-  readonly scope: string;
-  readonly startedBy: string;
-  readonly startedAt: Micros;
-  readonly updatedAt: Micros;
-  readonly finishedAt: Micros | null;
-  readonly state: "running" | "passed" | "failed";
-  readonly progress: Progress;
-}
-
 export interface VerificationRuns {
-  begin(run: { runId: string; scope: string; startedBy: string; runner: string; progress: Progress }): Promise<boolean>;
+  begin(run: HeldRun & Pick<VerificationRun, "scope" | "startedBy">): Promise<boolean>;
   save(runId: string, runner: string, progress: Progress): Promise<boolean>;
-  finish(
-    run: { runId: string; runner: string; state: "passed" | "failed"; progress: Progress },
-    event: HashedEvent,
-  ): Promise<boolean>;
-  underWay(): Promise<RunView | null>;
-  takeOver(runner: string): Promise<RunView | null>;
-  find(runId: string): Promise<RunView | null>;
-  list(before: Micros, limit: number): Promise<RunView[]>;
-  lastToTell(): Promise<RunView | null>;
+  finish(run: HeldRun & { readonly state: "passed" | "failed" }, event: HashedEvent): Promise<boolean>;
+  underWay(): Promise<VerificationRun | null>;
+  takeOver(runner: string): Promise<VerificationRun | null>;
+  find(runId: string): Promise<VerificationRun | null>;
+  list(before: Micros, limit: number): Promise<VerificationRun[]>;
+  lastToTell(): Promise<VerificationRun | null>;
   lastForNext(): Promise<Last | null>;
 }
 
@@ -73,7 +59,7 @@ export class VerificationOperations {
   }
 
   /** Begins a run in the background, or goes on with one that was lost. @returns the run that is under way then, of any scope */
-  async start(scope: Scope, actor: string): Promise<RunView> {
+  async start(scope: Scope, actor: string): Promise<VerificationRun> {
     const { runs } = this.#ports;
     for (;;) {
       // Ours may be at something slow, and is not to be taken up beside itself.
@@ -94,14 +80,14 @@ export class VerificationOperations {
   }
 
   /** @throws Fault AUDIT_RUN_UNKNOWN */
-  async find(runId: string): Promise<RunView> {
+  async find(runId: string): Promise<VerificationRun> {
     const run = await this.#ports.runs.find(runId);
     if (run === null) throw new Fault("AUDIT_RUN_UNKNOWN", `There is no verification run ${runId}.`);
     return run;
   }
 
   /** Newest first. */
-  async list(before: Micros | null, limit: number): Promise<{ runs: RunView[]; more: boolean }> {
+  async list(before: Micros | null, limit: number): Promise<{ runs: VerificationRun[]; more: boolean }> {
     const found = await this.#ports.runs.list(before ?? this.#ports.now() + DAY, limit + 1);
     return { runs: found.slice(0, limit), more: found.length > limit };
   }
@@ -121,7 +107,7 @@ export class VerificationOperations {
   }
 
   /** Null if another run has begun meanwhile. */
-  async #begin(scope: Scope, actor: string): Promise<RunView | null> {
+  async #begin(scope: Scope, actor: string): Promise<VerificationRun | null> {
     const { runs, store, settle, now, random, reverifyDays } = this.#ports;
     // What was recorded a moment ago is to be verified, too.
     await settle();
@@ -131,7 +117,7 @@ export class VerificationOperations {
     return (await runs.begin(run)) ? await this.find(runId) : null;
   }
 
-  #runInBackground(run: RunView): RunView {
+  #runInBackground(run: VerificationRun): VerificationRun {
     const ended = this.#run(run)
       .catch(this.#ports.onError)
       .finally(() => (this.#running = null));
@@ -139,7 +125,7 @@ export class VerificationOperations {
     return run;
   }
 
-  async #run({ runId, scope, progress }: RunView): Promise<void> {
+  async #run({ runId, scope, progress }: VerificationRun): Promise<void> {
     const { runs, store, keys, directory, settle, pieceRows, onFinished, now, random } = this.#ports;
     const { settled, problems } = await settle();
     const pause = this.#pacer(runId);
@@ -173,7 +159,7 @@ export class VerificationOperations {
   }
 }
 
-function summaryOf({ scope, progress: { rows, problems } }: RunView): string {
+function summaryOf({ scope, progress: { rows, problems } }: VerificationRun): string {
   const verdict = problems === 0 ? "nothing wrong" : `${problems} ${problems === 1 ? "problem" : "problems"}`;
   return `${scope}: ${rows} rows verified, ${verdict}`;
 }

@@ -10,6 +10,17 @@ export interface AgentRecord {
   readonly state: AgentState;
 }
 
+/** An agent as operators see it. */
+export interface AgentView {
+  readonly agentId: string;
+  readonly state: AgentState;
+  readonly createdAt: Micros;
+  /** Of its keys that are not revoked. */
+  readonly keyIds: readonly string[];
+  /** What the trail tells of the freeze that it is under; null unless it is frozen, or if that month was retired. */
+  readonly freeze: { readonly by: string; readonly at: Micros; readonly reason: string } | null;
+}
+
 export interface KeyRecord {
   readonly keyId: string;
   readonly agentId: string;

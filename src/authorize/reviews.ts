@@ -6,13 +6,7 @@ import { Fault } from "../core/fault.ts";
 import { sameDigest } from "../idempotency/key.ts";
 import type { RecordedDecision } from "../idempotency/ledger.ts";
 import type { RandomPool } from "../core/ids.ts";
-import { judgementOf, overdue, type Review, type ReviewState } from "../review/review.ts";
-
-/** A review as it was read, and the store's time then. */
-export interface ReadReview {
-  readonly review: Review;
-  readonly now: Micros;
-}
+import { judgementOf, overdue, type ReadReview, type Review, type ReviewState } from "../review/review.ts";
 
 export interface ReviewsPorts {
   readonly store: {

@@ -14,3 +14,12 @@ export interface StoredBypassOrder {
   /** The signed token. */
   readonly token: string;
 }
+
+/** A grant as operators see it, and how it ended if it has. */
+export interface GrantView {
+  readonly order: StoredBypassOrder;
+  /** When a later order replaced or revoked it; null while it is the newest. */
+  readonly endedAt: Micros | null;
+  readonly endedBy: string | null;
+  readonly endedBecause: string | null;
+}

@@ -28,6 +28,13 @@ export interface PolicyFile {
   readonly text: string;
 }
 
+/** A version of the policies, as it was when a service first used it. */
+export interface StoredBundle {
+  readonly version: string;
+  readonly files: readonly PolicyFile[];
+  readonly firstSeen: Micros;
+}
+
 /** A directory of rules, checked and compiled whole. Immutable. */
 export interface Bundle {
   /** `sha256:` and 64 hex digits: the digest of what rules and redactions say, so that comments and line breaks do not change it. */

@@ -62,6 +62,22 @@ export interface Review {
   readonly withdrawal: Withdrawal | null;
 }
 
+/** A review as it was read, and the store's time then. */
+export interface ReadReview {
+  readonly review: Review;
+  readonly now: Micros;
+}
+
+/** Which reviews to list, the newest first. Null leaves a field free. */
+export interface ReviewFilter {
+  readonly state: ReviewState | null;
+  readonly agentId: string | null;
+  readonly tool: string | null;
+  /** A review's id: those that were opened before it. Null for the newest. */
+  readonly before: string | null;
+  readonly limit: number;
+}
+
 /** Why an answer is not taken. Nothing changes. */
 export type AnswerProblem = "own" | "resolved" | "expired" | "answered" | "other_policy";
 

@@ -1,36 +1,24 @@
-import { type Kysely, sql } from "kysely";
+import { sql } from "kysely";
 import type { Place } from "../audit/seal/acknowledgement.ts";
 import { ACCESS_CHANGES, type AccessChange } from "../audit/seal/change-list.ts";
 import { STREAM } from "../audit/log/leaf.ts";
 import type { Micros } from "../core/clock.ts";
-import { arrayLiteral } from "./dialect/database.ts";
-import type { Schema } from "./schema.ts";
-import { at, prepared } from "./dialect/statements.ts";
+import { Repository } from "./repository.ts";
+import { arrayLiteral, at, prepared } from "./dialect/statements.ts";
 
-/** A change that this database has, whatever its id. */
-export interface KnownChange {
-  readonly eventId: string;
-  readonly recordedAt: Micros;
-  readonly kind: string;
-  readonly subject: string | null;
-}
+/** A change that this database has, sealed or not. */
+type KnownChange = Pick<AccessChange, "eventId" | "recordedAt" | "kind" | "subject">;
 
 /** Events that say who may do what. */
-export class SqlAccessChanges {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlAccessChanges extends Repository {
   /** Sealed ones after `after`, up to `upTo`, in the order of the tree. */
   async between(after: Place, upTo: Place, limit: number): Promise<AccessChange[]> {
-    return await BETWEEN.execute(this.#db, { after, upTo, limit });
+    return await BETWEEN.execute(this.db, { after, upTo, limit });
   }
 
   /** All that were recorded at or after `since`, sealed or not, by the time of recording. */
   async knownSince(since: Micros): Promise<KnownChange[]> {
-    return await KNOWN_SINCE.execute(this.#db, { since });
+    return await KNOWN_SINCE.execute(this.db, { since });
   }
 }
 

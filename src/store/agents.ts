@@ -1,168 +1,76 @@
-import { type Kysely, type QueryCreator, sql } from "kysely";
+import { type Kysely, type RawBuilder, sql } from "kysely";
 import { jsonArrayFrom, jsonObjectFrom } from "kysely/helpers/postgres";
-import type { AgentState, DirectoryChanges, DirectoryStore } from "../authn/directory.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
+import type { AgentState, AgentView, DirectoryChanges, DirectoryStore, KeyRecord } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
+import { micros, prepared } from "./dialect/statements.ts";
 import { insertEvent } from "./events.ts";
+import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
-import { micros, NOW, prepared } from "./dialect/statements.ts";
 
-/** An agent as operators see it. */
-export interface AgentListing {
-  readonly agentId: string;
-  readonly state: AgentState;
-  readonly createdAt: Micros;
-  /** Of its keys that are not revoked. */
-  readonly keyIds: readonly string[];
-  /** What the trail tells of the freeze that it is under; null unless it is frozen, or if that month was retired. */
-  readonly freeze: AgentFreeze | null;
-}
-
-export interface AgentFreeze {
-  readonly by: string;
-  readonly at: Micros;
-  readonly reason: string;
-}
+type NewKey = Pick<KeyRecord, "keyId" | "secretHash">;
 
 /** Agents and their keys. Every change is committed together with the event that tells of it. */
-export class SqlAgentStore implements DirectoryStore {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlAgentStore extends Repository implements DirectoryStore {
   async changesSince(since: number): Promise<DirectoryChanges> {
-    const [changes] = await CHANGES.execute(this.#db, { since });
+    const [changes] = await CHANGES.execute(this.db, { since });
     if (changes === undefined) throw new Error("directory_version has no row");
     const keys = changes.keys.map((key) => ({ ...key, secretHash: Buffer.from(key.secretHash, "hex") }));
     return { ...changes, keys };
   }
 
   /** @returns the agent, or null if there is one of that id already */
-  async create(agentId: string, key: NewKey | null, event: HashedEvent): Promise<AgentListing | null> {
-    const made = await this.#db
-      .with("changing", nextVersion)
-      .with("made", (db) =>
-        db
-          .insertInto("agents")
-          .columns(["agent_id", "state", "changed"])
-          .expression((eb) =>
-            eb.selectFrom("changing").select([eb.val(agentId).as("agent_id"), eb.val("active").as("state"), "version"]),
-          )
-          .onConflict((conflict) => conflict.column("agent_id").doNothing())
-          .returning(["agent_id", "changed"]),
-      )
-      .with("keyed", (db) =>
-        db
-          .insertInto("agent_keys")
-          .columns(["key_id", "agent_id", "secret_hash", "changed"])
-          .expression((eb) =>
-            eb
-              .selectFrom("made")
-              .select([
-                eb.val(key?.keyId ?? null).as("key_id"),
-                "agent_id",
-                eb.val(key?.secretHash ?? null).as("secret_hash"),
-                "changed",
-              ])
-              .where(eb.lit(key !== null)),
-          ),
-      )
-      .with("recorded", () => insertEvent(event, "made"))
-      .selectFrom("made")
-      .select("agent_id")
-      .execute();
-    return made.length === 0 ? null : await this.find(agentId);
+  async create(agentId: string, key: NewKey | null, event: HashedEvent): Promise<AgentView | null> {
+    const made = await this.#change(
+      event,
+      sql`made AS (
+  INSERT INTO agents (agent_id, state, changed) SELECT ${agentId}::text, 'active', version FROM changing
+  ON CONFLICT (agent_id) DO NOTHING RETURNING agent_id, changed
+), keyed AS (
+  INSERT INTO agent_keys (key_id, agent_id, secret_hash, changed)
+  SELECT ${key?.keyId ?? null}::text, agent_id, ${key?.secretHash ?? null}::bytea, changed FROM made
+  WHERE ${sql.lit(key !== null)}
+)`,
+    );
+    return made ? await this.find(agentId) : null;
   }
 
   /** @returns whether it was added: not if the agent is revoked, or no place was free at that moment */
   async addKey(agentId: string, key: NewKey, event: HashedEvent): Promise<boolean> {
-    const made = await this.#db
-      .with("changing", nextVersion)
-      // The agent's row is changed too, so that this waits for a revocation that is under way.
-      .with("agent", (db) =>
-        db
-          .updateTable("agents")
-          .from("changing")
-          .set((eb) => ({ changed: eb.ref("changing.version") }))
-          .where("agents.agent_id", "=", agentId)
-          .where("agents.state", "<>", "revoked")
-          .returning(["agents.agent_id", "agents.changed"]),
-      )
-      .with("free", (db) =>
-        db
-          .selectFrom(sql<{ place: number }>`generate_series(1, 2)`.as<"places">(sql`places(place)`))
-          .select("places.place")
-          .where((eb) =>
-            eb.not(
-              eb.exists(
-                eb
-                  .selectFrom("agent_keys as used")
-                  .whereRef("used.place", "=", "places.place")
-                  .where("used.agent_id", "=", agentId)
-                  .where("used.revoked_at", "is", null),
-              ),
-            ),
-          )
-          .orderBy("places.place")
-          .limit(1),
-      )
-      .with("made", (db) =>
-        db
-          .insertInto("agent_keys")
-          .columns(["key_id", "agent_id", "secret_hash", "changed", "place"])
-          .expression((eb) =>
-            eb
-              .selectFrom(["agent", "free"])
-              .select([
-                eb.val(key.keyId).as("key_id"),
-                "agent.agent_id",
-                eb.val(key.secretHash).as("secret_hash"),
-                "agent.changed",
-                "free.place",
-              ]),
-          )
-          .onConflict((conflict) => conflict.columns(["agent_id", "place"]).where("revoked_at", "is", null).doNothing())
-          .returning("key_id"),
-      )
-      .with("recorded", () => insertEvent(event, "made"))
-      .selectFrom("made")
-      .select("key_id")
-      .execute();
-    return made.length > 0;
+    // The agent's row is changed too, so that this waits for a revocation that is under way.
+    return await this.#change(
+      event,
+      sql`agent AS (
+  UPDATE agents SET changed = version FROM changing
+  WHERE agent_id = ${agentId} AND state <> 'revoked' RETURNING agent_id, changed
+), free AS (
+  SELECT place FROM generate_series(1, 2) AS places(place)
+  WHERE NOT EXISTS (
+    SELECT FROM agent_keys used WHERE used.place = places.place AND used.agent_id = ${agentId} AND used.revoked_at IS NULL)
+  ORDER BY place LIMIT 1
+), made AS (
+  INSERT INTO agent_keys (key_id, agent_id, secret_hash, changed, place)
+  SELECT ${key.keyId}::text, agent_id, ${key.secretHash}::bytea, changed, place FROM agent, free
+  ON CONFLICT (agent_id, place) WHERE revoked_at IS NULL DO NOTHING RETURNING key_id
+)`,
+    );
   }
 
   /** @returns whether it was revoked now: not if it was before, or is no key of this agent */
   async revokeKey(agentId: string, keyId: string, event: HashedEvent): Promise<boolean> {
-    const revoked = await this.#db
-      .with("changing", nextVersion)
-      .with("made", (db) =>
-        db
-          .updateTable("agent_keys")
-          .from("changing")
-          .set((eb) => ({ revoked_at: NOW, changed: eb.ref("changing.version") }))
-          .where("agent_id", "=", agentId)
-          .where("key_id", "=", keyId)
-          .where("revoked_at", "is", null)
-          .returning("key_id"),
-      )
-      .with("recorded", () => insertEvent(event, "made"))
-      .selectFrom("made")
-      .select("key_id")
-      .execute();
-    return revoked.length > 0;
+    return await this.#change(
+      event,
+      sql`made AS (
+  UPDATE agent_keys SET revoked_at = now(), changed = version FROM changing
+  WHERE agent_id = ${agentId} AND key_id = ${keyId} AND revoked_at IS NULL RETURNING key_id
+)`,
+    );
   }
 
   /** Whether it is, or was, a key of this agent. */
   async hasKey(agentId: string, keyId: string): Promise<boolean> {
-    const found = await this.#db
-      .selectFrom("agent_keys")
-      .select("key_id")
-      .where("key_id", "=", keyId)
-      .where("agent_id", "=", agentId)
-      .execute();
-    return found.length > 0;
+    const keys = this.db.selectFrom("agent_keys").where("key_id", "=", keyId).where("agent_id", "=", agentId);
+    return (await keys.select("key_id").executeTakeFirst()) !== undefined;
   }
 
   /** @returns the agent, or null if there is none of that id in one of the states `from` */
@@ -171,54 +79,47 @@ export class SqlAgentStore implements DirectoryStore {
     from: readonly AgentState[],
     to: AgentState,
     event: HashedEvent,
-  ): Promise<AgentListing | null> {
-    const changed = await this.#db
-      .with("changing", nextVersion)
-      .with("made", (db) =>
-        db
-          .updateTable("agents")
-          .from("changing")
-          .set((eb) => ({ state: to, changed: eb.ref("changing.version") }))
-          .where("agent_id", "=", agentId)
-          .where("state", "in", from)
-          .returning("agent_id"),
-      )
-      .with("keyed", (db) =>
-        db
-          .updateTable("agent_keys")
-          .from("changing")
-          .set((eb) => ({ revoked_at: NOW, changed: eb.ref("changing.version") }))
-          .where("agent_id", "=", (eb) => eb.selectFrom("made").select("made.agent_id"))
-          .where("revoked_at", "is", null)
-          .where((eb) => eb.lit(to === "revoked")),
-      )
-      .with("recorded", () => insertEvent(event, "made"))
-      .selectFrom("made")
-      .select("agent_id")
-      .execute();
-    return changed.length === 0 ? null : await this.find(agentId);
+  ): Promise<AgentView | null> {
+    const changed = await this.#change(
+      event,
+      sql`made AS (
+  UPDATE agents SET state = ${to}, changed = version FROM changing
+  WHERE agent_id = ${agentId} AND state IN (${sql.join(from)}) RETURNING agent_id
+), keyed AS (
+  UPDATE agent_keys SET revoked_at = now(), changed = version FROM changing
+  WHERE agent_id = (SELECT agent_id FROM made) AND revoked_at IS NULL AND ${sql.lit(to === "revoked")}
+)`,
+    );
+    return changed ? await this.find(agentId) : null;
   }
 
-  async find(agentId: string): Promise<AgentListing | null> {
-    const [agent] = await listed(this.#db).where("agents.agent_id", "=", agentId).execute();
-    return agent === undefined ? null : listingOf(agent);
+  async find(agentId: string): Promise<AgentView | null> {
+    const [agent] = await listed(this.db).where("agents.agent_id", "=", agentId).execute();
+    return agent === undefined ? null : viewOf(agent);
   }
 
   /** By id, those after `after` whose id begins with `prefix`. */
-  async list(prefix: string, after: string, limit: number): Promise<AgentListing[]> {
-    const agents = await listed(this.#db)
+  async list(prefix: string, after: string, limit: number): Promise<AgentView[]> {
+    const agents = await listed(this.db)
       .where("agents.agent_id", ">", after)
       .where((eb) => eb.fn("starts_with", ["agents.agent_id", eb.val(prefix)]))
       .orderBy("agents.agent_id")
       .limit(limit)
       .execute();
-    return agents.map(listingOf);
+    return agents.map(viewOf);
   }
-}
 
-export interface NewKey {
-  readonly keyId: string;
-  readonly secretHash: Uint8Array;
+  /**
+   * Changes what `made`, of `steps`, returns a row for, and records the event if it does. The version is locked first, so that changes
+   * commit in the order of their numbers.
+   */
+  async #change(event: HashedEvent, steps: RawBuilder<unknown>): Promise<boolean> {
+    const { rows } = await sql`
+WITH changing AS (UPDATE directory_version SET version = version + 1 RETURNING version), ${steps},
+  recorded AS (${insertEvent(event, "made")})
+SELECT 1 FROM made`.execute(this.db);
+    return rows.length > 0;
+  }
 }
 
 // One statement, so one snapshot: what is older than its version is all there.
@@ -242,14 +143,6 @@ const CHANGES = prepared(({ since }: { since: number }, db) =>
     ).as("keys"),
   ]),
 );
-
-/** The first step of each change: it locks the version, so that changes commit in the order of their numbers. */
-function nextVersion(db: QueryCreator<Schema>) {
-  return db
-    .updateTable("directory_version")
-    .set((eb) => ({ version: eb("version", "+", 1) }))
-    .returning("version");
-}
 
 function listed(db: Kysely<Schema>) {
   return db.selectFrom("agents").select((eb) => [
@@ -280,7 +173,7 @@ function listed(db: Kysely<Schema>) {
 
 type Listed = Awaited<ReturnType<ReturnType<typeof listed>["execute"]>>[number];
 
-function listingOf({ keys, freeze, ...agent }: Listed): AgentListing {
+function viewOf({ keys, freeze, ...agent }: Listed): AgentView {
   return {
     ...agent,
     keyIds: keys.map(({ keyId }) => keyId),

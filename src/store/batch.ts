@@ -1,5 +1,5 @@
 import { PoisonedBatch } from "../audit/write/group-writer.ts";
-import { SqlError } from "./dialect/database.ts";
+import { SqlError } from "./dialect/sql-error.ts";
 
 /** How often a batch that lost a deadlock is tried in all. */
 const DEADLOCK_TRIES = 4;

@@ -1,37 +1,23 @@
 import { type Kysely, sql } from "kysely";
-import type { StoredBypassOrder } from "../core/bypass-order.ts";
+import type { GrantView, StoredBypassOrder } from "../core/bypass-order.ts";
 import type { Micros } from "../core/clock.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { insertEvent } from "./events.ts";
+import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
 import { at, prepared } from "./dialect/statements.ts";
 
-/** A grant, and how it ended if it has. */
-export interface GrantListing {
-  readonly order: StoredBypassOrder;
-  /** When a later order replaced or revoked it; null while it is the newest. */
-  readonly endedAt: Micros | null;
-  readonly endedBy: string | null;
-  readonly endedBecause: string | null;
-}
-
 /** Bypass orders: grants, and the revocations that end them (table `circuit_orders`). Each is committed together with the event that tells of it. */
-export class SqlBypassOrders {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlBypassOrders extends Repository {
   /** The agent's newest order, whether or not it has expired; null if there never was one. */
   async newest(agentId: string): Promise<StoredBypassOrder | null> {
-    const [order] = await NEWEST.execute(this.#db, { agentId });
+    const [order] = await NEWEST.execute(this.db, { agentId });
     return order === undefined ? null : orderOf(order);
   }
 
   /** Each agent's newest order, of those that have not expired. */
   async live(now: Micros): Promise<StoredBypassOrder[]> {
-    const orders = await liveOrders(this.#db, now).select(COLUMNS).execute();
+    const orders = await liveOrders(this.db, now).select(COLUMNS).execute();
     return orders.map(orderOf);
   }
 
@@ -51,7 +37,7 @@ WITH agent AS (
     ${order.reason}::text, ${at(order.issuedAt)}, ${at(order.expiresAt)}, ${order.token}::text FROM agent
   ON CONFLICT DO NOTHING RETURNING epoch
 ), recorded AS (${insertEvent(event, "added")})
-SELECT epoch FROM added`.execute(this.#db);
+SELECT epoch FROM added`.execute(this.db);
     return rows.length > 0;
   }
 
@@ -62,9 +48,9 @@ SELECT epoch FROM added`.execute(this.#db);
     before: { readonly at: Micros; readonly id: string } | null;
     now: Micros;
     limit: number;
-  }): Promise<GrantListing[]> {
+  }): Promise<GrantView[]> {
     const { agentId, before } = filter;
-    let grants = this.#db
+    let grants = this.db
       .selectFrom("circuit_orders as o")
       .leftJoinLateral(
         (eb) =>

@@ -1,18 +1,11 @@
-import type { Kysely } from "kysely";
 import type { CircuitCommand } from "../admin/circuits.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
-import { insertEvent } from "./events.ts";
-import type { Schema } from "./schema.ts";
+import { changeWithEvent } from "./events.ts";
+import { Repository } from "./repository.ts";
 import { at, prepared } from "./dialect/statements.ts";
 
 /** Operators' commands to circuits. Each is committed together with the event that tells of it. */
-export class SqlCircuitCommands {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlCircuitCommands extends Repository {
   /** Null if there never was one. */
   async newest(agentId: string): Promise<CircuitCommand | null> {
     const [command] = await this.list(agentId, 1);
@@ -21,28 +14,19 @@ export class SqlCircuitCommands {
 
   /** Newest first. */
   async list(agentId: string, limit: number): Promise<CircuitCommand[]> {
-    return await LIST.execute(this.#db, { agentId, limit });
+    return await LIST.execute(this.db, { agentId, limit });
   }
 
   /** False if its epoch was taken by another in the meantime. */
   async add({ agentId, issuedAt, expiresAt, ...command }: CircuitCommand, event: HashedEvent): Promise<boolean> {
-    const added = await this.#db
-      .with("added", (db) =>
-        db
-          .insertInto("circuit_commands")
-          .values({
-            ...command,
-            agent_id: agentId,
-            issued_at: at(issuedAt),
-            expires_at: expiresAt === null ? null : at(expiresAt),
-          })
-          .onConflict((conflict) => conflict.doNothing())
-          .returning("epoch"),
-      )
-      .with("recorded", () => insertEvent(event, "added"))
-      .selectFrom("added")
-      .select("epoch")
-      .execute();
+    const times = { issued_at: at(issuedAt), expires_at: expiresAt === null ? null : at(expiresAt) };
+    const added = await changeWithEvent(this.db, event, (db) =>
+      db
+        .insertInto("circuit_commands")
+        .values({ ...command, agent_id: agentId, ...times })
+        .onConflict((conflict) => conflict.doNothing())
+        .returning("epoch"),
+    );
     return added.length > 0;
   }
 }

@@ -1,23 +1,17 @@
-import { type Expression, type ExpressionBuilder, type Kysely, type SqlBool, sql } from "kysely";
+import { type Expression, type ExpressionBuilder, type SqlBool, sql } from "kysely";
 import type { DecisionFilter, DecisionSummary } from "../admin/decision-filter.ts";
 import type { Position } from "../admin/position.ts";
 import type { Micros } from "../core/clock.ts";
-import { arrayLiteral } from "./dialect/database.ts";
+import { arrayLiteral, at, prepared } from "./dialect/statements.ts";
 import { SUMMARY_COLUMNS } from "./decisions.ts";
+import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
-import { at, prepared } from "./dialect/statements.ts";
 
 /** Reads of many rows of the trail, each bounded. */
-export class SqlDecisionSearch {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlDecisionSearch extends Repository {
   /** When the `rows`th row before `before` was recorded, of those since `from`; null if there are not so many. */
   async timeOfRow(before: Position, from: Micros | null, rows: number): Promise<Micros | null> {
-    const [row] = await this.#db
+    const [row] = await this.db
       .selectFrom("audit_decisions as d")
       .select("d.recorded_at as at")
       .where((eb) =>
@@ -32,7 +26,7 @@ export class SqlDecisionSearch {
 
   /** Decisions that match and come before `before`: newest first, at most `limit`. */
   async search(filter: DecisionFilter, before: Position, limit: number): Promise<DecisionSummary[]> {
-    return await this.#db
+    return await this.db
       .selectFrom("audit_decisions as d")
       .select(SUMMARY_COLUMNS)
       .where((eb) => eb.and([...comesBefore(eb, before), ...matches(eb, filter)]))
@@ -44,12 +38,12 @@ export class SqlDecisionSearch {
 
   /** Decisions after `after` and before `to`: oldest first, at most `limit`. */
   async between(after: Position, to: Micros, limit: number): Promise<DecisionSummary[]> {
-    return await BETWEEN.execute(this.#db, { after, to, limit });
+    return await BETWEEN.execute(this.db, { after, to, limit });
   }
 
   /** How many were recorded from `from` on and before `to`. */
   async count(from: Micros, to: Micros): Promise<number> {
-    const [row] = await COUNT.execute(this.#db, { from, to });
+    const [row] = await COUNT.execute(this.db, { from, to });
     return row?.n ?? 0;
   }
 }

@@ -1,42 +1,32 @@
-import type { Kysely } from "kysely";
+import { sql } from "kysely";
 import type { DecisionSummary } from "../admin/decision-filter.ts";
-import type { DecisionRow } from "../audit/row/record.ts";
-import type { Schema } from "./schema.ts";
-
-/** A row of the trail as it is stored, with what was kept of its payload. */
-export interface StoredDecision {
-  readonly row: DecisionRow;
-  readonly storedHash: Uint8Array;
-  /** Null if none was recorded, or it has been erased. */
-  readonly payload: { readonly salt: Uint8Array; readonly canonical: string } | null;
-}
+import { DECISION_COLUMNS_V2, type DecisionRow, type StoredDecision } from "../audit/row/record.ts";
+import { Repository } from "./repository.ts";
 
 /** Reads of the trail. */
-export class SqlDecisionReader {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlDecisionReader extends Repository {
   async find(decisionId: string): Promise<StoredDecision | null> {
-    const [found] = await this.#db
+    const [found] = await this.db
       .selectFrom("audit_decisions as d")
       .leftJoin("audit_payloads as p", (join) =>
         join.onRef("p.decision_id", "=", "d.decision_id").onRef("p.recorded_at", "=", "d.recorded_at"),
       )
-      .select([...SUMMARY_COLUMNS, ...OTHER_COLUMNS, "d.hash as storedHash", "p.salt", "p.canonical"])
+      .select([...ROW, "d.hash as storedHash", "p.salt", "p.canonical"])
       .where("d.decision_id", "=", decisionId)
       .execute();
     if (found === undefined) return null;
     const { storedHash, salt, canonical, ...row } = found;
-    return { row, storedHash, payload: salt === null || canonical === null ? null : { salt, canonical } };
+    return {
+      row: row as DecisionRow,
+      storedHash,
+      payload: salt === null || canonical === null ? null : { salt, canonical },
+    };
   }
 
   /** The decision that the given one is linked to, and those that are linked to it, oldest first. */
   async linked(decisionId: string, linkedTo: string | null): Promise<DecisionSummary[]> {
     // Two statements: each has an index of its own.
-    const summaries = this.#db.selectFrom("audit_decisions as d").select(SUMMARY_COLUMNS);
+    const summaries = this.db.selectFrom("audit_decisions as d").select(SUMMARY_COLUMNS);
     const before = linkedTo === null ? [] : await summaries.where("d.decision_id", "=", linkedTo).execute();
     const after = await summaries
       .where("d.linked_decision_id", "=", decisionId)
@@ -68,14 +58,4 @@ export const SUMMARY_COLUMNS = [
   "d.session_id as sessionId",
 ] as const;
 
-const OTHER_COLUMNS = [
-  "d.credential_id as credentialId",
-  "d.request_digest as requestDigest",
-  "d.payload_digest as payloadDigest",
-  "d.decided_at as decidedAt",
-  "d.guard_journal_id as guardJournalId",
-  "d.guard_sequence as guardSequence",
-  "d.guard_record_hash as guardRecordHash",
-  "d.trace_id as traceId",
-  "d.detail",
-] as const;
+const ROW = DECISION_COLUMNS_V2.map(({ name, field }) => sql.ref(`d.${name}`).as(field));

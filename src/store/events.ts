@@ -1,30 +1,54 @@
-import { type InsertQueryBuilder, type Kysely, type RawBuilder, sql } from "kysely";
+import {
+  type Compilable,
+  type Expression,
+  type Kysely,
+  type OperationNodeSource,
+  type QueryCreator,
+  type RawBuilder,
+  sql,
+} from "kysely";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { EVENT_COLUMNS } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
 import { bytea } from "./decision-input.ts";
+import { at, atColumn, prepared } from "./dialect/statements.ts";
+import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
-import { at, atColumn, BUILDER, prepared } from "./dialect/statements.ts";
 
-const COLUMNS = [...EVENT_COLUMNS.map(({ name }) => name), "hash"] as (keyof Schema["audit_events"])[];
+const COLUMNS = sql.join([...EVENT_COLUMNS.map(({ name }) => sql.id(name)), sql.id("hash")]);
 
 /**
- * Inserts an event. Beside a change, as a common table expression of the same statement, it is committed with the change or not
- * at all:
+ * Makes a change and records an event once for each row that it returns, so never for none, in one statement: both are committed or
+ * neither is.
  *
  * @example
- * db.with("made", (db) => db.insertInto("agents").values(agent).onConflict((on) => on.doNothing()).returning("agent_id"))
- *   .with("recorded", () => insertEvent(event, "made"))
- *   .selectFrom("made")
- *   .select("agent_id");
+ * const made = await changeWithEvent(this.db, event, (db) =>
+ *   db.insertInto("agents").values(agent).onConflict((on) => on.doNothing()).returning("agent_id"),
+ * );
  *
- * @param made the expression that makes the change: the event is recorded once for each row that it returns, so never for none
+ * @returns those rows
  */
-export function insertEvent(event: HashedEvent, made?: string): InsertQueryBuilder<Schema, "audit_events", object> {
-  const from = made === undefined ? sql`` : sql` from ${sql.table(made)}`;
-  return BUILDER.insertInto("audit_events")
-    .columns(COLUMNS)
-    .expression(sql`select ${eventValues(event)}${from}`);
+export async function changeWithEvent<Row>(
+  db: Kysely<Schema>,
+  event: HashedEvent,
+  change: (db: QueryCreator<Schema>) => Expression<Row> | (Compilable<Row> & OperationNodeSource),
+): Promise<Row[]> {
+  const statement = db
+    .with("made", change as unknown as () => Expression<object>)
+    .with("recorded", () => sql<object>`(${insertEvent(event, "made")})`)
+    .selectFrom("made")
+    .selectAll();
+  return (await statement.execute()) as Row[];
+}
+
+/**
+ * Inserts an event; in a template that makes a change, as `recorded AS (…)` beside it.
+ *
+ * @param made the common table expression that makes the change: the event is recorded once for each row that it returns
+ */
+export function insertEvent(event: HashedEvent, made?: string): RawBuilder<object> {
+  const from = made === undefined ? sql`` : sql` FROM ${sql.table(made)}`;
+  return sql`INSERT INTO audit_events (${COLUMNS}) SELECT ${eventValues(event)}${from}`;
 }
 
 /** The values of an event's columns, the hash last. */
@@ -50,24 +74,17 @@ export function eventJson({ row, hash }: HashedEvent): object {
 
 /** SQL that inserts the events that `from` selects of the input, as `FROM input WHERE …`. */
 export function insertEvents(from: RawBuilder<unknown>): RawBuilder<object> {
-  const columns = sql.join(COLUMNS.map((name) => sql.ref(name)));
   const values = EVENT_COLUMNS.map(({ name, kind }) => {
     const input = sql.ref(`event_${name}`);
     return kind === "micros" ? atColumn(input) : input;
   });
-  return sql`INSERT INTO audit_events (${columns}) SELECT ${sql.join(values)}, event_hash ${from}`;
+  return sql`INSERT INTO audit_events (${COLUMNS}) SELECT ${sql.join(values)}, event_hash ${from}`;
 }
 
 /** Events that come with no other change. */
-export class SqlEventStore {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlEventStore extends Repository {
   async append(event: HashedEvent): Promise<void> {
-    await APPEND.execute(this.#db, event);
+    await APPEND.execute(this.db, event);
   }
 }
 

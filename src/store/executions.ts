@@ -7,35 +7,30 @@ import { CommitUnknown } from "../audit/write/group-writer.ts";
 import type { StartableDecision } from "../authorize/begin.ts";
 import type { EndEntry, ExecutionBatches, StartEntry } from "../authorize/execution-entries.ts";
 import { commitBatch } from "./batch.ts";
-import { arrayLiteral, type SqlError } from "./dialect/database.ts";
+import type { SqlError } from "./dialect/sql-error.ts";
 import { bytea } from "./decision-input.ts";
-import { EVENT_INPUTS, eventJson, insertEvent, insertEvents } from "./events.ts";
+import { changeWithEvent, EVENT_INPUTS, eventJson, insertEvents } from "./events.ts";
+import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
-import { at, atColumn, micros, NOW, prepared } from "./dialect/statements.ts";
+import { arrayLiteral, at, atColumn, micros, NOW, prepared } from "./dialect/statements.ts";
 
 /** Executions: what was started, and how it ended. Each change is committed with its event, or not at all. */
-export class SqlExecutionStore implements ExecutionBatches {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlExecutionStore extends Repository implements ExecutionBatches {
   /** The decision of that id, whoever's it is. */
   async findDecision(decisionId: string): Promise<StartableDecision | null> {
-    const [decision] = await FIND_DECISION.execute(this.#db, { decisionId });
+    const [decision] = await FIND_DECISION.execute(this.db, { decisionId });
     return decision === undefined ? null : { ...decision, policyVersion: decision.policyVersion ?? "" };
   }
 
   /** The execution of the decision; null if nobody has started it. */
   async find(decisionId: string): Promise<StoredExecution | null> {
-    const [execution] = await FIND.execute(this.#db, { decisionId });
+    const [execution] = await FIND.execute(this.db, { decisionId });
     return execution ?? null;
   }
 
   /** Newest first, those that started before `before`. */
   async list(agentId: string | null, before: string | null, limit: number): Promise<StoredExecution[]> {
-    let query = executions(this.#db);
+    let query = executions(this.db);
     if (agentId !== null) query = query.where("e.agent_id", "=", agentId);
     if (before !== null) query = query.where("e.execution_id", "<", before);
     return await query.orderBy("e.execution_id", "desc").limit(limit).execute();
@@ -43,7 +38,7 @@ export class SqlExecutionStore implements ExecutionBatches {
 
   /** The longest overdue first, those that come after `after`. */
   async listUnresolved(agentId: string | null, after: Position | null, limit: number): Promise<StoredExecution[]> {
-    let query = unresolved(this.#db);
+    let query = unresolved(this.db);
     if (agentId !== null) query = query.where("e.agent_id", "=", agentId);
     if (after !== null)
       query = query
@@ -53,7 +48,7 @@ export class SqlExecutionStore implements ExecutionBatches {
   }
 
   async countUnresolved(): Promise<number> {
-    const { count } = await this.#db
+    const { count } = await this.db
       .selectFrom("execution_reports_due")
       .select(({ fn }) => fn.countAll<number>().as("count"))
       .where("report_due_at", "<=", NOW)
@@ -63,12 +58,21 @@ export class SqlExecutionStore implements ExecutionBatches {
 
   /** Those of which no event says yet that they are unresolved. */
   async listUnnoted(limit: number): Promise<StoredExecution[]> {
-    return await unresolved(this.#db).where("r.noted_at", "is", null).limit(limit).execute();
+    return await unresolved(this.db).where("r.noted_at", "is", null).limit(limit).execute();
   }
 
   /** Records that an execution is unresolved. False if that is recorded already, or the execution has an outcome. */
   async noteUnresolved(decisionId: string, event: HashedEvent): Promise<boolean> {
-    return (await NOTE_UNRESOLVED.execute(this.#db, { decisionId, event })).length > 0;
+    const noted = await changeWithEvent(this.db, event, (db) =>
+      db
+        .updateTable("execution_reports_due")
+        .set({ noted_at: NOW })
+        .where("decision_id", "=", decisionId)
+        .where("noted_at", "is", null)
+        .where("report_due_at", "<=", NOW)
+        .returning("decision_id"),
+    );
+    return noted.length > 0;
   }
 
   /** Records one outcome. False if the execution has one already. */
@@ -79,7 +83,7 @@ export class SqlExecutionStore implements ExecutionBatches {
   async startBatch(entries: readonly StartEntry[]): Promise<ReadonlyMap<string, true>> {
     const json = JSON.stringify(entries.map(startJson));
     return await commitBatch(
-      async () => idsOf(await START.execute(this.#db, { json })),
+      async () => idsOf(await START.execute(this.db, { json })),
       (cause) => this.#readBack(STARTED, entries, cause),
     );
   }
@@ -87,7 +91,7 @@ export class SqlExecutionStore implements ExecutionBatches {
   async endBatch(entries: readonly EndEntry[]): Promise<ReadonlyMap<string, true>> {
     const json = JSON.stringify(entries.map(endJson));
     return await commitBatch(
-      async () => idsOf(await END.execute(this.#db, { json })),
+      async () => idsOf(await END.execute(this.db, { json })),
       (cause) => this.#readBack(ENDED, entries, cause),
     );
   }
@@ -103,7 +107,7 @@ export class SqlExecutionStore implements ExecutionBatches {
   ): Promise<ReadonlyMap<string, true>> {
     const decisionIds = arrayLiteral(entries.map(({ event }) => event.row.decisionId));
     const eventIds = arrayLiteral(entries.map(({ event }) => event.row.eventId));
-    const rows = await written.execute(this.#db, { decisionIds, eventIds }).catch(() => []);
+    const rows = await written.execute(this.db, { decisionIds, eventIds }).catch(() => []);
     if (rows.length === 0) throw new CommitUnknown(cause.message, { cause });
     return idsOf(rows);
   }
@@ -154,22 +158,6 @@ function unresolved(db: Kysely<Schema>) {
     .orderBy("r.report_due_at")
     .orderBy("r.decision_id");
 }
-
-const NOTE_UNRESOLVED = prepared(({ decisionId, event }: { decisionId: string; event: HashedEvent }, db) =>
-  db
-    .with("made", (noting) =>
-      noting
-        .updateTable("execution_reports_due")
-        .set({ noted_at: NOW })
-        .where("decision_id", "=", decisionId)
-        .where("noted_at", "is", null)
-        .where("report_due_at", "<=", NOW)
-        .returning("decision_id"),
-    )
-    .with("recorded", () => insertEvent(event, "made"))
-    .selectFrom("made")
-    .select("decision_id"),
-);
 
 const FIND = prepared(({ decisionId }: { decisionId: string }, db) =>
   executions(db).where("e.decision_id", "=", decisionId),

@@ -1,37 +1,13 @@
 import { type Kysely, sql } from "kysely";
+import type { CircuitQuery, CircuitView } from "../admin/circuits.ts";
 import type { GuardEntry, Known } from "../authorize/sync-guard.ts";
-import type { Micros } from "../core/clock.ts";
-import { arrayLiteral } from "./dialect/database.ts";
+import { arrayLiteral, atColumn, NOW, prepared } from "./dialect/statements.ts";
 import { decisionInput, decisionJson, insertDecisions } from "./decision-input.ts";
+import { Repository } from "./repository.ts";
 import type { Schema, StoredTime } from "./schema.ts";
-import { atColumn, NOW, prepared } from "./dialect/statements.ts";
-
-/** A circuit as a guard last reported it. */
-export interface CircuitListing {
-  readonly agentId: string;
-  readonly journalId: string;
-  readonly report: string;
-  readonly reportedAt: Micros;
-}
-
-/** Which circuits to list. */
-export interface CircuitFilter {
-  /** Null for all agents. */
-  readonly agentId: string | null;
-  readonly excludeClosed: boolean;
-  /** Only what comes after it; null from the beginning. */
-  readonly after: Pick<CircuitListing, "agentId" | "journalId"> | null;
-  readonly limit: number;
-}
 
 /** What guards upload: their decisions, each once, and the state of their circuits. */
-export class SqlGuardRecords {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlGuardRecords extends Repository {
   async known(
     agentId: string,
     journalId: string,
@@ -40,7 +16,7 @@ export class SqlGuardRecords {
     const hashes = arrayLiteral(records.map(({ hash }) => hash));
     const sequences = arrayLiteral(records.map(({ sequence }) => sequence));
     const ids = arrayLiteral(records.map(({ decisionId }) => decisionId));
-    const [known] = await KNOWN.execute(this.#db, { agentId, journalId, hashes, sequences, ids });
+    const [known] = await KNOWN.execute(this.db, { agentId, journalId, hashes, sequences, ids });
     return {
       hashes: new Set(known?.hashes),
       sequences: new Set(known?.sequences),
@@ -50,16 +26,16 @@ export class SqlGuardRecords {
 
   async recordGuardBatch(entries: readonly GuardEntry[]): Promise<void> {
     const json = JSON.stringify(entries.map(({ row, hash }) => decisionJson(row, hash)));
-    await RECORD.execute(this.#db, { json });
+    await RECORD.execute(this.db, { json });
   }
 
   async report(agentId: string, journalId: string, report: string): Promise<void> {
-    await REPORT.execute(this.#db, { agentId, journalId, report });
+    await REPORT.execute(this.db, { agentId, journalId, report });
   }
 
   /** Forgets the circuit of a guard that has ended. */
   async forget(agentId: string, journalId: string): Promise<void> {
-    await this.#db
+    await this.db
       .deleteFrom("guard_circuits")
       .where("agent_id", "=", agentId)
       .where("journal_id", "=", journalId)
@@ -67,8 +43,8 @@ export class SqlGuardRecords {
   }
 
   /** The circuits that were reported within an hour, by agent and journal: an order that no report changes between two pages. */
-  async circuits({ agentId, excludeClosed, after, limit }: CircuitFilter): Promise<CircuitListing[]> {
-    let circuits = reportedCircuits(this.#db).select(LISTED).orderBy("agent_id").orderBy("journal_id").limit(limit);
+  async circuits({ agentId, excludeClosed, after, limit }: CircuitQuery): Promise<CircuitView[]> {
+    let circuits = reportedCircuits(this.db).select(LISTED).orderBy("agent_id").orderBy("journal_id").limit(limit);
     if (agentId !== null) circuits = circuits.where("agent_id", "=", agentId);
     if (after !== null)
       circuits = circuits.where((eb) =>
@@ -79,8 +55,8 @@ export class SqlGuardRecords {
   }
 
   /** Those of one agent, the newest reports first. */
-  async newestCircuits(agentId: string, limit: number): Promise<CircuitListing[]> {
-    return await reportedCircuits(this.#db)
+  async newestCircuits(agentId: string, limit: number): Promise<CircuitView[]> {
+    return await reportedCircuits(this.db)
       .select(LISTED)
       .where("agent_id", "=", agentId)
       .orderBy("reported_at", "desc")
@@ -90,7 +66,7 @@ export class SqlGuardRecords {
 
   /** Forgets circuits that have not been reported for an hour, of guards that ended without a word. */
   async forgetOldCircuits(): Promise<void> {
-    await this.#db.deleteFrom("guard_circuits").where("reported_at", "<", HOUR_AGO).execute();
+    await this.db.deleteFrom("guard_circuits").where("reported_at", "<", HOUR_AGO).execute();
   }
 }
 
@@ -105,7 +81,7 @@ export function reportedCircuits(db: Kysely<Schema>) {
 
 const LISTED = ["agent_id as agentId", "journal_id as journalId", "report", "reported_at as reportedAt"] as const;
 
-const REPORT = prepared(({ agentId, journalId, report }: Omit<CircuitListing, "reportedAt">, db) =>
+const REPORT = prepared(({ agentId, journalId, report }: Omit<CircuitView, "reportedAt">, db) =>
   db
     .insertInto("guard_circuits")
     .values({ agent_id: agentId, journal_id: journalId, report })

@@ -1,8 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import { type MigrationProvider, Migrator } from "kysely/migration";
 import { UsageError } from "../core/fault.ts";
-import type { Database } from "./dialect/database.ts";
-import { lockLayout } from "./dialect/dialect.ts";
+import { type Database, lockLayout } from "./dialect/database.ts";
 import { MIGRATIONS } from "./migrations/index.ts";
 import type { Schema } from "./schema.ts";
 import { runScript, textOf } from "./dialect/statements.ts";

@@ -4,9 +4,11 @@ import { sql } from "kysely";
 import type { DataConfig } from "../config.ts";
 import { messageOf, UsageError } from "../core/fault.ts";
 import { type FileLock, tryLock } from "../core/file-lock.ts";
-import { type Database, SqlError } from "./dialect/database.ts";
+import { initKeys, loadKeys, type ServiceKeys } from "../keys/service-keys.ts";
+import type { Database } from "./dialect/database.ts";
+import { SqlError } from "./dialect/sql-error.ts";
 import { EmbeddedDatabase } from "./dialect/embedded.ts";
-import { initKeys, loadKeys, registerKeys, type ServiceKeys } from "./keys.ts";
+import { registerKeys } from "./key-register.ts";
 import { layoutProblem, makePartitions, migrate } from "./migrate.ts";
 import { PostgresDatabase } from "./dialect/postgres.ts";
 
@@ -125,7 +127,7 @@ async function openPostgres(config: DataConfig, url: string, onError: (error: Er
         ...((await mayOwnTables(database)) ? [ONE_LOGIN] : []),
         ...(config.checkpointDir === null ? [NOT_PUBLISHED] : []),
       ],
-      makePartitions: () => (owner === null ? Promise.resolve() : partitionsAs(owner, onError)),
+      makePartitions: async () => (owner === null ? undefined : await asOwner(owner, onError, makePartitions)),
       close: async () => {
         await reads.close();
         await database.close();
@@ -148,16 +150,12 @@ export async function migrateAs(
   serviceUrl: string | null,
   onError: (error: Error) => void,
 ): Promise<string[]> {
-  const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError });
+  const login = serviceUrl === null ? null : userOf(serviceUrl);
   try {
-    const login = serviceUrl === null ? null : userOf(serviceUrl);
-    return await migrate(owner, login === userOf(ownerUrl) ? null : login);
+    return await asOwner(ownerUrl, onError, (owner) => migrate(owner, login === userOf(ownerUrl) ? null : login));
   } catch (error) {
-    if (error instanceof SqlError)
-      throw new UsageError([`the migration with DATABASE_OWNER_URL failed: ${error.message}`]);
-    throw error;
-  } finally {
-    await owner.close();
+    if (!(error instanceof SqlError)) throw error;
+    throw new UsageError([`the migration with DATABASE_OWNER_URL failed: ${error.message}`]);
   }
 }
 
@@ -171,27 +169,24 @@ export async function withOwner<Result>(
   onError: (error: Error) => void,
   work: (owner: Database) => Promise<Result>,
 ): Promise<Result> {
-  if (config.databaseUrl === null && config.databaseOwnerUrl === null) {
-    const store = await openStore(config, onError);
-    try {
-      return await work(store.database);
-    } finally {
-      await store.close();
-    }
-  }
-  if (config.databaseOwnerUrl === null) throw new UsageError(["this needs the tables' owner: set DATABASE_OWNER_URL"]);
-  const owner = new PostgresDatabase(config.databaseOwnerUrl, { connections: 1, onError });
+  if (config.databaseOwnerUrl !== null) return await asOwner(config.databaseOwnerUrl, onError, work);
+  if (config.databaseUrl !== null) throw new UsageError(["this needs the tables' owner: set DATABASE_OWNER_URL"]);
+  const store = await openStore(config, onError);
   try {
-    return await work(owner);
+    return await work(store.database);
   } finally {
-    await owner.close();
+    await store.close();
   }
 }
 
-async function partitionsAs(ownerUrl: string, onError: (error: Error) => void): Promise<void> {
-  const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError });
+async function asOwner<Result>(
+  url: string,
+  onError: (error: Error) => void,
+  work: (owner: Database) => Promise<Result>,
+): Promise<Result> {
+  const owner = new PostgresDatabase(url, { connections: 1, onError });
   try {
-    await makePartitions(owner);
+    return await work(owner);
   } finally {
     await owner.close();
   }

@@ -2,75 +2,52 @@ import { type ExpressionBuilder, type Kysely, sql, type UpdateObject } from "kys
 import type { AccountChange, OperatorView } from "../admin/accounts.ts";
 import type { Role } from "../admin/caller.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
-import { insertEvent } from "./events.ts";
+import { changeWithEvent } from "./events.ts";
+import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
 import { NOW } from "./dialect/statements.ts";
 
 /** Operators with local accounts. Every change is committed together with the event that tells of it. */
-export class SqlOperatorStore {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlOperatorStore extends Repository {
   async create(name: string, role: Role, passwordHash: string, event: HashedEvent): Promise<OperatorView | null> {
-    const [made] = await this.#db
-      .with("made", (db) =>
-        db
-          .insertInto("operators")
-          .values({ name, role, password_hash: passwordHash })
-          .onConflict((conflict) => conflict.column("name").doNothing())
-          .returning(VIEW),
-      )
-      .with("recorded", () => insertEvent(event, "made"))
-      .selectFrom("made")
-      .selectAll()
-      .execute();
+    const [made] = await changeWithEvent(this.db, event, (db) =>
+      db
+        .insertInto("operators")
+        .values({ name, role, password_hash: passwordHash })
+        .onConflict((conflict) => conflict.column("name").doNothing())
+        .returning(VIEW),
+    );
     return made ?? null;
   }
 
   async change(name: string, change: AccountChange, event: HashedEvent): Promise<OperatorView | null> {
-    const [made] = await this.#db
-      .with("made", (db) =>
-        db
-          .updateTable("operators")
-          .set((eb) => assignments(change, eb))
-          .where("name", "=", name)
-          .where("removed_at", "is", null)
-          .returning(VIEW),
-      )
-      .with("recorded", () => insertEvent(event, "made"))
-      .selectFrom("made")
-      .selectAll()
-      .execute();
+    const [made] = await changeWithEvent(this.db, event, (db) =>
+      db
+        .updateTable("operators")
+        .set((eb) => assignments(change, eb))
+        .where("name", "=", name)
+        .where("removed_at", "is", null)
+        .returning(VIEW),
+    );
     return made ?? null;
   }
 
   /** Null if there is none, or it is removed. */
   async find(name: string): Promise<OperatorView | null> {
-    const found = this.#db
-      .selectFrom("operators")
-      .select(VIEW)
-      .where("name", "=", name)
-      .where("removed_at", "is", null);
-    return (await found.executeTakeFirst()) ?? null;
+    return (await operators(this.db).where("name", "=", name).executeTakeFirst()) ?? null;
   }
 
   /** By name, those after `after`. */
   async list(after: string, limit: number): Promise<OperatorView[]> {
-    return await this.#db
-      .selectFrom("operators")
-      .select(VIEW)
-      .where("name", ">", after)
-      .where("removed_at", "is", null)
-      .orderBy("name")
-      .limit(limit)
-      .execute();
+    return await operators(this.db).where("name", ">", after).orderBy("name").limit(limit).execute();
   }
 }
 
 const VIEW = ["name", "role", sql<boolean>`totp_secret IS NOT NULL`.as("totp"), "created_at as createdAt"] as const;
+
+function operators(db: Kysely<Schema>) {
+  return db.selectFrom("operators").select(VIEW).where("removed_at", "is", null);
+}
 
 /** A new generation ends the account's sessions. */
 function assignments(

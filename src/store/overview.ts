@@ -1,22 +1,16 @@
-import { type Kysely, sql } from "kysely";
+import { sql } from "kysely";
 import type { CircuitCounts } from "../admin/overview.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Reason } from "../core/decision.ts";
 import { liveOrders } from "./bypass-orders.ts";
 import { reportedCircuits, STATE } from "./guard-records.ts";
-import type { Schema } from "./schema.ts";
+import { Repository } from "./repository.ts";
 import { at } from "./dialect/statements.ts";
 
 /** The figures that the database knows. */
-export class SqlOverview {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlOverview extends Repository {
   async countByMinute(from: number, to: number): Promise<{ minute: number; reason: Reason; count: number }[]> {
-    return await this.#db
+    return await this.db
       .selectFrom("audit_decisions")
       .select((eb) => [
         sql<number>`floor(extract(epoch from recorded_at) / 60)::bigint`.as("minute"),
@@ -30,7 +24,7 @@ export class SqlOverview {
   }
 
   async circuitCounts(): Promise<CircuitCounts> {
-    const rows = await reportedCircuits(this.#db)
+    const rows = await reportedCircuits(this.db)
       .select((eb) => [
         STATE.as("state"),
         sql<string | null>`report::json->>'cause'`.as("cause"),
@@ -53,7 +47,7 @@ export class SqlOverview {
   }
 
   async countActiveGrants(now: Micros): Promise<number> {
-    const [row] = await liveOrders(this.#db, now)
+    const [row] = await liveOrders(this.db, now)
       .select((eb) => eb.fn.countAll<number>().as("count"))
       .where("o.grant_id", "is not", null)
       .execute();

@@ -1,27 +1,13 @@
-import type { Kysely } from "kysely";
 import type { Micros } from "../core/clock.ts";
-import type { PolicyFile } from "../policy/bundle.ts";
-import type { Schema } from "./schema.ts";
+import type { PolicyFile, StoredBundle } from "../policy/bundle.ts";
+import { Repository } from "./repository.ts";
 import { at } from "./dialect/statements.ts";
 
-/** A version of the policies, as it was when a service first used it. */
-export interface StoredBundle {
-  readonly version: string;
-  readonly files: readonly PolicyFile[];
-  readonly firstSeen: Micros;
-}
-
 /** The versions of the policies that services have used. Nobody changes or removes them. */
-export class SqlPolicyBundles {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlPolicyBundles extends Repository {
   /** Does nothing if the version is known. */
   async keep(version: string, files: readonly PolicyFile[]): Promise<void> {
-    await this.#db
+    await this.db
       .insertInto("policy_bundles")
       .values({ version, files: JSON.stringify(files) })
       .onConflict((conflict) => conflict.doNothing())
@@ -29,7 +15,7 @@ export class SqlPolicyBundles {
   }
 
   async find(version: string): Promise<StoredBundle | null> {
-    const [bundle] = await this.#db
+    const [bundle] = await this.db
       .selectFrom("policy_bundles")
       .select(["version", "files", "first_seen as firstSeen"])
       .where("version", "=", version)
@@ -39,7 +25,7 @@ export class SqlPolicyBundles {
 
   /** Those first seen before `before`, newest first. */
   async list(before: Micros, limit: number): Promise<Omit<StoredBundle, "files">[]> {
-    return await this.#db
+    return await this.db
       .selectFrom("policy_bundles")
       .select(["version", "first_seen as firstSeen"])
       .where("first_seen", "<", at(before))

@@ -4,7 +4,7 @@ import { STREAM } from "../audit/log/leaf.ts";
 import { hashNode, type NodeReader, type TreeNode } from "../audit/log/merkle.ts";
 import { STORED_LEVELS } from "../audit/seal/seal.ts";
 import { SqlCheckpointReader } from "./checkpoints.ts";
-import { arrayLiteral } from "./dialect/database.ts";
+import { arrayLiteral } from "./dialect/statements.ts";
 
 /** The tree as proofs need it. */
 export class SqlTreeReader extends SqlCheckpointReader {

@@ -4,35 +4,30 @@ import type { Entry, RecordStore, Written } from "../audit/write/writer.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Claim, Ledger, Variant } from "../idempotency/ledger.ts";
 import { commitBatch } from "./batch.ts";
-import { arrayLiteral, type SqlError } from "./dialect/database.ts";
+import type { SqlError } from "./dialect/sql-error.ts";
+import { arrayLiteral, at, atColumn, NOW, prepared } from "./dialect/statements.ts";
 import { bytea, decisionInput, decisionJson, insertDecisions } from "./decision-input.ts";
+import { Repository } from "./repository.ts";
 import { OPENED, REVIEW_INPUTS, REVIEW_LIFETIME, reviewJson } from "./review-input.ts";
 import type { Schema, StoredInterval } from "./schema.ts";
-import { at, atColumn, NOW, prepared } from "./dialect/statements.ts";
 
 const CLAIM_LIFETIME: RawBuilder<StoredInterval> = sql`interval '24 hours'`;
 
 /** Decisions and the claims that they make, in one statement; the same over Postgres and the embedded database. */
-export class SqlRecordStore implements RecordStore, Ledger {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlRecordStore extends Repository implements RecordStore, Ledger {
   async recordBatch(entries: readonly Entry[]): Promise<ReadonlyMap<string, Written>> {
     // Only a batch that opens reviews pays for them.
     const opens = entries.some(({ review }) => review !== null);
     const [statement, toJson] = opens ? [RECORD_AND_REVIEW, reviewEntryJson] : [RECORD, entryJson];
     const json = JSON.stringify(entries.map(toJson));
     return await commitBatch(
-      async () => writtenOf(entries, (await statement.execute(this.#db, { json }))[0]),
+      async () => writtenOf(entries, (await statement.execute(this.db, { json }))[0]),
       (cause) => this.#readBack(entries, cause),
     );
   }
 
   async findClaim(agentId: string, idempotencyKey: string, variant: Variant): Promise<Claim | null> {
-    const [claim] = await FIND_CLAIM.execute(this.#db, { agentId, idempotencyKey, variant });
+    const [claim] = await FIND_CLAIM.execute(this.db, { agentId, idempotencyKey, variant });
     return claim === undefined ? null : claimOf(claim);
   }
 
@@ -41,13 +36,13 @@ export class SqlRecordStore implements RecordStore, Ledger {
     agentId: string,
     decisionId: string,
   ): Promise<(Claim & { readonly tool: string; readonly idempotencyKey: string }) | null> {
-    const [claim] = await FIND_CLAIM_OF.execute(this.#db, { agentId, decisionId });
+    const [claim] = await FIND_CLAIM_OF.execute(this.db, { agentId, decisionId });
     return claim === undefined ? null : claimOf(claim);
   }
 
   /** Removes claims that expired, some thousand at a time; those that a batch is renewing are left alone. */
   async purgeExpiredClaims(): Promise<number> {
-    const { numAffectedRows } = await PURGE_CLAIMS.execute(this.#db);
+    const { numAffectedRows } = await PURGE_CLAIMS.execute(this.db);
     return Number(numAffectedRows);
   }
 
@@ -58,7 +53,7 @@ export class SqlRecordStore implements RecordStore, Ledger {
   async #readBack(entries: readonly Entry[], cause: SqlError): Promise<ReadonlyMap<string, Written>> {
     const ids = arrayLiteral(entries.map(({ row }) => row.decisionId));
     const since = Math.min(...entries.map(({ row }) => row.recordedAt));
-    const rows = await READ_BACK.execute(this.#db, { ids, since }).catch(() => []);
+    const rows = await READ_BACK.execute(this.db, { ids, since }).catch(() => []);
     if (rows.length === 0) throw new CommitUnknown(cause.message, { cause });
     return new Map(rows.map(({ decision_id }) => [decision_id, { claimExpiresAt: null }]));
   }

@@ -1,11 +1,11 @@
-import { type Kysely, sql } from "kysely";
+import { sql } from "kysely";
 import type { MonthCounts, MonthExport, RetiredMonth, RetireStore, TrailMonth } from "../admin/retire.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { UsageError } from "../core/fault.ts";
-import { SqlError } from "./dialect/database.ts";
-import { insertEvent } from "./events.ts";
-import type { Schema } from "./schema.ts";
+import { SqlError } from "./dialect/sql-error.ts";
+import { changeWithEvent } from "./events.ts";
+import { Repository } from "./repository.ts";
 import { at, run } from "./dialect/statements.ts";
 import { TRAIL, type TrailTable } from "./trail.ts";
 
@@ -15,21 +15,15 @@ const PATIENT = { timeoutMs: 600_000 };
 const PARENTS = ["audit_payloads", "audit_decisions", "audit_events"] as const;
 
 /** Retiring, with the owner's login. */
-export class SqlRetirement implements RetireStore {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlRetirement extends Repository implements RetireStore {
   async now(): Promise<Micros> {
-    const { rows } = await sql<{ now: Micros }>`SELECT clock_timestamp() AS now`.execute(this.#db);
+    const { rows } = await sql<{ now: Micros }>`SELECT clock_timestamp() AS now`.execute(this.db);
     if (rows[0] === undefined) throw new Error("the database did not tell its time");
     return rows[0].now;
   }
 
   async monthsBefore(before: Micros): Promise<TrailMonth[]> {
-    return (await monthsBefore(before).execute(this.#db)).rows;
+    return (await monthsBefore(before).execute(this.db)).rows;
   }
 
   async count(month: TrailMonth): Promise<MonthCounts> {
@@ -39,7 +33,7 @@ export class SqlRetirement implements RetireStore {
   }
 
   async newestExport({ from, to }: TrailMonth): Promise<MonthExport | null> {
-    const query = this.#db
+    const query = this.db
       .selectFrom("audit_events")
       .select(["event_id as eventId", "detail"])
       .where("kind", "=", "audit.exported")
@@ -47,38 +41,33 @@ export class SqlRetirement implements RetireStore {
       .where(sql`detail::json->>'toUs'`, "=", String(to))
       .orderBy("recorded_at", "desc")
       .limit(1);
-    const [event] = await run(this.#db, query, PATIENT);
+    const [event] = await run(this.db, query, PATIENT);
     if (event === undefined) return null;
     return { ...(JSON.parse(event.detail) as Omit<MonthExport, "eventId">), eventId: event.eventId };
   }
 
   async record({ month, counts, exported }: RetiredMonth, event: HashedEvent): Promise<void> {
-    await this.#db
-      .with("made", (db) =>
-        db
-          .insertInto("audit_retired")
-          .values({
-            month,
-            decisions: counts.decisions,
-            events: counts.events,
-            export_sha256: exported.sha256,
-            export_event_id: exported.eventId,
-            event_id: event.row.eventId,
-            recorded_at: at(event.row.recordedAt),
-            event_hash: event.hash,
-          })
-          .onConflict((conflict) => conflict.column("month").doNothing())
-          .returning("month"),
-      )
-      .with("recorded", () => insertEvent(event, "made"))
-      .selectFrom("made")
-      .select("month")
-      .execute();
+    await changeWithEvent(this.db, event, (db) =>
+      db
+        .insertInto("audit_retired")
+        .values({
+          month,
+          decisions: counts.decisions,
+          events: counts.events,
+          export_sha256: exported.sha256,
+          export_event_id: exported.eventId,
+          event_id: event.row.eventId,
+          recorded_at: at(event.row.recordedAt),
+          event_hash: event.hash,
+        })
+        .onConflict((conflict) => conflict.column("month").doNothing())
+        .returning("month"),
+    );
   }
 
   async detach(month: TrailMonth): Promise<string[]> {
-    await run(this.#db, executionsOf(month), PATIENT);
-    const { rows: attached } = await PARTITIONS.execute(this.#db);
+    await run(this.db, executionsOf(month), PATIENT);
+    const { rows: attached } = await PARTITIONS.execute(this.db);
     const detached: string[] = [];
     for (const parent of PARENTS) {
       const partition = attached.find(({ table }) => table === tableOf(parent, month));
@@ -94,7 +83,7 @@ export class SqlRetirement implements RetireStore {
     const how = pending ? sql`FINALIZE` : sql`CONCURRENTLY`;
     const detach = sql`ALTER TABLE ${sql.table(parent)} DETACH PARTITION ${sql.table(table)} ${how}`;
     try {
-      await run(this.#db, detach, PATIENT);
+      await run(this.db, detach, PATIENT);
     } catch (error) {
       if (!(error instanceof SqlError)) throw error;
       throw new UsageError([
@@ -108,7 +97,7 @@ export class SqlRetirement implements RetireStore {
 SELECT count(*) AS rows, count(*) FILTER (WHERE s.row_id IS NULL) AS unsealed
 FROM ${sql.table(partition)} r
 LEFT JOIN audit_seals s ON s.row_id = ${id} AND s.recorded_at = r.recorded_at AND s.stream = ${stream}`;
-    const [counts] = await run(this.#db, query, PATIENT);
+    const [counts] = await run(this.db, query, PATIENT);
     if (counts === undefined) throw new Error(`${partition} was not counted`);
     return counts;
   }

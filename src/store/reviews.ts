@@ -3,12 +3,12 @@ import { jsonArrayFrom, jsonBuildObject, jsonObjectFrom } from "kysely/helpers/p
 import type { HashedEvent } from "../audit/row/event.ts";
 import type { DecisionRow } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
-import type { Review, ReviewAnswer, ReviewState, Withdrawal } from "../review/review.ts";
-import { arrayLiteral } from "./dialect/database.ts";
+import type { ReadReview, Review, ReviewAnswer, ReviewFilter, ReviewState, Withdrawal } from "../review/review.ts";
+import { arrayLiteral, micros, NOW, prepared } from "./dialect/statements.ts";
 import { decisionInput, decisionJson, insertDecisions } from "./decision-input.ts";
 import { insertEvent } from "./events.ts";
+import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
-import { micros, NOW, prepared } from "./dialect/statements.ts";
 
 /** A change of one review, decided on the version that was read. */
 export interface ReviewChange {
@@ -30,48 +30,27 @@ export interface WithdrawalChange extends Omit<ReviewChange, "to"> {
   readonly event: HashedEvent;
 }
 
-/** A review as it was read, and the store's time then. */
-export interface ReadReview {
-  readonly review: Review;
-  readonly now: Micros;
-}
-
-export interface ReviewFilter {
-  readonly state: ReviewState | null;
-  readonly agentId: string | null;
-  readonly tool: string | null;
-  /** Only reviews that were opened before this one; null for the newest. */
-  readonly before: string | null;
-  readonly limit: number;
-}
-
 /**
  * Reviews. Each change is committed together with the rows of the trail that tell of it, or not at all.
  *
  * INVARIANT: a change holds for one version, and only on its side of the review's or approval's expiry by the store's clock. So of
  * all who change a review at once one does, and there is one row for each resolution.
  */
-export class SqlReviewStore {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlReviewStore extends Repository {
   async find(reviewId: string): Promise<ReadReview | null> {
-    const [row] = await FIND.execute(this.#db, { reviewId });
+    const [row] = await FIND.execute(this.db, { reviewId });
     return row === undefined ? null : readOf(row);
   }
 
   /** The review that the decision opened. */
   async findByDecision(decisionId: string): Promise<ReadReview | null> {
-    const [row] = await FIND_BY_DECISION.execute(this.#db, { decisionId });
+    const [row] = await FIND_BY_DECISION.execute(this.db, { decisionId });
     return row === undefined ? null : readOf(row);
   }
 
   /** Newest first. */
   async list({ state, agentId, tool, before, limit }: ReviewFilter): Promise<Review[]> {
-    let query = reviews(this.#db);
+    let query = reviews(this.db);
     if (state !== null) query = query.where("r.state", "=", state);
     if (agentId !== null) query = query.where("r.agent_id", "=", agentId);
     if (tool !== null) query = query.where("r.tool", "=", tool);
@@ -81,7 +60,7 @@ export class SqlReviewStore {
 
   /** Open reviews whose time is over, the oldest first. */
   async listExpired(limit: number): Promise<ReadReview[]> {
-    const rows = await readings(this.#db)
+    const rows = await readings(this.db)
       .where("r.state", "=", sql.lit("open"))
       .where("r.expires_at", "<=", NOW)
       .orderBy("r.expires_at")
@@ -92,13 +71,13 @@ export class SqlReviewStore {
 
   /** Those of `decisionIds` whose reviews are not open any more, or should not be. */
   async resolvedAmong(decisionIds: readonly string[]): Promise<string[]> {
-    const rows = await RESOLVED.execute(this.#db, { decisionIds: arrayLiteral(decisionIds) });
+    const rows = await RESOLVED.execute(this.db, { decisionIds: arrayLiteral(decisionIds) });
     return rows.map(({ decision_id }) => decision_id);
   }
 
   /** How many are open. */
   async countPending(): Promise<number> {
-    const { count } = await this.#db
+    const { count } = await this.db
       .selectFrom("reviews")
       .select(({ fn }) => fn.countAll<number>().as("count"))
       .where("state", "=", sql.lit("open"))
@@ -109,18 +88,18 @@ export class SqlReviewStore {
 
   /** Adds an answer. False if the review has changed since it was read, or its time is over. */
   async answer({ answer, event, ...change }: ReviewAnswerChange): Promise<boolean> {
-    return (await ANSWER.execute(this.#db, { ...changeParams(change), answer, event })).length > 0;
+    return (await ANSWER.execute(this.db, { ...changeParams(change), answer, event })).length > 0;
   }
 
   /** Records what time or another policy has made of a review. False if it has changed since it was read. */
   async settle(change: ReviewChange): Promise<boolean> {
-    return (await SETTLE.execute(this.#db, changeParams(change))).length > 0;
+    return (await SETTLE.execute(this.db, changeParams(change))).length > 0;
   }
 
   /** Withdraws an approval. False if the review has changed since it was read, or its time is over. */
   async withdraw({ withdrawal, event, ...change }: WithdrawalChange): Promise<boolean> {
     const params = { ...changeParams({ ...change, to: "withdrawn" }), withdrawal, event };
-    return (await WITHDRAW.execute(this.#db, params)).length > 0;
+    return (await WITHDRAW.execute(this.db, params)).length > 0;
   }
 
   /**
@@ -129,7 +108,7 @@ export class SqlReviewStore {
    * INVARIANT: it makes a new version, as a withdrawal does. So of the two one comes first, and the other sees it.
    */
   async noteAllow({ reviewId, version }: Review): Promise<boolean> {
-    return (await NOTE_ALLOW.execute(this.#db, { reviewId, version })).length > 0;
+    return (await NOTE_ALLOW.execute(this.db, { reviewId, version })).length > 0;
   }
 }
 

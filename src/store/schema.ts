@@ -2,6 +2,7 @@ import type { Generated } from "kysely";
 import type { AgentState } from "../authn/directory.ts";
 import type { Role } from "../admin/caller.ts";
 import type { CircuitCommand } from "../admin/circuits.ts";
+import type { VerificationRun } from "../audit/verify/run.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Decision, Reason, Source } from "../core/decision.ts";
 import type { Outcome } from "../execution/execution.ts";
@@ -27,339 +28,281 @@ export type StoredTime = Micros & { readonly [stored]: "timestamptz" };
 export type StoredInterval = Micros & { readonly [stored]: "interval" };
 
 export interface Schema {
-  agents: Agents;
-  agent_keys: AgentKeys;
-  directory_version: DirectoryVersion;
-  service_keys: ServiceKeys;
-  idempotency_claims: IdempotencyClaims;
-  audit_decisions: AuditDecisions;
-  audit_payloads: AuditPayloads;
-  audit_events: AuditEvents;
-  audit_log: AuditLog;
-  audit_epochs: AuditEpochs;
-  audit_seals: AuditSeals;
-  audit_nodes: AuditNodes;
-  audit_checkpoints: AuditCheckpoints;
-  audit_runs: AuditRuns;
-  audit_retired: AuditRetired;
-  guard_records: GuardRecords;
-  guard_circuits: GuardCircuits;
-  circuit_orders: CircuitOrders;
-  circuit_commands: CircuitCommands;
-  policy_bundles: PolicyBundles;
-  operators: Operators;
-  operator_sessions: OperatorSessions;
-  webhook_messages: WebhookMessages;
-  reviews: Reviews;
-  review_answers: ReviewAnswers;
-  review_withdrawals: ReviewWithdrawals;
-  executions: Executions;
-  execution_outcomes: ExecutionOutcomes;
-  execution_reports_due: ExecutionReportsDue;
-}
-
-interface Agents {
-  agent_id: string;
-  state: AgentState;
-  created_at: Generated<StoredTime>;
-  changed: number;
-}
-
-interface AgentKeys {
-  key_id: string;
-  agent_id: string;
-  secret_hash: Uint8Array;
-  created_at: Generated<StoredTime>;
-  revoked_at: StoredTime | null;
-  changed: number;
-  place: Generated<number>;
-}
-
-interface DirectoryVersion {
-  singleton: Generated<boolean>;
-  version: number;
-}
-
-interface ServiceKeys {
-  name: string;
-  fingerprint: string;
-  registered_at: Generated<StoredTime>;
-}
-
-interface IdempotencyClaims {
-  agent_id: string;
-  idempotency_key: string;
-  variant: Uint8Array;
-  request_digest: Uint8Array;
-  decision_id: string;
-  recorded_at: StoredTime;
-  expires_at: StoredTime;
-}
-
-interface AuditDecisions {
-  decision_id: string;
-  recorded_at: StoredTime;
-  source: Source;
-  agent_id: string;
-  credential_id: string | null;
-  tool: string;
-  idempotency_key: string;
-  decision: Decision;
-  reason: Reason;
-  message: string;
-  rule_id: string | null;
-  policy_version: string | null;
-  request_digest: Uint8Array | null;
-  payload_digest: Uint8Array | null;
-  decided_at: StoredTime;
-  linked_decision_id: string | null;
-  review_id: string | null;
-  grant_id: string | null;
-  guard_journal_id: string | null;
-  guard_sequence: number | null;
-  guard_record_hash: Uint8Array | null;
-  trace_id: string | null;
-  detail: string | null;
-  principal: string | null;
-  session_id: string | null;
-  hash: Uint8Array;
-  inserted_at: Generated<StoredTime>;
-}
-
-interface AuditPayloads {
-  decision_id: string;
-  recorded_at: StoredTime;
-  salt: Uint8Array;
-  canonical: string;
-}
-
-interface AuditEvents {
-  event_id: string;
-  recorded_at: StoredTime;
-  kind: string;
-  actor: string;
-  subject: string | null;
-  decision_id: string | null;
-  /** Canonical JSON. */
-  detail: string;
-  hash: Uint8Array;
-  inserted_at: Generated<StoredTime>;
-}
-
-interface AuditLog {
-  singleton: Generated<boolean>;
-  log_id: string;
-}
-
-interface AuditEpochs {
-  epoch: number;
-  opened_at: Generated<StoredTime>;
-  opened_by: string;
-  reason: string;
-  lost_note: string | null;
-  acknowledgement: string | null;
-}
-
-interface AuditSeals {
-  row_id: string;
-  recorded_at: StoredTime;
-  stream: number;
-  epoch: number;
-  seq: number;
-  leaf_hash: Uint8Array;
-}
-
-interface AuditNodes {
-  epoch: number;
-  level: number;
-  idx: number;
-  hash: Uint8Array;
-}
-
-interface AuditCheckpoints {
-  epoch: number;
-  size: number;
-  previous_size: number;
-  root: Uint8Array;
-  peaks: Uint8Array;
-  signed_note: string;
-  key_id: string;
-  created_at: Generated<StoredTime>;
-  settled_at: StoredTime;
-}
-
-interface AuditRuns {
-  run_id: string;
-  scope: string;
-  started_by: string;
-  started_at: StoredTime;
-  updated_at: StoredTime;
-  finished_at: StoredTime | null;
-  state: "running" | "passed" | "failed";
-  /** JSON. */
-  progress: string;
-}
-
-interface AuditRetired {
-  /** `YYYY-MM-DD`, the month's first day. */
-  month: string;
-  decisions: number;
-  events: number;
-  export_sha256: string;
-  export_event_id: string;
-  event_id: string;
-  recorded_at: StoredTime;
-  event_hash: Uint8Array;
-}
-
-interface GuardRecords {
-  agent_id: string;
-  record_hash: Uint8Array;
-  journal_id: string;
-  sequence: number;
-  decision_id: string;
-  recorded_at: StoredTime;
-}
-
-interface GuardCircuits {
-  agent_id: string;
-  journal_id: string;
-  /** JSON of the protobuf message. */
-  report: string;
-  reported_at: Generated<StoredTime>;
-}
-
-export interface CircuitOrders {
-  agent_id: string;
-  epoch: number;
-  grant_id: string | null;
-  /** JSON. */
-  tools: string | null;
-  operator: string;
-  reason: string;
-  issued_at: StoredTime;
-  expires_at: StoredTime;
-  token: string;
-}
-
-interface CircuitCommands {
-  agent_id: string;
-  epoch: number;
-  kind: CircuitCommand["kind"];
-  operator: string;
-  reason: string;
-  issued_at: StoredTime;
-  expires_at: StoredTime | null;
-}
-
-interface PolicyBundles {
-  version: string;
-  /** JSON. */
-  files: string;
-  first_seen: Generated<StoredTime>;
-}
-
-interface Operators {
-  name: string;
-  role: Role;
-  password_hash: string;
-  totp_secret: Uint8Array | null;
-  totp_last_step: number | null;
-  generation: Generated<number>;
-  created_at: Generated<StoredTime>;
-  removed_at: StoredTime | null;
-}
-
-interface OperatorSessions {
-  token_hash: Uint8Array;
-  name: string;
-  generation: number;
-  /** JSON. */
-  methods: string;
-  signed_in_at: Generated<StoredTime>;
-  used_at: Generated<StoredTime>;
-}
-
-interface WebhookMessages {
-  sequence: Generated<number>;
-  type: string;
-  subject: string;
-  source: "event" | "decision";
-  source_id: string;
-  recorded_at: StoredTime;
-  created_at: Generated<StoredTime>;
-  state: Generated<"pending" | "dead">;
-  attempts: Generated<number>;
-  due_at: Generated<StoredTime>;
-  problem: string | null;
-}
-
-interface Reviews {
-  review_id: string;
-  decision_id: string;
-  recorded_at: StoredTime;
-  agent_id: string;
-  tool: string;
-  idempotency_key: string;
-  rule_id: string | null;
-  policy_version: string;
-  request_digest: Uint8Array;
-  payload_digest: Uint8Array;
-  approvers: number;
-  approval_for: StoredInterval;
-  opened_at: StoredTime;
-  expires_at: StoredTime;
-  state: Generated<ReviewState>;
-  version: Generated<number>;
-  resolved_at: StoredTime | null;
-  resolution_id: string | null;
-  approval_expires_at: StoredTime | null;
-  first_allowed_at: StoredTime | null;
-}
-
-interface ReviewWithdrawals {
-  review_id: string;
-  operator: string;
-  comment: string;
-  withdrawn_at: StoredTime;
-}
-
-interface ReviewAnswers {
-  review_id: string;
-  operator: string;
-  answer: ReviewAnswer["answer"];
-  comment: string;
-  answered_at: StoredTime;
-}
-
-export interface Executions {
-  decision_id: string;
-  execution_id: string;
-  recorded_at: StoredTime;
-  agent_id: string;
-  tool: string;
-  idempotency_key: string;
-  nonce: Uint8Array;
-  started_at: StoredTime;
-  started_by: string;
-  report_due_at: StoredTime;
-}
-
-interface ExecutionOutcomes {
-  decision_id: string;
-  event_id: string;
-  outcome: Outcome;
-  ended_at: StoredTime;
-  error_code: string | null;
-  duration_ms: number | null;
-  summary: string | null;
-  reported_by: string | null;
-  resolved_by: string | null;
-  comment: string | null;
-}
-
-interface ExecutionReportsDue {
-  decision_id: string;
-  report_due_at: StoredTime;
-  noted_at: StoredTime | null;
+  agents: {
+    agent_id: string;
+    state: AgentState;
+    created_at: Generated<StoredTime>;
+    changed: number;
+  };
+  agent_keys: {
+    key_id: string;
+    agent_id: string;
+    secret_hash: Uint8Array;
+    created_at: Generated<StoredTime>;
+    revoked_at: StoredTime | null;
+    changed: number;
+    place: Generated<number>;
+  };
+  directory_version: {
+    singleton: Generated<boolean>;
+    version: number;
+  };
+  service_keys: {
+    name: string;
+    fingerprint: string;
+    registered_at: Generated<StoredTime>;
+  };
+  idempotency_claims: {
+    agent_id: string;
+    idempotency_key: string;
+    variant: Uint8Array;
+    request_digest: Uint8Array;
+    decision_id: string;
+    recorded_at: StoredTime;
+    expires_at: StoredTime;
+  };
+  audit_decisions: {
+    decision_id: string;
+    recorded_at: StoredTime;
+    source: Source;
+    agent_id: string;
+    credential_id: string | null;
+    tool: string;
+    idempotency_key: string;
+    decision: Decision;
+    reason: Reason;
+    message: string;
+    rule_id: string | null;
+    policy_version: string | null;
+    request_digest: Uint8Array | null;
+    payload_digest: Uint8Array | null;
+    decided_at: StoredTime;
+    linked_decision_id: string | null;
+    review_id: string | null;
+    grant_id: string | null;
+    guard_journal_id: string | null;
+    guard_sequence: number | null;
+    guard_record_hash: Uint8Array | null;
+    trace_id: string | null;
+    detail: string | null;
+    principal: string | null;
+    session_id: string | null;
+    hash: Uint8Array;
+    inserted_at: Generated<StoredTime>;
+  };
+  audit_payloads: {
+    decision_id: string;
+    recorded_at: StoredTime;
+    salt: Uint8Array;
+    canonical: string;
+  };
+  audit_events: {
+    event_id: string;
+    recorded_at: StoredTime;
+    kind: string;
+    actor: string;
+    subject: string | null;
+    decision_id: string | null;
+    /** Canonical JSON. */
+    detail: string;
+    hash: Uint8Array;
+    inserted_at: Generated<StoredTime>;
+  };
+  audit_log: {
+    singleton: Generated<boolean>;
+    log_id: string;
+  };
+  audit_epochs: {
+    epoch: number;
+    opened_at: Generated<StoredTime>;
+    opened_by: string;
+    reason: string;
+    lost_note: string | null;
+    acknowledgement: string | null;
+  };
+  audit_seals: {
+    row_id: string;
+    recorded_at: StoredTime;
+    stream: number;
+    epoch: number;
+    seq: number;
+    leaf_hash: Uint8Array;
+  };
+  audit_nodes: {
+    epoch: number;
+    level: number;
+    idx: number;
+    hash: Uint8Array;
+  };
+  audit_checkpoints: {
+    epoch: number;
+    size: number;
+    previous_size: number;
+    root: Uint8Array;
+    peaks: Uint8Array;
+    signed_note: string;
+    key_id: string;
+    created_at: Generated<StoredTime>;
+    settled_at: StoredTime;
+  };
+  audit_runs: {
+    run_id: string;
+    scope: string;
+    started_by: string;
+    started_at: StoredTime;
+    updated_at: StoredTime;
+    finished_at: StoredTime | null;
+    state: VerificationRun["state"];
+    /** JSON. */
+    progress: string;
+  };
+  audit_retired: {
+    /** `YYYY-MM-DD`, the month's first day. */
+    month: string;
+    decisions: number;
+    events: number;
+    export_sha256: string;
+    export_event_id: string;
+    event_id: string;
+    recorded_at: StoredTime;
+    event_hash: Uint8Array;
+  };
+  guard_records: {
+    agent_id: string;
+    record_hash: Uint8Array;
+    journal_id: string;
+    sequence: number;
+    decision_id: string;
+    recorded_at: StoredTime;
+  };
+  guard_circuits: {
+    agent_id: string;
+    journal_id: string;
+    /** JSON of the protobuf message. */
+    report: string;
+    reported_at: Generated<StoredTime>;
+  };
+  circuit_orders: {
+    agent_id: string;
+    epoch: number;
+    grant_id: string | null;
+    /** JSON. */
+    tools: string | null;
+    operator: string;
+    reason: string;
+    issued_at: StoredTime;
+    expires_at: StoredTime;
+    token: string;
+  };
+  circuit_commands: {
+    agent_id: string;
+    epoch: number;
+    kind: CircuitCommand["kind"];
+    operator: string;
+    reason: string;
+    issued_at: StoredTime;
+    expires_at: StoredTime | null;
+  };
+  policy_bundles: {
+    version: string;
+    /** JSON. */
+    files: string;
+    first_seen: Generated<StoredTime>;
+  };
+  operators: {
+    name: string;
+    role: Role;
+    password_hash: string;
+    totp_secret: Uint8Array | null;
+    totp_last_step: number | null;
+    generation: Generated<number>;
+    created_at: Generated<StoredTime>;
+    removed_at: StoredTime | null;
+  };
+  operator_sessions: {
+    token_hash: Uint8Array;
+    name: string;
+    generation: number;
+    /** JSON. */
+    methods: string;
+    signed_in_at: Generated<StoredTime>;
+    used_at: Generated<StoredTime>;
+  };
+  webhook_messages: {
+    sequence: Generated<number>;
+    type: string;
+    subject: string;
+    source: "event" | "decision";
+    source_id: string;
+    recorded_at: StoredTime;
+    created_at: Generated<StoredTime>;
+    state: Generated<"pending" | "dead">;
+    attempts: Generated<number>;
+    due_at: Generated<StoredTime>;
+    problem: string | null;
+  };
+  reviews: {
+    review_id: string;
+    decision_id: string;
+    recorded_at: StoredTime;
+    agent_id: string;
+    tool: string;
+    idempotency_key: string;
+    rule_id: string | null;
+    policy_version: string;
+    request_digest: Uint8Array;
+    payload_digest: Uint8Array;
+    approvers: number;
+    approval_for: StoredInterval;
+    opened_at: StoredTime;
+    expires_at: StoredTime;
+    state: Generated<ReviewState>;
+    version: Generated<number>;
+    resolved_at: StoredTime | null;
+    resolution_id: string | null;
+    approval_expires_at: StoredTime | null;
+    first_allowed_at: StoredTime | null;
+  };
+  review_answers: {
+    review_id: string;
+    operator: string;
+    answer: ReviewAnswer["answer"];
+    comment: string;
+    answered_at: StoredTime;
+  };
+  review_withdrawals: {
+    review_id: string;
+    operator: string;
+    comment: string;
+    withdrawn_at: StoredTime;
+  };
+  executions: {
+    decision_id: string;
+    execution_id: string;
+    recorded_at: StoredTime;
+    agent_id: string;
+    tool: string;
+    idempotency_key: string;
+    nonce: Uint8Array;
+    started_at: StoredTime;
+    started_by: string;
+    report_due_at: StoredTime;
+  };
+  execution_outcomes: {
+    decision_id: string;
+    event_id: string;
+    outcome: Outcome;
+    ended_at: StoredTime;
+    error_code: string | null;
+    duration_ms: number | null;
+    summary: string | null;
+    reported_by: string | null;
+    resolved_by: string | null;
+    comment: string | null;
+  };
+  execution_reports_due: {
+    decision_id: string;
+    report_due_at: StoredTime;
+    noted_at: StoredTime | null;
+  };
 }

@@ -3,9 +3,8 @@ import type { Stream } from "../audit/log/leaf.ts";
 import type { NewCheckpoint, SealedRows, SealStretch, SealTransaction } from "../audit/seal/seal.ts";
 import type { Micros } from "../core/clock.ts";
 import { hashesOf, SqlCheckpointReader } from "./checkpoints.ts";
-import { arrayLiteral } from "./dialect/database.ts";
+import { arrayLiteral, at, prepared } from "./dialect/statements.ts";
 import type { Schema } from "./schema.ts";
-import { at, prepared } from "./dialect/statements.ts";
 import { isUnsealed, leafOf, TRAIL } from "./trail.ts";
 
 /** Two sealers wait for one another here; who comes second finds that the first was there. */

@@ -5,7 +5,7 @@ import type { Observation } from "../audit/seal/horizon.ts";
 import type { KeeperStore } from "../audit/seal/keeper.ts";
 import type { SealTransaction } from "../audit/seal/seal.ts";
 import { type Micros, systemClock } from "../core/clock.ts";
-import { insertEvent } from "./events.ts";
+import { changeWithEvent } from "./events.ts";
 import { SqlTreeReader } from "./proofs.ts";
 import { sealIn } from "./seal-transaction.ts";
 import { at, prepared } from "./dialect/statements.ts";
@@ -59,18 +59,13 @@ export class SqlSealStore extends SqlTreeReader implements KeeperStore {
     event: HashedEvent,
   ): Promise<boolean> {
     const epoch = { epoch: number, opened_by: by, reason, lost_note: lostNote, acknowledgement };
-    const opened = await this.db
-      .with("made", (db) =>
-        db
-          .insertInto("audit_epochs")
-          .values(epoch)
-          .onConflict((conflict) => conflict.doNothing())
-          .returning("epoch"),
-      )
-      .with("recorded", () => insertEvent(event, "made"))
-      .selectFrom("made")
-      .select("epoch")
-      .execute();
+    const opened = await changeWithEvent(this.db, event, (db) =>
+      db
+        .insertInto("audit_epochs")
+        .values(epoch)
+        .onConflict((conflict) => conflict.doNothing())
+        .returning("epoch"),
+    );
     return opened.length > 0;
   }
 

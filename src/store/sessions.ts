@@ -1,23 +1,18 @@
-import { type Kysely, type QueryCreator, sql } from "kysely";
+import { type QueryCreator, sql } from "kysely";
 import type { SessionPorts, StoredAccount, StoredSession } from "../admin/sessions.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
-import { insertEvent } from "./events.ts";
+import { changeWithEvent, insertEvent } from "./events.ts";
+import { Repository } from "./repository.ts";
 import type { Schema, StoredTime } from "./schema.ts";
 import { lasting, NOW, prepared } from "./dialect/statements.ts";
 
 type StoredSessions = SessionPorts["sessions"];
 
 /** Sessions of operators, by the hash of their token. Only the database's clock decides when one has ended. */
-export class SqlSessionStore implements StoredSessions {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlSessionStore extends Repository implements StoredSessions {
   async account(name: string): Promise<StoredAccount | null> {
-    const [account] = await this.#db
+    const [account] = await this.db
       .selectFrom("operators")
       .select(["name", "role", "password_hash as passwordHash", "totp_secret as totpSecret", "generation"])
       .where("name", "=", name)
@@ -44,28 +39,25 @@ export class SqlSessionStore implements StoredSessions {
       ), replaced AS (
         DELETE FROM operator_sessions WHERE token_hash = ${replaces}::bytea AND EXISTS (SELECT FROM made)
       ), recorded AS (${insertEvent(event, "made")})
-      SELECT name, role, signed_in_at AS "signedInAt", methods FROM made JOIN account USING (name)`.execute(this.#db);
+      SELECT name, role, signed_in_at AS "signedInAt", methods FROM made JOIN account USING (name)`.execute(this.db);
     return sessionOf(started.rows[0]);
   }
 
   async use(tokenHash: Uint8Array, idle: Micros, lifetime: Micros, isUse: boolean): Promise<StoredSession | null> {
-    const [session] = await (isUse ? USE : FIND).execute(this.#db, { tokenHash, idle, lifetime });
+    const [session] = await (isUse ? USE : FIND).execute(this.db, { tokenHash, idle, lifetime });
     return sessionOf(session);
   }
 
   async end(tokenHash: Uint8Array, event: HashedEvent): Promise<boolean> {
-    const ended = await this.#db
-      .with("ended", (db) => db.deleteFrom("operator_sessions").where("token_hash", "=", tokenHash).returning("name"))
-      .with("recorded", () => insertEvent(event, "ended"))
-      .selectFrom("ended")
-      .select("name")
-      .execute();
+    const ended = await changeWithEvent(this.db, event, (db) =>
+      db.deleteFrom("operator_sessions").where("token_hash", "=", tokenHash).returning("name"),
+    );
     return ended.length > 0;
   }
 
   /** Ends every session of everybody. A new generation also ends those that are begun at this moment. */
   async endAll(): Promise<void> {
-    await this.#db
+    await this.db
       .with("ended", (db) => db.updateTable("operators").set((eb) => ({ generation: eb("generation", "+", 1) })))
       .deleteFrom("operator_sessions")
       .execute();
@@ -73,7 +65,7 @@ export class SqlSessionStore implements StoredSessions {
 
   /** Deletes sessions that began more than `lifetime` ago, which nobody can use any more. */
   async purge(lifetime: Micros): Promise<void> {
-    await this.#db.deleteFrom("operator_sessions").where("signed_in_at", "<", ago(lifetime)).execute();
+    await this.db.deleteFrom("operator_sessions").where("signed_in_at", "<", ago(lifetime)).execute();
   }
 }
 

@@ -1,27 +1,13 @@
 import { type Kysely, type QueryCreator, type RawBuilder, sql, type UpdateObject } from "kysely";
 import type { HashedEvent } from "../audit/row/event.ts";
+import type { HeldRun, VerificationRun } from "../audit/verify/run.ts";
 import type { Progress } from "../audit/verify/verify.ts";
 import type { Last } from "../audit/verify/plan.ts";
 import type { Micros } from "../core/clock.ts";
-import { insertEvent } from "./events.ts";
+import { changeWithEvent } from "./events.ts";
+import { Repository } from "./repository.ts";
 import type { Schema, StoredTime } from "./schema.ts";
 import { at, NOW } from "./dialect/statements.ts";
-
-/** `running` also for a run whose process was killed, until another takes it up. */
-export type RunState = Schema["audit_runs"]["state"];
-
-/** A verification run as it is stored. */
-export interface StoredRun {
-  readonly runId: string;
-  /** `full`, `incremental`, or `since` and a time. */
-  readonly scope: string;
-  readonly startedBy: string;
-  readonly startedAt: Micros;
-  readonly updatedAt: Micros;
-  readonly finishedAt: Micros | null;
-  readonly state: RunState;
-  readonly progress: Progress;
-}
 
 /** A process that has not said since then that it is still at it has lost its run. */
 const LEASES_END: RawBuilder<StoredTime> = sql`now() - interval '60 seconds'`;
@@ -30,16 +16,10 @@ const LEASES_END: RawBuilder<StoredTime> = sql`now() - interval '60 seconds'`;
  * Runs, each of which one process has at a time. A lease instead of a lock: a lock of a session can be lost unnoticed, and then
  * two would be at it; who has lost a lease finds out at the next step.
  */
-export class SqlVerificationRuns {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlVerificationRuns extends Repository {
   /** False if there is a run that has not ended: a unique index allows no second. */
-  async begin(run: HeldRun & Pick<StoredRun, "scope" | "startedBy">): Promise<boolean> {
-    const begun = await this.#db
+  async begin(run: HeldRun & Pick<VerificationRun, "scope" | "startedBy">): Promise<boolean> {
+    const begun = await this.db
       .insertInto("audit_runs")
       .values({
         run_id: run.runId,
@@ -58,28 +38,24 @@ export class SqlVerificationRuns {
 
   /** Keeps the lease. False if another process has the run, or it is finished. */
   async save(runId: string, runner: string, progress: Progress): Promise<boolean> {
-    return (await update(this.#db, { runId, runner, progress }, {}).executeTakeFirst()) !== undefined;
+    return (await update(this.db, { runId, runner, progress }, {}).executeTakeFirst()) !== undefined;
   }
 
   /** Ends the run, together with the event that tells of it. False as for {@link SqlVerificationRuns.save}. */
   async finish(run: HeldRun & { readonly state: "passed" | "failed" }, event: HashedEvent): Promise<boolean> {
-    const ended = await this.#db
-      .with("made", (db) => update(db, run, { finished_at: NOW, state: run.state }))
-      .with("recorded", () => insertEvent(event, "made"))
-      .selectFrom("made")
-      .select("run_id")
-      .execute();
+    const end = { finished_at: NOW, state: run.state };
+    const ended = await changeWithEvent(this.db, event, (db) => update(db, run, end));
     return ended.length > 0;
   }
 
   /** The run that some process is at; null if there is none. */
-  async underWay(): Promise<StoredRun | null> {
+  async underWay(): Promise<VerificationRun | null> {
     return await this.#newest((all) => all.where("state", "=", RUNNING).where("updated_at", ">=", LEASES_END));
   }
 
   /** Takes up the run that its process has lost, if there is one. */
-  async takeOver(runner: string): Promise<StoredRun | null> {
-    const run = await this.#db
+  async takeOver(runner: string): Promise<VerificationRun | null> {
+    const run = await this.db
       .updateTable("audit_runs")
       .set("updated_at", NOW)
       .set("progress", sql`(progress::jsonb || jsonb_build_object('runner', ${runner}::text))::text`)
@@ -90,17 +66,17 @@ export class SqlVerificationRuns {
     return run === undefined ? null : runOf(run);
   }
 
-  async find(runId: string): Promise<StoredRun | null> {
+  async find(runId: string): Promise<VerificationRun | null> {
     return await this.#newest((all) => all.where("run_id", "=", runId));
   }
 
   /** The newest first, those that began before `before`. */
-  async list(before: Micros, limit: number): Promise<StoredRun[]> {
+  async list(before: Micros, limit: number): Promise<VerificationRun[]> {
     return await this.#read((all) => all.where("started_at", "<", at(before)).limit(limit));
   }
 
   /** The last run that ended, or one before it that failed, until a full run has passed since; null if none ended. */
-  async lastToTell(): Promise<StoredRun | null> {
+  async lastToTell(): Promise<VerificationRun | null> {
     const failure = await this.#newest((all) => all.where("state", "=", "failed").where(NOT_MENDED));
     return failure ?? (await this.#newest((all) => all.where("state", "<>", "running")));
   }
@@ -114,12 +90,12 @@ export class SqlVerificationRuns {
   }
 
   /** The newest first. */
-  async #read(narrow: (all: Runs) => Runs): Promise<StoredRun[]> {
-    const rows = await narrow(runs(this.#db)).execute();
+  async #read(narrow: (all: Runs) => Runs): Promise<VerificationRun[]> {
+    const rows = await narrow(runs(this.db)).execute();
     return rows.map(runOf);
   }
 
-  async #newest(narrow: (all: Runs) => Runs): Promise<StoredRun | null> {
+  async #newest(narrow: (all: Runs) => Runs): Promise<VerificationRun | null> {
     const [run] = await this.#read((all) => narrow(all).limit(1));
     return run ?? null;
   }
@@ -145,12 +121,6 @@ function runs(db: Kysely<Schema>) {
 
 type Runs = ReturnType<typeof runs>;
 
-interface HeldRun {
-  readonly runId: string;
-  readonly runner: string;
-  readonly progress: Progress;
-}
-
 /** Returns no row if `runner` does not have the run any more. */
 function update(
   db: QueryCreator<Schema>,
@@ -174,6 +144,6 @@ function stored(runner: string, progress: Progress): string {
   return JSON.stringify({ ...progress, runner });
 }
 
-function runOf(run: Omit<StoredRun, "progress"> & { readonly progress: string }): StoredRun {
+function runOf(run: Omit<VerificationRun, "progress"> & { readonly progress: string }): VerificationRun {
   return { ...run, progress: JSON.parse(run.progress) as Progress };
 }

@@ -8,8 +8,8 @@ import type { PlanPorts } from "../audit/verify/plan.ts";
 import type { SealedDecision } from "../audit/verify/segment.ts";
 import type { Micros } from "../core/clock.ts";
 import { SqlCheckpointReader } from "./checkpoints.ts";
-import { arrayLiteral, type Database } from "./dialect/database.ts";
-import { at, atColumn, micros, run } from "./dialect/statements.ts";
+import type { Database } from "./dialect/database.ts";
+import { arrayLiteral, at, atColumn, micros, run } from "./dialect/statements.ts";
 import { leafOf, TRAIL } from "./trail.ts";
 
 /** Nobody waits for a verification's reads. */

@@ -4,7 +4,8 @@ import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Leased, Outbox } from "../webhook/deliverer.ts";
 import type { Source } from "../webhook/message.ts";
-import { insertEvent } from "./events.ts";
+import { changeWithEvent } from "./events.ts";
+import { Repository } from "./repository.ts";
 import type { Schema, StoredTime } from "./schema.ts";
 import { at, lasting, NOW, prepared } from "./dialect/statements.ts";
 
@@ -17,29 +18,23 @@ export interface OutboxFigures {
 }
 
 /** Messages for the webhook, which triggers on the trail have noted. */
-export class SqlOutbox implements Outbox {
-  readonly #db: Kysely<Schema>;
-
-  constructor(db: Kysely<Schema>) {
-    this.#db = db;
-  }
-
+export class SqlOutbox extends Repository implements Outbox {
   async lease(limit: number, leaseMs: number): Promise<Leased[]> {
-    const leased = await LEASE.execute(this.#db, { limit, lease: leaseMs * 1000 });
+    const leased = await LEASE.execute(this.db, { limit, lease: leaseMs * 1000 });
     return leased.toSorted((a, b) => a.sequence - b.sequence);
   }
 
   async source({ source, sourceId, recordedAt }: Leased): Promise<Source | null> {
     if (source === "event") {
-      const [event] = await eventSource(this.#db, sourceId, recordedAt).execute();
+      const [event] = await eventSource(this.db, sourceId, recordedAt).execute();
       return event === undefined ? null : { ...event, kind: source };
     }
-    const [decision] = await decisionSource(this.#db, sourceId, recordedAt).execute();
+    const [decision] = await decisionSource(this.db, sourceId, recordedAt).execute();
     return decision === undefined ? null : { ...decision, kind: source };
   }
 
   async delivered(message: Leased): Promise<void> {
-    await this.#db.deleteFrom("webhook_messages").where(held(message)).execute();
+    await this.db.deleteFrom("webhook_messages").where(held(message)).execute();
   }
 
   async postpone(message: Leased, waitMs: number, problem: string): Promise<void> {
@@ -54,31 +49,26 @@ export class SqlOutbox implements Outbox {
   }
 
   async list({ state, before, limit }: MessageFilter): Promise<WaitingMessage[]> {
-    let query = this.#db.selectFrom("webhook_messages").select(WAITING);
+    let query = this.db.selectFrom("webhook_messages").select(WAITING);
     if (state !== null) query = query.where("state", "=", state);
     if (before !== null) query = query.where("sequence", "<", before);
     return await query.orderBy("sequence", "desc").limit(limit).execute();
   }
 
   async retry(sourceId: string, event: HashedEvent): Promise<WaitingMessage | null> {
-    const [message] = await this.#db
-      .with("retried", (db) =>
-        db
-          .updateTable("webhook_messages")
-          // The number of attempts stays: by it, whoever still has the message knows that it has it no more, once another one leases it.
-          .set({ state: "pending", created_at: NOW, due_at: NOW })
-          .where("source_id", "=", sourceId)
-          .returning(WAITING),
-      )
-      .with("recorded", () => insertEvent(event, "retried"))
-      .selectFrom("retried")
-      .selectAll()
-      .execute();
+    const [message] = await changeWithEvent(this.db, event, (db) =>
+      db
+        .updateTable("webhook_messages")
+        // `attempts` stays: it is the fencing token of a deliverer that still has the message, once another one leases it.
+        .set({ state: "pending", created_at: NOW, due_at: NOW })
+        .where("source_id", "=", sourceId)
+        .returning(WAITING),
+    );
     return message ?? null;
   }
 
   async figures(): Promise<OutboxFigures> {
-    return await this.#db
+    return await this.db
       .selectFrom("webhook_messages")
       .select(({ fn }) => [
         fn.countAll<number>().filterWhere("state", "=", "pending").as("pending"),
@@ -92,11 +82,11 @@ export class SqlOutbox implements Outbox {
 
   /** Removes what nobody will ask for any more: also what nobody tries, because there is no webhook. */
   async purge(): Promise<void> {
-    await PURGE.execute(this.#db);
+    await PURGE.execute(this.db);
   }
 
   async #change(message: Leased, change: UpdateObject<Schema, "webhook_messages">): Promise<void> {
-    await this.#db.updateTable("webhook_messages").set(change).where(held(message)).execute();
+    await this.db.updateTable("webhook_messages").set(change).where(held(message)).execute();
   }
 }
 

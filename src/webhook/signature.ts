@@ -1,15 +1,10 @@
 import { createHmac } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { messageOf, UsageError } from "../core/fault.ts";
+import { WEBHOOK_SECRET_PREFIX } from "../keys/service-keys.ts";
 
-const PREFIX = "whsec_";
 /** What the Standard Webhooks specification asks for. */
 const SECRET_BYTES = { least: 24, most: 64 } as const;
-
-/** A secret as its file and the receiver's library have it. @param random 24 to 64 secret bytes */
-export function newWebhookSecret(random: Uint8Array): string {
-  return `${PREFIX}${Buffer.from(random).toString("base64")}`;
-}
 
 /**
  * The secrets of a file, one or two: a line each, as `whsec_` and base64. Each signs, so that a receiver which knows either of
@@ -30,13 +25,13 @@ export async function readWebhookSecrets(path: string): Promise<Buffer[]> {
   const secrets = lines.flatMap((line) => secretOf(line.trim()) ?? []);
   if (lines.length >= 1 && lines.length <= 2 && secrets.length === lines.length) return secrets;
   throw new UsageError([
-    `DATACRAWL_WEBHOOK_SECRET_FILE is ${path}, which must have one or two lines, each ${PREFIX} and the base64 of ${SECRET_BYTES.least} to ${SECRET_BYTES.most} bytes`,
+    `DATACRAWL_WEBHOOK_SECRET_FILE is ${path}, which must have one or two lines, each ${WEBHOOK_SECRET_PREFIX} and the base64 of ${SECRET_BYTES.least} to ${SECRET_BYTES.most} bytes`,
   ]);
 }
 
 function secretOf(line: string): Buffer | null {
-  if (!line.startsWith(PREFIX)) return null;
-  const base64 = line.slice(PREFIX.length);
+  if (!line.startsWith(WEBHOOK_SECRET_PREFIX)) return null;
+  const base64 = line.slice(WEBHOOK_SECRET_PREFIX.length);
   const secret = Buffer.from(base64, "base64");
   const exact = secret.toString("base64") === base64;
   return exact && secret.length >= SECRET_BYTES.least && secret.length <= SECRET_BYTES.most ? secret : null;

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { hashDecision } from "../../src/audit/row/hash.ts";
-import { type ReadReview, Reviews } from "../../src/authorize/reviews.ts";
+import { Reviews } from "../../src/authorize/reviews.ts";
 import type { Reason } from "../../src/core/decision.ts";
 import { RandomPool } from "../../src/core/ids.ts";
-import { judgementOf, type Review, type ReviewState } from "../../src/review/review.ts";
+import { judgementOf, type ReadReview, type Review, type ReviewState } from "../../src/review/review.ts";
 import { AGENT, claim, KEY, OTHER, Outage, POLICY_VERSION, SAME, STORE_TIME } from "./fakes.ts";
 
 const HOUR = 3600e6;

@@ -8,7 +8,7 @@ import { deriveDigestKeys } from "../../src/idempotency/key.ts";
 import type { Claim, ClaimCache } from "../../src/idempotency/ledger.ts";
 import { MemoryClaimCache } from "../../src/idempotency/memory-cache.ts";
 import { RedisClaimCache } from "../../src/idempotency/redis-cache.ts";
-import { openRedis } from "../../src/store/redis.ts";
+import { openRedis } from "../../src/server/lifecycle/redis.ts";
 import { freePort, waitUntil } from "../support/net.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
 import { claimOf, MINUTE } from "./claims.ts";

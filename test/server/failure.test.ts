@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { CommitUnknown } from "../../src/audit/write/group-writer.ts";
 import { Fault } from "../../src/core/fault.ts";
 import { failureOf } from "../../src/server/failure.ts";
-import { SqlError } from "../../src/store/dialect/database.ts";
+import { SqlError } from "../../src/store/dialect/sql-error.ts";
 
 const outage = new SqlError("Postgres cannot be reached: connect ECONNREFUSED", { outcome: "rolled_back" });
 const system = Object.assign(new Error("connect ECONNREFUSED 127.0.0.1:5432"), { code: "ECONNREFUSED" });

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type CircuitFilter, type CircuitListing, SqlGuardRecords } from "../../src/store/guard-records.ts";
+import type { CircuitQuery, CircuitView } from "../../src/admin/circuits.ts";
+import { SqlGuardRecords } from "../../src/store/guard-records.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { query } from "../support/sql.ts";
 
@@ -11,7 +12,7 @@ const AGENTS = ["a-b", "a.b", "ab", "a0", "b"];
 const GUARDS = 4;
 
 const journalOf = (n: number): string => `0195e0b2-0000-7000-8000-${String(n).padStart(12, "0")}`;
-const nameOf = ({ agentId, journalId }: CircuitListing): string => `${agentId}/${journalId}`;
+const nameOf = ({ agentId, journalId }: CircuitView): string => `${agentId}/${journalId}`;
 
 describe.each(storeKinds())("guards' circuits on $name", ({ open }) => {
   let store: TestStore;
@@ -35,13 +36,13 @@ describe.each(storeKinds())("guards' circuits on $name", ({ open }) => {
   };
   const EVERYTHING = { agentId: null, excludeClosed: false };
   const pages = async (
-    query: Pick<CircuitFilter, "agentId" | "excludeClosed">,
+    query: Pick<CircuitQuery, "agentId" | "excludeClosed">,
     limit: number,
-    between = async (_page: readonly CircuitListing[]): Promise<void> => {},
+    between = async (_page: readonly CircuitView[]): Promise<void> => {},
   ): Promise<string[]> => {
     const found: string[] = [];
-    for (let after: CircuitListing | null = null; ; ) {
-      const page: CircuitListing[] = await guards.circuits({ ...query, after, limit });
+    for (let after: CircuitView | null = null; ; ) {
+      const page: CircuitView[] = await guards.circuits({ ...query, after, limit });
       found.push(...page.map(nameOf));
       if (page.length < limit) return found;
       after = page.at(-1) ?? null;

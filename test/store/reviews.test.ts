@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hashDecision } from "../../src/audit/row/hash.ts";
 import { FIRST } from "../../src/idempotency/ledger.ts";
-import type { Review, ReviewState } from "../../src/review/review.ts";
+import type { Review, ReviewFilter, ReviewState } from "../../src/review/review.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
-import { type ReviewFilter, SqlReviewStore } from "../../src/store/reviews.ts";
+import { SqlReviewStore } from "../../src/store/reviews.ts";
 import { entryFor } from "../support/entries.ts";
 import { answerOf, changeOf, reviewEntry, withdrawalOf } from "../support/reviews.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";

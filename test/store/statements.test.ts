@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { makeEvent } from "../../src/audit/row/event.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { insertEvent, SqlEventStore } from "../../src/store/events.ts";
+import { changeWithEvent, SqlEventStore } from "../../src/store/events.ts";
 import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { prepared, run, runScript, textOf } from "../../src/store/dialect/statements.ts";
 import { random } from "../support/entries.ts";
@@ -74,15 +74,11 @@ describe.each(storeKinds())("statements through Kysely on $name", ({ name, open 
   test("an event beside a change is recorded with it, once, and never without it", async () => {
     const event = makeEvent({ kind: "test.changed", actor: "service", subject: "x" }, systemClock.now(), random);
     const change = (n: number) =>
-      store.database.kysely
-        .with(
-          "made",
-          () => sql<{ n: number }>`(INSERT INTO kept VALUES (${n}::int) ON CONFLICT DO NOTHING RETURNING n)`,
-        )
-        .with("recorded", () => insertEvent(event, "made"))
-        .selectFrom("made")
-        .select("n")
-        .execute();
+      changeWithEvent(
+        store.database.kysely,
+        event,
+        () => sql<{ n: number }>`(INSERT INTO kept VALUES (${n}::int) ON CONFLICT DO NOTHING RETURNING n)`,
+      );
     const recorded = () =>
       store.database.kysely.selectFrom("audit_events").selectAll().where("event_id", "=", event.row.eventId).execute();
     await insert(1).execute(store.database.kysely);

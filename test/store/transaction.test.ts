@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
-import { SqlError } from "../../src/store/dialect/database.ts";
+import { SqlError } from "../../src/store/dialect/sql-error.ts";
 import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { openPostgres, storeKinds, type TestStore } from "../support/stores.ts";
 import { query } from "../support/sql.ts";

@@ -5,7 +5,7 @@ import { digestPayload } from "../../src/audit/row/hash.ts";
 import { ChangeDirectory } from "../../src/audit/seal/change-directory.ts";
 import { ChangePublisher } from "../../src/audit/seal/change-publisher.ts";
 import { type Rollback, TrailKeeper } from "../../src/audit/seal/keeper.ts";
-import { AUDIT_KEYS } from "../../src/audit/log/keys.ts";
+import { AUDIT_KEYS } from "../../src/keys/key-uses.ts";
 import { CheckpointDirectory } from "../../src/audit/seal/published.ts";
 import { Sealer } from "../../src/audit/seal/seal.ts";
 import { openOrMakeSigningKeys, type SigningKeys } from "../../src/keys/key-files.ts";

@@ -15,7 +15,7 @@ import {
   messageId,
 } from "../../src/webhook/deliverer.ts";
 import { post } from "../../src/webhook/send.ts";
-import { newWebhookSecret } from "../../src/webhook/signature.ts";
+import { newWebhookSecret } from "../../src/keys/service-keys.ts";
 import { entryFor, random } from "../support/entries.ts";
 import { waitUntil } from "../support/net.ts";
 import { isSigned, Receiver } from "../support/receiver.ts";

@@ -3,7 +3,8 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it, test } from "vitest";
 import { UsageError } from "../../src/core/fault.ts";
-import { newWebhookSecret, readWebhookSecrets, signedHeaders } from "../../src/webhook/signature.ts";
+import { newWebhookSecret } from "../../src/keys/service-keys.ts";
+import { readWebhookSecrets, signedHeaders } from "../../src/webhook/signature.ts";
 import { tempDir } from "../support/service.ts";
 
 const directory = tempDir();

@@ -1,12 +1,5 @@
-import type { KeyFilesUse, SigningKeys } from "../../keys/key-files.ts";
+import type { SigningKeys } from "../../keys/key-files.ts";
 import { type NoteKey, noteKey, type NoteSigner } from "./note.ts";
-
-/** The keys that sign checkpoints of the trail. */
-export const AUDIT_KEYS: KeyFilesUse = {
-  label: "audit key",
-  linkDomain: "datacrawl.auditkey.v1",
-  filePrefix: "audit-key",
-};
 
 /** The public keys of the log `origin`, oldest first; each but the first is signed by the one before it. */
 export function noteKeys(origin: string, keys: SigningKeys): NoteKey[] {

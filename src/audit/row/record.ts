@@ -46,6 +46,14 @@ export interface DecisionRow {
   readonly sessionId: string | null;
 }
 
+/** A row of the trail as it is stored, with what was kept of its payload. */
+export interface StoredDecision {
+  readonly row: DecisionRow;
+  readonly storedHash: Uint8Array;
+  /** Null if none was recorded, or it has been erased. */
+  readonly payload: { readonly salt: Uint8Array; readonly canonical: string } | null;
+}
+
 /** The columns that every decision fills. The others are null unless they are given. */
 type AlwaysGiven =
   | "decisionId"

@@ -1,9 +1,9 @@
 import { Command } from "commander";
 import { loadDataConfig } from "../../config.ts";
-import { GRANT_KEYS } from "../../keys/grant-keys.ts";
+import { GRANT_KEYS } from "../../keys/key-uses.ts";
 import { fingerprint } from "../../core/key-chain.ts";
 import { rotateSigningKeys } from "../../keys/key-files.ts";
-import { initKeys } from "../../store/keys.ts";
+import { initKeys } from "../../keys/service-keys.ts";
 import { withoutService } from "../admin-options.ts";
 import type { Io } from "../io.ts";
 import { outJson } from "../output.ts";

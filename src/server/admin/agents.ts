@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { type Agent, AgentSchema, AgentState } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import type { BypassOperations } from "../../admin/bypass.ts";
-import type { AdminOperations, AgentView } from "../../admin/operations.ts";
+import type { AdminOperations } from "../../admin/operations.ts";
+import type { AgentView } from "../../authn/directory.ts";
 import { AGENT_ID } from "../../core/names.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";

@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { type CircuitBypass, CircuitBypassSchema } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
-import type { BypassOperations, GrantView } from "../../admin/bypass.ts";
+import type { BypassOperations } from "../../admin/bypass.ts";
+import type { GrantView } from "../../core/bypass-order.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit } from "./paging.ts";

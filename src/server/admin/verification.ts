@@ -8,7 +8,8 @@ import {
   AuditScope,
   type StartAuditVerificationRequest,
 } from "@datacrawl/proto/datacrawl/authz/v1/audit_pb";
-import type { RunView, VerificationOperations } from "../../admin/verification.ts";
+import type { VerificationOperations } from "../../admin/verification.ts";
+import type { VerificationRun } from "../../audit/verify/run.ts";
 import type { Finding } from "../../audit/verify/findings.ts";
 import type { Scope } from "../../audit/verify/plan.ts";
 import { Fault } from "../../core/fault.ts";
@@ -46,7 +47,7 @@ function scopeOf({ scope, since }: StartAuditVerificationRequest): Scope {
 const STATE = { running: AuditRunState.RUNNING, passed: AuditRunState.PASSED, failed: AuditRunState.FAILED } as const;
 const TABLE = { decisions: "audit_decisions", events: "audit_events" } as const;
 
-function runMessage(run: RunView): AuditRun {
+function runMessage(run: VerificationRun): AuditRun {
   const { runId, scope, startedBy, progress } = run;
   return create(AuditRunSchema, {
     runId,

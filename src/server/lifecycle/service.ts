@@ -24,10 +24,7 @@ import { MemoryClaimCache } from "../../idempotency/memory-cache.ts";
 import { RedisClaimCache } from "../../idempotency/redis-cache.ts";
 import { RandomPool } from "../../core/ids.ts";
 import { type PolicySource } from "../../policy/source.ts";
-import { StoreClock } from "../../store/clock.ts";
-import { reloadGrantKeys } from "../../store/keys.ts";
 import type { Store } from "../../store/open.ts";
-import { openRedis } from "../../store/redis.ts";
 import { openAdmin } from "../admin/operations.ts";
 import type { Admin } from "../admin/service.ts";
 import { openRepositories } from "../repositories.ts";
@@ -47,6 +44,9 @@ import { openTrail, type Trail } from "./trail.ts";
 import { UnfitNames } from "./unfit-names.ts";
 import { openWebhooks } from "./webhooks.ts";
 import { scheduleVerification, VerificationMetrics } from "./verification.ts";
+import { reloadGrantKeys } from "../../keys/service-keys.ts";
+import { openRedis } from "./redis.ts";
+import { StoreClock } from "./store-clock.ts";
 
 /** Of the time, how much a verification may take from decisions. */
 const VERIFICATION_SHARE = 0.05;

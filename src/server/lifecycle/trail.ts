@@ -1,6 +1,6 @@
 import { makeEvent } from "../../audit/row/event.ts";
 import { type Rollback, TrailKeeper } from "../../audit/seal/keeper.ts";
-import { AUDIT_KEYS } from "../../audit/log/keys.ts";
+import { AUDIT_KEYS } from "../../keys/key-uses.ts";
 import { CheckpointDirectory } from "../../audit/seal/published.ts";
 import { ChangeDirectory } from "../../audit/seal/change-directory.ts";
 import { ChangePublisher } from "../../audit/seal/change-publisher.ts";

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { PGlite, type Results } from "@electric-sql/pglite";
-import type { SqlErrorOptions, SqlParam } from "./database.ts";
+import type { SqlParam } from "./database.ts";
+import type { SqlErrorOptions } from "./sql-error.ts";
 import { messageOf } from "../../core/fault.ts";
 import { PARSERS, UnreadableValue, VALUE_SETTINGS } from "./values.ts";
 

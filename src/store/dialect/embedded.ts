@@ -2,8 +2,8 @@ import { Worker } from "node:worker_threads";
 import type { QueryResult, RawBuilder } from "kysely";
 import type { BinaryFields } from "../../audit/row/binary-row.ts";
 import { CopyRows, copyText } from "./copy.ts";
-import { COMMIT, SqlError, type SqlParam } from "./database.ts";
-import { ConnectedDatabase, Connection } from "./dialect.ts";
+import { COMMIT, type SqlParam, Database, Connection } from "./database.ts";
+import { SqlError } from "./sql-error.ts";
 import type { EmbeddedRequest, EmbeddedResponse } from "./embedded-worker.ts";
 
 /** The changed rows are counted where there are any. */
@@ -21,7 +21,7 @@ interface Pending {
  * Postgres inside this process (PGlite), in a thread of its own. It does not fsync: a killed process loses nothing, a power
  * cut may. It has one session, so no separation of roles; the caller holds the data directory's lock.
  */
-export class EmbeddedDatabase extends ConnectedDatabase {
+export class EmbeddedDatabase extends Database {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;

@@ -3,8 +3,8 @@ import pg from "pg";
 import type { BinaryFields } from "../../audit/row/binary-row.ts";
 import { messageOf } from "../../core/fault.ts";
 import { CopyRows, copyText } from "./copy.ts";
-import { COMMIT, type QueryOptions, SqlError, type SqlParam } from "./database.ts";
-import { ConnectedDatabase, Connection } from "./dialect.ts";
+import { COMMIT, type QueryOptions, type SqlParam, Database, Connection } from "./database.ts";
+import { SqlError } from "./sql-error.ts";
 import { PARSERS, UnreadableValue, VALUE_SETTINGS } from "./values.ts";
 
 const DEFAULT_TIMEOUT_MS = 2000;
@@ -36,7 +36,7 @@ export interface PostgresOptions {
 }
 
 /** Postgres 15 or newer, through a pool of connections that are thrown away when in doubt. */
-export class PostgresDatabase extends ConnectedDatabase {
+export class PostgresDatabase extends Database {
   readonly #pool: pg.Pool;
   readonly #connections = new WeakMap<pg.PoolClient, PostgresConnection>();
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { noteKeys, noteSigner } from "../../../src/audit/log/keys.ts";
-import { AUDIT_KEYS } from "../../../src/audit/log/keys.ts";
+import { AUDIT_KEYS } from "../../../src/keys/key-uses.ts";
 import { signNote } from "../../../src/audit/log/note.ts";
 import {
   type AccessChange,

@@ -1,7 +1,7 @@
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { AUDIT_KEYS } from "../../../src/audit/log/keys.ts";
+import { AUDIT_KEYS } from "../../../src/keys/key-uses.ts";
 import type { Place } from "../../../src/audit/seal/acknowledgement.ts";
 import { isAfter } from "../../../src/audit/seal/acknowledgement.ts";
 import { ChangeDirectory } from "../../../src/audit/seal/change-directory.ts";

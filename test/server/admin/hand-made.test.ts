@@ -1,18 +1,20 @@
 import { ScalarType } from "@bufbuild/protobuf";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { ACCESS, type AdminMethod } from "../../../src/server/admin/access.ts";
 import { addOperator, call, cookieOf, type House, openHouse, type Reply, reasonOf, signIn } from "./house.ts";
 import { query } from "../../support/sql.ts";
 
+const UUID = "0195e0b2-0000-7000-8000-000000000001";
+
 let house: House;
 let cookie: string;
-beforeAll(async () => {
-  house = await openHouse();
-  await addOperator(house, "alice", "operator");
-  cookie = cookieOf(await signIn(house.url, "alice"));
-});
-afterAll(() => house.close());
+
+const postgres = inject("postgresUrl");
+const KINDS = [
+  { name: "embedded", options: {} },
+  ...(postgres === null ? [] : [{ name: "Postgres", options: { postgres } }]),
+];
 
 const methods = Object.values(AdminService.method).filter(({ methodKind }) => methodKind === "unary");
 const adminCall = (name: string, request: object): Promise<Reply> =>
@@ -52,83 +54,109 @@ test("there is much to poison", () => {
   expect(POISONED.length).toBeGreaterThan(60);
 });
 
-test.each(POISONED)("$name refuses NUL, and says where: %s", async ({ name, localName }, field, request) => {
-  const reply = await adminCall(name, request);
-  const isAllowed = ACCESS[localName as AdminMethod].role !== null;
-  const reason = isAllowed ? "FIELD_INVALID" : "NOT_PERMITTED";
-  expect(refusal(reply)).toEqual({ status: isAllowed ? 400 : 403, reason });
-  if (isAllowed) expect(reply.body["message"]).toBe(`${field} must be text without NUL.`);
-  expect(await lastEvent()).toEqual({ actor: "operator:alice", method: `AdminService.${name}`, outcome: reason });
-});
-
-test("a payload with NUL is tried no more than it would be decided", async () => {
-  for (const payload of [{ a: ["\0"] }, { "\0": 1 }]) {
-    const reply = await adminCall("TestPolicy", { agentId: "a", tool: "t", payload });
-    expect(refusal(reply)).toEqual({ status: 400, reason: "FIELD_INVALID" });
-  }
-});
-
-test("a sign-in with NUL is refused, and makes no session", async () => {
-  for (const further of [{ name: "al\0ice" }, { password: "correct horse\0" }, { totpCode: "\0" }]) {
-    const reply = await signIn(house.url, "alice", further);
-    expect(refusal(reply)).toEqual({ status: 400, reason: "FIELD_INVALID" });
-    expect(reply.headers.getSetCookie()).toEqual([]);
-  }
-});
-
-test.each(["ListDecisions", "ListReviews", "ListCircuits", "ListCircuitBypasses"])(
-  "%s says when no agent can be called what it is filtered by",
-  async (name) => {
-    for (const agentId of ["Billing-1", "' OR '1'='1", "-a", "\u202ea", "a".repeat(64), "a\n"]) {
-      const reply = await adminCall(name, name === "ListDecisions" ? { filter: { agentId } } : { agentId });
-      expect([agentId, refusal(reply)]).toEqual([agentId, { status: 400, reason: "FIELD_INVALID" }]);
-    }
-    const reply = await adminCall(
-      name,
-      name === "ListDecisions" ? { filter: { agentId: "nobody" } } : { agentId: "nobody" },
-    );
-    expect(reply.status).toBe(200);
-  },
+const PAGED = methods.filter(({ input }) => input.fields.some(({ name }) => name === "page_token"));
+const IDS = methods.flatMap(({ name, localName, input }) =>
+  input.fields
+    .filter((field) => /^(?:decision|review|run)_id$/.test(field.name))
+    .map((field) => [name, field.name, { localName, member: field.localName, members: input.fields }] as const),
 );
 
-const PAGED = methods.filter(({ input }) => input.fields.some(({ name }) => name === "page_token"));
+describe.each(KINDS)("a call of an operator that was made by hand, on $name", ({ options }) => {
+  beforeAll(async () => {
+    house = await openHouse(options);
+    await addOperator(house, "alice", "operator");
+    cookie = cookieOf(await signIn(house.url, "alice"));
+  });
+  afterAll(() => house.close());
 
-test.each(PAGED)("$name takes no page token and no page size that somebody made up", async ({ name }) => {
-  const tokens = ["-1", "1E9", "' OR 1=1 --", "\u001b[2J", "Zz", "9".repeat(400), "../..", "=", "\u202e", "é"];
-  for (const pageToken of tokens) {
-    expect([pageToken, refusal(await adminCall(name, { pageToken }))]).toEqual([
-      pageToken,
-      { status: 400, reason: "FIELD_INVALID" },
-    ]);
-  }
-  for (const pageSize of [-1, 1001, 2 ** 31 - 1])
-    expect(refusal(await adminCall(name, { pageSize }))).toEqual({ status: 400, reason: "FIELD_INVALID" });
-});
+  test.each(POISONED)("$name refuses NUL, and says where: %s", async ({ name, localName }, field, request) => {
+    const reply = await adminCall(name, request);
+    const isAllowed = ACCESS[localName as AdminMethod].role !== null;
+    const reason = isAllowed ? "FIELD_INVALID" : "NOT_PERMITTED";
+    expect(refusal(reply)).toEqual({ status: isAllowed ? 400 : 403, reason });
+    if (isAllowed) expect(reply.body["message"]).toBe(`${field} must be text without NUL.`);
+    expect(await lastEvent()).toEqual({ actor: "operator:alice", method: `AdminService.${name}`, outcome: reason });
+  });
 
-test("a cursor of circuits that looks like one leads to nothing but a place in the same list", async () => {
-  const guard = "0195e0b2-0000-7000-8000-000000000001";
-  for (const pageToken of [
-    "a1",
-    `a1/${guard}/`,
-    `A1/${guard}`,
-    `a1/${guard}' OR '1'='1`,
-    `/${guard}`,
-    `a1/${guard}\n`,
-  ]) {
-    const reply = await adminCall("ListCircuits", { pageToken });
-    expect([pageToken, refusal(reply)]).toEqual([pageToken, { status: 400, reason: "FIELD_INVALID" }]);
-  }
-  await query(
-    house.store.database,
-    "INSERT INTO guard_circuits VALUES ('a1', $1::text::uuid, '{}'), ('b1', $1::text::uuid, '{}')",
-    [guard],
+  test("a payload with NUL is tried no more than it would be decided", async () => {
+    for (const payload of [{ a: ["\0"] }, { "\0": 1 }]) {
+      const reply = await adminCall("TestPolicy", { agentId: "a", tool: "t", payload });
+      expect(refusal(reply)).toEqual({ status: 400, reason: "FIELD_INVALID" });
+    }
+  });
+
+  test("a sign-in with NUL is refused, and makes no session", async () => {
+    for (const further of [{ name: "al\0ice" }, { password: "correct horse\0" }, { totpCode: "\0" }]) {
+      const reply = await signIn(house.url, "alice", further);
+      expect(refusal(reply)).toEqual({ status: 400, reason: "FIELD_INVALID" });
+      expect(reply.headers.getSetCookie()).toEqual([]);
+    }
+  });
+
+  test.each(["ListDecisions", "ListReviews", "ListCircuits", "ListCircuitBypasses"])(
+    "%s says when no agent can be called what it is filtered by",
+    async (name) => {
+      for (const agentId of ["Billing-1", "' OR '1'='1", "-a", "\u202ea", "a".repeat(64), "a\n"]) {
+        const reply = await adminCall(name, name === "ListDecisions" ? { filter: { agentId } } : { agentId });
+        expect([agentId, refusal(reply)]).toEqual([agentId, { status: 400, reason: "FIELD_INVALID" }]);
+      }
+      const reply = await adminCall(
+        name,
+        name === "ListDecisions" ? { filter: { agentId: "nobody" } } : { agentId: "nobody" },
+      );
+      expect(reply.status).toBe(200);
+    },
   );
-  const listed = async (request: object): Promise<unknown> => {
-    const { status, body } = await adminCall("ListCircuits", request);
-    expect(status).toBe(200);
-    return (body["circuits"] as { agentId: string }[] | undefined)?.map(({ agentId }) => agentId);
-  };
-  expect(await listed({ pageToken: `a0/${guard}`, agentId: "b1" })).toEqual(["b1"]);
-  expect(await listed({ pageToken: `a1/${guard}` })).toEqual(["b1"]);
-  expect(await listed({ pageToken: `b1/${guard}` })).toBeUndefined();
+
+  test.each(PAGED)("$name takes no page token and no page size that somebody made up", async ({ name }) => {
+    const tokens = ["-1", "1E9", "' OR 1=1 --", "\u001b[2J", "Zz", "9".repeat(400), "../..", "=", "\u202e", "é"];
+    for (const pageToken of tokens) {
+      expect([pageToken, refusal(await adminCall(name, { pageToken }))]).toEqual([
+        pageToken,
+        { status: 400, reason: "FIELD_INVALID" },
+      ]);
+    }
+    for (const pageSize of [-1, 1001, 2 ** 31 - 1])
+      expect(refusal(await adminCall(name, { pageSize }))).toEqual({ status: 400, reason: "FIELD_INVALID" });
+  });
+
+  test("a cursor of circuits that looks like one leads to nothing but a place in the same list", async () => {
+    const guard = "0195e0b2-0000-7000-8000-000000000001";
+    for (const pageToken of [
+      "a1",
+      `a1/${guard}/`,
+      `A1/${guard}`,
+      `a1/${guard}' OR '1'='1`,
+      `/${guard}`,
+      `a1/${guard}\n`,
+    ]) {
+      const reply = await adminCall("ListCircuits", { pageToken });
+      expect([pageToken, refusal(reply)]).toEqual([pageToken, { status: 400, reason: "FIELD_INVALID" }]);
+    }
+    await query(
+      house.store.database,
+      "INSERT INTO guard_circuits VALUES ('a1', $1::text::uuid, '{}'), ('b1', $1::text::uuid, '{}')",
+      [guard],
+    );
+    const listed = async (request: object): Promise<unknown> => {
+      const { status, body } = await adminCall("ListCircuits", request);
+      expect(status).toBe(200);
+      return (body["circuits"] as { agentId: string }[] | undefined)?.map(({ agentId }) => agentId);
+    };
+    expect(await listed({ pageToken: `a0/${guard}`, agentId: "b1" })).toEqual(["b1"]);
+    expect(await listed({ pageToken: `a1/${guard}` })).toEqual(["b1"]);
+    expect(await listed({ pageToken: `b1/${guard}` })).toBeUndefined();
+  });
+
+  test.each(IDS)("%s refuses a %s that is no UUID", async (name, field, { localName, member, members }) => {
+    const isAllowed = ACCESS[localName as AdminMethod].role !== null;
+    const reason = isAllowed ? "FIELD_INVALID" : "NOT_PERMITTED";
+    const others = members.filter((other) => other.name === "reason" || other.name === "comment");
+    const request = Object.fromEntries(others.map((other) => [other.localName, "why"]));
+    for (const id of ["17", "' OR '1'='1", `${UUID.slice(0, -1)}g`, `${UUID}\n`]) {
+      const reply = await adminCall(name, { ...request, [member]: id });
+      expect([id, refusal(reply)]).toEqual([id, { status: isAllowed ? 400 : 403, reason }]);
+      if (isAllowed) expect(reply.body["message"]).toBe(`${field} must be a UUID.`);
+    }
+  });
 });

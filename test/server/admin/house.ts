@@ -13,6 +13,7 @@ import { openAdminPort, openAdminSocket } from "../../../src/server/admin/listen
 import { openAdmin } from "../../../src/server/admin/operations.ts";
 import { type Admin, adminRpcs, turnedAway } from "../../../src/server/admin/service.ts";
 import type { Listener } from "../../../src/server/listen.ts";
+import { initKeys } from "../../../src/keys/service-keys.ts";
 import { openSite } from "../../../src/server/http/site.ts";
 import { openTrail } from "../../../src/server/lifecycle/trail.ts";
 import { openRepositories } from "../../../src/server/repositories.ts";
@@ -49,6 +50,7 @@ export interface HouseOptions {
 export async function openHouse(options: HouseOptions = {}): Promise<House & { readonly ca: Buffer }> {
   const directory = mkdtempSync(join(tmpdir(), "datacrawl-admin-"));
   const config = loadConfig({ DATACRAWL_DATA_DIR: directory, ...(await postgresEnv(options)) }, process.cwd(), true);
+  await initKeys(config.keysDir);
   const store = await openStore(config, (error) => console.error("store:", error.message));
   const clock = { ahead: 0 };
   const now = (): number => systemClock.now() + clock.ahead;

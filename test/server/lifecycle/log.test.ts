@@ -2,7 +2,7 @@ import { pino } from "pino";
 import { expect, test } from "vitest";
 import { Fault } from "../../../src/core/fault.ts";
 import { logFault, logLateFault } from "../../../src/server/lifecycle/log.ts";
-import { SqlError } from "../../../src/store/dialect/database.ts";
+import { SqlError } from "../../../src/store/dialect/sql-error.ts";
 
 /** A log, and the lines that it has written. */
 function memoryLog() {

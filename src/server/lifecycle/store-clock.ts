@@ -1,4 +1,4 @@
-import type { Clock, Micros } from "../core/clock.ts";
+import type { Clock, Micros } from "../../core/clock.ts";
 
 /** Beyond this the service is not ready: a row's time would be misleading. */
 const MAX_SKEW: Micros = 30_000_000;

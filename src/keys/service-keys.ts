@@ -1,14 +1,9 @@
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import type { Kysely } from "kysely";
-import { AUDIT_KEYS } from "../audit/log/keys.ts";
-import { GRANT_KEYS } from "../keys/grant-keys.ts";
 import { UsageError } from "../core/fault.ts";
-import { fingerprint } from "../core/key-chain.ts";
-import { openOrMakeSigningKeys, openSigningKeys, type SigningKeys } from "../keys/key-files.ts";
-import { newWebhookSecret } from "../webhook/signature.ts";
-import type { Schema } from "./schema.ts";
+import { openOrMakeSigningKeys, openSigningKeys, type SigningKeys } from "./key-files.ts";
+import { AUDIT_KEYS, GRANT_KEYS } from "./key-uses.ts";
 
 /** Secrets that all replicas share and the database never holds. */
 export interface ServiceKeys {
@@ -23,6 +18,8 @@ export interface ServiceKeys {
 const HMAC_FILE = "hmac.key";
 /** Read only where a webhook is set up: the receiver has a copy (docs/webhooks.md). */
 export const WEBHOOK_SECRET_FILE = "webhook.secret";
+
+export const WEBHOOK_SECRET_PREFIX = "whsec_";
 
 /** Makes the keys that are missing in `directory`. @returns the names of the files that were made */
 export async function initKeys(directory: string): Promise<string[]> {
@@ -79,34 +76,9 @@ function loadHmacKey(directory: string): Buffer {
   return Buffer.from(text, "hex");
 }
 
-/**
- * Registers the keys' fingerprints with the database's first replica, and holds every later one to them: a replica with
- * other keys would take every retry for another request.
- *
- * @throws UsageError if the database knows other keys
- */
-export async function registerKeys(db: Kysely<Schema>, keys: ServiceKeys): Promise<void> {
-  const ours = {
-    hmac: createHash("sha256").update("datacrawl.fingerprint.v1").update(keys.hmac).digest("hex").slice(0, 32),
-    // The first of a chain: rotation adds to it, and signs each new key with the one before.
-    grant: fingerprint(keys.grants.chain[0]?.publicKey ?? new Uint8Array()),
-    audit: fingerprint(keys.audit.chain[0]?.publicKey ?? new Uint8Array()),
-  };
-  const problems: string[] = [];
-  for (const [name, mine] of Object.entries(ours)) {
-    await db
-      .insertInto("service_keys")
-      .values({ name, fingerprint: mine })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
-    const [row] = await db.selectFrom("service_keys").select("fingerprint").where("name", "=", name).execute();
-    if (row?.fingerprint === mine) continue;
-    problems.push(
-      `this replica's ${name} key has the fingerprint ${mine}, but this database's replicas use ${row?.fingerprint}: ` +
-        "give this replica their keys directory (DATACRAWL_KEYS_DIR)",
-    );
-  }
-  if (problems.length > 0) throw new UsageError(problems);
+/** A secret of the webhook as its file and the receiver's library have it. @param random 24 to 64 secret bytes */
+export function newWebhookSecret(random: Uint8Array): string {
+  return `${WEBHOOK_SECRET_PREFIX}${Buffer.from(random).toString("base64")}`;
 }
 
 /** False if the file exists. Durable when it returns: a key that is lost in a power cut was worth nothing. */
