@@ -6,11 +6,15 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import type { Transport } from "./case.ts";
+import type { Method, Transport } from "./case.ts";
 
 /** One question for the client to ask. */
 export interface AdapterQuestion {
   readonly case: string;
+  /** The call to make. */
+  readonly method: Method;
+  /** What to start, if the method is BeginExecution. */
+  readonly decisionId: string;
   readonly tool: string;
   readonly payload: Readonly<Record<string, string>>;
   readonly idempotencyKey: string;

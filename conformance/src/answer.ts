@@ -1,6 +1,7 @@
 /** A right answer, and the same with something changed. */
 import { concat, lenField, varintField } from "./protobuf.ts";
 import type { Question } from "./question.ts";
+import { refusing, type StartFields, starting, startToJson, startToProto } from "./start-answer.ts";
 
 /** An AuthorizeResponse. Enums are their numbers, known or not; null leaves the field out. */
 export interface AnswerFields {
@@ -18,6 +19,8 @@ export interface AnswerFields {
   readonly nonce: Uint8Array;
   readonly source: number | null;
   readonly decision: number | null;
+  /** To a start: the answer is this instead, so that one script of an envelope serves both methods. */
+  readonly start: StartFields | null;
 }
 
 export const DECISION = { unspecified: 0, allow: 1, deny: 2, needsReview: 4 } as const;
@@ -76,6 +79,7 @@ export function allowing(q: Question): AnswerFields {
     nonce: q.nonce,
     source: SOURCE.service,
     decision: DECISION.allow,
+    start: q.method === "BeginExecution" ? starting(q) : null,
   };
 }
 
@@ -86,6 +90,7 @@ export function denying(q: Question): AnswerFields {
     reason: REASON.RULE_DENIED,
     decision: DECISION.deny,
     message: "Denied by rule conformance.",
+    start: q.method === "BeginExecution" ? refusing(q) : null,
   };
 }
 
@@ -133,6 +138,7 @@ export function protoParts(a: AnswerFields): Map<number, Uint8Array> {
 
 /** `a` in protobuf, with some fields' encodings replaced; a replacement keeps its field's place. */
 export function toProto(a: AnswerFields, replaced: Readonly<Record<number, Uint8Array>> = {}): Uint8Array {
+  if (a.start !== null) return startToProto(a.start);
   const parts = protoParts(a);
   for (const [field, bytes] of Object.entries(replaced)) parts.set(Number(field), bytes);
   const inOrder = [...parts.entries()].toSorted(([one], [other]) => one - other);
@@ -161,6 +167,7 @@ export function jsonParts(a: AnswerFields): Map<string, string> {
 
 /** `a` in JSON, with some members' values replaced by these texts, which need not be JSON. */
 export function toJson(a: AnswerFields, replaced: Readonly<Record<string, string>> = {}): string {
+  if (a.start !== null) return startToJson(a.start);
   const parts = jsonParts(a);
   for (const [name, text] of Object.entries(replaced)) parts.set(name, text);
   return `{${[...parts.entries()].map(([name, text]) => `${JSON.stringify(name)}:${text}`).join(",")}}`;

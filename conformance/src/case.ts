@@ -27,6 +27,13 @@ export type Level = (typeof LEVELS)[number];
 /** The address that a case is asked at: `main`, or a listener that goes wrong before a request can be read. */
 export type EndpointName = string;
 
+/** The call whose answers go wrong. */
+export const METHODS = ["Authorize", "BeginExecution"] as const;
+export type Method = (typeof METHODS)[number];
+
+/** Why a client does not act: a verdict's reason, or what a start came to. */
+export type CaseReason = Reason | "ALREADY_STARTED" | "NOT_ALLOWED";
+
 export type Answer =
   /** An answer with these fields, in whichever codec was asked for. */
   | { readonly kind: "fields"; readonly fields: (q: Question) => AnswerFields }
@@ -45,6 +52,8 @@ export interface Case {
   readonly name: string;
   /** The part of its name before the first dot. */
   readonly family: string;
+  /** A case of BeginExecution has the verdict allow where the client may run the tool, else deny. */
+  readonly method: Method;
   /** What the server does, as a sentence. */
   readonly says: string;
   /** The transports that can be answered so. */
@@ -56,7 +65,7 @@ export interface Case {
   /** What a client must decide. */
   readonly verdict: Decision;
   /** The reasons that a guard may give, without prefix; empty where more than one reading is defensible. */
-  readonly reasons: readonly Reason[];
+  readonly reasons: readonly CaseReason[];
   /** What the server sends. */
   readonly answer: Answer;
 }
@@ -68,15 +77,15 @@ export function toolOf(name: string): string {
 export const TOOL_PREFIX = "conformance.";
 
 /** Reasons as guards give them, named by what went wrong. */
-export const MALFORMED: readonly Reason[] = ["MALFORMED_RESPONSE"];
-export const DOWN: readonly Reason[] = ["SERVICE_UNAVAILABLE"];
+export const MALFORMED: readonly CaseReason[] = ["MALFORMED_RESPONSE"];
+export const DOWN: readonly CaseReason[] = ["SERVICE_UNAVAILABLE"];
 /** The answer broke off: whether that is malformed or unavailable is a matter of taste. */
-export const BROKEN: readonly Reason[] = ["MALFORMED_RESPONSE", "SERVICE_UNAVAILABLE"];
-export const LATE: readonly Reason[] = ["DEADLINE_EXCEEDED"];
+export const BROKEN: readonly CaseReason[] = ["MALFORMED_RESPONSE", "SERVICE_UNAVAILABLE"];
+export const LATE: readonly CaseReason[] = ["DEADLINE_EXCEEDED"];
 /** Nobody answered; a client that gives up early says unavailable. */
-export const SILENT: readonly Reason[] = ["DEADLINE_EXCEEDED", "SERVICE_UNAVAILABLE"];
-export const REFUSED: readonly Reason[] = ["REQUEST_REFUSED"];
-export const ANY: readonly Reason[] = [];
+export const SILENT: readonly CaseReason[] = ["DEADLINE_EXCEEDED", "SERVICE_UNAVAILABLE"];
+export const REFUSED: readonly CaseReason[] = ["REQUEST_REFUSED"];
+export const ANY: readonly CaseReason[] = [];
 
 /** Which transports can hear an answer of each kind. */
 const HEARD_BY = {
@@ -92,7 +101,7 @@ export interface Placement {
   readonly transports?: readonly Transport[];
 }
 
-type Add = (what: string, says: string, answer: Answer, reasons: readonly Reason[], at?: Placement) => void;
+type Add = (what: string, says: string, answer: Answer, reasons: readonly CaseReason[], at?: Placement) => void;
 
 /** Collects the cases of one family: `stub` and `guard` deny, at that level; the others are controls. */
 export interface Family {
@@ -106,11 +115,11 @@ export interface Family {
     verdict: Decision,
     says: string,
     answer: Answer,
-    reasons: readonly Reason[],
+    reasons: readonly CaseReason[],
   ) => void;
 }
 
-export function family(name: string): Family {
+export function family(name: string, method: Method = "Authorize"): Family {
   const cases: Case[] = [];
   const add = (level: Level, verdict: Decision): Add => {
     return (what, says, answer, reasons, at = {}) => {
@@ -118,6 +127,7 @@ export function family(name: string): Family {
       cases.push({
         name: `${name}.${what}`,
         family: name,
+        method,
         says,
         transports,
         endpoint,

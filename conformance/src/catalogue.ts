@@ -22,6 +22,7 @@ import { agreement } from "./families/reasons.ts";
 import { repeated } from "./families/repeated.ts";
 import { slowCases } from "./families/slow.ts";
 import { bitFlips, truncations } from "./families/spoiled.ts";
+import { starts } from "./families/starts.ts";
 import { statuses } from "./families/statuses.ts";
 import { trailerCases } from "./families/trailers.ts";
 import { wireTypes } from "./families/wire-types.ts";
@@ -57,7 +58,13 @@ export const CASES: readonly Case[] = [
   ...compression,
   ...truncations,
   ...bitFlips,
+  ...starts,
 ];
+
+/** A client selects a case of BeginExecution by the decision that it starts. */
+export function decisionOf(one: Case): string {
+  return `c0de0000-0000-7000-8000-${CASES.indexOf(one).toString(16).padStart(12, "0")}`;
+}
 
 const byTool = new Map(CASES.map((one) => [toolOf(one.name), one]));
 
@@ -66,10 +73,20 @@ export function caseOfTool(tool: string): Case | undefined {
   return byTool.get(tool);
 }
 
+const byDecision = new Map(
+  CASES.filter(({ method }) => method === "BeginExecution").map((one) => [decisionOf(one), one]),
+);
+
+/** The case that a start of the decision selects. */
+export function caseOfDecision(decisionId: string): Case | undefined {
+  return byDecision.get(decisionId);
+}
+
 /** A case as `list --json` tells it: plain data, which any language can read. */
 export interface ListedCase {
   readonly name: string;
   readonly family: string;
+  readonly method: string;
   readonly says: string;
   readonly tool: string;
   readonly transports: readonly string[];
@@ -80,6 +97,6 @@ export interface ListedCase {
 }
 
 export function listed(one: Case): ListedCase {
-  const { name, family, says, transports, endpoint, level, verdict, reasons } = one;
-  return { name, family, says, tool: toolOf(name), transports, endpoint, level, verdict, reasons };
+  const { name, family, method, says, transports, endpoint, level, verdict, reasons } = one;
+  return { name, family, method, says, tool: toolOf(name), transports, endpoint, level, verdict, reasons };
 }

@@ -1,10 +1,12 @@
 /** What the server remembers from one question to the next, so that it can answer the wrong one. */
 import type { Clock } from "@datacrawl/core/clock";
+import type { Method } from "./case.ts";
 import { agentOf, type Body, EMPTY, type Question } from "./question.ts";
 
 /** What a request tells beside its body. */
 export interface Envelope {
   readonly authorization: string | undefined;
+  readonly method: Method;
   readonly codec: "proto" | "json";
   readonly accepts: readonly string[];
   readonly deadlineMs: number | null;
@@ -23,7 +25,13 @@ export function memory(clock: Clock): Memory {
   return {
     clock,
     questionOf(body, { authorization, ...envelope }) {
-      const { tool, idempotencyKey, nonce, agentId } = body ?? {
+      const {
+        tool,
+        idempotencyKey,
+        nonce,
+        agentId,
+        decisionId = "",
+      } = body ?? {
         tool: "",
         idempotencyKey: "",
         nonce: EMPTY,
@@ -31,8 +39,8 @@ export function memory(clock: Clock): Memory {
       };
       const earlier = last === null ? null : { ...last, earlier: null };
       const agent = agentId === "" ? agentOf(authorization) : agentId;
-      const question: Question = { agentId: agent, tool, idempotencyKey, nonce, ...envelope, earlier };
-      if (tool !== "") last = question;
+      const question: Question = { agentId: agent, tool, idempotencyKey, decisionId, nonce, ...envelope, earlier };
+      if (tool !== "" || decisionId !== "") last = question;
       return question;
     },
     last: () => last,

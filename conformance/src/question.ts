@@ -2,9 +2,23 @@
  * Reading the question. Answers must name it, so the kit takes agent, tool, key and nonce from the request itself. A
  * reader of its own, of five fields, so that the kit does not depend on the code it is there to test.
  */
+import type { Method } from "./case.ts";
+
+/** The path of a method. */
+export function pathOf(method: Method): string {
+  return `/datacrawl.authz.v1.AuthorizeService/${method}`;
+}
+
+/** The method of a path that is not another's: Authorize, where it is not BeginExecution. */
+export function methodOf(path: string | undefined): Method {
+  return path === pathOf("BeginExecution") ? "BeginExecution" : "Authorize";
+}
 
 /** What was asked, and what the client told about itself. */
 export interface Question {
+  readonly method: Method;
+  /** The decision to start; empty for Authorize. */
+  readonly decisionId: string;
   readonly agentId: string;
   readonly tool: string;
   readonly idempotencyKey: string;
@@ -25,12 +39,14 @@ export interface Body {
   readonly idempotencyKey: string;
   readonly agentId: string;
   readonly nonce: Uint8Array;
+  /** Absent in a question of Authorize. */
+  readonly decisionId?: string;
 }
 
 export const EMPTY = new Uint8Array();
 
-/** An AuthorizeRequest in protobuf. Fields other than the four are passed over. */
-export function readProto(body: Uint8Array): Body {
+/** A request in protobuf. Fields other than those that answers name are passed over. */
+export function readProto(body: Uint8Array, method: Method = "Authorize"): Body {
   const strings = new Map<number, Uint8Array>();
   let at = 0;
   const varint = (): number => {
@@ -52,10 +68,12 @@ export function readProto(body: Uint8Array): Body {
     at = end;
   }
   const text = (field: number) => new TextDecoder().decode(strings.get(field) ?? EMPTY);
+  if (method === "BeginExecution")
+    return { tool: "", idempotencyKey: "", agentId: "", decisionId: text(1), nonce: strings.get(2) ?? EMPTY };
   return { tool: text(1), idempotencyKey: text(3), agentId: text(4), nonce: strings.get(5) ?? EMPTY };
 }
 
-/** An AuthorizeRequest in JSON, by either of each field's names. */
+/** A request in JSON, by either of each field's names. */
 export function readJson(body: Uint8Array): Body {
   const value: unknown = JSON.parse(new TextDecoder().decode(body));
   if (typeof value !== "object" || value === null) throw new Error("not an object");
@@ -64,7 +82,9 @@ export function readJson(body: Uint8Array): Body {
     const found = names.map((name) => members.get(name)).find((member) => typeof member === "string");
     return typeof found === "string" ? found : "";
   };
+  const decisionId = text("decisionId", "decision_id");
   return {
+    ...(decisionId !== "" && { decisionId }),
     tool: text("tool"),
     idempotencyKey: text("idempotencyKey", "idempotency_key"),
     agentId: text("agentId", "agent_id"),

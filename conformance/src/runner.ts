@@ -3,6 +3,7 @@ import type { Clock } from "@datacrawl/core/clock";
 import type { Decision, Reason } from "@datacrawl/core/decision";
 import type { Adapter, AdapterAnswer, AdapterQuestion } from "./adapter.ts";
 import { type Case, toolOf, type Transport } from "./case.ts";
+import { decisionOf } from "./catalogue.ts";
 import type { Directory } from "./serve.ts";
 import { messageOf } from "@datacrawl/core/fault";
 
@@ -87,6 +88,8 @@ function questionFor(one: Case, number: number, options: RunOptions): AdapterQue
   if (urls === undefined) throw new Error(`the server has no address called ${one.endpoint}`);
   return {
     case: one.name,
+    method: one.method,
+    decisionId: one.method === "BeginExecution" ? decisionOf(one) : "",
     tool: toolOf(one.name),
     payload: { case: one.name },
     // 16 characters, for which the family bit-flip has its cases.

@@ -5,11 +5,11 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import { allowing, denying, encode } from "./answer.ts";
-import type { Case } from "./case.ts";
-import { caseOfTool } from "./catalogue.ts";
+import type { Case, Method } from "./case.ts";
+import { caseOfDecision, caseOfTool } from "./catalogue.ts";
 import { connectAnswer, type HttpAnswer, response } from "./http1.ts";
 import type { Memory } from "./memory.ts";
-import { type Body, codings, type Question, readJson, readProto } from "./question.ts";
+import { type Body, codings, methodOf, pathOf, type Question, readJson, readProto } from "./question.ts";
 import { utf8 } from "./protobuf.ts";
 import { play, type Step, wireOf } from "./script.ts";
 
@@ -48,7 +48,8 @@ async function answerTo(
   for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
   const timeout = Number(request.headers["connect-timeout-ms"] ?? Number.NaN);
   const previous = memory.last();
-  const question = memory.questionOf(bodyOf(codec, Buffer.concat(chunks)), {
+  const question = memory.questionOf(bodyOf(codec, Buffer.concat(chunks), methodOf(request.url)), {
+    method: methodOf(request.url),
     authorization: request.headers.authorization,
     codec,
     accepts: codings(request.headers["accept-encoding"]?.toString()),
@@ -59,19 +60,18 @@ async function answerTo(
   return { steps: stepsFor(request, question), question };
 }
 
-function bodyOf(codec: "proto" | "json", body: Uint8Array): Body | null {
+function bodyOf(codec: "proto" | "json", body: Uint8Array, method: Method): Body | null {
   try {
-    return codec === "json" ? readJson(body) : readProto(body);
+    return codec === "json" ? readJson(body) : readProto(body, method);
   } catch {
     return null;
   }
 }
 
 function stepsFor(request: IncomingMessage, q: Question): Iterable<Step> {
-  const path = "/datacrawl.authz.v1.AuthorizeService/Authorize";
-  if (request.url !== path || request.method !== "POST")
-    return failure(501, "unimplemented", "only Authorize is served");
-  const chosen = caseOfTool(q.tool);
+  if (request.url !== pathOf(q.method) || request.method !== "POST")
+    return failure(501, "unimplemented", "only Authorize and BeginExecution are served");
+  const chosen = q.method === "BeginExecution" ? caseOfDecision(q.decisionId) : caseOfTool(q.tool);
   return chosen === undefined
     ? failure(400, "invalid_argument", `no case has the tool ${q.tool}`)
     : connectSteps(chosen, q);

@@ -2,11 +2,11 @@
 import type { Socket } from "node:net";
 import { allowing, encode, toProto } from "./answer.ts";
 import { type Case, TOOL_PREFIX } from "./case.ts";
-import { caseOfTool } from "./catalogue.ts";
+import { caseOfDecision, caseOfTool } from "./catalogue.ts";
 import { GRPC_HEADERS, grpcAnswer, h2Stream, type H2Stream } from "./frames.ts";
 import { type H2Request, readRequests } from "./h2-connection.ts";
 import type { Memory } from "./memory.ts";
-import { type Body, codings, grpcTimeoutMs, type Question, readJson, readProto } from "./question.ts";
+import { type Body, codings, grpcTimeoutMs, methodOf, pathOf, type Question, readJson, readProto } from "./question.ts";
 import { play, type Step } from "./script.ts";
 
 const ENVELOPE_BYTES = 5;
@@ -25,6 +25,7 @@ export function serveGrpc(socket: Socket, memory: Memory): void {
 function answerTo(request: H2Request, memory: Memory): { steps: Iterable<Step>; question: Question } {
   const h2 = h2Stream(request.streamId);
   const question = memory.questionOf(bodyOf(request), {
+    method: methodOf(request.headers[":path"]),
     authorization: request.headers.authorization,
     codec: request.headers["content-type"] === "application/json" ? "json" : "proto",
     accepts: codings(header(request, "grpc-accept-encoding") ?? header(request, "accept-encoding")),
@@ -46,7 +47,8 @@ function isGrpc(request: H2Request): boolean {
 function bodyOf(request: H2Request): Body | null {
   try {
     if (request.headers["content-type"] === "application/json") return readJson(request.body);
-    return readProto(isGrpc(request) ? request.body.subarray(ENVELOPE_BYTES) : request.body);
+    const method = methodOf(request.headers[":path"]);
+    return readProto(isGrpc(request) ? request.body.subarray(ENVELOPE_BYTES) : request.body, method);
   } catch {
     return null;
   }
@@ -56,10 +58,10 @@ function stepsFor(request: H2Request, q: Question, h2: H2Stream): Iterable<Step>
   const path = request.headers[":path"];
   // Left without an answer: one that came between the bytes of a half-sent frame of the case would be the kit's own mistake.
   if (path === "/datacrawl.authz.v1.AuthorizeService/SyncGuard") return [];
-  if (path !== "/datacrawl.authz.v1.AuthorizeService/Authorize") return failure(h2, UNIMPLEMENTED);
-  const chosen = caseOfTool(q.tool);
+  if (path !== pathOf(q.method)) return failure(h2, UNIMPLEMENTED);
+  const chosen = q.method === "BeginExecution" ? caseOfDecision(q.decisionId) : caseOfTool(q.tool);
   if (chosen === undefined)
-    return failure(h2, INVALID_ARGUMENT, `no case is called ${q.tool.slice(TOOL_PREFIX.length)}`);
+    return failure(h2, INVALID_ARGUMENT, `no case is called ${q.tool.slice(TOOL_PREFIX.length)}${q.decisionId}`);
   return isGrpc(request) ? grpcSteps(chosen, q, h2) : connectOverHttp2(q, h2);
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { TRANSPORTS } from "../src/case.ts";
-import { CASES, caseOfTool, listed } from "../src/catalogue.ts";
+import { caseOfDecision, CASES, caseOfTool, decisionOf, listed } from "../src/catalogue.ts";
 
 const countBy = (key: (one: (typeof CASES)[number]) => string): Record<string, number> => {
   const counts: Record<string, number> = {};
@@ -15,6 +15,7 @@ describe("the catalogue", () => {
       expect(one.name).toMatch(/^[a-z0-9-]+\.[a-z0-9-]+(\.[a-z0-9-]+)*$/);
       expect(one.name.split(".")[0]).toBe(one.family);
       expect(caseOfTool(listed(one).tool)).toBe(one);
+      expect(caseOfDecision(decisionOf(one))).toBe(one.method === "BeginExecution" ? one : undefined);
     }
   });
 
@@ -49,13 +50,29 @@ describe("the catalogue", () => {
       compression: 39,
       truncation: 320,
       "bit-flip": 656,
+      "begin-control": 6,
+      "begin-state": 37,
+      "begin-agreement": 23,
+      "begin-echo": 24,
+      "begin-truncation": 280,
+      "begin-bit-flip": 584,
+      "begin-framing": 52,
+      "begin-trailers": 53,
+      "begin-status": 87,
+      "begin-http-status": 177,
+      "begin-content-type": 55,
+      "begin-rst-stream": 64,
+      "begin-goaway": 28,
+      "begin-drop": 34,
     });
-    expect(countBy(({ verdict }) => verdict)).toEqual({ allow: 56, deny: 2203, needs_review: 1 });
+    expect(countBy(({ verdict }) => verdict)).toEqual({ allow: 58, deny: 3705, needs_review: 1 });
   });
 
   test("only controls allow, and every transport has controls of each verdict", () => {
     const allows = CASES.filter(({ verdict }) => verdict === "allow");
-    expect(allows.filter(({ family }) => !/^(control|tls)/.test(family)).map(({ name }) => name)).toEqual([]);
+    expect(allows.filter(({ family }) => !/^(control|tls|begin-control)/.test(family)).map(({ name }) => name)).toEqual(
+      [],
+    );
     for (const transport of TRANSPORTS) {
       const verdicts = CASES.filter((one) => one.family === "control" && one.transports.includes(transport)).map(
         (one) => one.verdict,
@@ -70,6 +87,7 @@ describe("the catalogue", () => {
     expect(JSON.parse(once)).toContainEqual({
       name: "trailers.status-hex",
       family: "trailers",
+      method: "Authorize",
       says: "grpc-status is 0x0",
       tool: "conformance.trailers.status-hex",
       transports: ["grpc"],

@@ -18,6 +18,8 @@ const asked = fc.record({ tool: text, idempotencyKey: text, agentId: text, nonce
 
 const questionOf = (body: { tool: string; idempotencyKey: string; agentId: string; nonce: Uint8Array }): Question => ({
   ...body,
+  method: "Authorize",
+  decisionId: "",
   codec: "proto",
   accepts: [],
   deadlineMs: null,

@@ -14,4 +14,14 @@ describe("this library against every case", { tags: ["full"] }, () => {
       expect(passed).toBeGreaterThan(1500);
     },
   );
+
+  test.concurrent.each(["grpc", "connect-proto"])(
+    "starts what it is to start over %s, and nothing else",
+    { timeout: 600_000 },
+    async (transport) => {
+      const { failures, passed } = await report(library, "--transport", transport, "--method", "BeginExecution");
+      expect(failures.map(({ case: name, problem }) => `${name}: ${problem}`)).toEqual([]);
+      expect(passed).toBeGreaterThan(1000);
+    },
+  );
 });

@@ -29,7 +29,9 @@ describe("datacrawl conformance run", () => {
   test("a client that always denies fails on the controls, and on nothing else", async () => {
     const { failures, passed, exit } = await report(deny);
     expect(new Set(failures.map(({ expected }) => expected))).toEqual(new Set(["allow", "needs_review"]));
-    const controls = CASES.filter(({ verdict, transports }) => verdict !== "deny" && transports.includes("grpc"));
+    const controls = CASES.filter(
+      ({ method, verdict, transports }) => method === "Authorize" && verdict !== "deny" && transports.includes("grpc"),
+    );
     expect(failures.map((failure) => failure.case)).toEqual(controls.map(({ name }) => name));
     expect(passed).toBeGreaterThan(1500);
     expect(exit).toBe(1);
@@ -43,6 +45,17 @@ describe("datacrawl conformance run", () => {
       expect(failures.length).toBeGreaterThan(430);
       // Those that pass are the controls that allow.
       expect(passed).toBeLessThan(60);
+      expect(exit).toBe(1);
+    },
+  );
+
+  test.each(["grpc", "connect-proto"])(
+    "a client that starts whatever it is answered fails wherever %s refuses",
+    async (transport) => {
+      const { failures, passed, exit } = await report(allow, "--transport", transport, "--method", "BeginExecution");
+      expect(failures.filter(({ expected }) => expected === "allow")).toEqual([]);
+      expect(failures.length).toBeGreaterThan(1000);
+      expect(passed).toBe(2);
       expect(exit).toBe(1);
     },
   );
@@ -124,6 +137,8 @@ describe("datacrawl conformance run", () => {
     const client = startAdapter(inline(`${say('decision: "deny"')} process.exit(7);`), process.env, process.cwd());
     const question: AdapterQuestion = {
       case: "control.rule-denied",
+      method: "Authorize",
+      decisionId: "",
       tool: "conformance.control.rule-denied",
       payload: {},
       idempotencyKey: "k",

@@ -1,10 +1,12 @@
 /** This library as a client under test: JSON lines in, JSON lines out (docs/conformance.md). */
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { DataCrawl, type DataCrawlOptions, type JsonObject, type Verdict } from "../src/index.ts";
+import { DataCrawl, type DataCrawlOptions, type JsonObject, type Start, type Verdict } from "../src/index.ts";
 
 interface Question {
   readonly case: string;
+  readonly method: "Authorize" | "BeginExecution";
+  readonly decisionId: string;
   readonly tool: string;
   readonly payload: JsonObject;
   readonly idempotencyKey: string;
@@ -32,18 +34,37 @@ function clientFor({ url, transport, apiKey, caFile, deadlineMs }: Question): Da
   return client;
 }
 
-async function answer(question: Question): Promise<{ verdict: Verdict; elapsedMs: number }> {
-  const { tool, payload, idempotencyKey } = question;
+interface Answer {
+  readonly decision: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+async function answer(question: Question): Promise<Answer> {
+  const { method, tool, payload, idempotencyKey } = question;
   const client = clientFor(question);
-  const startedAt = performance.now();
-  const verdict = await client.authorize({ tool, payload, idempotencyKey });
-  return { verdict, elapsedMs: performance.now() - startedAt };
+  return method === "BeginExecution"
+    ? started(await client.begin(allowOf(question)))
+    : await client.authorize({ tool, payload, idempotencyKey });
+}
+
+/** A caller runs the tool if its start is started, and for no other state. */
+function started(start: Start): Answer {
+  const { message } = start;
+  if (start.state === "started") return { decision: "allow", reason: "STARTED", message };
+  return { decision: "deny", reason: start.state === "refused" ? start.reason : "ALREADY_STARTED", message };
+}
+
+/** What `begin` reads of a verdict. */
+function allowOf({ decisionId }: Question): Verdict {
+  return { decision: "allow", decisionId } as Verdict;
 }
 
 process.stdout.write(`${JSON.stringify({ ready: true })}\n`);
 for await (const line of createInterface({ input: process.stdin })) {
   const question = JSON.parse(line) as Question;
-  const { verdict, elapsedMs } = await answer(question);
-  const { decision, reason, message } = verdict;
+  const startedAt = performance.now();
+  const { decision, reason, message } = await answer(question);
+  const elapsedMs = performance.now() - startedAt;
   process.stdout.write(`${JSON.stringify({ case: question.case, decision, reason, message, elapsedMs })}\n`);
 }

@@ -1,7 +1,6 @@
 /** Every gRPC status other than OK, alone and with an allow before it. A fault is a deny, whatever came with it. */
-import type { Reason } from "@datacrawl/core/decision";
 import { allowing, toProto } from "../answer.ts";
-import { ANY, DOWN, family, grpc, http, LATE, REFUSED } from "../case.ts";
+import { ANY, type CaseReason, DOWN, family, grpc, http, LATE, REFUSED } from "../case.ts";
 import { envelope, GRPC_HEADERS, type Header } from "../frames.ts";
 import { response } from "../http1.ts";
 import { concat, lenField, utf8, varintField } from "../protobuf.ts";
@@ -15,7 +14,7 @@ interface Status {
   /** Which HTTP status the Connect protocol gives it. */
   readonly http: number;
   /** What a guard makes of it, where one thing is right. */
-  readonly reasons: readonly Reason[];
+  readonly reasons: readonly CaseReason[];
 }
 const STATUSES: readonly Status[] = [
   { code: 1, name: "canceled", http: 499, reasons: ANY },

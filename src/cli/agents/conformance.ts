@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import { z } from "zod";
 import { systemClock } from "../../core/clock.ts";
-import { type Case, LEVELS, TRANSPORTS, type Transport } from "@datacrawl/conformance/case";
+import { type Case, LEVELS, type Method, METHODS, TRANSPORTS, type Transport } from "@datacrawl/conformance/case";
 import type { Report } from "@datacrawl/conformance/report";
 import type { Directory, HostileServer } from "@datacrawl/conformance/serve";
 import { UsageError } from "../../core/fault.ts";
@@ -46,6 +46,7 @@ function serveCommand(io: Io): Command {
 }
 
 interface Selection {
+  readonly method: Method;
   readonly transport?: Transport;
   readonly family?: string[];
   readonly case?: string[];
@@ -98,22 +99,24 @@ function selecting(command: Command, defaultTransport?: Transport): Command {
   return command
     .addOption(defaultTransport === undefined ? transport : transport.default(defaultTransport))
     .addOption(new Option("--level <level>", "only cases of this level").choices(LEVELS))
+    .addOption(new Option("--method <name>", "only cases of this method").choices(METHODS).default("Authorize"))
     .option("--family <name...>", "only cases of these families")
     .option("--case <name...>", "only these cases");
 }
 
 /** Throws a UsageError if nothing is left. */
-async function select({ transport, family, case: names, level }: Selection): Promise<Case[]> {
+async function select({ transport, method, family, case: names, level }: Selection): Promise<Case[]> {
   const { CASES } = await import("@datacrawl/conformance/catalogue");
   const selected = CASES.filter(
     (one) =>
       (transport === undefined || one.transports.includes(transport)) &&
+      one.method === method &&
       (family === undefined || family.includes(one.family)) &&
       (names === undefined || names.includes(one.name)) &&
       (level === undefined || one.level === level),
   );
   // Running nothing would pass.
-  if (selected.length === 0) throw new UsageError(["no case has this name, family, transport and level"]);
+  if (selected.length === 0) throw new UsageError(["no case has this name, method, family, transport and level"]);
   return selected;
 }
 
