@@ -1,0 +1,93 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { START_FAILPOINTS } from "../../src/core/failpoint.ts";
+import { type Cluster, makeCluster } from "../support/cluster.ts";
+import { waitUntil } from "../support/net.ts";
+import { cleanEnv, demoKey, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import type { MailSpec } from "./mail-agent.ts";
+
+const AGENT = join(import.meta.dirname, "mail-agent.ts");
+
+interface Listed {
+  readonly decisionId: string;
+  readonly idempotencyKey: string;
+  readonly outcome?: unknown;
+}
+
+/** How many mails there are, and what an agent that starts again is told, by where the first one was killed. */
+const EXPECTED = {
+  "begin-asking": { mails: 1, again: { sent: true }, started: true, unresolved: false },
+  "begin-answered": {
+    mails: 0,
+    again: { error: "AlreadyStartedError", outcome: null },
+    started: true,
+    unresolved: true,
+  },
+  "report-sending": {
+    mails: 1,
+    again: { error: "AlreadyStartedError", outcome: null },
+    started: true,
+    unresolved: true,
+  },
+  "report-answered": {
+    mails: 1,
+    again: { error: "AlreadyStartedError", outcome: "succeeded" },
+    started: true,
+    unresolved: false,
+  },
+} as const satisfies Record<(typeof START_FAILPOINTS)[number], object>;
+
+const stores = ["the embedded store", ...(inject("postgresUrl") === null ? [] : ["Postgres"])];
+
+describe.each(stores)("an agent that is killed around its email, on %s", (store) => {
+  let service: ServiceProcess;
+  let apiKey: string;
+  let env: Record<string, string>;
+
+  beforeAll(async () => {
+    const timeout = { DATACRAWL_EXECUTION_TIMEOUT: "1s" };
+    const cluster: Cluster | null = store === "Postgres" ? await makeCluster(timeout) : null;
+    service = await startService(cluster?.env ?? timeout);
+    apiKey = cluster?.agentKey ?? demoKey(service.dataDir);
+    env = { ...cluster?.env, DATACRAWL_DATA_DIR: service.dataDir };
+  });
+  afterAll(() => discard(service));
+
+  function runAgent(spec: Omit<MailSpec, "url" | "apiKey">, failpoint?: string) {
+    const url = `http://127.0.0.1:${service.grpcPort}`;
+    const { signal, stdout, stderr } = spawnSync(
+      process.execPath,
+      [AGENT, JSON.stringify({ url, apiKey, ...spec } satisfies MailSpec)],
+      { env: cleanEnv(failpoint === undefined ? {} : { DATACRAWL_TEST_FAILPOINT: failpoint }), encoding: "utf8" },
+    );
+    return { signal, told: stdout === "" ? stderr : (JSON.parse(stdout) as Record<string, unknown>) };
+  }
+  const mailsIn = (mailbox: string): string[] =>
+    existsSync(mailbox) ? readFileSync(mailbox, "utf8").split("\n").filter(Boolean) : [];
+  const listed = (...flags: string[]): Listed[] => {
+    const { status, stdout, stderr } = runCli(["execution", "list", "--json", ...flags], env);
+    expect(status, stderr).toBe(0);
+    return JSON.parse(stdout) as Listed[];
+  };
+
+  test.each(START_FAILPOINTS)("killed at %s and started again, it has sent one mail at most", async (failpoint) => {
+    const [mailbox, key] = [join(tempDir(), "mailbox"), `mail-${failpoint}`];
+    expect(runAgent({ mailbox, key }, failpoint)).toMatchObject({ signal: "SIGKILL" });
+    const expected = EXPECTED[failpoint];
+    expect(runAgent({ mailbox, key }).told).toMatchObject(expected.again);
+    // However often: nothing more is sent.
+    expect(runAgent({ mailbox, key }).told).toMatchObject({ error: "AlreadyStartedError" });
+    const mails = mailsIn(mailbox);
+    expect(mails).toHaveLength(expected.mails);
+    const ofKey = (executions: readonly Listed[]) => executions.filter(({ idempotencyKey }) => idempotencyKey === key);
+    const executions = ofKey(listed());
+    expect(executions).toHaveLength(1);
+    // Never a run without a start.
+    for (const decisionId of mails) expect(decisionId).toBe(executions[0]?.decisionId);
+    const unresolved = (): number => ofKey(listed("--unresolved")).length;
+    if (expected.unresolved) await waitUntil(async () => unresolved() === 1, 20_000, "the start is not unresolved");
+    else expect(unresolved()).toBe(0);
+  });
+});
