@@ -233,7 +233,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     await tamper(database, "DELETE FROM", "audit_events", itsFreezes);
     await database.end();
     await go("/agents", "Agents");
-    await row.getByText("not in the database any more").waitFor();
+    await row.getByText("no longer in the database").waitFor();
     await expectAccessible(page);
   });
 
