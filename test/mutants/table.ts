@@ -245,6 +245,87 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   ),
   ...caughtBy(
+    ["test/authorize/begin.test.ts"],
+    [
+      [
+        "another nonce does not start an execution again",
+        "src/authorize/begin.ts",
+        "const isOwn = sameDigest(execution.nonce, nonce);",
+        "const isOwn = true;",
+      ],
+      [
+        "a decision is started by its own agent",
+        "src/authorize/begin.ts",
+        "if (decision === null || decision.agentId !== agentId)",
+        "if (decision === null)",
+      ],
+      [
+        "a frozen agent starts nothing",
+        "src/authorize/begin.ts",
+        'if ((await ports.agents.confirmedStateOf(agentId)) !== "active")',
+        "if (false)",
+      ],
+      [
+        "only a decision that holds its claim is started",
+        "src/authorize/begin.ts",
+        "if (requestDigest === null || expiresAt === null)",
+        "if (false)",
+      ],
+      [
+        "a decision of before a rollback is not started",
+        "src/authorize/begin.ts",
+        "if (decision.recordedAt < ports.decisionsVoidBefore())",
+        "if (false)",
+      ],
+      [
+        "an approval that ended starts nothing",
+        "src/authorize/begin.ts",
+        'if (review.state === "approved") return null;',
+        "if (review.approvalExpiresAt !== null) return null;",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/authorize/report.test.ts"],
+    [
+      [
+        "an execution is reported by its own agent",
+        "src/authorize/report.ts",
+        "execution.agentId !== agent.agentId ||",
+        "",
+      ],
+      [
+        "a report that contradicts the recorded one is refused",
+        "src/authorize/report.ts",
+        "if (end === null && !agrees(",
+        "if (false && !agrees(",
+      ],
+      [
+        "a summary that may repeat what is redacted is not stored",
+        "src/authorize/report.ts",
+        "ports.policy().redaction.pathsOf(tool).length > 0",
+        "false",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/store/executions.test.ts"],
+    [
+      [
+        "an event of a start is written only with the start",
+        "src/store/executions.ts",
+        "FROM input WHERE execution_id IN (SELECT execution_id FROM started)",
+        "FROM input",
+      ],
+      [
+        "an event of an outcome is written only with the outcome",
+        "src/store/executions.ts",
+        "FROM input WHERE event_event_id IN (SELECT event_id FROM ended)",
+        "FROM input",
+      ],
+    ],
+  ),
+  ...caughtBy(
     ["test/store/records.test.ts"],
     [
       ["an unexpired claim is kept", "src/store/records.ts", "WHERE held.expires_at <= now()", "WHERE true"],

@@ -2,11 +2,14 @@ import type { CompiledQuery, Kysely } from "kysely";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { CommitUnknown } from "../../src/audit/write/group-writer.ts";
 import type { Entry } from "../../src/audit/write/writer.ts";
+import type { EndEntry, StartEntry } from "../../src/authorize/execution-entries.ts";
 import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
+import { SqlExecutionStore } from "../../src/store/executions.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import type { Schema } from "../../src/store/schema.ts";
 import type { Statement } from "../../src/store/dialect/statements.ts";
 import { entryFor } from "../support/entries.ts";
+import { endOf, startOf } from "../support/executions.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { startTcpProxy, type TcpProxy, throughPort } from "../support/tcp-proxy.ts";
 import { query } from "../support/sql.ts";
@@ -100,6 +103,37 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
     await expect(records.recordBatch([entryFor("lost")])).rejects.toThrow(CommitUnknown);
     proxy.setMode("pass");
   });
+
+  test.each(["start", "end"] as const)(
+    "the %s of an execution whose answer is lost counts as written if it is found, and else nobody knows",
+    async (which) => {
+      const table = which === "start" ? "executions" : "execution_outcomes";
+      const isWrite = (text: string): boolean => text.includes(`INSERT INTO ${table} (`);
+      const direct = new SqlExecutionStore(store.database.kysely);
+      const prepare = async (key: string) => {
+        const entry = entryFor(`${which}-${key}`);
+        await new SqlRecordStore(store.database.kysely).recordBatch([entry]);
+        const start = startOf(entry);
+        if (which === "end") await direct.startBatch([start]);
+        return { entry, start, end: endOf(start) };
+      };
+      const write = async ({ start, end }: { start: StartEntry; end: EndEntry }, mode: "mute" | "stall") => {
+        await query(viaProxy, "SELECT 1");
+        const kysely = disturbed(viaProxy.kysely, (text) => proxy.setMode(isWrite(text) ? mode : "pass"));
+        const lossy = new SqlExecutionStore(kysely);
+        return await (which === "start" ? lossy.startBatch([start]) : lossy.endBatch([end])).finally(() =>
+          proxy.setMode("pass"),
+        );
+      };
+      const persisted = await prepare("persisted");
+      expect([...(await write(persisted, "mute")).keys()]).toEqual([persisted[which].event.row.eventId]);
+      const failed = await prepare("failed");
+      await expect(write(failed, "stall")).rejects.toThrow(CommitUnknown);
+      // Another one came first: what is found must be the entry's own.
+      const late = { start: startOf(persisted.entry), end: endOf(persisted.start) };
+      await expect(write(late, "mute")).rejects.toThrow(CommitUnknown);
+    },
+  );
 
   test("a warning on commit, as a lost standby causes, is not durable", async () => {
     const text = "DO $$ BEGIN RAISE WARNING 'canceling wait for synchronous replication due to user request'; END $$";
