@@ -73,9 +73,8 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     const report = { outcome: "OUTCOME_FAILED", errorCode: "HTTP_503", durationMs: 1234, summary: HOSTILE };
     await call("ReportOutcome", { decisionId, executionId, ...report });
     await ann.getByText("racer reported it with the credential").waitFor();
-    expect(await headings(ann)).toEqual([
-      ...["Asked", "Judged by", "Because", "Reviewed", "Started", "Ended", "Recorded", "Proven"],
-    ]);
+    const steps = ["Asked", "Judged by", "Because", "Reviewed", "Started", "Ended", "Recorded", "Proven"];
+    expect(await headings(ann)).toEqual(steps);
     const ended = (await ann.getByRole("listitem").filter({ hasText: "It took" }).textContent()) ?? "";
     for (const fact of ["failed", "HTTP_503", "1,234 ms", "<script>alert(1)</script>", "\\u202e\\u001b"]) {
       expect(ended).toContain(fact);
