@@ -1,7 +1,7 @@
 import type { JsonObject } from "../core/json.ts";
 import type { DecisionRow } from "../audit/row/record.ts";
 import type { Micros } from "../core/clock.ts";
-import { canonicalJson, NotCanonical } from "../core/canonical-json.ts";
+import { canonicalJson, NotCanonicalError } from "../core/canonical-json.ts";
 import { Fault, pathText } from "../core/fault.ts";
 import { type DigestKeys, digestRequest, sameDigest } from "../idempotency/key.ts";
 import {
@@ -194,7 +194,7 @@ function checkPayload(payload: JsonObject): void {
   try {
     canonicalJson(payload, "payload", PAYLOAD_DEPTH, { exactIntegers: true });
   } catch (error) {
-    if (error instanceof NotCanonical) throw invalid(pathText(error.path).slice(0, 200), error.message);
+    if (error instanceof NotCanonicalError) throw invalid(pathText(error.path).slice(0, 200), error.message);
     throw error;
   }
 }

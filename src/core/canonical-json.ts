@@ -2,8 +2,8 @@ import type { JsonValue } from "./json.ts";
 import type { Path } from "./fault.ts";
 
 /** What keeps a value from having a canonical text, with the path of the offending part. */
-export class NotCanonical extends Error {
-  override readonly name = "NotCanonical";
+export class NotCanonicalError extends Error {
+  override readonly name = "NotCanonicalError";
   readonly path: Readonly<Path>;
 
   constructor(path: Readonly<Path>, problem: string) {
@@ -36,7 +36,7 @@ export interface CanonicalOptions {
  * them: nesting over `maxDepth` (the root is 1), NUL and lone surrogates in strings and names, numbers that are not finite.
  *
  * @param name how errors name `value`
- * @throws NotCanonical
+ * @throws NotCanonicalError
  */
 export function canonicalJson(
   value: JsonValue,
@@ -53,14 +53,14 @@ function canonicalValue(value: JsonValue, path: Path, maxDepth: number, exact: b
   if (typeof value === "boolean") return value ? "true" : "false";
   if (value === null) return "null";
   if (typeof value === "number") {
-    if (!Number.isFinite(value)) throw new NotCanonical(path, `must be a finite number, is ${value}`);
+    if (!Number.isFinite(value)) throw new NotCanonicalError(path, `must be a finite number, is ${value}`);
     if (exact && Number.isInteger(value) && !isExactInteger(value))
-      throw new NotCanonical(path, `is ${value}, which ${INEXACT_INTEGER}; send it as a string`);
+      throw new NotCanonicalError(path, `is ${value}, which ${INEXACT_INTEGER}; send it as a string`);
     return JSON.stringify(value);
   }
   // A caller in JavaScript may pass what the types forbid.
-  if (typeof value !== "object") throw new NotCanonical(path, `must be a JSON value, is a ${typeof value}`);
-  if (maxDepth < 1) throw new NotCanonical(path, "is nested too deep");
+  if (typeof value !== "object") throw new NotCanonicalError(path, `must be a JSON value, is a ${typeof value}`);
+  if (maxDepth < 1) throw new NotCanonicalError(path, "is nested too deep");
   return Array.isArray(value)
     ? canonicalArray(value, path, maxDepth, exact)
     : canonicalObject(value, path, maxDepth, exact);
@@ -109,7 +109,7 @@ const PLAIN = /^[ !#-[\]-~]*$/;
 
 function canonicalString(text: string, path: Path): string {
   if (PLAIN.test(text)) return `"${text}"`;
-  if (text.includes("\0")) throw new NotCanonical(path, "must not contain NUL");
-  if (!text.isWellFormed()) throw new NotCanonical(path, "must not contain a lone surrogate");
+  if (text.includes("\0")) throw new NotCanonicalError(path, "must not contain NUL");
+  if (!text.isWellFormed()) throw new NotCanonicalError(path, "must not contain a lone surrogate");
   return JSON.stringify(text);
 }

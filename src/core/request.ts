@@ -1,5 +1,5 @@
 import type { JsonObject } from "./json.ts";
-import { canonicalJson, NotCanonical } from "./canonical-json.ts";
+import { canonicalJson, NotCanonicalError } from "./canonical-json.ts";
 import { Fault, type Path, pathText } from "./fault.ts";
 
 /** Limits of the contract. Bytes are of UTF-8. */
@@ -102,7 +102,7 @@ function canonicalise(payload: JsonObject): string {
   try {
     text = canonicalJson(payload, "payload", LIMITS.payloadDepth, { exactIntegers: true });
   } catch (error) {
-    if (error instanceof NotCanonical) throw invalid(pathText(error.path), error.message, error.path);
+    if (error instanceof NotCanonicalError) throw invalid(pathText(error.path), error.message, error.path);
     throw error;
   }
   if (text.length * 3 > LIMITS.payloadBytes && Buffer.byteLength(text) > LIMITS.payloadBytes) {

@@ -58,7 +58,7 @@ async function readPem(
   return null;
 }
 
-/** Without a certificate a client comes in, to show a key; who presents one that does not verify is sent away at the door. */
+/** A client without a certificate may connect and present a key; one whose certificate does not verify is disconnected. */
 function clientAuthorities(file: string, problems: string[]): ListenerTls | null {
   try {
     const ca = readAuthorities("DATACRAWL_AGENT_CA_FILE", file);

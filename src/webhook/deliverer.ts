@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Micros } from "../core/clock.ts";
 import { backoffMs } from "./backoff.ts";
 import { bodyOf, type Source } from "./message.ts";
-import { NotDelivered } from "./send.ts";
+import { NotDeliveredError } from "./send.ts";
 import { signedHeaders } from "./signature.ts";
 
 /** A message that this process alone tries, until its lease ends. */
@@ -36,7 +36,7 @@ export interface DelivererPorts {
   readonly outbox: Outbox;
   /** The secrets to sign with now. */
   readonly secrets: () => Promise<readonly Uint8Array[]>;
-  /** @throws NotDelivered */
+  /** @throws NotDeliveredError */
   readonly post: (headers: Readonly<Record<string, string>>, body: string, signal: AbortSignal) => Promise<void>;
   /** Where operators find the dashboard, or null. */
   readonly publicUrl: string | null;
@@ -130,7 +130,7 @@ export class Deliverer {
     try {
       await this.#send(message, bodyOf(message.type, source, publicUrl), secrets);
     } catch (error) {
-      if (!(error instanceof NotDelivered)) throw error;
+      if (!(error instanceof NotDeliveredError)) throw error;
       await this.#fail(message, error.message);
       return false;
     }

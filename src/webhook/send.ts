@@ -1,8 +1,8 @@
 import { messageOf } from "../core/fault.ts";
 
 /** What went wrong with an attempt, for operators to read; it says nothing of the URL's path, which may hold a secret. */
-export class NotDelivered extends Error {
-  override readonly name = "NotDelivered";
+export class NotDeliveredError extends Error {
+  override readonly name = "NotDeliveredError";
 }
 
 /** So much of an answer is read, only so that its connection can be used again. */
@@ -13,7 +13,7 @@ const MAX_ANSWER_BYTES = 16 * 1024;
  * interest. Redirects are not followed: they would send the message where nobody configured.
  *
  * @param signal ends the attempt
- * @throws NotDelivered
+ * @throws NotDeliveredError
  */
 export async function post(
   url: string,
@@ -36,12 +36,12 @@ export async function post(
       signal,
     });
   } catch (error) {
-    throw new NotDelivered(reasonOf(error, signal));
+    throw new NotDeliveredError(reasonOf(error, signal));
   }
   await discard(response);
   if (response.ok) return;
   const redirect = response.status >= 300 && response.status < 400;
-  throw new NotDelivered(
+  throw new NotDeliveredError(
     `the receiver answered ${response.status}${redirect ? ", and redirects are not followed" : ""}`,
   );
 }

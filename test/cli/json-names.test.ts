@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { record } from "../admin/decisions.ts";
-import { type House, openHouse } from "../server/admin/house.ts";
+import { type AdminFixture, openAdminFixture } from "../server/admin/admin-fixture.ts";
 import { cli } from "../support/cli.ts";
 import { query } from "../support/sql.ts";
 
@@ -22,21 +22,21 @@ const SEEDS = [
 ];
 
 describe("--json names everything in camelCase", () => {
-  let house: House;
+  let fixture: AdminFixture;
   let env: Record<string, string>;
   let decisionId: string;
   beforeAll(async () => {
-    house = await openHouse();
-    env = { DATACRAWL_DATA_DIR: dirname(house.socketPath) };
+    fixture = await openAdminFixture();
+    env = { DATACRAWL_DATA_DIR: dirname(fixture.socketPath) };
     await cli(["agent", "create", "a"], env);
-    for (const seed of SEEDS) await query(house.store.database, seed, []);
-    await record(house.store as never, [{}, {}]);
+    for (const seed of SEEDS) await query(fixture.store.database, seed, []);
+    await record(fixture.store as never, [{}, {}]);
     await cli(["audit", "seal"], env);
     await cli(["audit", "verify"], env);
     const { stdout } = await cli(["decision", "list", "--json"], env);
     decisionId = (JSON.parse(stdout) as { decisionId: string }[])[0]?.decisionId ?? "";
   });
-  afterAll(() => house.close());
+  afterAll(() => fixture.close());
 
   test.each([
     "overview",

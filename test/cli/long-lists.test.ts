@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { record } from "../admin/decisions.ts";
-import { type House, openHouse } from "../server/admin/house.ts";
+import { type AdminFixture, openAdminFixture } from "../server/admin/admin-fixture.ts";
 import { cli } from "../support/cli.ts";
 import { query } from "../support/sql.ts";
 
@@ -41,18 +41,18 @@ const PROGRESS = JSON.stringify({
 });
 
 describe("lists of more than a page", () => {
-  let house: House;
+  let fixture: AdminFixture;
   let env: Record<string, string>;
   beforeAll(async () => {
-    house = await openHouse();
-    env = { DATACRAWL_DATA_DIR: dirname(house.socketPath) };
-    for (const seed of SEEDS) await query(house.store.database, seed, seed.includes("$1") ? [PROGRESS] : []);
+    fixture = await openAdminFixture();
+    env = { DATACRAWL_DATA_DIR: dirname(fixture.socketPath) };
+    for (const seed of SEEDS) await query(fixture.store.database, seed, seed.includes("$1") ? [PROGRESS] : []);
     await record(
-      house.store as never,
+      fixture.store as never,
       Array.from({ length: MANY }, () => ({})),
     );
   });
-  afterAll(() => house.close());
+  afterAll(() => fixture.close());
 
   test.each([
     "agent list",

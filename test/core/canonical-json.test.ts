@@ -2,7 +2,7 @@ import type { JsonValue } from "../../src/core/json.ts";
 import canonicalize from "canonicalize";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { canonicalJson, NotCanonical } from "../../src/core/canonical-json.ts";
+import { canonicalJson, NotCanonicalError } from "../../src/core/canonical-json.ts";
 
 const text = fc.string({ unit: "binary" }).filter((value) => value.isWellFormed() && !value.includes("\0"));
 const { json } = fc.letrec<{ json: JsonValue }>((tie) => ({
@@ -46,7 +46,7 @@ describe("canonical JSON", () => {
     ["nesting over the limit", { a: { b: { c: [] } } }, "payload.a.b.c"],
   ])("refuses %s and says where", (_, value, path) => {
     const problem = (): string => canonicalJson(value, "payload", 3);
-    expect(problem).toThrow(NotCanonical);
+    expect(problem).toThrow(NotCanonicalError);
     expect(problem).toThrow(expect.objectContaining({ path: pathOf(path) }));
   });
 
@@ -79,6 +79,6 @@ describe("canonical JSON", () => {
 
   test("the root counts as one level", () => {
     expect(canonicalJson({ a: [] }, "payload", 2)).toBe('{"a":[]}');
-    expect(() => canonicalJson({ a: [] }, "payload", 1)).toThrow(NotCanonical);
+    expect(() => canonicalJson({ a: [] }, "payload", 1)).toThrow(NotCanonicalError);
   });
 });

@@ -134,7 +134,7 @@ describe("agents with certificates", () => {
       expect(await ask(null, null)).toEqual({ status: "UNAUTHENTICATED" });
     });
 
-    test("are sent away at the door with one that does not verify, whatever their key", async () => {
+    test("are refused in the handshake with one that does not verify, whatever their key", async () => {
       const stranger = authority("agents");
       const HOUR = 3_600_000;
       const wrong = [

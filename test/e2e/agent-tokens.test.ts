@@ -1,7 +1,7 @@
 import { createHmac, generateKeyPairSync, sign as signBytes } from "node:crypto";
 import { type CryptoKey, exportSPKI, type JWK, importJWK, type JWTPayload, UnsecuredJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { reasonOf, call } from "../server/admin/house.ts";
+import { reasonOf, call } from "../server/admin/admin-fixture.ts";
 import { callAgent, reasonOf as reasonOfAgent } from "../support/agent-calls.ts";
 import { AGENT_TRANSPORTS, QUESTION } from "../support/agent-transports.ts";
 import { type Issuer, startIssuer } from "../support/issuer.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Outcome } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
-import { call, cookieOf, PASSWORD, signIn } from "../server/admin/house.ts";
+import { call, cookieOf, PASSWORD, signIn } from "../server/admin/admin-fixture.ts";
 import { outcomeOfCall } from "../support/call-outcome.ts";
 import { QUESTION } from "../support/agent-transports.ts";
 import { type Issuer, startIssuer } from "../support/issuer.ts";

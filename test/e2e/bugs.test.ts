@@ -22,7 +22,7 @@ interface Line {
   readonly requestId?: string;
   readonly traceId?: string;
   readonly code?: string;
-  readonly chore?: string;
+  readonly task?: string;
   readonly error?: { readonly type: string; readonly message: string; readonly stack: string };
 }
 
@@ -116,9 +116,11 @@ describe("A bug in a running service", () => {
   });
 
   test("in a periodic task is logged with its stack", async () => {
-    const ofThis = (): Line[] => bugs().filter(({ chore }) => chore !== undefined);
+    const ofThis = (): Line[] => bugs().filter(({ task }) => task !== undefined);
     await waitUntil(() => ofThis().length > 0, 20_000, "the bug is not logged");
-    expect(ofThis()[0]).toMatchObject({ error: { stack: expect.stringContaining("src/server/lifecycle/chores.ts") } });
+    expect(ofThis()[0]).toMatchObject({
+      error: { stack: expect.stringContaining("src/server/lifecycle/periodic-tasks.ts") },
+    });
   });
 
   test("gives no value away, nor does a caller's mistake have a stack", async () => {

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { totpCode } from "../../src/authn/totp.ts";
-import { call, cookieOf, reasonOf, signIn } from "../server/admin/house.ts";
+import { call, cookieOf, reasonOf, signIn } from "../server/admin/admin-fixture.ts";
 import { base32Decode } from "../support/base32.ts";
 import { ask, cleanEnv, demoKey, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
 

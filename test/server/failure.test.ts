@@ -9,8 +9,8 @@ const outage = new SqlError("Postgres cannot be reached: connect ECONNREFUSED", 
 const system = Object.assign(new Error("connect ECONNREFUSED 127.0.0.1:5432"), { code: "ECONNREFUSED" });
 const driver = (code: string): Error => Object.assign(new Error("of the driver"), { code });
 
-class NotDelivered extends Error {
-  override readonly name = "NotDelivered";
+class NotDeliveredError extends Error {
+  override readonly name = "NotDeliveredError";
 }
 
 describe("A failure that is to be expected has a cause, and no stack:", () => {
@@ -29,7 +29,7 @@ describe("A failure that is to be expected has a cause, and no stack:", () => {
       { cause: `${system.message}; ${system.message}` },
     ],
     ["a fetch that was not connected", new TypeError("fetch failed", { cause: system }), { cause: system.message }],
-    ["an error with a name of ours", new NotDelivered("answered 500"), { cause: "answered 500" }],
+    ["an error with a name of ours", new NotDeliveredError("answered 500"), { cause: "answered 500" }],
     ["a fault without a cause", new Fault("STORE_UNAVAILABLE", "x"), {}],
     ["what is no error", "text", { cause: "a string was thrown" }],
   ])("%s", (_, error, expected) => {

@@ -71,7 +71,7 @@ const HASH_BYTES = 32;
 const NEWLINE = 10;
 
 /** Ends the check: nothing after this can be judged. */
-class Fatal extends Error {
+class ExportError extends Error {
   readonly step: ExportStep;
 
   constructor(step: ExportStep, message: string) {
@@ -120,14 +120,14 @@ export class ExportCheck {
   end(): ExportSummary | null {
     if (!this.#stopped && !this.#ended) {
       this.#lines++;
-      this.#problem(new Fatal("format", "the file is truncated: its last line is missing"));
+      this.#problem(new ExportError("format", "the file is truncated: its last line is missing"));
     }
     if (!this.#ended || this.#header === null) return null;
     return { ...this.#header, ...this.#totals, epochs: this.#epochs };
   }
 
   #take(text: string): void {
-    if (this.#ended) throw new Fatal("format", "there is a line after the last one");
+    if (this.#ended) throw new ExportError("format", "there is a line after the last one");
     const line = readLine(text);
     if (this.#header === null) this.#takeHeader(line);
     else if ("seq" in line) this.#takeRow(line, this.#mustBeInEpoch());
@@ -135,24 +135,24 @@ export class ExportCheck {
     else if ("checkpoint" in line) this.#takeCheckpoint(line, this.#mustBeInEpoch(), this.#header);
     else if ("epoch" in line) this.#takeEpoch(line);
     else if ("end" in line) this.#takeEnd(line);
-    else throw new Fatal("format", "the line is of an unknown kind");
+    else throw new ExportError("format", "the line is of an unknown kind");
   }
 
   #takeHeader(line: Line): void {
     const { format, log, from, to, payloads, verifier_keys: keys, ...rest } = line;
-    if (format !== EXPORT_FORMAT) throw new Fatal("format", `the first line does not say ${EXPORT_FORMAT}`);
+    if (format !== EXPORT_FORMAT) throw new ExportError("format", `the first line does not say ${EXPORT_FORMAT}`);
     const fits = typeof log === "string" && (from === null || isNumber(from)) && isNumber(to);
     if (!fits || typeof payloads !== "boolean" || !Array.isArray(keys) || hasMembers(rest))
-      throw new Fatal("format", "the first line is not a header");
+      throw new ExportError("format", "the first line is not a header");
     this.#header = { log, from, to };
   }
 
   #takeEpoch(line: Line): void {
     const { epoch, ...rest } = line;
-    if (!isNumber(epoch) || hasMembers(rest)) throw new Fatal("format", "the line does not begin an epoch");
+    if (!isNumber(epoch) || hasMembers(rest)) throw new ExportError("format", "the line does not begin an epoch");
     this.#closeEpoch();
     if (epoch <= (this.#epochs.at(-1)?.epoch ?? -1))
-      throw new Fatal("format", `epoch ${epoch} is not after the one before`);
+      throw new ExportError("format", `epoch ${epoch} is not after the one before`);
     const firstUnproven = this.#lines + 1;
     this.#epoch = {
       epoch,
@@ -170,10 +170,10 @@ export class ExportCheck {
     const { seq, hash: hex, decision, event, payload, ...rest } = line;
     const hash = fromHex(hex, HASH_BYTES);
     const isOneRow = (decision === undefined) !== (event === undefined);
-    if (hash === null || !isOneRow || hasMembers(rest)) throw new Fatal("format", "the line is not a row");
+    if (hash === null || !isOneRow || hasMembers(rest)) throw new ExportError("format", "the line is not a row");
     if (seq !== epoch.tree.size)
-      throw new Fatal("format", `the row is leaf ${String(seq)}, the next is leaf ${epoch.tree.size}`);
-    if (event !== undefined && payload !== undefined) throw new Fatal("format", "an event has no payload");
+      throw new ExportError("format", `the row is leaf ${String(seq)}, the next is leaf ${epoch.tree.size}`);
+    if (event !== undefined && payload !== undefined) throw new ExportError("format", "an event has no payload");
     const stream: Stream = event === undefined ? "decisions" : "events";
     if (event === undefined)
       this.#checkDecision(
@@ -196,11 +196,13 @@ export class ExportCheck {
 
   #checkDecision(row: DecisionRow, hash: Uint8Array, payload: unknown): void {
     if (!hashDecision(row).equals(hash))
-      this.#problem(new Fatal("row", `the columns of decision ${row.decisionId} do not have the hash ${toHex(hash)}`));
+      this.#problem(
+        new ExportError("row", `the columns of decision ${row.decisionId} do not have the hash ${toHex(hash)}`),
+      );
     this.#checkTime("decision", row.decisionId, row.recordedAt);
     if (payload === undefined) return;
     const kept = payloadFromJson(payload);
-    if (kept === null) throw new Fatal("format", "the payload is null");
+    if (kept === null) throw new ExportError("format", "the payload is null");
     this.#totals.payloads++;
     try {
       checkPayload(row, kept);
@@ -211,30 +213,30 @@ export class ExportCheck {
 
   #checkEvent(row: EventRow, hash: Uint8Array): void {
     if (!hashEvent(row).equals(hash))
-      this.#problem(new Fatal("row", `the columns of event ${row.eventId} do not have the hash ${toHex(hash)}`));
+      this.#problem(new ExportError("row", `the columns of event ${row.eventId} do not have the hash ${toHex(hash)}`));
     this.#checkTime("event", row.eventId, row.recordedAt);
   }
 
   #checkTime(kind: string, id: string, recordedAt: number): void {
     const { from, to } = this.#header as Header;
     if ((from !== null && recordedAt < from) || recordedAt >= to)
-      this.#problem(new Fatal("range", `${kind} ${id} is not of the time that the first line names`));
+      this.#problem(new ExportError("range", `${kind} ${id} is not of the time that the first line names`));
   }
 
   #takeCheckpoint(line: Line, epoch: EpochState, header: Header): void {
     const { checkpoint: note, ...rest } = line;
-    if (typeof note !== "string" || hasMembers(rest)) throw new Fatal("format", "the line is not a checkpoint");
+    if (typeof note !== "string" || hasMembers(rest)) throw new ExportError("format", "the line is not a checkpoint");
     const checkpoint = checkCheckpoint(note, this.#trusted);
     const { size } = epoch.tree;
     if (checkpoint.origin !== header.log)
-      throw new Fatal("checkpoint", `the checkpoint is of ${checkpoint.origin}, the file of ${header.log}`);
+      throw new ExportError("checkpoint", `the checkpoint is of ${checkpoint.origin}, the file of ${header.log}`);
     if (checkpoint.epoch !== epoch.epoch || checkpoint.size !== size)
-      throw new Fatal(
+      throw new ExportError(
         "checkpoint",
         `the checkpoint is of epoch ${checkpoint.epoch} at ${checkpoint.size} leaves, the file at ${epoch.epoch} and ${size}`,
       );
     if (Buffer.compare(checkpoint.root, epoch.tree.root()) !== 0)
-      throw new Fatal(
+      throw new ExportError(
         "root",
         `lines ${epoch.firstUnproven} to ${this.#lines - 1} are not what was signed at ${size} leaves`,
       );
@@ -248,16 +250,17 @@ export class ExportCheck {
     const digest = this.#digest.digest("hex");
     const { decisions, events, payloads, sha256, ...more } = ((typeof end === "object" ? end : null) as Line) ?? {};
     const fits = isNumber(decisions) && isNumber(events) && isNumber(payloads) && typeof sha256 === "string";
-    if (!fits || hasMembers(rest) || hasMembers(more)) throw new Fatal("format", "the last line is not an end");
+    if (!fits || hasMembers(rest) || hasMembers(more)) throw new ExportError("format", "the last line is not an end");
     const told = `${decisions} decisions, ${events} events, ${payloads} payloads`;
     const found = `${this.#totals.decisions} decisions, ${this.#totals.events} events, ${this.#totals.payloads} payloads`;
-    if (told !== found) throw new Fatal("digest", `the last line counts ${told}; the file has ${found}`);
-    if (sha256 !== digest) throw new Fatal("digest", "the bytes before the last line do not have the digest in it");
+    if (told !== found) throw new ExportError("digest", `the last line counts ${told}; the file has ${found}`);
+    if (sha256 !== digest)
+      throw new ExportError("digest", "the bytes before the last line do not have the digest in it");
     this.#ended = true;
   }
 
   #mustBeInEpoch(): EpochState {
-    if (this.#epoch === null) throw new Fatal("format", "the line comes before any epoch");
+    if (this.#epoch === null) throw new ExportError("format", "the line comes before any epoch");
     return this.#epoch;
   }
 
@@ -266,13 +269,16 @@ export class ExportCheck {
     if (this.#epoch === null) return;
     const { epoch, checkpoint, tree, rows, before, among, after, firstUnproven } = this.#epoch;
     if (checkpoint === null || checkpoint.size !== tree.size)
-      throw new Fatal("checkpoint", `lines ${firstUnproven} to ${this.#lines - 1} are not covered by a checkpoint`);
+      throw new ExportError(
+        "checkpoint",
+        `lines ${firstUnproven} to ${this.#lines - 1} are not covered by a checkpoint`,
+      );
     this.#epochs.push({ epoch, checkpoint, rows, leavesLeftOut: { before, among, after } });
     this.#epoch = null;
   }
 
   #problem(error: unknown): void {
-    if (!(error instanceof Fatal || error instanceof ProofError)) throw error;
+    if (!(error instanceof ExportError || error instanceof ProofError)) throw error;
     // The steps of a proof that can fail here are steps of an export, too.
     this.problems.push({ line: this.#lines, step: error.step as ExportStep, message: error.message });
     if (this.problems.length >= MAX_PROBLEMS) this.#stopped = true;
@@ -282,8 +288,8 @@ export class ExportCheck {
 type Line = Readonly<Record<string, unknown>>;
 
 function decode(raw: Buffer): string {
-  if (raw.at(-1) !== NEWLINE) throw new Fatal("format", "the file is truncated: it ends within a line");
-  if (!isUtf8(raw)) throw new Fatal("format", "the line is not UTF-8");
+  if (raw.at(-1) !== NEWLINE) throw new ExportError("format", "the file is truncated: it ends within a line");
+  if (!isUtf8(raw)) throw new ExportError("format", "the line is not UTF-8");
   return raw.toString("utf8", 0, raw.length - 1);
 }
 
@@ -291,9 +297,9 @@ function readLine(text: string): Line {
   try {
     const value = parseJsonText(text, [], STRICTEST);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
-    throw new Fatal("format", "the line is not an object");
+    throw new ExportError("format", "the line is not an object");
   } catch (error) {
-    if (error instanceof Undecodable) throw new Fatal("format", `the line ${error.message}`);
+    if (error instanceof Undecodable) throw new ExportError("format", `the line ${error.message}`);
     throw error;
   }
 }
@@ -302,7 +308,7 @@ function readRow<Row>(read: () => Row): Row {
   try {
     return read();
   } catch (error) {
-    if (error instanceof RowError) throw new Fatal("format", error.message);
+    if (error instanceof RowError) throw new ExportError("format", error.message);
     throw error;
   }
 }
@@ -311,14 +317,14 @@ function takeGap(line: Line, epoch: EpochState): void {
   const { gap: end, nodes, ...rest } = line;
   const { tree } = epoch;
   if (!isNumber(end) || end <= tree.size || !Array.isArray(nodes) || hasMembers(rest))
-    throw new Fatal("format", `the gap does not describe the leaves from ${tree.size} on`);
+    throw new ExportError("format", `the gap does not describe the leaves from ${tree.size} on`);
   const subtrees = subtreesOf(tree.size, end);
   if (subtrees.length !== nodes.length)
-    throw new Fatal("format", `the leaves up to ${end} are ${subtrees.length} subtrees, not ${nodes.length}`);
+    throw new ExportError("format", `the leaves up to ${end} are ${subtrees.length} subtrees, not ${nodes.length}`);
   epoch.after += end - tree.size;
   for (const [index, { level }] of subtrees.entries()) {
     const hash = fromHex(nodes[index], HASH_BYTES);
-    if (hash === null) throw new Fatal("format", "a node is not a hash of 32 bytes in lower-case hex");
+    if (hash === null) throw new ExportError("format", "a node is not a hash of 32 bytes in lower-case hex");
     tree.append(hash, undefined, level);
   }
 }

@@ -2,7 +2,12 @@ import type { Micros } from "../../core/clock.ts";
 import { type Acknowledgement, acknowledgementIn, type Place, signAcknowledgement } from "./acknowledgement.ts";
 import { noteKeys } from "../log/keys.ts";
 import { checkCheckpoint } from "../proof/proof.ts";
-import { type CheckpointDirectory, Fork, type PublishedCheckpoint, type UnverifiedCheckpoint } from "./published.ts";
+import {
+  type CheckpointDirectory,
+  ForkError,
+  type PublishedCheckpoint,
+  type UnverifiedCheckpoint,
+} from "./published.ts";
 import type { Sealer, SealerOptions, SealStore } from "./seal.ts";
 import type { ChangePublisher, PublishedChanges } from "./change-publisher.ts";
 import { messageOf } from "../../core/fault.ts";
@@ -210,7 +215,7 @@ export class TrailKeeper {
       await directory.copyLatest();
       this.#publishing = null;
     } catch (error) {
-      const what = error instanceof Fork ? "the audit trail has forked" : "checkpoints cannot be published";
+      const what = error instanceof ForkError ? "the audit trail has forked" : "checkpoints cannot be published";
       this.#publishing = `${what}: ${messageOf(error)}`;
     }
   }

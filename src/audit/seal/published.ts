@@ -61,7 +61,7 @@ export class CheckpointDirectory {
    * Writes a checkpoint that is committed. Durable when it returns, and whole or not there at any moment; writing it again
    * changes nothing.
    *
-   * @throws Fork if another checkpoint stands in its place
+   * @throws ForkError if another checkpoint stands in its place
    */
   async publish(checkpoint: PublishedCheckpoint): Promise<void> {
     const path = join(this.path, pathOf(checkpoint));
@@ -69,7 +69,7 @@ export class CheckpointDirectory {
     const written = await writeOnce(path, checkpoint.note);
     if (!written) {
       const standing = await readCheckpoint(path);
-      if (Buffer.compare(standing.root, checkpoint.root) !== 0) throw new Fork(path);
+      if (Buffer.compare(standing.root, checkpoint.root) !== 0) throw new ForkError(path);
     }
     failpoint("publishing");
   }
@@ -83,8 +83,8 @@ export class CheckpointDirectory {
 }
 
 /** Two checkpoints of one size that differ: one of two histories is not the true one. */
-export class Fork extends Error {
-  override readonly name = "Fork";
+export class ForkError extends Error {
+  override readonly name = "ForkError";
 
   constructor(path: string) {
     super(`${path} holds another checkpoint of the same size`);

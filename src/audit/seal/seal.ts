@@ -78,8 +78,8 @@ const STEP = 512;
 export const STORED_LEVELS = 4;
 
 /** A trail whose newest checkpoint is not one that we signed over what is stored: nothing is added to it. */
-export class BrokenTree extends Error {
-  override readonly name = "BrokenTree";
+export class BrokenTreeError extends Error {
+  override readonly name = "BrokenTreeError";
 }
 
 export interface SealerOptions {
@@ -102,7 +102,7 @@ export class Sealer {
    * Seals everything that is committed now.
    *
    * @returns how many rows it sealed
-   * @throws BrokenTree
+   * @throws BrokenTreeError
    */
   async sealAll(): Promise<number> {
     const { store } = this.#options;
@@ -169,7 +169,7 @@ export class Sealer {
   }
 }
 
-/** @throws BrokenTree if what is stored of the tree's right edge is not what the newest checkpoint says */
+/** @throws BrokenTreeError if what is stored of the tree's right edge is not what the newest checkpoint says */
 function openTree({ epoch, size, peaks, note }: TreeState, origin: string, keys: SigningKeys): CompactRange {
   if (note === null) return new CompactRange();
   try {
@@ -180,7 +180,9 @@ function openTree({ epoch, size, peaks, note }: TreeState, origin: string, keys:
     return tree;
   } catch (cause) {
     const why = messageOf(cause);
-    throw new BrokenTree(`the newest checkpoint (epoch ${epoch}, size ${size}) cannot be continued: ${why}`, { cause });
+    throw new BrokenTreeError(`the newest checkpoint (epoch ${epoch}, size ${size}) cannot be continued: ${why}`, {
+      cause,
+    });
   }
 }
 

@@ -6,7 +6,7 @@ import { openHttp } from "../http/http.ts";
 import type { Listener } from "../listen.ts";
 import { decodeMessage } from "../codec/messages.ts";
 import { type NodeRequest, type NodeResponse, pathOf, respond } from "../http/node-http.ts";
-import { refusePage } from "../http/pages.ts";
+import { refusePage } from "../http/probes.ts";
 import { RequestRules } from "../limits/request-rules.ts";
 import type { ListenerPorts } from "../handlers.ts";
 import { createRpcHandler, type RpcMethod, type RpcPorts, type TurnedAway } from "../http/rpc.ts";

@@ -41,7 +41,7 @@ import { bypassMethods } from "./bypass.ts";
 import { circuitMethods } from "./circuits.ts";
 import { decisionMethods } from "./decisions.ts";
 import { executionMethods } from "./executions.ts";
-import { type Door, fromOf, type Identities, identify } from "./door.ts";
+import { type Ingress, originOf, type Identities, identify } from "./ingress.ts";
 import type { AdminMethods } from "./methods.ts";
 import { operatorMethods } from "./operators.ts";
 import { overviewMethods } from "./overview.ts";
@@ -99,8 +99,8 @@ export interface AdminStream<M extends DescMethodServerStreaming = DescMethodSer
 
 export type AdminRpc = AdminUnary | AdminStream;
 
-/** AdminService and SessionService as one door serves them. */
-export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
+/** AdminService and SessionService as one ingress serves them. */
+export function adminRpcs(admin: Admin, ingress: Ingress): AdminRpc[] {
   const methods: AdminMethods = {
     ...agentMethods(admin.operations, admin.bypass),
     ...bypassMethods(admin.bypass),
@@ -117,22 +117,22 @@ export function adminRpcs(admin: Admin, door: Door): AdminRpc[] {
     ...proofMethods(admin.proofs),
     ...retentionMethods(admin.exporting, admin.retention),
   };
-  const sessions = sessionMethods(admin, door);
+  const sessions = sessionMethods(admin, ingress);
   return [
     ...Object.values(AdminService.method).map((method) =>
       method.methodKind === "unary"
-        ? operatorRpc(method, methods, admin, door)
-        : operatorStream(method, methods, admin, door),
+        ? operatorRpc(method, methods, admin, ingress)
+        : operatorStream(method, methods, admin, ingress),
     ),
-    ...Object.values(SessionService.method).map((method) => sessionRpc(method, sessions, admin, door)),
+    ...Object.values(SessionService.method).map((method) => sessionRpc(method, sessions, admin, ingress)),
   ];
 }
 
 /** `identify → may they? → do`, for every method alike. */
-function operatorRpc(method: DescMethodUnary, methods: AdminMethods, admin: Admin, door: Door): AdminUnary {
+function operatorRpc(method: DescMethodUnary, methods: AdminMethods, admin: Admin, ingress: Ingress): AdminUnary {
   const name = method.localName as UnaryMethod;
-  return recorded(method, admin, door, async (read, context, tell) => {
-    const { caller, request } = await admit(method.localName as AdminMethod, admin, door, read, context, tell);
+  return recorded(method, admin, ingress, async (read, context, tell) => {
+    const { caller, request } = await admit(method.localName as AdminMethod, admin, ingress, read, context, tell);
     return await methods[name](request as never, { caller, actor: actorOf(caller), context });
   });
 }
@@ -148,7 +148,7 @@ function operatorStream(
   method: DescMethodServerStreaming,
   methods: AdminMethods,
   admin: Admin,
-  door: Door,
+  ingress: Ingress,
 ): AdminStream {
   const name = method.localName as StreamMethod;
   return {
@@ -157,10 +157,10 @@ function operatorStream(
       const over = new AbortController();
       const signal = AbortSignal.any([context.signal, over.signal]);
       const recheck = async (): Promise<void> =>
-        checkAccess(name, await identify(context, door, admin, false), admin.now(), admin.recovery.isActive);
+        checkAccess(name, await identify(context, ingress, admin, false), admin.now(), admin.recovery.isActive);
       try {
-        const { caller, request } = await inTrail(method, admin, door, context, (tell) => {
-          return admit(name, admin, door, read, context, tell);
+        const { caller, request } = await inTrail(method, admin, ingress, context, (tell) => {
+          return admit(name, admin, ingress, read, context, tell);
         });
         const actor = actorOf(caller);
         signal.throwIfAborted();
@@ -186,12 +186,12 @@ function operatorStream(
 async function admit<Request extends object>(
   name: AdminMethod,
   admin: Admin,
-  door: Door,
+  ingress: Ingress,
   read: () => Request,
   context: HandlerContext,
   tell: Tell,
 ): Promise<{ caller: Caller; request: Request }> {
-  const caller = await identify(context, door, admin);
+  const caller = await identify(context, ingress, admin);
   tell({ actor: actorOf(caller) });
   const request = read();
   tell({ subject: subjectOf(request) });
@@ -202,9 +202,9 @@ async function admit<Request extends object>(
 }
 
 /** For any caller: these methods identify it themselves. */
-function sessionRpc(method: DescMethodUnary, methods: SessionMethods, admin: Admin, door: Door): AdminUnary {
+function sessionRpc(method: DescMethodUnary, methods: SessionMethods, admin: Admin, ingress: Ingress): AdminUnary {
   const name = method.localName as keyof SessionMethods;
-  return recorded(method, admin, door, async (read, context, tell) => {
+  return recorded(method, admin, ingress, async (read, context, tell) => {
     const request = read();
     refuseNul(method.input, request);
     return await methods[name](request as never, { context, tell });
@@ -218,12 +218,12 @@ type Work<M extends DescMethodUnary> = (
   tell: Tell,
 ) => Promise<MessageInitShape<M["output"]>>;
 
-function recorded<M extends DescMethodUnary>(method: M, admin: Admin, door: Door, work: Work<M>): AdminUnary<M> {
+function recorded<M extends DescMethodUnary>(method: M, admin: Admin, ingress: Ingress, work: Work<M>): AdminUnary<M> {
   return {
     method,
     handle: async (read, context) => {
       try {
-        return await inTrail(method, admin, door, context, (tell) => work(read, context, tell));
+        return await inTrail(method, admin, ingress, context, (tell) => work(read, context, tell));
       } catch (error) {
         throw connectError(Fault.from(error));
       }
@@ -235,14 +235,14 @@ function recorded<M extends DescMethodUnary>(method: M, admin: Admin, door: Door
 async function inTrail<Result>(
   method: DescMethod,
   admin: Admin,
-  door: Door,
+  ingress: Ingress,
   context: HandlerContext,
   work: (tell: Tell) => Promise<Result>,
 ): Promise<Result> {
   const name = nameOf(method);
   let facts: Omit<CallFacts, "outcome"> = {
     method: name,
-    from: fromOf(remoteAddressOf(context), door),
+    from: originOf(remoteAddressOf(context), ingress),
     actor: null,
     subject: null,
   };
@@ -258,11 +258,11 @@ function nameOf(method: DescMethod): string {
 }
 
 /** Puts requests into the trail that were no calls. Who sent them is not asked: they have not come to where that matters. */
-export function turnedAway(trail: CallTrail, door: Door): (request: TurnedAway) => Promise<void> {
+export function turnedAway(trail: CallTrail, ingress: Ingress): (request: TurnedAway) => Promise<void> {
   return async ({ method, path, remoteAddress, httpStatus, code }) => {
     const called = method === null ? { method: "unknown", subject: path } : { method: nameOf(method), subject: null };
     const outcome = code ?? OUTCOME_OF_STATUS.get(httpStatus) ?? "REQUEST_MALFORMED";
-    await trail.record({ ...called, from: fromOf(remoteAddress, door), actor: null, outcome });
+    await trail.record({ ...called, from: originOf(remoteAddress, ingress), actor: null, outcome });
   };
 }
 

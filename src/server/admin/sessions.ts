@@ -10,7 +10,15 @@ import { claimedName, type Named } from "../../admin/sessions.ts";
 import { Fault } from "../../core/fault.ts";
 import { remoteAddressOf } from "../http/rpc.ts";
 import { timestampOf } from "../codec/timestamp.ts";
-import { type Door, fromOf, giveSession, type Identities, identify, sessionOf, takeSession } from "./door.ts";
+import {
+  type Ingress,
+  originOf,
+  setSessionCookie,
+  type Identities,
+  identify,
+  sessionOf,
+  clearSessionCookie,
+} from "./ingress.ts";
 import { ROLE_MESSAGE } from "./operators.ts";
 
 type Methods = typeof SessionService.method;
@@ -30,12 +38,12 @@ export type SessionMethods = {
   ) => Promise<MessageInitShape<Methods[M]["output"]>>;
 };
 
-export function sessionMethods({ sessions, tokens }: Identities, door: Door): SessionMethods {
+export function sessionMethods({ sessions, tokens }: Identities, ingress: Ingress): SessionMethods {
   return {
     async signIn({ name, password, totpCode }, { context, tell }) {
       tell({ subject: claimedName(name) });
-      const older = await sessionOf(context, door, sessions);
-      const from = fromOf(remoteAddressOf(context), door);
+      const older = await sessionOf(context, ingress, sessions);
+      const from = originOf(remoteAddressOf(context), ingress);
       const { caller, token } = await sessions.signIn({
         name,
         password,
@@ -45,19 +53,19 @@ export function sessionMethods({ sessions, tokens }: Identities, door: Door): Se
         signal: context.signal,
       });
       tell({ actor: actorOf(caller) });
-      giveSession(context, door, token);
+      setSessionCookie(context, ingress, token);
       return { session: sessionMessage(caller) };
     },
     async signOut(_request, { context, tell }) {
-      const session = await sessionOf(context, door, sessions);
-      takeSession(context, door);
+      const session = await sessionOf(context, ingress, sessions);
+      clearSessionCookie(context, ingress);
       if (session === null) return {};
       tell({ actor: actorOf(session.named) });
       await sessions.signOut(session.token, session.named);
       return {};
     },
     async getSession(_request, { context, tell }) {
-      const caller = await identify(context, door, { sessions, tokens });
+      const caller = await identify(context, ingress, { sessions, tokens });
       tell({ actor: actorOf(caller) });
       if (caller.kind === "socket")
         throw new Fault(

@@ -20,7 +20,7 @@ import { Fault } from "../../core/fault.ts";
 import { encodeAnswer } from "../codec/answer.ts";
 import { beginFields, beginOf, reportFields, reportOf } from "../codec/execution.ts";
 import { expired, incompleteBodies } from "../limits/bodies.ts";
-import { openFront } from "./front.ts";
+import { openTcpListener } from "./tcp-listener.ts";
 import { checkStreams } from "./streams.ts";
 import { type GrpcMethod, serveUnary, type UnaryCall, type UnaryPorts } from "./unary.ts";
 import type { Readiness } from "../lifecycle/health.ts";
@@ -74,20 +74,20 @@ export async function openGrpcMethods(
   });
   // grpc-js would bind the port itself, but then limits neither connections nor TLS handshakes, and hides why it failed.
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
-  const front = await openFront(address, tls, (socket) => injector.injectConnection(socket));
+  const tcp = await openTcpListener(address, tls, (socket) => injector.injectConnection(socket));
   return {
-    address: front.address,
-    setTls: front.setTls,
+    address: tcp.address,
+    setTls: tcp.setTls,
     close: async ({ drainMs }) => {
       unsubscribe();
-      const ended = front.stop();
+      const ended = tcp.stop();
       // Its own callback comes too early: Node marks sessions as closed before their streams have ended.
       server.tryShutdown(nothing);
       ports.streams.end();
       endWatchers(watchers);
       await Promise.race([ended, sleep(drainMs, undefined, { ref: false })]);
       server.forceShutdown();
-      front.cut();
+      tcp.cut();
       await ended;
     },
   };

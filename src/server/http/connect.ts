@@ -16,7 +16,7 @@ import { decodeAuthorizeRequestJson } from "../codec/json.ts";
 import type { Listener } from "../listen.ts";
 import { decodeMessage } from "../codec/messages.ts";
 import { pathOf, respond } from "./node-http.ts";
-import { createPages, type MetricsPage, refusePage } from "./pages.ts";
+import { createPages, type MetricsPage, refusePage } from "./probes.ts";
 import { RequestRules } from "../limits/request-rules.ts";
 import type { ListenerPorts, AgentHandlers } from "../handlers.ts";
 import { endingStreams, OpenStreams } from "../limits/streams.ts";

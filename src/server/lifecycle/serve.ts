@@ -3,7 +3,7 @@ import { systemClock } from "../../core/clock.ts";
 import { UsageError } from "../../core/fault.ts";
 import { openPolicySource } from "../../policy/source.ts";
 import { makeDataDir, openStore } from "../../store/open.ts";
-import type { Door } from "../admin/door.ts";
+import type { Ingress } from "../admin/ingress.ts";
 import { openAdminPort, openAdminSocket } from "../admin/listener.ts";
 import { adminRpcs, turnedAway } from "../admin/service.ts";
 import { openConnect } from "../http/connect.ts";
@@ -95,13 +95,13 @@ export async function serve(config: Config): Promise<Running> {
     const connect = closing(
       await openConnect({ ...shared, address: config.connect.address, tls: tls.connect, readiness, metrics }),
     );
-    const portsOf = (door: Door) => ({
+    const portsOf = (ingress: Ingress) => ({
       clock: systemClock,
       observer,
-      turnedAway: turnedAway(service.admin.trail, door),
+      turnedAway: turnedAway(service.admin.trail, ingress),
     });
-    const network: Door = { kind: "network", tls: tls.admin !== null };
-    const socket: Door = { kind: "socket" };
+    const network: Ingress = { kind: "network", tls: tls.admin !== null };
+    const socket: Ingress = { kind: "socket" };
     const rpcs = adminRpcs(service.admin, network);
     const admin = closing(
       await openAdminPort(

@@ -28,7 +28,7 @@ import type { Store } from "../../store/open.ts";
 import { openAdmin } from "../admin/operations.ts";
 import type { Admin } from "../admin/service.ts";
 import { openRepositories } from "../repositories.ts";
-import { Chores } from "./chores.ts";
+import { PeriodicTasks } from "./periodic-tasks.ts";
 import { watchGauges } from "./gauges.ts";
 import { openIssuers } from "./issuers.ts";
 import { startTasks } from "./tasks.ts";
@@ -217,8 +217,10 @@ export async function openService(
     if (orders > 0) log.info({ orders }, "grants of an older key were signed again");
   };
   await signAgain();
-  const chores = new Chores((name, error) => log.error({ chore: name, ...failureOf(error) }, "a chore failed"));
-  startTasks(chores, {
+  const periodic = new PeriodicTasks((name, error) =>
+    log.error({ task: name, ...failureOf(error) }, "a periodic task failed"),
+  );
+  startTasks(periodic, {
     store,
     repositories,
     admin,
@@ -235,7 +237,7 @@ export async function openService(
     log.error(failureOf(error), "the audit trail could not be verified"),
   );
   const verified = new VerificationMetrics(metrics, admin.verification);
-  chores.every(10_000, "know of the last verification", () => verified.refresh());
+  periodic.every(10_000, "know of the last verification", () => verified.refresh());
   watchGauges(metrics, policies, trail, admin.recovery, now);
   // A rollback is known before anything is answered.
   await trail.keeper.check();
@@ -247,7 +249,7 @@ export async function openService(
   // Last, for it works on from now on.
   const webhooks = await openWebhooks(config, {
     outbox: repositories.outbox,
-    chores,
+    periodic,
     log,
     registry: metrics.registry,
     now,
@@ -274,7 +276,7 @@ export async function openService(
     },
     drain: () => admission.close(),
     close: async () => {
-      chores.stop();
+      periodic.stop();
       await webhooks.close();
       nightly.stop();
       await admin.verification.stop();

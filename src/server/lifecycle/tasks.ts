@@ -4,7 +4,7 @@ import type { Watchers } from "../../authorize/watchers.ts";
 import type { Store } from "../../store/open.ts";
 import type { Admin } from "../admin/service.ts";
 import type { Repositories } from "../repositories.ts";
-import type { Chores } from "./chores.ts";
+import type { PeriodicTasks } from "./periodic-tasks.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Trail } from "./trail.ts";
@@ -28,25 +28,25 @@ export interface TaskParts {
 }
 
 /** What the service does again and again, whether or not anybody calls. */
-export function startTasks(chores: Chores, parts: TaskParts): void {
+export function startTasks(periodic: PeriodicTasks, parts: TaskParts): void {
   const { admin, metrics, names, repositories, reviews, store, trail, watchers } = parts;
   const { guards, records, sessions } = repositories;
-  chores.every(60_000, "look for names that could be mistaken for others", () => names.look());
-  chores.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());
-  chores.every(60_000, "record refused credentials", parts.recordRefusals);
-  chores.every(60_000, "keep the policies' text", parts.keepPolicies);
-  chores.every(60_000, "record refused operators", () => admin.trail.report());
-  chores.every(3_600_000, "purge ended sessions", () => sessions.purge(SESSION_LIFETIME));
-  chores.every(60_000, "go on with a verification", () => admin.verification.resume());
-  chores.every(SEAL_EVERY_MS, "seal the audit trail", sealing(trail, admin, parts.log));
-  chores.every(5_000, "deny reviews that nobody answered", () => reviews.expireDue());
-  chores.every(5_000, "note unresolved executions", async () => {
+  periodic.every(60_000, "look for names that could be mistaken for others", () => names.look());
+  periodic.every(60_000, "purge expired claims", () => records.purgeExpiredClaims());
+  periodic.every(60_000, "record refused credentials", parts.recordRefusals);
+  periodic.every(60_000, "keep the policies' text", parts.keepPolicies);
+  periodic.every(60_000, "record refused operators", () => admin.trail.report());
+  periodic.every(3_600_000, "purge ended sessions", () => sessions.purge(SESSION_LIFETIME));
+  periodic.every(60_000, "go on with a verification", () => admin.verification.resume());
+  periodic.every(SEAL_EVERY_MS, "seal the audit trail", sealing(trail, admin, parts.log));
+  periodic.every(5_000, "deny reviews that nobody answered", () => reviews.expireDue());
+  periodic.every(5_000, "note unresolved executions", async () => {
     await admin.executions.noteUnresolved();
     metrics.executions.showUnresolved(await admin.executions.countUnresolved());
   });
-  chores.every(500, "look for resolved reviews", () => watchers.look());
-  chores.every(3_600_000, "make partitions", () => store.makePartitions());
-  chores.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
+  periodic.every(500, "look for resolved reviews", () => watchers.look());
+  periodic.every(3_600_000, "make partitions", () => store.makePartitions());
+  periodic.every(3_600_000, "forget old circuits", () => guards.forgetOldCircuits());
 }
 
 /** Seals, and repairs what a rollback has lost; logs what needs attention, and when nothing does any more. */

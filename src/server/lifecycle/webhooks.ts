@@ -5,7 +5,7 @@ import type { OutboxFigures, SqlOutbox } from "../../store/webhooks.ts";
 import { Deliverer, type DeliveryObserver, type Leased, messageId } from "../../webhook/deliverer.ts";
 import { post } from "../../webhook/send.ts";
 import { readWebhookSecrets } from "../../webhook/signature.ts";
-import type { Chores } from "./chores.ts";
+import type { PeriodicTasks } from "./periodic-tasks.ts";
 import { failureOf } from "../failure.ts";
 import type { Log } from "./log.ts";
 
@@ -20,16 +20,16 @@ export interface Webhooks {
  */
 export async function openWebhooks(
   { webhook, adminPublicUrl }: Pick<Config, "webhook" | "adminPublicUrl">,
-  { outbox, chores, log, registry, now }: WebhookPorts,
+  { outbox, periodic, log, registry, now }: WebhookPorts,
 ): Promise<Webhooks> {
-  chores.every(3_600_000, "purge the webhook's messages", () => outbox.purge());
+  periodic.every(3_600_000, "purge the webhook's messages", () => outbox.purge());
   if (webhook === null) return { close: async () => undefined };
 
   await readWebhookSecrets(webhook.secretFile);
   const metrics = new WebhookMetrics(registry);
   const measure = async (): Promise<void> => metrics.show(await outbox.figures());
   await measure();
-  chores.every(5_000, "count the webhook's messages", measure);
+  periodic.every(5_000, "count the webhook's messages", measure);
   const deliverer = new Deliverer({
     outbox,
     // Read each time, so that a secret can be changed without a restart.
@@ -46,7 +46,7 @@ export async function openWebhooks(
 
 interface WebhookPorts {
   readonly outbox: SqlOutbox;
-  readonly chores: Chores;
+  readonly periodic: PeriodicTasks;
   readonly log: Log;
   readonly registry: Registry;
   readonly now: () => Micros;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { makeEvent } from "../../../src/audit/row/event.ts";
 import type { TrailKeeper } from "../../../src/audit/seal/keeper.ts";
-import { CheckpointDirectory, Fork } from "../../../src/audit/seal/published.ts";
+import { CheckpointDirectory, ForkError } from "../../../src/audit/seal/published.ts";
 import { systemClock } from "../../../src/core/clock.ts";
 import { random } from "../../support/entries.ts";
 import { storeKinds, type TestStore } from "../../support/stores.ts";
@@ -83,7 +83,7 @@ describe("keeping checkpoints outside the database", () => {
     if (newest === null) throw new Error("nothing is published");
     const { note } = newest;
     await trail.directory.publish(newest);
-    await expect(trail.directory.publish({ ...newest, root: Buffer.alloc(32) })).rejects.toThrow(Fork);
+    await expect(trail.directory.publish({ ...newest, root: Buffer.alloc(32) })).rejects.toThrow(ForkError);
     expect((await trail.directory.latest())?.note).toBe(note);
   });
 

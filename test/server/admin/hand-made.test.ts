@@ -2,12 +2,21 @@ import { ScalarType } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { ACCESS, type AdminMethod } from "../../../src/server/admin/access.ts";
-import { addOperator, call, cookieOf, type House, openHouse, type Reply, reasonOf, signIn } from "./house.ts";
+import {
+  addOperator,
+  call,
+  cookieOf,
+  type AdminFixture,
+  openAdminFixture,
+  type Reply,
+  reasonOf,
+  signIn,
+} from "./admin-fixture.ts";
 import { query } from "../../support/sql.ts";
 
 const UUID = "0195e0b2-0000-7000-8000-000000000001";
 
-let house: House;
+let fixture: AdminFixture;
 let cookie: string;
 
 const postgres = inject("postgresUrl");
@@ -18,12 +27,12 @@ const KINDS = [
 
 const methods = Object.values(AdminService.method).filter(({ methodKind }) => methodKind === "unary");
 const adminCall = (name: string, request: object): Promise<Reply> =>
-  call(house.url, `AdminService/${name}`, request, { cookie });
+  call(fixture.url, `AdminService/${name}`, request, { cookie });
 const refusal = (reply: Reply) => ({ status: reply.status, reason: reasonOf(reply) });
 
 const lastEvent = async (): Promise<unknown> => {
   const [row] = await query<{ actor: string; detail: string }>(
-    house.store.database,
+    fixture.store.database,
     "SELECT actor, detail FROM audit_events ORDER BY event_id DESC LIMIT 1",
   );
   const { method, outcome } = JSON.parse(row?.detail ?? "{}") as Record<string, unknown>;
@@ -63,11 +72,11 @@ const IDS = methods.flatMap(({ name, localName, input }) =>
 
 describe.each(KINDS)("a call of an operator that was made by hand, on $name", ({ options }) => {
   beforeAll(async () => {
-    house = await openHouse(options);
-    await addOperator(house, "alice", "operator");
-    cookie = cookieOf(await signIn(house.url, "alice"));
+    fixture = await openAdminFixture(options);
+    await addOperator(fixture, "alice", "operator");
+    cookie = cookieOf(await signIn(fixture.url, "alice"));
   });
-  afterAll(() => house.close());
+  afterAll(() => fixture.close());
 
   test.each(POISONED)("$name refuses NUL, and says where: %s", async ({ name, localName }, field, request) => {
     const reply = await adminCall(name, request);
@@ -87,7 +96,7 @@ describe.each(KINDS)("a call of an operator that was made by hand, on $name", ({
 
   test("a sign-in with NUL is refused, and makes no session", async () => {
     for (const further of [{ name: "al\0ice" }, { password: "correct horse\0" }, { totpCode: "\0" }]) {
-      const reply = await signIn(house.url, "alice", further);
+      const reply = await signIn(fixture.url, "alice", further);
       expect(refusal(reply)).toEqual({ status: 400, reason: "FIELD_INVALID" });
       expect(reply.headers.getSetCookie()).toEqual([]);
     }
@@ -134,7 +143,7 @@ describe.each(KINDS)("a call of an operator that was made by hand, on $name", ({
       expect([pageToken, refusal(reply)]).toEqual([pageToken, { status: 400, reason: "FIELD_INVALID" }]);
     }
     await query(
-      house.store.database,
+      fixture.store.database,
       "INSERT INTO guard_circuits VALUES ('a1', $1::text::uuid, '{}'), ('b1', $1::text::uuid, '{}')",
       [guard],
     );

@@ -9,7 +9,16 @@ import { SqlRecordStore } from "../../../src/store/records.ts";
 import { outcomeOfCall } from "../../support/call-outcome.ts";
 import { entryFor } from "../../support/entries.ts";
 import { type Issuer, startIssuer } from "../../support/issuer.ts";
-import { addOperator, call, cookieOf, eventsOf, type House, openHouse, PASSWORD, signIn } from "./house.ts";
+import {
+  addOperator,
+  call,
+  cookieOf,
+  eventsOf,
+  type AdminFixture,
+  openAdminFixture,
+  PASSWORD,
+  signIn,
+} from "./admin-fixture.ts";
 import { query } from "../../support/sql.ts";
 
 /** Every kind of caller, and why it is refused what it may not do. */
@@ -146,7 +155,7 @@ const REQUESTS: Readonly<Record<string, (n: number) => object>> = {
 
 const POLICY = "rules:\n  - { id: a, tools: [t], effect: allow }\n";
 
-/** What those who may get where the state that the call needs is not there: they are past the door. */
+/** What those who may get where the state that the call needs is not there: they have been let in. */
 const FAULTS: Readonly<Record<string, string>> = {
   "AdminService.AcknowledgeAuditRollback": "AUDIT_NOT_ROLLED_BACK",
   "AdminService.RetryWebhookMessage": "WEBHOOK_MESSAGE_UNKNOWN",
@@ -165,7 +174,7 @@ const METHODS = [...Object.values(AdminService.method), ...Object.values(Session
   (a, b) => LAST.indexOf(a.name) - LAST.indexOf(b.name),
 );
 
-let house: House;
+let fixture: AdminFixture;
 let issuer: Issuer;
 let decisionId: string;
 let checkpoint: string;
@@ -173,24 +182,24 @@ let keyIds: readonly (string | undefined)[];
 const transports = new Map<CallerKind, Transport>();
 beforeAll(async () => {
   issuer = await startIssuer();
-  house = await openHouse({ issuer });
-  for (const role of ["viewer", "reviewer", "operator"] as const) await addOperator(house, role, role);
-  await addOperator(house, "changed", "viewer");
-  await addOperator(house, "someone", "viewer");
-  const keys = await Promise.all(CALLERS.map((_, n) => house.admin.operations.createAgent(`agent-${n}`, "test")));
+  fixture = await openAdminFixture({ issuer });
+  for (const role of ["viewer", "reviewer", "operator"] as const) await addOperator(fixture, role, role);
+  await addOperator(fixture, "changed", "viewer");
+  await addOperator(fixture, "someone", "viewer");
+  const keys = await Promise.all(CALLERS.map((_, n) => fixture.admin.operations.createAgent(`agent-${n}`, "test")));
   keyIds = keys.map(({ agent }) => agent.keyIds[0]);
   const entry = entryFor("matrix");
-  await new SqlRecordStore(house.store.database.kysely).recordBatch([entry]);
+  await new SqlRecordStore(fixture.store.database.kysely).recordBatch([entry]);
   decisionId = entry.row.decisionId;
-  checkpoint = (await house.admin.audit.seal()).note ?? "";
+  checkpoint = (await fixture.admin.audit.seal()).note ?? "";
 
   const stale = await cookie("operator");
   await query(
-    house.store.database,
+    fixture.store.database,
     "UPDATE operator_sessions SET signed_in_at = now() - interval '5 minutes 1 second'",
   );
   const signedOut = await cookie("operator");
-  await call(house.url, "SessionService/SignOut", {}, { cookie: signedOut });
+  await call(fixture.url, "SessionService/SignOut", {}, { cookie: signedOut });
   const now = Math.floor(Date.now() / 1000);
   const claims = { iss: issuer.url, aud: "datacrawl", sub: "ann", datacrawl_role: "operator", exp: now + 600 };
   const human = { auth_time: now - 10, amr: ["pwd"] };
@@ -205,15 +214,15 @@ beforeAll(async () => {
   comes("machine token", await bearer({}));
   comes("expired token", await bearer({ ...human, exp: now - 60 }));
   comes("signed-out cookie", { cookie: signedOut });
-  comes("socket", {}, house.socketPath);
-  comes("agent over the socket", agent, house.socketPath);
+  comes("socket", {}, fixture.socketPath);
+  comes("agent over the socket", agent, fixture.socketPath);
 });
 afterAll(async () => {
-  await house.close();
+  await fixture.close();
   await issuer.close();
 });
 
-const cookie = async (name: string): Promise<string> => cookieOf(await signIn(house.url, name));
+const cookie = async (name: string): Promise<string> => cookieOf(await signIn(fixture.url, name));
 
 function comes(kind: CallerKind, headers: Readonly<Record<string, string>>, socketPath?: string): void {
   const credential: Interceptor = (next) => (request) => {
@@ -222,7 +231,7 @@ function comes(kind: CallerKind, headers: Readonly<Record<string, string>>, sock
   };
   const nodeOptions = socketPath === undefined ? {} : { socketPath };
   const interceptors = [credential];
-  transports.set(kind, createConnectTransport({ baseUrl: house.url, httpVersion: "1.1", interceptors, nodeOptions }));
+  transports.set(kind, createConnectTransport({ baseUrl: fixture.url, httpVersion: "1.1", interceptors, nodeOptions }));
 }
 
 type Method = (typeof METHODS)[number];
@@ -240,7 +249,10 @@ function nameOf({ parent, name }: Method): string {
 async function state(): Promise<string> {
   const tables = ["agents", "agent_keys", "operators", "circuit_orders"];
   const dumps = tables.map((table) => `(SELECT json_agg(t ORDER BY t::text)::text FROM ${table} t)`);
-  const [row] = await query<{ all: string }>(house.store.database, `SELECT concat_ws('|', ${dumps.join(", ")}) AS all`);
+  const [row] = await query<{ all: string }>(
+    fixture.store.database,
+    `SELECT concat_ws('|', ${dumps.join(", ")}) AS all`,
+  );
   return row?.all ?? "";
 }
 
@@ -261,7 +273,7 @@ describe.each(METHODS.map((method) => [nameOf(method), method] as const))("%s", 
     const reason = missing ? "CREDENTIAL_MISSING" : notFresh ? "SIGN_IN_NOT_FRESH" : REFUSED[kind];
     expect(outcome).toBe(reason);
     expect(await state()).toBe(before);
-    const [last] = (await eventsOf(house)).slice(-1);
+    const [last] = (await eventsOf(fixture)).slice(-1);
     // Strangers have rows of their own only as long as they are few.
     if (NAMED.includes(kind)) expect(last?.detail).toMatchObject({ method: name, outcome: reason });
   });

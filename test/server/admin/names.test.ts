@@ -1,28 +1,28 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UnfitNames } from "../../../src/server/lifecycle/unfit-names.ts";
 import { type Issuer, startIssuer } from "../../support/issuer.ts";
-import { addOperator, call, cookieOf, type House, openHouse, reasonOf, signIn } from "./house.ts";
+import { addOperator, call, cookieOf, type AdminFixture, openAdminFixture, reasonOf, signIn } from "./admin-fixture.ts";
 import { query } from "../../support/sql.ts";
 
 describe("names that could be taken for another's", () => {
   let issuer: Issuer;
-  let house: House;
+  let fixture: AdminFixture;
   beforeAll(async () => {
     issuer = await startIssuer();
-    house = await openHouse({ issuer });
-    await addOperator(house, "ann", "operator");
-    await house.admin.operations.createAgent("ag1", "test");
-    await addOperator(house, "legacy", "operator");
+    fixture = await openAdminFixture({ issuer });
+    await addOperator(fixture, "ann", "operator");
+    await fixture.admin.operations.createAgent("ag1", "test");
+    await addOperator(fixture, "legacy", "operator");
     // As an older version let it be called.
-    await query(house.store.database, "UPDATE operators SET name = 'ag1.' WHERE name = 'legacy'", []);
+    await query(fixture.store.database, "UPDATE operators SET name = 'ag1.' WHERE name = 'legacy'", []);
   });
   afterAll(async () => {
-    await house.close();
+    await fixture.close();
     await issuer.close();
   });
 
   const as = async (name: string): Promise<Record<string, string>> => ({
-    cookie: cookieOf(await signIn(house.url, name)),
+    cookie: cookieOf(await signIn(fixture.url, name)),
   });
   const byToken = async (sub: string): Promise<Record<string, string>> => {
     const exp = Math.floor(Date.now() / 1000) + 600;
@@ -31,7 +31,7 @@ describe("names that could be taken for another's", () => {
     return { authorization: `Bearer ${await issuer.sign(claims)}` };
   };
   const outcome = async (method: string, request: object, headers: Record<string, string>): Promise<unknown[]> => {
-    const reply = await call(house.url, `AdminService/${method}`, request, headers);
+    const reply = await call(fixture.url, `AdminService/${method}`, request, headers);
     return [reply.status, reasonOf(reply)];
   };
   const REFUSED = [403, "NOT_PERMITTED"];
@@ -41,7 +41,7 @@ describe("names that could be taken for another's", () => {
     async (name) => {
       expect(await outcome("CreateAgent", { agentId: name }, await as("ann"))).toEqual([400, "FIELD_INVALID"]);
       await expect(
-        house.admin.accounts.create(name, "operator", "correct horse battery", "test"),
+        fixture.admin.accounts.create(name, "operator", "correct horse battery", "test"),
       ).rejects.toMatchObject({
         code: "FIELD_INVALID",
         field: "name",
@@ -65,7 +65,7 @@ describe("names that could be taken for another's", () => {
   });
 
   test("keep whoever has an agent's from changing that agent, and no other", async () => {
-    await house.admin.operations.createAgent("other", "test");
+    await fixture.admin.operations.createAgent("other", "test");
     const itself = await byToken("AG1");
     const reason = "r";
     for (const method of ["FreezeAgent", "UnfreezeAgent", "ForceOpenCircuit", "ResetCircuit", "SetCircuitBypass"])
@@ -78,12 +78,12 @@ describe("names that could be taken for another's", () => {
 
   test("are told to operators where older versions gave them", async () => {
     const agents = { agentIds: () => ["a.b", "ag1.", ...Array.from({ length: 30 }, (_, n) => `x${n}.`)] };
-    const names = new UnfitNames(agents, house.admin.accounts);
+    const names = new UnfitNames(agents, fixture.admin.accounts);
     expect(names.warnings).toEqual([]);
     await names.look();
     expect(names.warnings[0]).toContain("agent ag1. could be mistaken");
     expect(names.warnings.at(-1)).toBe("12 more names could be mistaken for others");
-    const few = new UnfitNames({ agentIds: () => [] }, house.admin.accounts);
+    const few = new UnfitNames({ agentIds: () => [] }, fixture.admin.accounts);
     expect(await few.look()).toEqual([expect.stringContaining("operator ag1. could be mistaken")]);
   });
 });

@@ -1,21 +1,31 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hashEvent } from "../../../src/audit/row/hash.ts";
-import { addOperator, call, cookieOf, eventsOf, type House, openHouse, PASSWORD, reasonOf, signIn } from "./house.ts";
+import {
+  addOperator,
+  call,
+  cookieOf,
+  eventsOf,
+  type AdminFixture,
+  openAdminFixture,
+  PASSWORD,
+  reasonOf,
+  signIn,
+} from "./admin-fixture.ts";
 import { query } from "../../support/sql.ts";
 
-let house: House;
+let fixture: AdminFixture;
 beforeAll(async () => {
-  house = await openHouse();
-  await addOperator(house, "alice", "operator");
-  await addOperator(house, "vera", "viewer");
+  fixture = await openAdminFixture();
+  await addOperator(fixture, "alice", "operator");
+  await addOperator(fixture, "vera", "viewer");
 });
-afterAll(() => house.close());
+afterAll(() => fixture.close());
 
-const listAgents = (headers: Record<string, string>) => call(house.url, "AdminService/ListAgents", {}, headers);
+const listAgents = (headers: Record<string, string>) => call(fixture.url, "AdminService/ListAgents", {}, headers);
 
 describe("a session", () => {
   test("begins with a password, and its cookie is out of scripts' and other sites' reach", async () => {
-    const reply = await signIn(house.url, "alice");
+    const reply = await signIn(fixture.url, "alice");
     expect(reply.body["session"]).toMatchObject({ name: "alice", role: "OPERATOR_ROLE_OPERATOR", methods: ["pwd"] });
     const [cookie] = reply.headers.getSetCookie();
     expect(cookie).toMatch(/^datacrawl_session=[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict; Max-Age=43200$/);
@@ -25,19 +35,19 @@ describe("a session", () => {
   });
 
   test("ends with signing out: its cookie is worth nothing from then on", async () => {
-    const cookie = cookieOf(await signIn(house.url, "alice"));
-    const out = await call(house.url, "SessionService/SignOut", {}, { cookie });
+    const cookie = cookieOf(await signIn(fixture.url, "alice"));
+    const out = await call(fixture.url, "SessionService/SignOut", {}, { cookie });
     expect(out.status).toBe(200);
     expect(out.headers.getSetCookie()[0]).toContain("datacrawl_session=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
     const replayed = await listAgents({ cookie });
     expect([replayed.status, reasonOf(replayed)]).toEqual([401, "SESSION_ENDED"]);
-    expect((await call(house.url, "SessionService/SignOut", {}, { cookie })).status).toBe(200);
+    expect((await call(fixture.url, "SessionService/SignOut", {}, { cookie })).status).toBe(200);
   });
 
   test("is replaced by another sign-in of the same browser", async () => {
-    const first = cookieOf(await signIn(house.url, "alice"));
+    const first = cookieOf(await signIn(fixture.url, "alice"));
     const second = cookieOf(
-      await call(house.url, "SessionService/SignIn", { name: "alice", password: PASSWORD }, { cookie: first }),
+      await call(fixture.url, "SessionService/SignIn", { name: "alice", password: PASSWORD }, { cookie: first }),
     );
     expect((await listAgents({ cookie: first })).status).toBe(401);
     expect((await listAgents({ cookie: second })).status).toBe(200);
@@ -47,17 +57,17 @@ describe("a session", () => {
     ["half an hour without use", "used_at = now() - interval '31 minutes'"],
     ["twelve hours in all", "signed_in_at = now() - interval '12 hours 1 minute'"],
   ])("ends after %s", async (_, past) => {
-    const cookie = cookieOf(await signIn(house.url, "vera"));
-    await query(house.store.database, `UPDATE operator_sessions SET ${past} WHERE name = 'vera'`);
+    const cookie = cookieOf(await signIn(fixture.url, "vera"));
+    await query(fixture.store.database, `UPDATE operator_sessions SET ${past} WHERE name = 'vera'`);
     expect(reasonOf(await listAgents({ cookie }))).toBe("SESSION_ENDED");
   });
 
   test("is prolonged by use", async () => {
-    const cookie = cookieOf(await signIn(house.url, "vera"));
-    await query(house.store.database, "UPDATE operator_sessions SET used_at = now() - interval '29 minutes'");
+    const cookie = cookieOf(await signIn(fixture.url, "vera"));
+    await query(fixture.store.database, "UPDATE operator_sessions SET used_at = now() - interval '29 minutes'");
     expect((await listAgents({ cookie })).status).toBe(200);
     const rows = await query(
-      house.store.database,
+      fixture.store.database,
       "SELECT FROM operator_sessions WHERE name = 'vera' AND used_at > now() - interval '1 minute'",
     );
     expect(rows).toHaveLength(1);
@@ -73,14 +83,14 @@ describe("a session", () => {
   });
 
   test("is not taken from two cookies of its name", async () => {
-    const cookie = cookieOf(await signIn(house.url, "alice"));
+    const cookie = cookieOf(await signIn(fixture.url, "alice"));
     expect((await listAgents({ cookie: `${cookie}; datacrawl_session=${"A".repeat(43)}` })).status).toBe(401);
   });
 
   test("is stored as a hash: the table does not hold what a cookie holds", async () => {
-    const token = cookieOf(await signIn(house.url, "alice")).split("=")[1] as string;
+    const token = cookieOf(await signIn(fixture.url, "alice")).split("=")[1] as string;
     const rows = await query(
-      house.store.database,
+      fixture.store.database,
       "SELECT row_to_json(operator_sessions)::text AS row FROM operator_sessions",
     );
     expect(JSON.stringify(rows)).not.toContain(token);
@@ -90,32 +100,32 @@ describe("a session", () => {
 
 describe("changes of an account", () => {
   test.each<[string, (name: string) => Promise<unknown>]>([
-    ["a new password", (name) => house.admin.accounts.setPassword(name, `${PASSWORD} two`, "test")],
-    ["its removal", (name) => house.admin.accounts.remove(name, "test")],
-    ["one-time codes", (name) => house.admin.accounts.enableTotp(name, "test")],
+    ["a new password", (name) => fixture.admin.accounts.setPassword(name, `${PASSWORD} two`, "test")],
+    ["its removal", (name) => fixture.admin.accounts.remove(name, "test")],
+    ["one-time codes", (name) => fixture.admin.accounts.enableTotp(name, "test")],
   ])("end its sessions: %s", async (what, change) => {
     const name = `ended-${what.replaceAll(" ", "-")}`;
-    await house.admin.accounts.create(name, "viewer", PASSWORD, "test");
-    const cookie = cookieOf(await signIn(house.url, name));
+    await fixture.admin.accounts.create(name, "viewer", PASSWORD, "test");
+    const cookie = cookieOf(await signIn(fixture.url, name));
     await change(name);
     expect(reasonOf(await listAgents({ cookie }))).toBe("SESSION_ENDED");
-    expect((await signIn(house.url, name)).status).toBe(401);
+    expect((await signIn(fixture.url, name)).status).toBe(401);
   });
 
   test("a new role holds in its sessions at once", async () => {
-    await house.admin.accounts.create("rolf", "operator", PASSWORD, "test");
-    const cookie = cookieOf(await signIn(house.url, "rolf"));
-    const create = (agentId: string) => call(house.url, "AdminService/CreateAgent", { agentId }, { cookie });
+    await fixture.admin.accounts.create("rolf", "operator", PASSWORD, "test");
+    const cookie = cookieOf(await signIn(fixture.url, "rolf"));
+    const create = (agentId: string) => call(fixture.url, "AdminService/CreateAgent", { agentId }, { cookie });
     expect((await create("made-by-rolf")).status).toBe(200);
-    await house.admin.accounts.setRole("rolf", "viewer", "test");
+    await fixture.admin.accounts.setRole("rolf", "viewer", "test");
     expect((await create("made-by-rolf-2")).status).toBe(403);
   });
 
   test("a name is never used twice", async () => {
-    await house.admin.accounts.create("gone", "viewer", PASSWORD, "test");
-    await house.admin.accounts.remove("gone", "test");
+    await fixture.admin.accounts.create("gone", "viewer", PASSWORD, "test");
+    await fixture.admin.accounts.remove("gone", "test");
     for (const name of ["gone", "alice"]) {
-      await expect(house.admin.accounts.create(name, "viewer", PASSWORD, "test")).rejects.toMatchObject({
+      await expect(fixture.admin.accounts.create(name, "viewer", PASSWORD, "test")).rejects.toMatchObject({
         code: "OPERATOR_EXISTS",
       });
     }
@@ -125,7 +135,7 @@ describe("changes of an account", () => {
 describe("the port", () => {
   let cookie: string;
   beforeAll(async () => {
-    cookie = cookieOf(await signIn(house.url, "alice"));
+    cookie = cookieOf(await signIn(fixture.url, "alice"));
   });
 
   test.each([
@@ -139,12 +149,12 @@ describe("the port", () => {
   });
 
   test("tells pages of other sites nothing, and is not shown in their frames", async () => {
-    const { headers } = await signIn(house.url, "vera");
+    const { headers } = await signIn(fixture.url, "vera");
     expect(headers.get("x-frame-options")).toBe("DENY");
     expect(headers.get("content-security-policy")).toContain("frame-ancestors 'none'");
     expect(headers.get("cache-control")).toBe("no-store");
     expect([...headers.keys()].filter((name) => name.startsWith("access-control-"))).toEqual([]);
-    const preflight = await fetch(`${house.url}/datacrawl.authz.v1.AdminService/ListAgents`, { method: "OPTIONS" });
+    const preflight = await fetch(`${fixture.url}/datacrawl.authz.v1.AdminService/ListAgents`, { method: "OPTIONS" });
     expect([...preflight.headers.keys()].filter((name) => name.startsWith("access-control-"))).toEqual([]);
     expect(preflight.ok).toBe(false);
   });
@@ -157,16 +167,16 @@ describe("the port", () => {
     ["another port's origin", { origin: "http://127.0.0.1:1" }],
     ["a sandboxed frame", { origin: "null" }],
   ])("refuses what %s makes a browser send, a sign-in too", async (_, headers) => {
-    const change = await call(house.url, "AdminService/CreateAgent", { agentId: "forged" }, { cookie, ...headers });
+    const change = await call(fixture.url, "AdminService/CreateAgent", { agentId: "forged" }, { cookie, ...headers });
     expect([change.status, reasonOf(change)]).toEqual([403, "CROSS_SITE"]);
-    const login = await call(house.url, "SessionService/SignIn", { name: "alice", password: PASSWORD }, headers);
+    const login = await call(fixture.url, "SessionService/SignIn", { name: "alice", password: PASSWORD }, headers);
     expect([login.status, reasonOf(login)]).toEqual([403, "CROSS_SITE"]);
     expect(login.headers.getSetCookie()).toEqual([]);
     expect((await listAgents({ cookie })).body).not.toMatchObject({ agents: [{ agentId: "forged" }] });
   });
 
   test("takes what its own pages send", async () => {
-    const own = { cookie, "sec-fetch-site": "same-origin", origin: house.url };
+    const own = { cookie, "sec-fetch-site": "same-origin", origin: fixture.url };
     expect((await listAgents(own)).status).toBe(200);
   });
 
@@ -174,7 +184,7 @@ describe("the port", () => {
     "takes no form's content type, which needs no preflight: %s",
     async (type) => {
       const reply = await call(
-        house.url,
+        fixture.url,
         "AdminService/CreateAgent",
         { agentId: "formed" },
         { cookie, "content-type": type },
@@ -184,7 +194,7 @@ describe("the port", () => {
   );
 
   test("answers no GET, which needs no preflight either", async () => {
-    const url = `${house.url}/datacrawl.authz.v1.AdminService/ListAgents?connect=v1&encoding=json&message=%7B%7D`;
+    const url = `${fixture.url}/datacrawl.authz.v1.AdminService/ListAgents?connect=v1&encoding=json&message=%7B%7D`;
     expect((await fetch(url, { headers: { cookie } })).status).toBe(405);
   });
 });
@@ -196,7 +206,7 @@ describe("over the socket", () => {
       new Promise((resolve, reject) => {
         const path = `/datacrawl.authz.v1.${method}`;
         const all = { "content-type": "application/json", ...headers };
-        request({ socketPath: house.socketPath, path, method: "POST", headers: all }, (response) => {
+        request({ socketPath: fixture.socketPath, path, method: "POST", headers: all }, (response) => {
           response.resume().on("end", () => resolve(response.statusCode));
         })
           .on("error", reject)
@@ -205,14 +215,14 @@ describe("over the socket", () => {
     const add = { name: "sam", role: "OPERATOR_ROLE_VIEWER", password: PASSWORD };
     expect(await post("AdminService/CreateOperator", add)).toBe(200);
     expect(await post("AdminService/ListAgents", {}, { cookie: `datacrawl_session=${"A".repeat(43)}` })).toBe(401);
-    const made = (await eventsOf(house)).find(({ kind, subject }) => kind === "operator.added" && subject === "sam");
+    const made = (await eventsOf(fixture)).find(({ kind, subject }) => kind === "operator.added" && subject === "sam");
     expect(made?.actor).toBe("socket");
   });
 });
 
 describe("TLS", () => {
   test("makes the cookie one that is never sent in clear, and no other is taken", async () => {
-    const secure = await openHouse({ tls: true });
+    const secure = await openAdminFixture({ tls: true });
     await addOperator(secure, "alice", "operator");
     const { request } = await import("node:https");
     const post = (method: string, body: object, headers: Record<string, string> = {}) =>
@@ -242,18 +252,18 @@ describe("TLS", () => {
 
 describe("the trail", () => {
   test("knows who called what, from where, about what, and what came of it; and no secret", async () => {
-    const cookie = cookieOf(await signIn(house.url, "alice"));
-    await call(house.url, "AdminService/CreateAgent", { agentId: "traced" }, { cookie });
-    await call(house.url, "AdminService/CreateAgent", { agentId: "traced" }, { cookie });
-    await call(house.url, "AdminService/CreateAgent", { agentid: "malformed" }, { cookie });
+    const cookie = cookieOf(await signIn(fixture.url, "alice"));
+    await call(fixture.url, "AdminService/CreateAgent", { agentId: "traced" }, { cookie });
+    await call(fixture.url, "AdminService/CreateAgent", { agentId: "traced" }, { cookie });
+    await call(fixture.url, "AdminService/CreateAgent", { agentid: "malformed" }, { cookie });
     await call(
-      house.url,
+      fixture.url,
       "AdminService/GetDecision",
       { decisionId: "x" },
-      { cookie: cookieOf(await signIn(house.url, "vera")) },
+      { cookie: cookieOf(await signIn(fixture.url, "vera")) },
     );
-    await signIn(house.url, "alice", { password: "hunter2hunter2" });
-    const events = await eventsOf(house);
+    await signIn(fixture.url, "alice", { password: "hunter2hunter2" });
+    const events = await eventsOf(fixture);
     const about = (method: string) => events.filter(({ detail }) => detail["method"] === method).slice(-3);
     const from = "127.0.0.1";
     expect(about("AdminService.CreateAgent")).toEqual([
@@ -289,24 +299,24 @@ describe("the trail", () => {
   });
 
   test("comes before the answer: while it cannot be written, reads fail too", async () => {
-    const cookie = cookieOf(await signIn(house.url, "alice"));
-    await query(house.store.database, "ALTER TABLE audit_events RENAME TO audit_events_away");
+    const cookie = cookieOf(await signIn(fixture.url, "alice"));
+    await query(fixture.store.database, "ALTER TABLE audit_events RENAME TO audit_events_away");
     try {
       const headers: Record<string, string>[] = [{ cookie }, {}];
       for (const reply of await Promise.all(headers.map(listAgents))) {
         expect([reply.status, reasonOf(reply)]).toEqual([503, "STORE_UNAVAILABLE"]);
         expect(reply.body).not.toHaveProperty("agents");
       }
-      expect((await signIn(house.url, "alice")).headers.getSetCookie()).toEqual([]);
+      expect((await signIn(fixture.url, "alice")).headers.getSetCookie()).toEqual([]);
     } finally {
-      await query(house.store.database, "ALTER TABLE audit_events_away RENAME TO audit_events");
+      await query(fixture.store.database, "ALTER TABLE audit_events_away RENAME TO audit_events");
     }
     expect((await listAgents({ cookie })).status).toBe(200);
   });
 
   test("is hashed as any other event", async () => {
     const [row] = await query<Record<string, string>>(
-      house.store.database,
+      fixture.store.database,
       `SELECT event_id::text, (extract(epoch from recorded_at) * 1000000)::bigint::text AS recorded_at, kind, actor, subject,
          decision_id::text, detail, encode(hash, 'hex') AS hash FROM audit_events WHERE kind = 'admin.call' LIMIT 1`,
     );

@@ -4,7 +4,15 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { waitUntil } from "../../support/net.ts";
 import { LIMITS } from "../../../src/server/limits/limits.ts";
-import { addOperator, cookieOf, eventsOf, type House, openHouse, signIn, type TrailEvent } from "./house.ts";
+import {
+  addOperator,
+  cookieOf,
+  eventsOf,
+  type AdminFixture,
+  openAdminFixture,
+  signIn,
+  type TrailEvent,
+} from "./admin-fixture.ts";
 import { rawHttp } from "../../support/http.ts";
 import { query } from "../../support/sql.ts";
 
@@ -13,25 +21,25 @@ const JSON_TYPE = { "content-type": "application/json" };
 
 /** Requests that never become a message of their method: each is refused, changes nothing, and is in the trail. */
 describe("a request that cannot be read", () => {
-  let house: House;
+  let fixture: AdminFixture;
   let cookie: string;
   let before: number;
   beforeAll(async () => {
-    house = await openHouse();
-    await addOperator(house, "alice", "operator");
-    cookie = cookieOf(await signIn(house.url, "alice"));
+    fixture = await openAdminFixture();
+    await addOperator(fixture, "alice", "operator");
+    cookie = cookieOf(await signIn(fixture.url, "alice"));
   });
   beforeEach(async () => {
-    before = (await eventsOf(house)).length;
+    before = (await eventsOf(fixture)).length;
   });
-  afterAll(() => house.close());
+  afterAll(() => fixture.close());
 
   const post = async (path: string, init: RequestInit): Promise<number> => {
-    const response = await fetch(`${house.url}${path}`, { method: "POST", ...init });
+    const response = await fetch(`${fixture.url}${path}`, { method: "POST", ...init });
     await response.body?.cancel();
     return response.status;
   };
-  const recorded = async (): Promise<TrailEvent[]> => (await eventsOf(house)).slice(before);
+  const recorded = async (): Promise<TrailEvent[]> => (await eventsOf(fixture)).slice(before);
   const event = (
     actor: string,
     outcome: string,
@@ -107,7 +115,7 @@ describe("a request that cannot be read", () => {
   ])("is a stranger's %s, whatever its cookie, and so is one for no method", async (_, headers, outcome) => {
     for (const method of ["ListAgents", "Nope"]) {
       const head = `POST ${SERVICE}/${method} HTTP/1.1\r\n${headers}\r\ncookie: ${cookie}\r\ncontent-type: application/json`;
-      const answer = await rawHttp(house.url, `${head}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}`);
+      const answer = await rawHttp(fixture.url, `${head}\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}`);
       expect(answer).toMatch(/^HTTP\/1\.1 40[034] /);
     }
     expect(await recorded()).toEqual([
@@ -118,7 +126,7 @@ describe("a request that cannot be read", () => {
 
   test("over the socket it is recorded as the socket's", async () => {
     const over = async (path: string, body: string): Promise<string> => {
-      const socket = connect(house.socketPath);
+      const socket = connect(fixture.socketPath);
       const head = `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close`;
       socket.write(`${head}\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
       return (await text(socket)).split("\r\n")[0] ?? "";
@@ -133,7 +141,7 @@ describe("a request that cannot be read", () => {
   });
 
   test("may be cut off: then nobody is told, and the trail is", async () => {
-    const { port, hostname: host } = new URL(house.url);
+    const { port, hostname: host } = new URL(fixture.url);
     const socket = connect({ host, port: Number(port) });
     const head = `POST ${SERVICE}/CreateAgent HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncookie: ${cookie}`;
     socket.write(`${head}\r\ncontent-length: 100\r\n\r\n{"agentId":`, () => setTimeout(() => socket.destroy(), 200));
@@ -142,13 +150,13 @@ describe("a request that cannot be read", () => {
   });
 
   test("is not answered as refused while the trail cannot be written", async () => {
-    await query(house.store.database, "ALTER TABLE audit_events RENAME TO audit_events_away");
+    await query(fixture.store.database, "ALTER TABLE audit_events RENAME TO audit_events_away");
     try {
       expect(await post(`${SERVICE}/Nope`, { headers: JSON_TYPE, body: "{}" })).toBe(503);
       expect(await post(`${SERVICE}/ListAgents`, { headers: { "content-type": "text/plain" }, body: "{}" })).toBe(503);
       expect(await post(`${SERVICE}/ListAgents`, { headers: { ...JSON_TYPE, cookie }, body: "}{" })).toBe(503);
     } finally {
-      await query(house.store.database, "ALTER TABLE audit_events_away RENAME TO audit_events");
+      await query(fixture.store.database, "ALTER TABLE audit_events_away RENAME TO audit_events");
     }
   });
 
@@ -157,7 +165,7 @@ describe("a request that cannot be read", () => {
     expect(new Set(await Promise.all(attempts))).toEqual(new Set([404]));
     const rows = (await recorded()).length;
     expect(rows).toBeLessThan(100);
-    await house.admin.trail.report();
+    await fixture.admin.trail.report();
     const [report] = (await recorded()).slice(-1);
     expect(report).toMatchObject({ kind: "admin.refused" });
     const [refused] = (report as TrailEvent).detail["refused"] as unknown[];

@@ -8,17 +8,17 @@ import type { WatchAdminRequestSchema, WatchAdminResponse } from "@datacrawl/pro
 import { LIMITS } from "../../../src/server/limits/limits.ts";
 import { SqlRecordStore } from "../../../src/store/records.ts";
 import { entryFor } from "../../support/entries.ts";
-import { addOperator, call, cookieOf, eventsOf, type House, openHouse, signIn } from "./house.ts";
+import { addOperator, call, cookieOf, eventsOf, type AdminFixture, openAdminFixture, signIn } from "./admin-fixture.ts";
 import { query } from "../../support/sql.ts";
 
-let house: House;
+let fixture: AdminFixture;
 let admin: Client<typeof AdminService>;
 beforeAll(async () => {
-  house = await openHouse();
-  await addOperator(house, "vera", "viewer");
-  admin = createClient(AdminService, createConnectTransport({ baseUrl: house.url, httpVersion: "1.1" }));
+  fixture = await openAdminFixture();
+  await addOperator(fixture, "vera", "viewer");
+  admin = createClient(AdminService, createConnectTransport({ baseUrl: fixture.url, httpVersion: "1.1" }));
 });
-afterAll(() => house.close());
+afterAll(() => fixture.close());
 
 interface Watch {
   readonly messages: WatchAdminResponse[];
@@ -45,7 +45,7 @@ function watchAs(cookie: string, request: MessageInitShape<typeof WatchAdminRequ
 
 async function decide(change: Parameters<typeof entryFor>[1] = {}): Promise<string> {
   const entry = entryFor(crypto.randomUUID(), change);
-  await new SqlRecordStore(house.store.database.kysely).recordBatch([entry]);
+  await new SqlRecordStore(fixture.store.database.kysely).recordBatch([entry]);
   return entry.row.decisionId;
 }
 
@@ -63,9 +63,9 @@ function countsOf({ messages }: Watch): { allowed: bigint; deniedByPolicy: bigin
 describe("a watch", () => {
   test("is for who has signed in, and each is in the trail before it begins", async () => {
     expect(await watchAs("", { overview: true }).ended).toMatch(/^Unauthenticated/);
-    const watch = watchAs(cookieOf(await signIn(house.url, "vera")), { overview: true });
+    const watch = watchAs(cookieOf(await signIn(fixture.url, "vera")), { overview: true });
     await expect.poll(() => watch.messages.length).toBeGreaterThan(0);
-    const calls = (await eventsOf(house)).filter(({ detail }) => detail["method"] === "AdminService.WatchAdmin");
+    const calls = (await eventsOf(fixture)).filter(({ detail }) => detail["method"] === "AdminService.WatchAdmin");
     expect(calls.map(({ actor, detail }) => [actor, detail["outcome"]])).toEqual([
       ["unknown", "CREDENTIAL_MISSING"],
       ["operator:vera", "ok"],
@@ -75,7 +75,7 @@ describe("a watch", () => {
   });
 
   test("brings the overview at once, new decisions that match, and a word every five seconds", async () => {
-    const cookie = cookieOf(await signIn(house.url, "vera"));
+    const cookie = cookieOf(await signIn(fixture.url, "vera"));
     const watch = watchAs(cookie, { overview: true, decisions: { decisions: [Decision.DENY] } });
     await expect.poll(() => watch.messages.length).toBeGreaterThan(0);
     expect(watch.messages[0]?.overview?.minutes).toHaveLength(60);
@@ -90,7 +90,7 @@ describe("a watch", () => {
   }, 30_000);
 
   test("goes on where another one ended, and takes no token that is none", async () => {
-    const cookie = cookieOf(await signIn(house.url, "vera"));
+    const cookie = cookieOf(await signIn(fixture.url, "vera"));
     const filter = { agentId: "resumer" };
     const first = watchAs(cookie, { decisions: filter });
     const before = await decide({ agentId: "resumer" });
@@ -115,29 +115,29 @@ describe("a watch", () => {
     [
       "signs out",
       "tom",
-      async (cookie: string) => void (await call(house.url, "SessionService/SignOut", {}, { cookie })),
+      async (cookie: string) => void (await call(fixture.url, "SessionService/SignOut", {}, { cookie })),
     ],
-    ["is removed", "tim", async () => void (await house.admin.accounts.remove("tim", "test"))],
+    ["is removed", "tim", async () => void (await fixture.admin.accounts.remove("tim", "test"))],
   ])(
     "ends when its operator %s, and keeps no session alive",
     { tags: ["full"], timeout: 40_000 },
     async (_, name, end) => {
-      await addOperator(house, name, "viewer");
-      const cookie = cookieOf(await signIn(house.url, name));
+      await addOperator(fixture, name, "viewer");
+      const cookie = cookieOf(await signIn(fixture.url, name));
       const watch = watchAs(cookie, { overview: true });
       await expect.poll(() => watch.messages.length).toBeGreaterThan(0);
-      await query(house.store.database, "UPDATE operator_sessions SET used_at = now() - interval '29 minutes'");
+      await query(fixture.store.database, "UPDATE operator_sessions SET used_at = now() - interval '29 minutes'");
       const heard = watch.messages.length;
       await expect.poll(() => watch.messages.length, { timeout: 15_000 }).toBeGreaterThan(heard + 1);
       const used = "SELECT FROM operator_sessions WHERE used_at > now() - interval '28 minutes'";
-      expect(await query(house.store.database, used)).toEqual([]);
+      expect(await query(fixture.store.database, used)).toEqual([]);
       await end(cookie);
       expect(await watch.ended).toMatch(/^Unauthenticated/);
     },
   );
 
   test("is one of a bounded number for each operator", async () => {
-    const cookie = cookieOf(await signIn(house.url, "vera"));
+    const cookie = cookieOf(await signIn(fixture.url, "vera"));
     const watches = Array.from({ length: LIMITS.streamsPerCaller }, () => watchAs(cookie, { overview: true }));
     await expect.poll(() => watches.every(({ messages }) => messages.length > 0), { timeout: 10_000 }).toBe(true);
     expect(await watchAs(cookie, {}).ended).toMatch(/^ResourceExhausted: operator:vera has 32 streams open/);

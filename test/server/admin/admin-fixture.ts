@@ -8,7 +8,7 @@ import { Jwks } from "../../../src/authn/jwks.ts";
 import { JwtVerifier } from "../../../src/authn/jwt.ts";
 import { systemClock } from "../../../src/core/clock.ts";
 import { loadConfig } from "../../../src/config.ts";
-import type { Door } from "../../../src/server/admin/door.ts";
+import type { Ingress } from "../../../src/server/admin/ingress.ts";
 import { openAdminPort, openAdminSocket } from "../../../src/server/admin/listener.ts";
 import { openAdmin } from "../../../src/server/admin/operations.ts";
 import { type Admin, adminRpcs, turnedAway } from "../../../src/server/admin/service.ts";
@@ -26,8 +26,8 @@ import { query } from "../../support/sql.ts";
 
 export const PASSWORD = "correct horse battery";
 
-/** AdminService and SessionService on a store of their own, behind both doors, in this process. */
-export interface House {
+/** AdminService and SessionService on a store of their own, behind both listeners, in this process. */
+export interface AdminFixture {
   readonly store: Store;
   readonly admin: Admin;
   readonly url: string;
@@ -39,7 +39,7 @@ export interface House {
 
 const SILENT = { onStart() {}, onEnd() {}, onFault() {}, onLateFault() {} };
 
-export interface HouseOptions {
+export interface AdminFixtureOptions {
   readonly tls?: boolean;
   /** Whose tokens are taken, for the audience `datacrawl`. */
   readonly issuer?: Issuer;
@@ -47,7 +47,9 @@ export interface HouseOptions {
   readonly postgres?: string;
 }
 
-export async function openHouse(options: HouseOptions = {}): Promise<House & { readonly ca: Buffer }> {
+export async function openAdminFixture(
+  options: AdminFixtureOptions = {},
+): Promise<AdminFixture & { readonly ca: Buffer }> {
   const directory = mkdtempSync(join(tmpdir(), "datacrawl-admin-"));
   const config = loadConfig({ DATACRAWL_DATA_DIR: directory, ...(await postgresEnv(options)) }, process.cwd(), true);
   await initKeys(config.keysDir);
@@ -61,7 +63,11 @@ export async function openHouse(options: HouseOptions = {}): Promise<House & { r
   const tls = options.tls ? await loadTls(certificate) : null;
   const address = { kind: "tcp", host: "127.0.0.1", port: 0, variable: "TEST" } as const;
   const [network, socket] = [{ kind: "network", tls: tls !== null }, { kind: "socket" }] as const;
-  const ports = (door: Door) => ({ clock: systemClock, observer: SILENT, turnedAway: turnedAway(admin.trail, door) });
+  const ports = (ingress: Ingress) => ({
+    clock: systemClock,
+    observer: SILENT,
+    turnedAway: turnedAway(admin.trail, ingress),
+  });
   const pages = await openSite(directory);
   const listeners: Listener[] = [
     await openAdminPort({ address, tls, rpcs: adminRpcs(admin, network), pages }, ports(network)),
@@ -83,7 +89,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House & { r
   };
 }
 
-async function postgresEnv({ postgres }: HouseOptions): Promise<Record<string, string>> {
+async function postgresEnv({ postgres }: AdminFixtureOptions): Promise<Record<string, string>> {
   if (postgres === undefined) return {};
   const { ownerUrl, serviceUrl } = await makeDatabase(postgres);
   return { DATABASE_URL: serviceUrl, DATABASE_OWNER_URL: ownerUrl };
@@ -135,7 +141,7 @@ export async function signIn(url: string, name: string, further: object = {}): P
   return await call(url, "SessionService/SignIn", { name, password: PASSWORD, ...further });
 }
 
-export async function addOperator({ admin }: House, name: string, role: Role): Promise<void> {
+export async function addOperator({ admin }: AdminFixture, name: string, role: Role): Promise<void> {
   await admin.accounts.create(name, role, PASSWORD, "test");
 }
 
@@ -147,7 +153,7 @@ export interface TrailEvent {
 }
 
 /** The trail's events, oldest first. */
-export async function eventsOf({ store }: House): Promise<TrailEvent[]> {
+export async function eventsOf({ store }: AdminFixture): Promise<TrailEvent[]> {
   const rows = await query<Omit<TrailEvent, "detail"> & { detail: string }>(
     store.database,
     "SELECT kind, actor, subject, detail FROM audit_events ORDER BY event_id",

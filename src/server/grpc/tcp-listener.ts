@@ -6,25 +6,25 @@ import { LIMITS } from "../limits/limits.ts";
 import { listen } from "../listen.ts";
 import type { ListenerTls } from "../tls.ts";
 
-/** A port whose connections are handed on, with TLS once their handshake is done. */
-export interface Front {
+/** A port that passes on its connections, with TLS after the handshake. */
+export interface TcpListener {
   readonly address: Address;
   readonly setTls: (tls: ListenerTls) => void;
-  /** Accepts no more, and ends the connections that have carried nothing. Resolves when the others have ended. */
+  /** Accepts no more connections and closes unused ones. Resolves when the others have ended. */
   readonly stop: () => Promise<void>;
   /** Ends every connection now. */
   readonly cut: () => void;
 }
 
 /** @throws UsageError if the address cannot be listened on */
-export async function openFront(
+export async function openTcpListener(
   address: Address,
   tls: ListenerTls | null,
   accept: (socket: Socket) => void,
-): Promise<Front> {
+): Promise<TcpListener> {
   let stopped = false;
   const server = createServer(tls, (socket) => {
-    // A TLS handshake that was under way when the front was stopped.
+    // A TLS handshake that was under way when the listener was stopped.
     if (stopped || isForged(socket)) socket.destroy();
     else accept(socket);
   });

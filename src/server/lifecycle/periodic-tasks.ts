@@ -1,5 +1,5 @@
-/** Work that recurs. A chore that fails is reported and tried again at its next turn; it never runs twice at once. */
-export class Chores {
+/** Work that repeats. A task that fails is reported and runs again at its next interval; it never runs twice at once. */
+export class PeriodicTasks {
   readonly #onError: (name: string, error: unknown) => void;
   readonly #timers: NodeJS.Timeout[] = [];
 

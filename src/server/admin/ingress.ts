@@ -7,7 +7,7 @@ import { Fault } from "../../core/fault.ts";
 import { clearCookie, sessionCookie, sessionToken } from "./cookie.ts";
 
 /** Where a call came in. */
-export type Door =
+export type Ingress =
   /** The Unix socket, or this very process: a way in, not an identity. */
   { readonly kind: "socket" } | { readonly kind: "network"; readonly tls: boolean };
 
@@ -25,15 +25,15 @@ export interface Identities {
  */
 export async function identify(
   context: HandlerContext,
-  door: Door,
+  ingress: Ingress,
   { sessions, tokens }: Identities,
   isUse = true,
 ): Promise<Caller> {
   const authorization = context.requestHeader.get("authorization");
   if (authorization !== null) return await verifyBearer(authorization, tokens);
-  const token = sessionToken(context.requestHeader, isSecure(door));
+  const token = sessionToken(context.requestHeader, isSecure(ingress));
   if (token !== null) return await sessions.verify(token, isUse);
-  if (door.kind === "socket") return { kind: "socket" };
+  if (ingress.kind === "socket") return { kind: "socket" };
   throw new Fault("CREDENTIAL_MISSING", "The call has no credential: send the cookie of a session, or a bearer token.");
 }
 
@@ -49,25 +49,25 @@ async function verifyBearer(authorization: string, tokens: OperatorTokens | null
 }
 
 /** An IP address, or `socket`. */
-export function fromOf(remoteAddress: string | undefined, door: Door): string {
-  return door.kind === "socket" ? "socket" : (remoteAddress ?? "unknown");
+export function originOf(remoteAddress: string | undefined, ingress: Ingress): string {
+  return ingress.kind === "socket" ? "socket" : (remoteAddress ?? "unknown");
 }
 
-export function giveSession(context: HandlerContext, door: Door, token: string): void {
-  context.responseHeader.append("set-cookie", sessionCookie(token, isSecure(door)));
+export function setSessionCookie(context: HandlerContext, ingress: Ingress, token: string): void {
+  context.responseHeader.append("set-cookie", sessionCookie(token, isSecure(ingress)));
 }
 
-export function takeSession(context: HandlerContext, door: Door): void {
-  context.responseHeader.append("set-cookie", clearCookie(isSecure(door)));
+export function clearSessionCookie(context: HandlerContext, ingress: Ingress): void {
+  context.responseHeader.append("set-cookie", clearCookie(isSecure(ingress)));
 }
 
 /** The session that the request names, and its human; null if it names none, or one that has ended. */
 export async function sessionOf(
   context: HandlerContext,
-  door: Door,
+  ingress: Ingress,
   sessions: Sessions,
 ): Promise<{ token: string; named: Named } | null> {
-  const token = sessionToken(context.requestHeader, isSecure(door));
+  const token = sessionToken(context.requestHeader, isSecure(ingress));
   if (token === null) return null;
   try {
     return { token, named: await sessions.verify(token) };
@@ -77,6 +77,6 @@ export async function sessionOf(
   }
 }
 
-function isSecure(door: Door): boolean {
-  return door.kind === "network" && door.tls;
+function isSecure(ingress: Ingress): boolean {
+  return ingress.kind === "network" && ingress.tls;
 }
