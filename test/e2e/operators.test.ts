@@ -27,7 +27,7 @@ describe("operators of a service", () => {
       cli(["operator", "add", name, "--role", role, "--password-stdin"], `${password}\n`);
     expect(add("alice", "operator")).toMatchObject({ status: 0, stdout: "Added alice as operator.\n" });
     expect(add("vera", "viewer").status).toBe(0);
-    expect(add("alice", "viewer").stderr).toContain("There is, or was, an operator alice");
+    expect(add("alice", "viewer").stderr).toContain("An operator alice exists or existed");
     expect(add("eve", "owner").status).toBe(64);
     expect(add("eve", "viewer", "short").stderr).toContain("password must have at least 12 characters");
     expect(cli(["operator", "set-role", "vera", "--role", "reviewer"]).status).toBe(0);

@@ -179,6 +179,7 @@ describe("reflection", () => {
     expect(files.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes).name).toSorted()).toEqual([
       "datacrawl/authz/v1/authorize_service.proto",
       "datacrawl/authz/v1/decision.proto",
+      "datacrawl/authz/v1/execution.proto",
       "datacrawl/authz/v1/watch.proto",
       "google/protobuf/struct.proto",
       "google/protobuf/timestamp.proto",
