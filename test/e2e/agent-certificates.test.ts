@@ -15,6 +15,7 @@ import { type Running, serve } from "../../src/server/lifecycle/serve.ts";
 import { askGrpc, QUESTION, type Reply } from "../support/agent-transports.ts";
 import { waitUntil } from "../support/net.ts";
 import { demoKey } from "../support/service.ts";
+import { migratedEmbedded } from "../support/embedded.ts";
 
 const PATH = "/datacrawl.authz.v1.AuthorizeService/Authorize";
 const URI = "spiffe://example.org/agent/";
@@ -35,6 +36,7 @@ describe("agents with certificates", () => {
   let service: Running;
   let admin: Client<typeof AdminService>;
   beforeAll(async () => {
+    await migratedEmbedded(directory);
     service = await serve(
       loadConfig(
         {

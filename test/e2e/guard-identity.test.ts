@@ -17,6 +17,7 @@ import { waitUntil } from "../support/net.ts";
 import { writeReviewPolicies } from "../support/reviewers.ts";
 import { startSidecar } from "../support/sidecar.ts";
 import { cleanEnv } from "../support/service.ts";
+import { migratedEmbedded } from "../support/embedded.ts";
 
 const AGENTS = "agents";
 const OPERATORS = "operators";
@@ -53,6 +54,7 @@ describe("a guard", () => {
     const files = writePair("server", server);
     const policies = writeReviewPolicies(join(directory, "policies"));
     file("policies/notes.yaml", "rules:\n  - { id: notes, tools: [notes], effect: allow }\n");
+    await migratedEmbedded(directory);
     service = await serve(
       loadConfig(
         {

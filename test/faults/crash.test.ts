@@ -2,7 +2,7 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type Failpoint, FAILPOINTS } from "../../src/core/failpoint.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
-import { initialiseEmbedded } from "../support/embedded.ts";
+import { migratedEmbedded } from "../support/embedded.ts";
 import { type Asked, ask, demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 import { amount } from "../support/amount.ts";
 import { chanceOf } from "../support/chance.ts";
@@ -109,7 +109,7 @@ describe("SIGKILL of the real process at a named failpoint, on the embedded stor
 
   test.each(failpoints)("%s: what was answered is there after the restart", async (failpoint) => {
     const dataDir = tempDir();
-    await initialiseEmbedded(dataDir);
+    await migratedEmbedded(dataDir);
     const first = await startService({ DATACRAWL_DATA_DIR: dataDir });
     await first.kill("SIGTERM");
     const start = (extra: Record<string, string>) => startService({ DATACRAWL_DATA_DIR: dataDir, ...extra });

@@ -1,5 +1,5 @@
 import { inject } from "vitest";
-import { makeDatabase } from "./postgres.ts";
+import { makeMigratedDatabase } from "./postgres.ts";
 import { type CliResult, cli } from "./cli.ts";
 import { type Env, tempDir } from "./service.ts";
 
@@ -14,7 +14,7 @@ export interface Cluster {
 export async function makeCluster(extra: Env = {}): Promise<Cluster | null> {
   const server = inject("postgresUrl");
   if (server === null) return null;
-  const { ownerUrl, serviceUrl, superUrl } = await makeDatabase(server);
+  const { ownerUrl, serviceUrl, superUrl } = await makeMigratedDatabase(server);
   const env: Env = {
     DATABASE_URL: serviceUrl,
     DATABASE_OWNER_URL: ownerUrl,

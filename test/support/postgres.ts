@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { freePort, waitUntil } from "./net.ts";
+import { LAYOUT } from "./layout.ts";
 import { endProcess, ownDirectory, ownProcess } from "./owned.ts";
 
 export interface PostgresServer {
@@ -69,16 +70,61 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   };
 }
 
-/** A database of its own for one suite, with the two logins of a careful install. */
-export async function makeDatabase(
-  serverUrl: string,
-): Promise<{ ownerUrl: string; serviceUrl: string; superUrl: string }> {
-  const name = `t${process.pid}_${Math.random().toString(36).slice(2, 10)}`;
-  const admin = new pg.Client(serverUrl);
-  await admin.connect();
-  await admin.query(`CREATE ROLE ${name}_owner LOGIN; CREATE ROLE ${name}_service LOGIN`);
-  await admin.query(`CREATE DATABASE ${name} OWNER ${name}_owner`);
-  await admin.end();
+/** The addresses of a database, for its two logins and for the server's superuser. */
+export interface TestDatabase {
+  readonly ownerUrl: string;
+  readonly serviceUrl: string;
+  readonly superUrl: string;
+}
+
+/** An empty database for one suite, with the two logins of a careful install. */
+export async function makeDatabase(serverUrl: string): Promise<TestDatabase> {
+  return await createDatabase(serverUrl, newName(), "template1");
+}
+
+/**
+ * The same with this version's layout, copied from a template that the first suite makes. The service's login has no rights in it before
+ * the owner migrates. All copies have one log id, which no test of a single database notices.
+ */
+export async function makeMigratedDatabase(serverUrl: string): Promise<TestDatabase> {
+  const template = `datacrawl_${LAYOUT}`;
+  await withClient(serverUrl, async (admin) => {
+    await admin.query(`SELECT pg_advisory_lock(${TEMPLATE_LOCK})`);
+    const { rowCount } = await admin.query("SELECT FROM pg_database WHERE datname = $1", [template]);
+    if (rowCount === 0) await makeTemplate(serverUrl, template);
+  });
+  const database = await createDatabase(serverUrl, newName(), template);
+  const { username } = new URL(database.ownerUrl);
+  await withClient(database.superUrl, (admin) => admin.query(`REASSIGN OWNED BY ${template}_owner TO ${username}`));
+  return database;
+}
+
+const TEMPLATE_LOCK = 7440;
+
+/** Under its name only when it is whole, in case that this process is killed. */
+async function makeTemplate(serverUrl: string, template: string): Promise<void> {
+  const [{ migrate }, { PostgresDatabase }] = await Promise.all([
+    import("../../src/store/migrate.ts"),
+    import("../../src/store/dialect/postgres.ts"),
+  ]);
+  const unfinished = newName();
+  const { ownerUrl } = await createDatabase(serverUrl, unfinished, "template1");
+  const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError: console.error });
+  await migrate(owner, null);
+  await owner.close();
+  await withClient(serverUrl, async (admin) => {
+    // Else the first suite that takes over the role's objects takes over the template.
+    await admin.query(`ALTER DATABASE ${unfinished} OWNER TO CURRENT_USER`);
+    await admin.query(`ALTER ROLE ${unfinished}_owner RENAME TO ${template}_owner`);
+    await admin.query(`ALTER DATABASE ${unfinished} RENAME TO ${template}`);
+  });
+}
+
+async function createDatabase(serverUrl: string, name: string, template: string): Promise<TestDatabase> {
+  await withClient(serverUrl, async (admin) => {
+    await admin.query(`CREATE ROLE ${name}_owner LOGIN; CREATE ROLE ${name}_service LOGIN`);
+    await admin.query(`CREATE DATABASE ${name} OWNER ${name}_owner TEMPLATE ${template}`);
+  });
   const urlFor = (user: string): string => {
     const url = new URL(serverUrl);
     url.username = user;
@@ -88,6 +134,20 @@ export async function makeDatabase(
   const superUrl = new URL(serverUrl);
   superUrl.pathname = `/${name}`;
   return { ownerUrl: urlFor(`${name}_owner`), serviceUrl: urlFor(`${name}_service`), superUrl: superUrl.href };
+}
+
+function newName(): string {
+  return `t${process.pid}_${Math.random().toString(36).slice(2, 10)}`;
+}
+
+async function withClient(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
 }
 
 /** A program that came with Postgres. */

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { initialiseEmbedded } from "./embedded.ts";
+import { migratedEmbedded } from "./embedded.ts";
 import { freePort, waitUntil } from "./net.ts";
 import { ownDirectory, ownProcess } from "./owned.ts";
 
@@ -47,7 +47,7 @@ export interface StartOptions {
 export async function startService(env: Env = {}, options: StartOptions = {}): Promise<ServiceProcess> {
   const dataDir = env["DATACRAWL_DATA_DIR"] ?? tempDir();
   const embedded = env["DATACRAWL_DATA_DIR"] === undefined && env["DATABASE_URL"] === undefined;
-  if (embedded && options.fromNothing !== true) await initialiseEmbedded(dataDir);
+  if (embedded && options.fromNothing !== true) await migratedEmbedded(dataDir);
   const portOf = (address: string | undefined): number | undefined =>
     address === undefined ? undefined : Number(address.split(":").at(-1));
   const grpcPort = portOf(env["DATACRAWL_GRPC_ADDR"]) ?? (await freePort());
@@ -98,17 +98,20 @@ export async function startService(env: Env = {}, options: StartOptions = {}): P
 }
 
 /**
- * Starts several services at once. If one of them does not start, the others are discarded.
+ * Starts several services. If one of them does not start, the others are discarded.
  *
  * @param start starts one
  */
 export async function startServices(count: number, start: () => Promise<ServiceProcess>): Promise<ServiceProcess[]> {
-  const results = await Promise.allSettled(Array.from({ length: count }, start));
-  const services = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
-  const failure = results.find((result) => result.status === "rejected");
-  if (failure === undefined) return services;
-  await Promise.all(services.map(discard));
-  throw failure.reason;
+  const services: ServiceProcess[] = [];
+  try {
+    // One after the other: a service gives Postgres two seconds to answer, and many that start at once take the processors for longer.
+    while (services.length < count) services.push(await start());
+    return services;
+  } catch (error) {
+    await Promise.all(services.map(discard));
+    throw error;
+  }
 }
 
 export async function isReady(connectUrl: string): Promise<boolean> {

@@ -6,9 +6,9 @@ import type { Database } from "../../src/store/dialect/database.ts";
 import { EmbeddedDatabase } from "../../src/store/dialect/embedded.ts";
 import { migrate } from "../../src/store/migrate.ts";
 import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
-import { initialiseEmbedded } from "./embedded.ts";
+import { migratedEmbedded } from "./embedded.ts";
 import { ownDirectory } from "./owned.ts";
-import { makeDatabase } from "./postgres.ts";
+import { makeMigratedDatabase } from "./postgres.ts";
 
 export interface TestStore {
   /** As the service uses it. */
@@ -33,7 +33,7 @@ export function storeKinds(): { name: string; open: () => Promise<TestStore> }[]
 
 async function openEmbedded(): Promise<TestStore> {
   const directory = ownDirectory(mkdtempSync(join(tmpdir(), "datacrawl-embedded-")));
-  await initialiseEmbedded(directory);
+  await migratedEmbedded(directory);
   const database = await EmbeddedDatabase.open(join(directory, "db"), loud);
   await migrate(database, null);
   const close = async (): Promise<void> => {
@@ -44,7 +44,7 @@ async function openEmbedded(): Promise<TestStore> {
 }
 
 export async function openPostgres(serverUrl: string): Promise<TestStore> {
-  const { ownerUrl, serviceUrl, superUrl } = await makeDatabase(serverUrl);
+  const { ownerUrl, serviceUrl, superUrl } = await makeMigratedDatabase(serverUrl);
   const owner = new PostgresDatabase(ownerUrl, { connections: 1, onError: loud });
   await migrate(owner, decodeURIComponent(new URL(serviceUrl).username));
   const database = new PostgresDatabase(serviceUrl, { connections: 6, onError: loud });

@@ -2,7 +2,7 @@ import { chmodSync, cpSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import pg from "pg";
-import { initialiseEmbedded } from "./embedded.ts";
+import { emptyEmbedded } from "./embedded.ts";
 import { makeDatabase } from "./postgres.ts";
 import { type Env, tempDir } from "./service.ts";
 
@@ -68,7 +68,7 @@ export class UpgradeFixture {
   /** Puts the same into the data directory of an embedded store. */
   async restoreEmbedded(): Promise<Env> {
     const dataDir = tempDir();
-    await initialiseEmbedded(dataDir);
+    await emptyEmbedded(dataDir);
     const database = await PGlite.create(join(dataDir, "db"));
     // The embedded database knows no other login.
     await database.exec(this.#dump("postgres", "postgres"));

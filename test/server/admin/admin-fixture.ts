@@ -21,8 +21,9 @@ import { loadTls } from "../../../src/server/tls.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
 import type { Issuer } from "../../support/issuer.ts";
 import { certificateFiles, portOf } from "../open.ts";
-import { makeDatabase } from "../../support/postgres.ts";
+import { makeMigratedDatabase } from "../../support/postgres.ts";
 import { query } from "../../support/sql.ts";
+import { migratedEmbedded } from "../../support/embedded.ts";
 
 export const PASSWORD = "correct horse battery";
 
@@ -53,6 +54,7 @@ export async function openAdminFixture(
   const directory = mkdtempSync(join(tmpdir(), "datacrawl-admin-"));
   const config = loadConfig({ DATACRAWL_DATA_DIR: directory, ...(await postgresEnv(options)) }, process.cwd(), true);
   await initKeys(config.keysDir);
+  if (options.postgres === undefined) await migratedEmbedded(directory);
   const store = await openStore(config, (error) => console.error("store:", error.message));
   const clock = { ahead: 0 };
   const now = (): number => systemClock.now() + clock.ahead;
@@ -91,7 +93,7 @@ export async function openAdminFixture(
 
 async function postgresEnv({ postgres }: AdminFixtureOptions): Promise<Record<string, string>> {
   if (postgres === undefined) return {};
-  const { ownerUrl, serviceUrl } = await makeDatabase(postgres);
+  const { ownerUrl, serviceUrl } = await makeMigratedDatabase(postgres);
   return { DATABASE_URL: serviceUrl, DATABASE_OWNER_URL: ownerUrl };
 }
 
