@@ -1,14 +1,15 @@
-import { randomInt } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { EXECUTION_FAILPOINTS } from "../../src/core/failpoint.ts";
 import { allowed, callAgent, newNonce } from "../support/agent-calls.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
-import { initialiseEmbedded } from "../support/embedded.ts";
+import { migratedEmbedded } from "../support/embedded.ts";
 import { type Asked, demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import { amount } from "../support/amount.ts";
+import { chanceOf } from "../support/chance.ts";
 
-const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
-const SEEDS = FULL ? Number(process.env["DATACRAWL_TEST_SEEDS"] ?? 100) : 1;
+const SCHEDULES = amount(1, 100);
+const chance = chanceOf("execution-crash");
 const AGENTS = 6;
 
 /** What one agent did with one decision, as far as it heard of it. */
@@ -85,11 +86,11 @@ describe.skipIf(inject("postgresUrl") === null)(
 
     test.each(EXECUTION_FAILPOINTS)(
       "%s: one start and one outcome, and each that was answered is there",
-      { timeout: 60_000 * SEEDS },
+      { timeout: 60_000 * SCHEDULES },
       async (failpoint) => {
-        for (let seed = 0; seed < SEEDS; seed++) {
-          const hits = randomInt(1, 60);
-          const name = `${failpoint}:${hits}-${randomInt(1e9)}`;
+        for (let schedule = 0; schedule < SCHEDULES; schedule++) {
+          const hits = chance.int(1, 60);
+          const name = `${failpoint}:${hits}-${schedule}`;
           const dead = await startService({ ...cluster.env, DATACRAWL_TEST_FAILPOINT: `${failpoint}:${hits}` });
           const attempts = await work(dead, cluster.agentKey, name);
           expect(await dead.kill("SIGKILL"), name).toEqual({ code: null, signal: "SIGKILL" });
@@ -113,15 +114,14 @@ describe.skipIf(inject("postgresUrl") === null)(
   },
 );
 
-describe("SIGKILL while executions are started and reported, on the embedded store", () => {
-  // The samples of one run take turns; full runs try all.
-  const failpoints = FULL ? EXECUTION_FAILPOINTS : (["after-start-commit", "before-report-commit"] as const);
+describe("SIGKILL while executions are started and reported, on the embedded store", { tags: ["full"] }, () => {
+  const failpoints = amount<readonly string[]>(["after-start-commit", "before-report-commit"], EXECUTION_FAILPOINTS);
 
   test.each(failpoints)("%s: what was answered is there after the restart", async (failpoint) => {
     const dataDir = tempDir();
-    await initialiseEmbedded(dataDir);
+    await migratedEmbedded(dataDir);
     await (await startService({ DATACRAWL_DATA_DIR: dataDir })).kill("SIGTERM");
-    const failing = { DATACRAWL_TEST_FAILPOINT: `${failpoint}:${randomInt(1, 30)}` };
+    const failing = { DATACRAWL_TEST_FAILPOINT: `${failpoint}:${chance.int(1, 30)}` };
     const dead = await startService({ DATACRAWL_DATA_DIR: dataDir, ...failing });
     const attempts = await work(dead, demoKey(dataDir), failpoint);
     expect(await dead.kill("SIGKILL")).toEqual({ code: null, signal: "SIGKILL" });

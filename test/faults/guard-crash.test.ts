@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomInt } from "node:crypto";
 import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,10 +11,12 @@ import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { cleanEnv, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 import type { ActorSpec } from "./guard-actor.ts";
 import { ownProcess, showErrors } from "../support/owned.ts";
+import { amount } from "../support/amount.ts";
+import { chanceOf } from "../support/chance.ts";
 
 /** Schedules a failpoint: a sample each time, chosen anew and named where it fails; whole runs take an hour or more. */
-const FULL = process.env["DATACRAWL_TEST_FULL"] === "1";
-const SEEDS = FULL ? Number(process.env["DATACRAWL_TEST_SEEDS"] ?? 100) : 1;
+const SCHEDULES = amount(1, 100);
+const chance = chanceOf("guard-crash");
 const WISHES = 12;
 const ACTOR = join(import.meta.dirname, "guard-actor.ts");
 const AGENT = "racer";
@@ -157,10 +158,10 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     return actor;
   }
 
-  test.each(GUARD_FAILPOINTS)("the guard dies at %s", { timeout: 60_000 * SEEDS }, async (failpoint) => {
-    for (let seed = 0; seed < SEEDS; seed++) {
-      const hits = failpoint.startsWith("upload") ? 1 : randomInt(1, WISHES / 2 + 1);
-      const name = `${failpoint}-${hits}-${randomInt(1e9)}`;
+  test.each(GUARD_FAILPOINTS)("the guard dies at %s", { timeout: 60_000 * SCHEDULES }, async (failpoint) => {
+    for (let schedule = 0; schedule < SCHEDULES; schedule++) {
+      const hits = failpoint.startsWith("upload") ? 1 : chance.int(1, WISHES / 2 + 1);
+      const name = `${failpoint}-${hits}-${schedule}`;
       const journalDir = newJournal();
       const actor = await act(journalDir, name, `${failpoint}:${hits}`);
       expect(await actor.exited, name).toEqual(KILLED);
@@ -172,10 +173,10 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     }
   });
 
-  test("the guard dies at any moment of its upload", { timeout: 60_000 * SEEDS }, async () => {
-    for (let seed = 0; seed < 2 * SEEDS; seed++) {
-      const delay = randomInt(0, 80);
-      const name = `moment-${delay}-${randomInt(1e9)}`;
+  test("the guard dies at any moment of its upload", { timeout: 60_000 * SCHEDULES }, async () => {
+    for (let schedule = 0; schedule < 2 * SCHEDULES; schedule++) {
+      const delay = chance.int(0, 80);
+      const name = `moment-${delay}-${schedule}`;
       const journalDir = newJournal();
       const actor = await act(journalDir, name);
       await sleep(delay);
@@ -187,9 +188,9 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     }
   });
 
-  test.each(SYNC_FAILPOINTS)("the service dies at %s", { timeout: 90_000 * SEEDS }, async (failpoint) => {
-    for (let seed = 0; seed < SEEDS; seed++) {
-      const name = `${failpoint}-${randomInt(1e9)}`;
+  test.each(SYNC_FAILPOINTS)("the service dies at %s", { timeout: 90_000 * SCHEDULES }, async (failpoint) => {
+    for (let schedule = 0; schedule < SCHEDULES; schedule++) {
+      const name = `${failpoint}-${schedule}`;
       const doomed = await startService({ ...cluster.env, DATACRAWL_TEST_FAILPOINT: `${failpoint}:1` });
       const toDoomed = await startTcpProxy(doomed.grpcPort);
       await toDoomed.setListening(false);
