@@ -23,22 +23,20 @@ export const SEAL_FAILPOINTS = [
   "publishing",
 ] as const;
 
-/** Where a guard can be killed: around a bypassed action's record, and around its upload. */
+/** Where a guard can be killed: around a bypassed action's record and start, and around its upload. */
 export const GUARD_FAILPOINTS = [
   "bypass-granted",
   "journal-writing",
   "journal-written",
   "journal-synced",
   "bypass-recorded",
+  "bypass-started",
   "uploading",
   "uploaded",
 ] as const;
 
 /** Where an agent can be killed around an execution: its start, and its report. */
 export const START_FAILPOINTS = ["begin-asking", "begin-answered", "report-sending", "report-answered"] as const;
-
-/** Where an agent can be killed between a start under a bypass and the action. */
-export const BYPASS_START_FAILPOINTS = ["bypass-started"] as const;
 
 /** Where a service can be killed while a guard uploads. */
 export const SYNC_FAILPOINTS = ["before-sync-commit", "after-sync-commit"] as const;
@@ -61,7 +59,6 @@ export type Failpoint =
   | (typeof SEAL_FAILPOINTS)[number]
   | (typeof GUARD_FAILPOINTS)[number]
   | (typeof START_FAILPOINTS)[number]
-  | (typeof BYPASS_START_FAILPOINTS)[number]
   | (typeof SYNC_FAILPOINTS)[number]
   | (typeof EXECUTION_FAILPOINTS)[number]
   | (typeof POLICY_FAILPOINTS)[number];

@@ -112,7 +112,12 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     const actions = existsSync(join(journalDir, "actions"))
       ? readFileSync(join(journalDir, "actions"), "utf8").split("\n").filter(Boolean)
       : [];
+    const starts = join(journalDir, AGENT, "starts");
+    const started = (existsSync(starts) ? readdirSync(starts) : []).map(
+      (file) => (JSON.parse(readFileSync(join(starts, file), "utf8")) as { decisionId: string }).decisionId,
+    );
     for (const id of actions) {
+      expect(started, `${name}: action ${id} has a start`).toContain(id);
       const { rows } = await database.query<{ source: string; reason: string; decided: boolean }>(
         `SELECT source, reason, decided_at <= recorded_at AND grant_id IS NOT NULL AS decided
          FROM audit_decisions WHERE decision_id = $1`,
