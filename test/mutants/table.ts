@@ -458,8 +458,8 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "a guard's records are committed when they are acknowledged",
         "src/store/guard-records.ts",
-        "await RECORD.execute(this.#db, { json });",
-        "void RECORD.execute(this.#db, { json });",
+        "await RECORD.execute(this.db, { json });",
+        "void RECORD.execute(this.db, { json });",
       ],
       [
         "a guard's record is one row",
@@ -596,20 +596,20 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "a bypass needs this process's own failures",
         "clients/typescript/src/call/guard.ts",
-        'if (permit.cause !== "local" || !breaker.snapshot.openedLocally) {',
+        'if (cause !== "local" || !breaker.snapshot.openedLocally) {',
         "if (false) {",
       ],
       [
         "a bypass does not overrule a deny",
         "clients/typescript/src/call/guard.ts",
-        "if (this.#denials.suspects(requestDigest(question), clock.monotonic(), found.grant.issuedAt)) {",
+        "if (this.#denials.suspects(digest, clock.monotonic(), found.grant.issuedAt)) {",
         "if (false) {",
       ],
       [
         "a grant is looked up again after its record is written",
         "clients/typescript/src/call/guard.ts",
-        'if ("problem" in still || still.grant.grantId !== grant.grantId)',
-        "if (false)",
+        'return !("problem" in still) && still.grant.grantId === grant.grantId;',
+        "return true;",
       ],
     ],
   ),
