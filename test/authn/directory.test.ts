@@ -253,7 +253,7 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     expect(errors).toEqual([]);
   });
 
-  test("does not take an old answer for a new one because it arrives now", async () => {
+  test("does not take an old answer for a new one because it arrives now", { tags: ["full"] }, async () => {
     const { agentId } = await makeAgent();
     const { directory, watched } = await openDirectory();
     watched.delayMs = 1300;

@@ -1,3 +1,4 @@
+// @module-tag full
 import { createServer, type Server, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { discard, type Env, type ServiceProcess, startService, tempDir } from "../support/service.ts";

@@ -1,3 +1,4 @@
+// @module-tag full
 import { request as httpRequest } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addReviewer, REVIEWER_PASSWORD } from "../support/reviewers.ts";

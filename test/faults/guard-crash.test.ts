@@ -178,7 +178,7 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     }
   });
 
-  test("the guard dies at any moment of its upload", { timeout: 60_000 * SCHEDULES }, async () => {
+  test("the guard dies at any moment of its upload", { tags: ["full"], timeout: 60_000 * SCHEDULES }, async () => {
     for (let schedule = 0; schedule < 2 * SCHEDULES; schedule++) {
       const delay = chance.int(0, 80);
       const name = `moment-${delay}-${schedule}`;
@@ -193,27 +193,31 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     }
   });
 
-  test.each(SYNC_FAILPOINTS)("the service dies at %s", { timeout: 90_000 * SCHEDULES }, async (failpoint) => {
-    for (let schedule = 0; schedule < SCHEDULES; schedule++) {
-      const name = `${failpoint}-${schedule}`;
-      const doomed = await startService({ ...cluster.env, DATACRAWL_TEST_FAILPOINT: `${failpoint}:1` });
-      const toDoomed = await startTcpProxy(doomed.grpcPort);
-      await toDoomed.setListening(false);
-      const journalDir = newJournal();
-      const actor = startActor(specOf({ journalDir, name, port: toDoomed.port }));
-      await actor.said("acted");
-      const kept = recordsIn(journalDir);
-      await toDoomed.setListening(true);
-      actor.upload();
-      expect(await doomed.kill("SIGCONT"), name).toEqual(KILLED);
-      expect((await actor.exited).code).toBe(0);
-      expect(recordsIn(journalDir).length, "the guard keeps what nobody has acknowledged").toBe(kept.length);
-      await inherit(journalDir);
-      expect(await check(journalDir, kept, name)).toBe(WISHES);
-      await toDoomed.close();
-      await discard(doomed);
-    }
-  });
+  test.each(SYNC_FAILPOINTS)(
+    "the service dies at %s",
+    { tags: ["full"], timeout: 90_000 * SCHEDULES },
+    async (failpoint) => {
+      for (let schedule = 0; schedule < SCHEDULES; schedule++) {
+        const name = `${failpoint}-${schedule}`;
+        const doomed = await startService({ ...cluster.env, DATACRAWL_TEST_FAILPOINT: `${failpoint}:1` });
+        const toDoomed = await startTcpProxy(doomed.grpcPort);
+        await toDoomed.setListening(false);
+        const journalDir = newJournal();
+        const actor = startActor(specOf({ journalDir, name, port: toDoomed.port }));
+        await actor.said("acted");
+        const kept = recordsIn(journalDir);
+        await toDoomed.setListening(true);
+        actor.upload();
+        expect(await doomed.kill("SIGCONT"), name).toEqual(KILLED);
+        expect((await actor.exited).code).toBe(0);
+        expect(recordsIn(journalDir).length, "the guard keeps what nobody has acknowledged").toBe(kept.length);
+        await inherit(journalDir);
+        expect(await check(journalDir, kept, name)).toBe(WISHES);
+        await toDoomed.close();
+        await discard(doomed);
+      }
+    },
+  );
 
   test("and the trail is whole", () => {
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };

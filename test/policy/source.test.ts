@@ -122,7 +122,7 @@ describe("a policy source", () => {
     await vi.waitFor(() => expect([decisionOf(source), source.problem]).toEqual(["allow", null]), PATIENCE);
   });
 
-  it("follows files swapped behind links, of which no watch tells", async () => {
+  it("follows files swapped behind links, of which no watch tells", { tags: ["full"] }, async () => {
     const dir = await policyDir({ "placeholder.txt": "" });
     await mkdir(join(dir, "one"));
     await mkdir(join(dir, "two"));
@@ -239,7 +239,9 @@ describe("a policy source", () => {
     await expect(openStoppable(dir, false)).rejects.toThrow("reading took longer than 2 s");
   });
 
-  it("keeps the last good bundle in force while reads hang, says so once, and recovers by itself", async () => {
+  it("keeps the last good bundle in force while reads hang, says so once, and recovers by itself", {
+    tags: ["full"],
+  }, async () => {
     const dir = await policyDir({ "a.yaml": ALLOW });
     const { source, events } = await openStoppable(dir, true);
     const { version } = source.current;

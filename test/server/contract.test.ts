@@ -176,14 +176,14 @@ describe("every transport", () => {
     }
   });
 
-  test("answers by its own deadline where the caller has none", async () => {
+  test("answers by its own deadline where the caller has none", { tags: ["full"] }, async () => {
     const outcomes = await Promise.all(clients.map(({ ask }) => ask({ ...VALID, tool: "wait" })));
     expect(outcomes).toEqual(
       clients.map(() => expect.objectContaining({ code: "DeadlineExceeded", reason: "DEADLINE_EXCEEDED" })),
     );
   });
 
-  test("reports what a handler fails with after its caller was answered", async () => {
+  test("reports what a handler fails with after its caller was answered", { tags: ["full"] }, async () => {
     for (const { name, ask } of clients) {
       open.lateFaults.length = 0;
       open.faults.length = 0;

@@ -42,7 +42,7 @@ describe.skipIf(inject("postgresUrl") === null)("a connection to Postgres", () =
     expect(await query(database, read)).toEqual([{ at: 1_793_527_200_000_001, lasting: 90_000_000 }]);
   });
 
-  test("is given up if the server falls silent before it is set up", { timeout: 10_000 }, async () => {
+  test("is given up if the server falls silent before it is set up", { tags: ["full"], timeout: 10_000 }, async () => {
     const silent = createServer((socket) => {
       // It lets anybody in (AuthenticationOk, ReadyForQuery), and then answers nothing.
       socket.once("data", () => socket.write(Buffer.from("5200000008000000005a0000000549", "hex")));

@@ -171,7 +171,7 @@ describe("the gRPC transport", () => {
     expect(open.handler.calls).toEqual([]);
   });
 
-  test("waits for a body no longer than for anything else", async () => {
+  test("waits for a body no longer than for anything else", { tags: ["full"] }, async () => {
     const answers = await Promise.all([rawGrpc(port, undefined), rawGrpc(port, undefined, { "grpc-timeout": "200m" })]);
     expect(answers).toEqual(
       answers.map(() => ({ http: 200, status: status.DEADLINE_EXCEEDED, reason: "DEADLINE_EXCEEDED" })),

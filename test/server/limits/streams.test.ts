@@ -136,7 +136,7 @@ describe("a stream, over every transport,", () => {
     expect(begun).toBe(clients.length);
   });
 
-  test("ends at its caller's deadline", async () => {
+  test("ends at its caller's deadline", { tags: ["full"] }, async () => {
     for (const { name, watch } of clients) {
       const { texts, end } = await watch("wait", { timeoutMs: 700 });
       expect(texts, name).toEqual(["first"]);

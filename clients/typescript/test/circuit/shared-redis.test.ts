@@ -59,7 +59,9 @@ describe("who opens the circuit for all", () => {
     expect(second.breaker.snapshot.state).toBe("closed");
   });
 
-  it("one alone if it is the only one alive: who comes later is denied from the start", async () => {
+  it("one alone if it is the only one alive: who comes later is denied from the start", {
+    tags: ["full"],
+  }, async () => {
     const agentId = newAgent();
     const first = await one(redis.url, agentId);
     // Long enough to know that it is.
@@ -133,7 +135,7 @@ describe("the fleet's probe", () => {
     expect(admitted.filter(({ kind }) => kind === "probe")).toHaveLength(0);
   });
 
-  it("is left to a process that has calls to make", async () => {
+  it("is left to a process that has calls to make", { tags: ["full"] }, async () => {
     const [idle, busy] = await opened(await pair(redis.url));
     // The last call of both is long past when one begins to call again.
     await sleep(3_000);
