@@ -30,7 +30,7 @@ import { SqlSealStore } from "../../src/store/seals.ts";
 import { SqlSessionStore } from "../../src/store/sessions.ts";
 import { SqlVerificationRuns } from "../../src/store/verification-runs.ts";
 import { SqlOutbox } from "../../src/store/webhooks.ts";
-import { migratedEmbedded } from "../support/embedded.ts";
+import { emptyEmbedded } from "../support/embedded.ts";
 import { entryFor, random } from "../support/entries.ts";
 import { ownDirectory } from "../support/owned.ts";
 import { makeDatabase } from "../support/postgres.ts";
@@ -287,7 +287,7 @@ interface Fragile {
 
 async function fragileEmbedded(): Promise<Fragile> {
   const directory = ownDirectory(mkdtempSync(join(tmpdir(), "datacrawl-embedded-")));
-  await migratedEmbedded(directory);
+  await emptyEmbedded(directory);
   const openAgain = () => EmbeddedDatabase.open(join(directory, "db"), silent);
   const databases = [await openAgain()];
   return {
