@@ -12,14 +12,19 @@ import { bytea } from "./decision-input.ts";
 import { changeWithEvent, EVENT_INPUTS, eventJson, insertEvents } from "./events.ts";
 import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
+import { SharedRead } from "./shared-read.ts";
 import { arrayLiteral, at, atColumn, micros, NOW, prepared } from "./dialect/statements.ts";
 
 /** Executions: what was started, and how it ended. Each change is committed with its event, or not at all. */
 export class SqlExecutionStore extends Repository implements ExecutionBatches {
-  /** The decision of that id, whoever's it is. */
+  readonly #decisions = new SharedRead<StartableDecision>(async (ids) => {
+    const found = await FIND_DECISIONS.execute(this.db, { decisionIds: arrayLiteral(ids) });
+    return new Map(found.map((row) => [row.decisionId, { ...row, policyVersion: row.policyVersion ?? "" }]));
+  });
+
+  /** The decision of that id, whichever agent's it is. @param decisionId a UUID in lower case */
   async findDecision(decisionId: string): Promise<StartableDecision | null> {
-    const [decision] = await FIND_DECISION.execute(this.db, { decisionId });
-    return decision === undefined ? null : { ...decision, policyVersion: decision.policyVersion ?? "" };
+    return await this.#decisions.find(decisionId);
   }
 
   /** The execution of the decision; null if nobody has started it. */
@@ -163,7 +168,7 @@ const FIND = prepared(({ decisionId }: { decisionId: string }, db) =>
   executions(db).where("e.decision_id", "=", decisionId),
 );
 
-const FIND_DECISION = prepared(({ decisionId }: { decisionId: string }, db) =>
+const FIND_DECISIONS = prepared(({ decisionIds }: { decisionIds: string }, db) =>
   db
     .selectFrom("audit_decisions as d")
     .leftJoin("idempotency_claims as c", (join) =>
@@ -190,7 +195,7 @@ const FIND_DECISION = prepared(({ decisionId }: { decisionId: string }, db) =>
       "c.request_digest as requestDigest",
       "c.expires_at as expiresAt",
     ])
-    .where("d.decision_id", "=", decisionId),
+    .where("d.decision_id", "=", sql<string>`ANY (${decisionIds}::text::uuid[])`),
 );
 
 /** The columns of a batch's input, as its JSON has them. */
