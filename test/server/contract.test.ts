@@ -37,6 +37,8 @@ describe("every transport", () => {
       },
       idempotencyKey: "ключ-1",
       nonce: new Uint8Array(16).fill(7),
+      principal: "ann@example.com",
+      sessionId: "‮run-1",
     };
     for (const { name, ask } of clients) {
       open.handler.calls.length = 0;
