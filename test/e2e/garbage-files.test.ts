@@ -146,10 +146,10 @@ describe("a file with garbage is named, with the variable that names it", () => 
     await waitUntil(() => lines().length >= 2, 20_000, "it is not logged");
     expect(lines()).toEqual(
       expect.arrayContaining([
-        expect.objectContaining({ settings: "DATACRAWL_OIDC_*", cause: `${url}/text answered no JSON.` }),
+        expect.objectContaining({ settings: "DATACRAWL_OIDC_*", cause: `${url}/text did not answer with JSON.` }),
         expect.objectContaining({
           settings: "DATACRAWL_AGENT_JWT_*",
-          cause: expect.stringContaining(`${url}/json answered no set of keys (RFC 7517)`),
+          cause: expect.stringContaining(`${url}/json did not answer with a set of keys (RFC 7517)`),
         }),
       ]),
     );

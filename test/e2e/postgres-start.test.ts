@@ -49,6 +49,7 @@ describe.skipIf(server === null)("starting on Postgres", () => {
   test("the owner's login is needed once: a replica without it starts on what is there", {
     tags: ["full"],
   }, async () => {
+    expect(runCli(["migrate"], env).status).toBe(0);
     const service = await startService(without(env, "DATABASE_OWNER_URL"));
     await discard(service);
   });
