@@ -38,7 +38,7 @@ describe("operators of a service", () => {
     ]);
   });
 
-  test("sign in at the terminal, which does not show the password", { tags: ["full"] }, () => {
+  test("sign in at the terminal, which does not show the password", () => {
     const at = (dialogue: readonly (readonly [string, string])[]) => {
       const command = [process.execPath, MAIN, ...bypass, "--as", "alice"];
       const script = join(import.meta.dirname, "../support/terminal.py");
@@ -66,7 +66,7 @@ describe("operators of a service", () => {
     expect(cli(["bypass", "clear", "demo", "--reason", "over"]).status).toBe(0);
   });
 
-  test("prove themselves with one-time codes too, each of which works once", { tags: ["full"] }, () => {
+  test("prove themselves with one-time codes too, each of which works once", () => {
     const enabled = cli(["operator", "totp", "enable", "alice", "--json"]);
     const uri = new URL((JSON.parse(enabled.stdout) as { uri: string }).uri);
     const secret = base32Decode(uri.searchParams.get("secret") ?? "");
