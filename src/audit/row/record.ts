@@ -157,7 +157,7 @@ export const DECISION_COLUMNS_V2: readonly Column<DecisionRow>[] = [
 ];
 
 export function isVersion2({ principal, sessionId }: Pick<DecisionRow, "principal" | "sessionId">): boolean {
-  // A row that was read of something older may lack the two.
+  // A row from before version 2 may lack both fields.
   return (principal ?? null) !== null || (sessionId ?? null) !== null;
 }
 

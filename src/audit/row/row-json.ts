@@ -54,8 +54,8 @@ export function decisionToJson(row: DecisionRow): JsonRow {
 }
 
 /**
- * The inverse of {@link decisionToJson}. A row that has the columns of version 2 without a value in any of them is none: it would be
- * the row of version 1, written in another way.
+ * The inverse of {@link decisionToJson}. A row that has the columns of version 2 but no value in any of them is refused: each row has
+ * one form, and this one's is version 1.
  *
  * @throws RowError
  */

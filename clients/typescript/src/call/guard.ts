@@ -208,7 +208,7 @@ export class Guard {
     return guardVerdict(this.#parts, reason, message, { tool, idempotencyKey, refusal: refusal ?? null });
   }
 
-  /** The request is none that could be asked; or, which would be a mistake of ours, the guard itself failed. */
+  /** For a request that breaks the contract, and for a bug of the guard. */
   #invalid(error: unknown): GuardVerdict {
     return guardVerdict(this.#parts, "REQUEST_REFUSED", faultMessage(error), { refusal: NOT_A_REQUEST });
   }

@@ -20,7 +20,7 @@ export interface Rpc {
   readonly traceparent?: string | null;
 }
 
-/** A whole reply out of its envelope: bytes that are said to be messages, of which there is at least one; or why there are none. */
+/** A whole reply without its envelope: the bytes of its messages, at least one, or why there is no message. */
 export type Reply = { readonly kind: "messages"; readonly unverifiedMessages: readonly Uint8Array[] } | Failure;
 
 /** An {@link Rpc} as it is sent. */
