@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { freePort } from "../support/net.ts";
+import { freePort, waitUntil } from "../support/net.ts";
 import {
   ask,
   cleanEnv,
@@ -32,7 +32,10 @@ describe("from nothing to the first decisions, on the embedded default", () => {
   const authorize = (tool: string, payload: unknown, idempotencyKey: string) =>
     ask(service.connectUrl, key, { tool, payload, idempotencyKey });
 
-  test("the printed curl line works as it is pasted", () => {
+  test("the printed curl line works as it is pasted", async () => {
+    // The service can be ready before what it printed has come through the pipe.
+    const isPrinted = (): boolean => /^ *curl .*\n$/ms.test(service.output().out);
+    await waitUntil(isPrinted, 10_000, "the service does not print the line");
     const line = service.output().out.slice(service.output().out.indexOf("curl "));
     const { stdout } = spawnSync("bash", ["-c", line], { encoding: "utf8" });
     expect(JSON.parse(stdout)).toMatchObject({
