@@ -1,0 +1,1 @@
+"""Generated stubs of the contract, datacrawl.authz.v1."""
