@@ -168,16 +168,27 @@ const FIND = prepared(({ decisionId }: { decisionId: string }, db) =>
   executions(db).where("e.decision_id", "=", decisionId),
 );
 
+// Each id on its own, by both indexes: joined as sets, new decisions cost a scan of all claims until they are analyzed.
 const FIND_DECISIONS = prepared(({ decisionIds }: { decisionIds: string }, db) =>
   db
-    .selectFrom("audit_decisions as d")
-    .leftJoin("idempotency_claims as c", (join) =>
-      join
-        // By the key, which has an index, to the one claim that the decision may hold.
-        .onRef("c.agent_id", "=", "d.agent_id")
-        .onRef("c.idempotency_key", "=", "d.idempotency_key")
-        .onRef("c.decision_id", "=", "d.decision_id")
-        .on("c.expires_at", ">", NOW),
+    .selectFrom(sql<{ id: string }>`unnest(${decisionIds}::text::uuid[])`.as<"wanted">(sql`wanted(id)`))
+    .innerJoinLateral(
+      (from) =>
+        from.selectFrom("audit_decisions").selectAll().whereRef("decision_id", "=", "wanted.id").limit(1).as("d"),
+      (join) => join.onTrue(),
+    )
+    .leftJoinLateral(
+      (from) =>
+        from
+          .selectFrom("idempotency_claims")
+          .select(["request_digest", "expires_at"])
+          .whereRef("agent_id", "=", "d.agent_id")
+          .whereRef("idempotency_key", "=", "d.idempotency_key")
+          .whereRef("decision_id", "=", "d.decision_id")
+          .where("expires_at", ">", NOW)
+          .limit(1)
+          .as("c"),
+      (join) => join.onTrue(),
     )
     .select([
       "d.decision_id as decisionId",
@@ -194,8 +205,7 @@ const FIND_DECISIONS = prepared(({ decisionIds }: { decisionIds: string }, db) =
       "d.linked_decision_id as linkedDecisionId",
       "c.request_digest as requestDigest",
       "c.expires_at as expiresAt",
-    ])
-    .where("d.decision_id", "=", sql<string>`ANY (${decisionIds}::text::uuid[])`),
+    ]),
 );
 
 /** The columns of a batch's input, as its JSON has them. */

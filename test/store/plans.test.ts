@@ -4,6 +4,7 @@ import { FROM_START } from "../../src/audit/verify/verify.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { QueryOptions, SqlParam } from "../../src/store/dialect/database.ts";
 import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
+import { SqlExecutionStore } from "../../src/store/executions.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
 import { SqlVerifyStore } from "../../src/store/verification.ts";
 import { openPostgres, type TestStore } from "../support/stores.ts";
@@ -12,7 +13,7 @@ import { openTestTrail, recordDecisions } from "../support/trail.ts";
 const MONTH = new Date(systemClock.now() / 1000).toISOString().slice(0, 7).replace("-", "m");
 /** A node of a plan that joins, or that reads a table with many rows. (Partitions of other months are empty.) */
 const NODE = new RegExp(
-  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH}))\b`,
+  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on (?:idempotency_claims|audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH})))\b`,
 );
 
 /** Explains each statement before it runs it. */
@@ -120,3 +121,22 @@ describe.skipIf(inject("postgresUrl") === null)("statements that were written fo
     ]);
   });
 });
+
+test.skipIf(inject("postgresUrl") === null)(
+  "decisions to be started are read by their keys, also by a plan that was made while the tables were empty",
+  async () => {
+    const store = await openPostgres(inject("postgresUrl") as string);
+    const database = new ExplainingDatabase(store.serviceUrl as string, { connections: 1, onError: console.error });
+    try {
+      const executions = new SqlExecutionStore(database.kysely);
+      const plan = await database.plansOf(() => executions.findDecision("01890000-0000-7000-8000-000000000000"));
+      expect(plan.filter((node) => /Seq Scan|Hash|Merge/.test(node))).toEqual([]);
+      expect(plan).toContain(
+        "Index Scan using idempotency_claims_pkey on idempotency_claims by agent_id, idempotency_key",
+      );
+    } finally {
+      await database.close();
+      await store.close();
+    }
+  },
+);
