@@ -1,14 +1,21 @@
 /**
- * `node bench/profile.ts [SECONDS] [replays]`: where the microseconds of a durable decision, or of a replay, go. Runs the service
- * under the bench's load, samples its main thread for SECONDS (8) in the midst of it, and prints its own time per answer by
- * module and by function. The sampling itself slows the service, by a tenth or so.
+ * `node bench/profile.ts [SECONDS] [replays] [allocations]`: where the microseconds of a durable decision, or of a replay, go; or with
+ * `allocations` its bytes. Runs the service under the bench's load, samples its main thread for SECONDS (8) in the midst of it, and
+ * prints its own time, or what it allocated itself, per answer by module and by function. The sampling itself slows the service, by
+ * a tenth or so.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LoadResult } from "./load.ts";
 import { answersPerSecond, load, newPrefix, REPLAYED_KEYS } from "./measure.ts";
 import { startDatacrawl } from "./peers/datacrawl.ts";
 import { freePort } from "./support/child.ts";
-import { type CpuProfile, profileProcess } from "./support/inspector.ts";
+import {
+  type Allocations,
+  type CallFrame,
+  type CpuProfile,
+  profileAllocations,
+  profileProcess,
+} from "./support/inspector.ts";
 import { interruptible, runMain } from "./support/signals.ts";
 import { startPostgres, startRedis, temporaryDirectory } from "./support/stores.ts";
 
@@ -20,23 +27,32 @@ const FRESH = { keyCycle: 0, expected: "authorize" } as const;
 const REPLAYS = { keyCycle: REPLAYED_KEYS, expected: "replay" } as const;
 
 async function main(): Promise<void> {
-  const sampleMs = Number(process.argv[2] ?? 8) * 1000;
+  const [seconds, ...words] = process.argv.slice(2);
+  const sampleMs = Number(seconds ?? 8) * 1000;
+  const keys = words.includes("replays") ? REPLAYS : FRESH;
+  const isOfBytes = words.includes("allocations");
   await using stack = new AsyncDisposableStack();
-  const keys = process.argv[3] === "replays" ? REPLAYS : FRESH;
-  const { profile, result } = await interruptible(profileUnderLoad(stack, sampleMs, keys));
+  const sample = async (port: number) =>
+    isOfBytes
+      ? bytesBy(await profileAllocations(port, sampleMs))
+      : microsecondsBy(await profileProcess(port, sampleMs));
+  const { sampled, result } = await interruptible(sampleUnderLoad(stack, sampleMs, keys, sample));
   if (result.failed > 0) throw new Error(`not all answers were as expected: ${result.firstFailure}`);
-  const decisions = (answersPerSecond(result) * (profile.endTime - profile.startTime)) / 1e6;
+  const answers = (answersPerSecond(result) * sampleMs) / 1000;
+  const unit = isOfBytes ? "bytes" : "µs";
+  const perAnswer = (nameOf: NameOf): Line[] => linesOf(sampled(nameOf), answers);
 
-  print("CPU per answer by process", toMicroseconds(result.cpuSeconds, result.answered));
-  print("The service's main thread by module", selfTime(profile, decisions, moduleOf));
-  print("The service's main thread by function", selfTime(profile, decisions, functionOf).slice(0, FUNCTIONS_SHOWN));
+  print("CPU per answer by process, µs", toMicroseconds(result.cpuSeconds, result.answered));
+  print(`The service's main thread by module, ${unit}`, perAnswer(moduleOf));
+  print(`The service's main thread by function, ${unit}`, perAnswer(functionOf).slice(0, FUNCTIONS_SHOWN));
 }
 
-async function profileUnderLoad(
+async function sampleUnderLoad<T>(
   stack: AsyncDisposableStack,
   sampleMs: number,
   keys: typeof FRESH | typeof REPLAYS,
-): Promise<{ profile: CpuProfile; result: LoadResult }> {
+  sample: (inspectorPort: number) => Promise<T>,
+): Promise<{ sampled: T; result: LoadResult }> {
   const directory = temporaryDirectory(stack);
   const stores = { postgres: await startPostgres(stack, directory), redis: await startRedis(stack, directory) };
   const inspectorPort = await freePort();
@@ -48,23 +64,44 @@ async function profileUnderLoad(
   await load(peer, { ...spec, expected: "authorize", warmupMs: 0, measureMs: WARMUP_MS });
   const loading = load(peer, { ...spec, warmupMs: WARMUP_MS, measureMs: sampleMs + 2_000 });
   await sleep(WARMUP_MS + 1_000);
-  const profile = await profileProcess(inspectorPort, sampleMs);
-  return { profile, result: await loading };
+  const sampled = await sample(inspectorPort);
+  return { sampled, result: await loading };
 }
 
 type Line = readonly [name: string, microseconds: number];
-type CallFrame = CpuProfile["nodes"][number]["callFrame"];
+type NameOf = (frame: CallFrame) => string;
+/** What was sampled under each name, in all. */
+type Sampled = (nameOf: NameOf) => ReadonlyMap<string, number>;
 
-/** Self time per decision under each name, most first. */
-function selfTime(profile: CpuProfile, decisions: number, nameOf: (frame: CallFrame) => string): Line[] {
-  const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
-  const totals = new Map<string, number>();
-  for (const [i, id] of profile.samples.entries()) {
-    const name = names.get(id)!;
-    const delta = profile.timeDeltas[i]!;
-    if (delta < SAMPLER_PAUSE_US) totals.set(name, (totals.get(name) ?? 0) + delta);
-  }
-  return [...totals].map(([name, us]): Line => [name, us / decisions]).toSorted(([, a], [, b]) => b - a);
+function microsecondsBy({ nodes, samples, timeDeltas }: CpuProfile): Sampled {
+  return (nameOf) => {
+    const names = new Map(nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
+    const totals = new Map<string, number>();
+    for (const [i, id] of samples.entries()) {
+      const name = names.get(id)!;
+      const delta = timeDeltas[i]!;
+      if (delta < SAMPLER_PAUSE_US) totals.set(name, (totals.get(name) ?? 0) + delta);
+    }
+    return totals;
+  };
+}
+
+function bytesBy(head: Allocations): Sampled {
+  return (nameOf) => {
+    const totals = new Map<string, number>();
+    const add = ({ callFrame, selfSize, children }: Allocations): void => {
+      const name = nameOf(callFrame);
+      totals.set(name, (totals.get(name) ?? 0) + selfSize);
+      children.forEach(add);
+    };
+    add(head);
+    return totals;
+  };
+}
+
+/** Per answer, most first. */
+function linesOf(totals: ReadonlyMap<string, number>, answers: number): Line[] {
+  return [...totals].map(([name, sum]): Line => [name, sum / answers]).toSorted(([, a], [, b]) => b - a);
 }
 
 function functionOf(frame: CallFrame): string {
@@ -87,7 +124,7 @@ function toMicroseconds(cpuSeconds: Readonly<Record<string, number>>, answered: 
 }
 
 function print(title: string, lines: readonly Line[]): void {
-  process.stdout.write(`\n${title}, µs\n`);
+  process.stdout.write(`\n${title}\n`);
   for (const [name, us] of lines) if (us >= 0.1) process.stdout.write(`${us.toFixed(1).padStart(8)}  ${name}\n`);
 }
 

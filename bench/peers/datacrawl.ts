@@ -129,7 +129,6 @@ async function configure(directory: string, rules: number) {
     DATACRAWL_CONNECT_ADDR: `127.0.0.1:${connectPort}`,
     DATACRAWL_ADMIN_ADDR: `127.0.0.1:${adminPort}`,
     DATACRAWL_AGENT_RATE: "0",
-    DATACRAWL_LOG_LEVEL: "warn",
   };
   return { environment, grpcPort, connectPort };
 }

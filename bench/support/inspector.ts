@@ -2,10 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** V8's CPU profile, as the inspector's protocol gives it; only the fields used here. */
 export interface CpuProfile {
-  readonly nodes: readonly {
-    readonly id: number;
-    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
-  }[];
+  readonly nodes: readonly { readonly id: number; readonly callFrame: CallFrame }[];
   /** In microseconds, like all times here. */
   readonly startTime: number;
   readonly endTime: number;
@@ -14,10 +11,53 @@ export interface CpuProfile {
   readonly timeDeltas: readonly number[];
 }
 
+export interface CallFrame {
+  readonly functionName: string;
+  readonly url: string;
+  readonly lineNumber: number;
+}
+
+/** A function of V8's heap profile, with what it allocated itself and those that it called. */
+export interface Allocations {
+  readonly callFrame: CallFrame;
+  /** Bytes. */
+  readonly selfSize: number;
+  readonly children: readonly Allocations[];
+}
+
 const SAMPLING_INTERVAL_US = 250;
 
-/** Samples the process that listens with `--inspect` on 127.0.0.1:`port`, for `durationMs`. */
+const SAMPLING_INTERVAL_BYTES = 16 * 1024;
+
+/** Samples what runs in the process that listens with `--inspect` on 127.0.0.1:`port`, for `durationMs`. */
 export async function profileProcess(port: number, durationMs: number): Promise<CpuProfile> {
+  return await inspect(port, async (call) => {
+    await call("Profiler.enable");
+    await call("Profiler.setSamplingInterval", { interval: SAMPLING_INTERVAL_US });
+    await call("Profiler.start");
+    await sleep(durationMs);
+    const { profile }: { profile: CpuProfile } = JSON.parse(await call("Profiler.stop"));
+    return profile;
+  });
+}
+
+/** Samples what the process allocates, for `durationMs`: also what has been collected since. */
+export async function profileAllocations(port: number, durationMs: number): Promise<Allocations> {
+  return await inspect(port, async (call) => {
+    await call("HeapProfiler.startSampling", {
+      samplingInterval: SAMPLING_INTERVAL_BYTES,
+      includeObjectsCollectedByMajorGC: true,
+      includeObjectsCollectedByMinorGC: true,
+    });
+    await sleep(durationMs);
+    const { profile }: { profile: { head: Allocations } } = JSON.parse(await call("HeapProfiler.stopSampling"));
+    return profile.head;
+  });
+}
+
+type Call = (method: string, params?: object) => Promise<string>;
+
+async function inspect<T>(port: number, work: (call: Call) => Promise<T>): Promise<T> {
   const response = await fetch(`http://127.0.0.1:${port}/json/list`);
   const [target]: { webSocketDebuggerUrl: string }[] = JSON.parse(await response.text());
   const socket = new WebSocket(target!.webSocketDebuggerUrl);
@@ -25,13 +65,12 @@ export async function profileProcess(port: number, durationMs: number): Promise<
     socket.addEventListener("open", resolve);
     socket.addEventListener("error", () => reject(new Error("the inspector does not answer")));
   });
-  await send(socket, 1, "Profiler.enable");
-  await send(socket, 2, "Profiler.setSamplingInterval", { interval: SAMPLING_INTERVAL_US });
-  await send(socket, 3, "Profiler.start");
-  await sleep(durationMs);
-  const { profile }: { profile: CpuProfile } = JSON.parse(await send(socket, 4, "Profiler.stop"));
-  socket.close();
-  return profile;
+  let calls = 0;
+  try {
+    return await work((method, params) => send(socket, ++calls, method, params));
+  } finally {
+    socket.close();
+  }
 }
 
 /** One command of the protocol; resolves with its result as JSON. */
