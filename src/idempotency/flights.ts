@@ -26,8 +26,10 @@ export class Flights<Result> {
       return { joined: true, result: flight.result };
     }
     const deadline = { at: deadlineAt };
-    const result = start(deadline).finally(() => this.#underWay.delete(key));
+    const result = start(deadline);
     this.#underWay.set(key, { result, deadline });
+    const land = (): void => void this.#underWay.delete(key);
+    result.then(land, land);
     return { joined: false, result };
   }
 }

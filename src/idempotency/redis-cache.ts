@@ -22,12 +22,13 @@ interface Place {
   readonly idempotencyKey: string;
 }
 
-interface Lookup extends Place {
+interface Lookup {
+  readonly place: Place;
   readonly resolve: (claim: Claim | null) => void;
 }
 
 interface Note {
-  readonly name: string;
+  readonly place: Place;
   readonly value: Buffer;
   readonly ttlMs: number;
 }
@@ -68,15 +69,15 @@ export class RedisClaimCache implements ClaimCache {
   #get(place: Place): Promise<Claim | null> {
     if (this.#skipped()) return Promise.resolve(null);
     return new Promise((resolve) => {
-      this.#lookups.push({ ...place, resolve });
+      this.#lookups.push({ place, resolve });
       this.#schedule();
     });
   }
 
-  #set({ name, agentId, idempotencyKey }: Place, claim: Claim): void {
+  #set(place: Place, claim: Claim): void {
     const ttlMs = Math.floor((claim.expiresAt - this.#now()) / 1000);
     if (ttlMs <= 0 || this.#skipped()) return;
-    this.#notes.push({ name, value: sealClaim(this.#keys, agentId, idempotencyKey, claim), ttlMs });
+    this.#notes.push({ place, value: sealClaim(this.#keys, place.agentId, place.idempotencyKey, claim), ttlMs });
     this.#schedule();
   }
 
@@ -102,10 +103,10 @@ export class RedisClaimCache implements ClaimCache {
     });
   }
 
-  #batches<T extends { readonly name: string }>(items: readonly T[]): T[][] {
+  #batches<T extends { readonly place: Place }>(items: readonly T[]): T[][] {
     const groups = new Map<string, T[]>();
     for (const item of items) {
-      const tag = this.#redis instanceof Cluster ? item.name.slice(0, "datacrawl:claim:{00}".length) : "";
+      const tag = this.#redis instanceof Cluster ? item.place.name.slice(0, "datacrawl:claim:{00}".length) : "";
       const group = groups.get(tag);
       if (group === undefined) groups.set(tag, [item]);
       else group.push(item);
@@ -118,19 +119,19 @@ export class RedisClaimCache implements ClaimCache {
   }
 
   async #lookUp(batch: readonly Lookup[]): Promise<void> {
-    const values = await this.#run(() => this.#redis.mgetBuffer(batch.map((lookup) => lookup.name)));
-    batch.forEach((lookup, index) => {
+    const values = await this.#run(() => this.#redis.mgetBuffer(batch.map(({ place }) => place.name)));
+    batch.forEach(({ place, resolve }, index) => {
       const untrustedValue = values?.[index];
-      lookup.resolve(
+      resolve(
         untrustedValue instanceof Buffer
-          ? openClaim(this.#keys, lookup.agentId, lookup.idempotencyKey, untrustedValue, this.#now())
+          ? openClaim(this.#keys, place.agentId, place.idempotencyKey, untrustedValue, this.#now())
           : null,
       );
     });
   }
 
   async #remember(batch: readonly Note[]): Promise<void> {
-    const names = batch.map((note) => note.name);
+    const names = batch.map(({ place }) => place.name);
     const values = batch.flatMap((note) => [note.value, note.ttlMs]);
     const redis = this.#redis as unknown as Record<typeof REMEMBER.name, (...args: unknown[]) => Promise<unknown>>;
     await this.#run(() => redis[REMEMBER.name](names.length, ...names, ...values));

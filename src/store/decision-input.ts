@@ -34,9 +34,10 @@ export function insertDecisions(from: RawBuilder<unknown>): RawBuilder<object> {
  * A row as a member of the JSON array that {@link decisionInput} reads. One parameter for all rows and columns, rather than an
  * array for each column: it costs both sides less, most of all for a single row.
  */
-export function decisionJson(row: DecisionRow, hash: Uint8Array): object {
+export function decisionJson(row: DecisionRow, hash: Uint8Array, extras: object = {}): object {
   return {
     ...row,
+    ...extras,
     requestDigest: bytea(row.requestDigest),
     payloadDigest: bytea(row.payloadDigest),
     guardRecordHash: bytea(row.guardRecordHash),

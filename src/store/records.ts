@@ -165,12 +165,11 @@ DELETE FROM idempotency_claims WHERE ctid = ANY (ARRAY(
   SELECT ctid FROM idempotency_claims WHERE expires_at < now() - interval '1 minute' LIMIT 5000 FOR UPDATE SKIP LOCKED))`;
 
 function entryJson({ row, hash, claim, payload }: Entry): object {
-  return {
-    ...decisionJson(row, hash),
+  return decisionJson(row, hash, {
     variant: bytea(claim?.variant ?? null),
     salt: bytea(payload?.salt ?? null),
     canonical: payload?.canonical ?? null,
-  };
+  });
 }
 
 function reviewEntryJson(entry: Entry): object {

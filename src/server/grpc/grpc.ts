@@ -14,7 +14,7 @@ import {
   ReportOutcomeResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
-import type { Call } from "../../authorize/call.ts";
+import type { Answer, Call } from "../../authorize/call.ts";
 import type { Address } from "../../config.ts";
 import { Fault } from "../../core/fault.ts";
 import { encodeAnswer } from "../codec/answer.ts";
@@ -118,8 +118,9 @@ function createServer(
 /** AuthorizeService by path, on bytes: so that bytes that are no message are the caller's fault, and found by our decoder. */
 function methodsOf(handlers: AgentHandlers): ReadonlyMap<string, GrpcMethod> {
   const { authorize, beginExecution, reportOutcome, syncGuard, watchDecision } = AuthorizeService.method;
+  const encodeDecision = (answer: Answer): Buffer => encodeAnswer(answer, handlers.source);
   return new Map<string, GrpcMethod>([
-    [pathOf(authorize), async (call) => encodeAnswer(await handlers.authorize(call), handlers.source)],
+    [pathOf(authorize), (call) => handlers.authorize(call).then(encodeDecision)],
     [pathOf(watchDecision), { stream: (call) => watch(call, handlers) }],
     [
       pathOf(beginExecution),

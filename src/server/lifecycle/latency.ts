@@ -1,5 +1,3 @@
-import type { AuthorizeHandler } from "../../authorize/call.ts";
-
 const KEPT = 1024;
 
 /** How long this process' last answers took. */
@@ -17,14 +15,4 @@ export class LatencyWindow {
     const at = (quantile: number): number => known[Math.ceil(quantile * known.length) - 1] ?? 0;
     return known.length === 0 ? null : { p50Ms: at(0.5), p99Ms: at(0.99) };
   }
-}
-
-/** `authorize`, with its answers' latency observed. */
-export function timed(authorize: AuthorizeHandler, window: LatencyWindow, monotonic: () => number): AuthorizeHandler {
-  return async (call) => {
-    const startedAt = monotonic();
-    const answer = await authorize(call);
-    window.observe(monotonic() - startedAt);
-    return answer;
-  };
 }

@@ -35,7 +35,7 @@ import { startTasks } from "./tasks.ts";
 import { failureOf } from "../failure.ts";
 import type { Check } from "./health.ts";
 import { type Log, logAnswer, logFault } from "./log.ts";
-import { LatencyWindow, timed } from "./latency.ts";
+import { LatencyWindow } from "./latency.ts";
 import type { Metrics } from "./metrics.ts";
 import type { AgentHandlers } from "../handlers.ts";
 import { admitSyncs, syncGuardHandler } from "../sync-guard.ts";
@@ -167,7 +167,17 @@ export async function openService(
       logAnswer(log, answer);
     },
   };
-  const authorize = createAuthorize({ ...deciding, cache, ledger: records, keys: digestKeys, observe: metrics });
+  const authorize = createAuthorize({
+    ...deciding,
+    answered: (answer, milliseconds) => {
+      deciding.answered(answer);
+      latencies.observe(milliseconds);
+    },
+    cache,
+    ledger: records,
+    keys: digestKeys,
+    observe: metrics,
+  });
   const watchDecision = createWatch({
     ...deciding,
     findClaimOf: (agentId, decisionId) => records.findClaimOf(agentId, decisionId),
@@ -257,7 +267,7 @@ export async function openService(
 
   return {
     handlers: {
-      authorize: timed(traced(authorize), latencies, monotonic),
+      authorize: traced(authorize),
       watchDecision,
       beginExecution,
       reportOutcome,
