@@ -1,18 +1,16 @@
-/** Statements under way at once, as many as a writer has. */
-const IN_FLIGHT = 2;
 /** Keys in one statement. */
 const BATCH = 256;
 
 /**
- * Rows by their ids, with a statement for many: the ids that are asked for while statements are under way share the next one. There
- * are no timers; an idle reader asks at once.
+ * Rows by their ids, with a statement for many: the ids that are asked for while one is under way share the next. There are no
+ * timers; an idle reader asks at once. One statement at a time: a read is soon over, and two would each carry half of the ids.
  *
  * INVARIANT: a row is read after it was asked for.
  */
 export class SharedRead<Row> {
   readonly #read: (ids: readonly string[]) => Promise<ReadonlyMap<string, Row>>;
   #waiting = new Map<string, PromiseWithResolvers<Row | null>>();
-  #inFlight = 0;
+  #isReading = false;
 
   /** @param read resolves with the rows that there are, by their ids */
   constructor(read: (ids: readonly string[]) => Promise<ReadonlyMap<string, Row>>) {
@@ -29,15 +27,14 @@ export class SharedRead<Row> {
   }
 
   #flush(): void {
-    while (this.#inFlight < IN_FLIGHT && this.#waiting.size > 0) {
-      const batch = new Map([...this.#waiting].slice(0, BATCH));
-      for (const id of batch.keys()) this.#waiting.delete(id);
-      this.#inFlight++;
-      void this.#answer(batch).finally(() => {
-        this.#inFlight--;
-        this.#flush();
-      });
-    }
+    if (this.#isReading || this.#waiting.size === 0) return;
+    const batch = new Map([...this.#waiting].slice(0, BATCH));
+    for (const id of batch.keys()) this.#waiting.delete(id);
+    this.#isReading = true;
+    void this.#answer(batch).finally(() => {
+      this.#isReading = false;
+      this.#flush();
+    });
   }
 
   async #answer(batch: ReadonlyMap<string, PromiseWithResolvers<Row | null>>): Promise<void> {

@@ -30,18 +30,17 @@ describe("reads that share statements", () => {
 
   it("are never answered by a statement that was under way when they were asked for", async () => {
     const { reader, statements } = open();
-    for (const id of ["a", "b"]) {
-      void reader.find(id);
-      await settled();
-    }
-    const late = reader.find("a");
+    const early = reader.find("a");
     await settled();
-    expect(statements.map(({ ids }) => ids)).toEqual([["a"], ["b"]]);
+    const late = [reader.find("a"), reader.find("b")];
+    await settled();
+    expect(statements.map(({ ids }) => ids)).toEqual([["a"]]);
     statements[0]?.end.resolve(new Map([["a", "the row before"]]));
     await settled();
-    expect(statements.map(({ ids }) => ids)).toEqual([["a"], ["b"], ["a"]]);
-    statements[2]?.end.resolve(new Map([["a", "the row after"]]));
-    expect(await late).toBe("the row after");
+    expect(await early).toBe("the row before");
+    expect(statements.map(({ ids }) => ids)).toEqual([["a"], ["a", "b"]]);
+    statements[1]?.end.resolve(new Map([["a", "the row after"]]));
+    expect(await Promise.all(late)).toEqual(["the row after", null]);
   });
 
   it("fail with their own statement alone", async () => {
@@ -52,6 +51,7 @@ describe("reads that share statements", () => {
     await settled();
     statements[0]?.end.reject(new Error("the connection was lost"));
     await expect(failing).rejects.toThrow("the connection was lost");
+    await settled();
     statements[1]?.end.resolve(rowsOf("b"));
     expect(await other).toBe("row b");
   });
@@ -61,11 +61,12 @@ describe("reads that share statements", () => {
     const ids = Array.from({ length: 600 }, (_, n) => `${n}`);
     const rows = Promise.all(ids.map((id) => reader.find(id)));
     await settled();
-    expect(statements.map((statement) => statement.ids.length)).toEqual([256, 256]);
-    for (const { ids: asked, end } of statements) end.resolve(rowsOf(...asked));
-    await settled();
-    expect(statements[2]?.ids.length).toBe(88);
-    statements[2]?.end.resolve(rowsOf(...(statements[2]?.ids ?? [])));
+    for (const count of [256, 256, 88]) {
+      const { ids: asked, end } = statements.at(-1)!;
+      expect(asked.length).toBe(count);
+      end.resolve(rowsOf(...asked));
+      await settled();
+    }
     expect(await rows).toEqual(ids.map((id) => `row ${id}`));
   });
 });
