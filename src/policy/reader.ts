@@ -9,8 +9,8 @@ export type ReaderMessage = "changed" | Answer;
 type Answer = { readonly exists: boolean } | { readonly fingerprint: string } | { readonly directory: PolicyDirectory };
 
 export interface PolicyReaderOptions {
-  /** Called when the system says that something in the directory changed. Without it the system is not asked. */
-  readonly onChange?: () => void;
+  /** Whether to ask the system to report changes of the directory. Default false. */
+  readonly follow?: boolean;
   /** How long one read may take. Default 10 s. */
   readonly timeoutMs?: number;
   /** For tests: another program than the one that reads. */
@@ -29,29 +29,16 @@ export class ReadFailure extends Error {
 }
 
 /**
- * Whether there is anything at `dir`, whose file system may hang.
- *
- * @throws UsageError if it does not answer in time
- */
-export async function policyDirectoryExists(dir: string, options: PolicyReaderOptions = {}): Promise<boolean> {
-  const reader = new PolicyReader(dir, options);
-  try {
-    return await reader.exists();
-  } catch (error) {
-    throw error instanceof ReadFailure ? new UsageError([error.message]) : error;
-  } finally {
-    reader.close();
-  }
-}
-
-/**
  * Reads a directory of policies in a process of its own. A file system that hangs keeps the thread that asks it, often for good,
  * and neither a thread of libuv's pool nor a worker can be left behind: the process could not end any more. Another process can.
  *
  * One read at a time.
  */
 export class PolicyReader {
-  readonly #dir: string;
+  readonly dir: string;
+  readonly follows: boolean;
+  /** Called when the system says that something in the directory changed. */
+  onChange: () => void = () => undefined;
   readonly #options: PolicyReaderOptions;
   #child: ChildProcess | null = null;
   #waiting: PromiseWithResolvers<Answer> | null = null;
@@ -59,7 +46,8 @@ export class PolicyReader {
   #closed = false;
 
   constructor(dir: string, options: PolicyReaderOptions = {}) {
-    this.#dir = dir;
+    this.dir = dir;
+    this.follows = options.follow ?? false;
     this.#options = options;
   }
 
@@ -78,15 +66,23 @@ export class PolicyReader {
     throw this.#unexpected();
   }
 
-  /** Whether there is anything of that name. @throws ReadFailure */
+  /**
+   * Whether there is anything at the directory's path.
+   *
+   * @throws UsageError if its file system does not answer in time
+   */
   async exists(): Promise<boolean> {
-    const answer = await this.#ask("existence");
-    if ("exists" in answer) return answer.exists;
-    throw this.#unexpected();
+    try {
+      const answer = await this.#ask("existence");
+      if ("exists" in answer) return answer.exists;
+      throw this.#unexpected();
+    } catch (error) {
+      throw error instanceof ReadFailure ? new UsageError([error.message]) : error;
+    }
   }
 
   #unexpected(): ReadFailure {
-    return new ReadFailure(`${this.#dir}: the process that reads it answered something else`);
+    return new ReadFailure(`${this.dir}: the process that reads it answered something else`);
   }
 
   /** What is being read fails at once. */
@@ -96,11 +92,11 @@ export class PolicyReader {
   }
 
   async #ask(want: ReaderRequest): Promise<Answer> {
-    if (this.#closed) throw new ReadFailure(`${this.#dir}: the reading was ended`);
+    if (this.#closed) throw new ReadFailure(`${this.dir}: the reading was ended`);
     if (this.#waiting !== null) throw new Error("a read is under way");
     if (this.#stuck >= MAX_STUCK) {
       throw new ReadFailure(
-        `${this.#dir}: it is not read, since ${this.#stuck} processes that tried hang in the system and cannot be ended; repair the file system`,
+        `${this.dir}: it is not read, since ${this.#stuck} processes that tried hang in the system and cannot be ended; repair the file system`,
       );
     }
     const timeoutMs = this.#options.timeoutMs ?? TIMEOUT_MS;
@@ -129,7 +125,7 @@ export class PolicyReader {
     const program = this.#options.program ?? fileURLToPath(new URL(neighbour, import.meta.url));
     // The process needs no secret of the service. What tests set reaches it; a published package reads none of that.
     const ofTests = Object.entries(process.env).filter(([name]) => name.startsWith("DATACRAWL_TEST_"));
-    const child = fork(program, [this.#dir, ...(this.#options.onChange === undefined ? [] : ["follow"])], {
+    const child = fork(program, [this.dir, ...(this.follows ? ["follow"] : [])], {
       // No secrets of ours, and nothing that NODE_OPTIONS loads.
       env: Object.fromEntries(ofTests),
       execArgv: [`--max-old-space-size=${HEAP_MIB}`, "--max-semi-space-size=1"],
@@ -142,7 +138,7 @@ export class PolicyReader {
     child.channel?.unref();
     child.on("message", (message: ReaderMessage) => {
       if (child !== this.#child) return;
-      if (message === "changed") this.#options.onChange?.();
+      if (message === "changed") this.onChange();
       else this.#waiting?.resolve(message);
     });
     const ended = (why: string) => (): void => {
@@ -163,6 +159,6 @@ export class PolicyReader {
       child.kill("SIGKILL");
       if (child.connected) child.disconnect();
     }
-    this.#waiting?.reject(new ReadFailure(`${this.#dir}: ${why}`));
+    this.#waiting?.reject(new ReadFailure(`${this.dir}: ${why}`));
   }
 }

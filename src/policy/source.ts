@@ -54,21 +54,22 @@ const MAX_PROBLEMS = 20;
  *
  * @throws UsageError with every problem, if the first load fails.
  */
-export async function openPolicySource(dir: string, options: PolicySourceOptions = {}): Promise<PolicySource> {
-  const { clock = systemClock, watch = true } = options;
-  let source: DirectorySource | null = null;
-  const reader = new PolicyReader(dir, { ...options.reader, ...(watch && { onChange: () => source?.changed() }) });
+export function openPolicySource(dir: string, options: PolicySourceOptions = {}): Promise<PolicySource> {
+  const { clock, watch = true } = options;
+  return openPolicySourceOf(new PolicyReader(dir, { ...options.reader, follow: watch }), clock);
+}
+
+/** The same with a reader, which the source then owns, and which is closed if the first load fails. */
+export async function openPolicySourceOf(reader: PolicyReader, clock: Clock = systemClock): Promise<PolicySource> {
   try {
     const directory = await readUnchanged(reader, clock);
-    const inspection = inspectDirectory(dir, directory);
+    const inspection = inspectDirectory(reader.dir, directory);
     const [bundle, { warnings }] = [requireBundle(inspection), inspection];
-    source = new DirectorySource({ dir, reader, clock, directory, bundle, warnings });
+    return new DirectorySource({ reader, clock, directory, bundle, warnings });
   } catch (error) {
     reader.close();
     throw error instanceof ReadFailure ? new UsageError([error.message]) : error;
   }
-  if (watch) source.follow();
-  return source;
 }
 
 /**
@@ -96,7 +97,6 @@ interface Loaded {
 }
 
 interface Opened {
-  readonly dir: string;
   readonly reader: PolicyReader;
   readonly clock: Clock;
   readonly directory: PolicyDirectory;
@@ -109,7 +109,6 @@ class DirectorySource implements PolicySource {
   warnings: readonly string[];
   problem: string | null = null;
   onChange: (event: PolicyEvent) => void = () => undefined;
-  readonly #dir: string;
   readonly #reader: PolicyReader;
   readonly #clock: Clock;
   /** The fingerprint of what was last read; null if that is to be read again whatever it is. */
@@ -125,26 +124,24 @@ class DirectorySource implements PolicySource {
   #poll: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor({ dir, reader, clock, directory, bundle, warnings }: Opened) {
-    this.#dir = dir;
+  constructor({ reader, clock, directory, bundle, warnings }: Opened) {
     this.#reader = reader;
     this.#clock = clock;
     this.current = bundle;
     this.warnings = warnings.map(formatProblem);
     this.#seen = directory.fingerprint;
     this.#readAt = clock.monotonic();
+    if (!reader.follows) return;
+    reader.onChange = () => this.#changed();
+    this.#poll = setInterval(() => this.#look(), POLL_MS).unref();
   }
 
   get age(): number {
     return this.#clock.monotonic() - this.#readAt;
   }
 
-  follow(): void {
-    this.#poll = setInterval(() => this.#look(), POLL_MS).unref();
-  }
-
   /** The system says that something changed. */
-  changed(): void {
+  #changed(): void {
     if (this.#closed) return;
     clearTimeout(this.#quiet);
     this.#quiet = setTimeout(() => this.#look(), QUIET_MS).unref();
@@ -201,7 +198,7 @@ class DirectorySource implements PolicySource {
     try {
       const directory = await readUnchanged(this.#reader, this.#clock);
       this.#seen = directory.fingerprint;
-      const { bundle, problems, warnings } = inspectDirectory(this.#dir, directory);
+      const { bundle, problems, warnings } = inspectDirectory(this.#reader.dir, directory);
       return { bundle, problems: problems.map(formatProblem), warnings: warnings.map(formatProblem) };
     } catch (error) {
       if (error instanceof ReadFailure) throw error;

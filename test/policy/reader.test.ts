@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { UsageError } from "../../src/core/fault.ts";
-import { policyDirectoryExists, PolicyReader, type PolicyReaderOptions, ReadFailure } from "../../src/policy/reader.ts";
+import { PolicyReader, type PolicyReaderOptions, ReadFailure } from "../../src/policy/reader.ts";
 import { policyDir } from "./support.ts";
 
 const PATIENCE = { timeout: 15_000, interval: 20 };
@@ -64,11 +64,19 @@ describe("a reader of policies", () => {
     }
   });
 
-  it("says whether a directory is there, and gives up asking a file system that hangs", async () => {
+  it("says whether a directory is there, in the process that then reads it", async () => {
+    const dir = await policyDir({ "a.yaml": "a" });
+    const reader = open(dir);
+    expect(await reader.exists()).toBe(true);
+    const [pid] = readersOf(dir);
+    expect(await reader.read("rules")).toMatchObject({ rules: [{ text: "a" }] });
+    expect(readersOf(dir)).toEqual([pid]);
+    expect(await open(join(dir, "nowhere")).exists()).toBe(false);
+  });
+
+  it("gives up asking whether a directory is there on a file system that hangs", async () => {
     const dir = await stuckDir();
-    expect(await policyDirectoryExists(dir)).toBe(true);
-    expect(await policyDirectoryExists(join(dir, "nowhere"))).toBe(false);
-    const asked = policyDirectoryExists(dir, { program: STUCK, timeoutMs: 300 });
+    const asked = open(dir, { program: STUCK, timeoutMs: 300 }).exists();
     await expect(asked).rejects.toThrow(UsageError);
     await expect(asked).rejects.toThrow(`${dir}: reading took longer than 0.3 s`);
     await vi.waitFor(() => expect(readersOf(dir)).toEqual([]), PATIENCE);
@@ -129,7 +137,7 @@ describe("a reader of policies", () => {
     const dir = await policyDir({ "a.yaml": "a" });
     const module = JSON.stringify(join(import.meta.dirname, "../../src/policy/reader.ts"));
     const program = `import { PolicyReader } from ${module};
-      await new PolicyReader(process.argv[1], { onChange: () => {} }).read("rules");`;
+      await new PolicyReader(process.argv[1], { follow: true }).read("rules");`;
     const run = spawnSync(process.execPath, ["--input-type=module", "-e", program, dir], { timeout: 30_000 });
     expect([run.status, run.signal]).toEqual([0, null]);
   });
@@ -140,7 +148,8 @@ describe("a reader of policies", () => {
     vi.stubEnv("NODE_OPTIONS", "--title=loaded");
     onTestFinished(() => void vi.unstubAllEnvs());
     const changes = vi.fn<() => void>();
-    const reader = open(dir, { onChange: changes });
+    const reader = open(dir, { follow: true });
+    reader.onChange = changes;
     await reader.read("rules");
     const environment = readFileSync(`/proc/${readersOf(dir)[0]}/environ`, "utf8");
     expect(environment).not.toContain("secret");

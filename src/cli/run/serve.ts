@@ -1,7 +1,7 @@
 import { relative } from "node:path";
 import { Command } from "commander";
 import { type Config, loadConfig, policyDirOf, VARIABLES } from "../../config.ts";
-import { policyDirectoryExists } from "../../policy/reader.ts";
+import { PolicyReader } from "../../policy/reader.ts";
 import type { Running } from "../../server/lifecycle/serve.ts";
 import { withoutService } from "../admin-options.ts";
 import { ExitCode, type Io } from "../io.ts";
@@ -12,12 +12,12 @@ export function serveCommand(io: Io): Command {
   return withoutService(new Command("serve"))
     .addHelpText("after", `\nEnvironment:\n${variablesHelp()}`)
     .action(async () => {
-      const hasPolicies = policyDirectoryExists(policyDirOf(io.env, io.cwd));
+      const policies = new PolicyReader(policyDirOf(io.env, io.cwd), { follow: true });
       // Loaded here, not above, so that the other commands start fast; meanwhile another process looks for the policies.
-      const [{ serve }, found] = await Promise.all([import("../../server/lifecycle/serve.ts"), hasPolicies]);
+      const [{ serve }, found] = await Promise.all([import("../../server/lifecycle/serve.ts"), policies.exists()]);
       const config = loadConfig(io.env, io.cwd, found);
       const stopped = untilStopped();
-      const running = await serve(config);
+      const running = await serve(config, policies);
       io.out(banner(config, running, io.cwd));
       process.on("SIGHUP", () => {
         running.reload().catch((error: unknown) => io.err(`datacrawl: reload failed: ${String(error)}\n`));

@@ -1,7 +1,8 @@
 import type { Address, Config } from "../../config.ts";
 import { systemClock } from "../../core/clock.ts";
 import { UsageError } from "../../core/fault.ts";
-import { openPolicySource } from "../../policy/source.ts";
+import { PolicyReader } from "../../policy/reader.ts";
+import { openPolicySourceOf } from "../../policy/source.ts";
 import { makeDataDir, openStore } from "../../store/open.ts";
 import type { Ingress } from "../admin/ingress.ts";
 import { openAdminPort, openAdminSocket } from "../admin/listener.ts";
@@ -18,7 +19,7 @@ import { openService } from "./service.ts";
 import { openSite } from "../http/site.ts";
 import { loadTls } from "../tls.ts";
 
-/** How long requests that are under way may take to finish when the service is told to stop. */
+/** How long requests that are under way may take to finish when the service stops. */
 const DRAIN_MS = 10_000;
 
 /** A running service. */
@@ -43,9 +44,10 @@ export interface Running {
  * Starts the decision service: `store and policies → service → listeners → ready`. What was opened is closed again if a later step
  * fails, so that nothing runs half. The store and the policies are opened at the same time, since each waits for another process.
  *
+ * @param reader of the directory where an operator's policies would be, if one has looked for them already
  * @throws UsageError saying what an operator has to change
  */
-export async function serve(config: Config): Promise<Running> {
+export async function serve(config: Config, reader: PolicyReader | null = null): Promise<Running> {
   const log = openLog(config.logLevel);
   const opened: (() => Promise<unknown>)[] = [];
   const closeAll = async (): Promise<void> => {
@@ -61,14 +63,14 @@ export async function serve(config: Config): Promise<Running> {
     makeDataDir(config.dataDir);
     const opening = [
       openStore(config, (error) => log.error({ cause: error.message }, "the store failed")),
-      openPolicySource(config.policyDir),
+      openPolicySourceOf(readerOf(config.policyDir, reader)),
     ] as const;
     const ends = await Promise.allSettled(opening);
     for (const end of ends) if (end.status === "fulfilled") opened.push(() => end.value.close());
     requireAll(ends);
-    const [store, policies] = await Promise.all(opening);
+    const [store, source] = await Promise.all(opening);
     const metrics = new Metrics();
-    const service = await openService(config, store, policies, log, metrics);
+    const service = await openService(config, store, source, log, metrics);
     opened.push(() => service.close());
     const demoKeyFile =
       store.kind === "embedded" ? await ensureDemoAgent(service.admin.operations, config.dataDir) : null;
@@ -144,6 +146,13 @@ export async function serve(config: Config): Promise<Running> {
     await closeAll();
     throw error;
   }
+}
+
+/** Not `given` where the policies are the samples of the package. */
+function readerOf(policyDir: string, given: PolicyReader | null): PolicyReader {
+  if (given?.dir === policyDir) return given;
+  given?.close();
+  return new PolicyReader(policyDir, { follow: true });
 }
 
 /** @throws UsageError with the problems of all that failed; what is no UsageError is a bug, and is thrown as it is */
