@@ -23,6 +23,8 @@ import { loadTls } from "../../src/server/tls.ts";
 import { type TestClient, clientsTo, VALID } from "./ask.ts";
 import { ANY_PORT, certificateFiles, tlsFiles, type Open, openListeners, portOf } from "./open.ts";
 
+/** A listener that waits for all of its drain fails the test by the test's own time limit. */
+const LONGER_THAN_A_TEST_MS = 200_000;
 const HEALTH = grpc.makeGenericClientConstructor(healthDefinition, "Health");
 
 let open: Open;
@@ -43,14 +45,12 @@ describe("closing", () => {
     const holding = clients.map(({ ask }) => ask({ ...VALID, tool: "hold" }));
     await expect.poll(() => open.handler.calls.length, { timeout: 15_000 }).toBe(clients.length);
     const listeners = [open.grpc, open.connect, open.grpcTls, open.connectTls];
-    const closed = Promise.all(listeners.map((listener) => listener.close({ drainMs: 10_000 })));
+    const closed = Promise.all(listeners.map((listener) => listener.close({ drainMs: LONGER_THAN_A_TEST_MS })));
     const refused = Promise.all(clientsTo(open).map(({ ask }) => ask(VALID, { timeoutMs: 1000 })));
     for (const outcome of await refused) expect(outcome).not.toHaveProperty("answer");
     open.handler.release();
     expect(await Promise.all(holding)).toEqual(clients.map(() => ({ answer: expect.anything() })));
-    const started = performance.now();
     await closed;
-    expect(performance.now() - started).toBeLessThan(5000);
   });
 
   test("cuts off what does not finish in time", async () => {
@@ -73,11 +73,9 @@ describe("closing", () => {
     const watch = client["Watch"]?.({ service: "" });
     const ended = new Promise<grpc.ServiceError>((resolve) => void watch.on("error", resolve));
     await Promise.all([once(watch, "data"), once(tls, "secureConnect")]);
-    const started = performance.now();
     await Promise.all(
-      [open.grpc, open.connect, open.connectTls].map((listener) => listener.close({ drainMs: 20_000 })),
+      [open.grpc, open.connect, open.connectTls].map((listener) => listener.close({ drainMs: LONGER_THAN_A_TEST_MS })),
     );
-    expect(performance.now() - started).toBeLessThan(15_000);
     expect(await ended).toMatchObject({ code: grpc.status.UNAVAILABLE });
     client.close();
     for (const socket of [...sockets, tls]) socket.destroy();

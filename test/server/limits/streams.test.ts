@@ -148,12 +148,11 @@ describe("a stream, over every transport,", () => {
   test("ends when the listener closes, and none begins any more", async () => {
     const watching = clients.map(({ watch }) => watch("wait"));
     await expect.poll(() => begun).toBe(clients.length);
-    const started = performance.now();
     streams.end();
-    const closing = Promise.all(Object.values(listeners).map((listener) => listener.close({ drainMs: 20_000 })));
+    // Longer than a test may take.
+    const closing = Promise.all(Object.values(listeners).map((listener) => listener.close({ drainMs: 200_000 })));
     for (const { end } of await Promise.all(watching)) expect(end).toBe("Unavailable: The service is shutting down.");
     await closing;
-    expect(performance.now() - started).toBeLessThan(15_000);
     expect(ended).toBe(clients.length);
     expect(() => streams.add(new AbortController())).toThrow("shutting down");
   });

@@ -29,11 +29,6 @@ async function rigFor({ url }: { url: URL }, options: Omit<RigOptions, "url"> = 
   return rig;
 }
 
-async function elapsed<T>(work: Promise<T>): Promise<[T, number]> {
-  const startedAt = performance.now();
-  return [await work, performance.now() - startedAt];
-}
-
 const yes = ({ stream, request }: Asked): void => reply(stream, allowing(request));
 
 describe("a healthy service", () => {
@@ -221,11 +216,13 @@ describe("the deadline", () => {
     const silent = transport === "grpc" ? await grpc(() => {}) : await serveConnect(() => {});
     if (transport === "connect") opened.push({ close: () => silent.stop() });
     const rig = await rigFor(silent, { transport });
-    const [verdict, ms] = await elapsed(rig.ask({}, { timeoutMs: 1100 }));
+    const ended: number[] = [];
+    const ask = (timeoutMs: number): Promise<unknown> => rig.ask({}, { timeoutMs }).finally(() => ended.push(timeoutMs));
+    const [patient, verdict] = [ask(2200), await ask(1100)];
     expect(verdict).toMatchObject({ decision: "deny", reason: "DEADLINE_EXCEEDED" });
-    expect(ms).toBeGreaterThan(1090);
-    expect(ms).toBeLessThan(1200);
+    expect(ended).toEqual([1100]);
     expect(rig.breaker.snapshot.consecutiveFailures).toBe(1);
+    expect(await patient).toMatchObject({ reason: "DEADLINE_EXCEEDED" });
   });
 
   it("says nothing of a service that had less than a second", async () => {
@@ -242,10 +239,16 @@ describe("the deadline", () => {
   });
 
   it("holds for the retries too", async () => {
-    const rig = await rigFor(await grpc(({ stream }) => fail(stream, 14)));
-    const [verdict, ms] = await elapsed(rig.ask({}, { timeoutMs: 60 }));
-    expect(verdict).toMatchObject({ decision: "deny" });
-    expect(ms).toBeLessThan(160);
+    let ahead = 0;
+    const clock = { now: () => Date.now() * 1000, monotonic: () => performance.now() + ahead };
+    const service = await grpc((asked) => {
+      ahead += 2500;
+      if (asked.number === 1) fail(asked.stream, 14);
+      else yes(asked);
+    });
+    const rig = await rigFor(service, { clock });
+    expect(await rig.ask({}, { timeoutMs: 4000 })).toMatchObject({ decision: "deny", reason: "DEADLINE_EXCEEDED" });
+    expect(service.requests).toHaveLength(2);
   });
 
   it("that has passed already is a deny at once", async () => {
@@ -288,15 +291,13 @@ describe("the caller's cancel", () => {
     const service = await grpc(() => {});
     const rig = await rigFor(service);
     const controller = new AbortController();
-    const asking = elapsed(rig.ask({}, { signal: controller.signal }));
+    const asking = rig.ask({}, { signal: controller.signal });
     setTimeout(() => controller.abort(), 50);
-    const [verdict, ms] = await asking;
-    expect(verdict).toMatchObject({
+    expect(await asking).toMatchObject({
       decision: "deny",
       reason: "DEADLINE_EXCEEDED",
       message: expect.stringContaining("cancelled"),
     });
-    expect(ms).toBeLessThan(1000);
     expect(rig.breaker.snapshot.consecutiveFailures).toBe(0);
   });
 
@@ -330,9 +331,7 @@ describe("the circuit", () => {
     const rig = await rigFor(service);
     for (let n = 0; n < 5; n++) expect(await rig.ask()).toMatchObject({ reason: "SERVICE_UNAVAILABLE" });
     expect(service.requests).toHaveLength(15);
-    const [verdict, ms] = await elapsed(rig.ask());
-    expect(verdict).toMatchObject({ decision: "deny", reason: "CIRCUIT_OPEN", source: "guard" });
-    expect(ms).toBeLessThan(20);
+    expect(await rig.ask()).toMatchObject({ decision: "deny", reason: "CIRCUIT_OPEN", source: "guard" });
     expect(service.requests).toHaveLength(15);
     expect(rig.breaker.snapshot).toMatchObject({ state: "open", cause: "local", openedLocally: true });
     expect(await rig.journal.pending(100)).toHaveLength(6);
@@ -366,9 +365,8 @@ describe("the circuit", () => {
     const rig = await rigFor(service, { failures: 1, probeAfterMs: 100 });
     await rig.ask();
     await new Promise((resolve) => setTimeout(resolve, 150));
-    const [verdict, ms] = await elapsed(rig.ask({}, { timeoutMs: 30_000 }));
-    expect(verdict).toMatchObject({ reason: "DEADLINE_EXCEEDED" });
-    expect(ms).toBeLessThan(1200);
+    // Longer than a test may take.
+    expect(await rig.ask({}, { timeoutMs: 100_000 })).toMatchObject({ reason: "DEADLINE_EXCEEDED" });
   });
 });
 

@@ -77,21 +77,18 @@ describe("when Redis fails", () => {
   it("a stalled one costs no call its time, and gathers no commands", { tags: ["full"] }, async () => {
     const fleet = await opened(await pair(redis.url, newAgent(), { ...CONFIG, probeAfterMs: 60_000 }));
     const before = await exchanges();
-    const times: number[] = [];
     process.kill(redis.pid, "SIGSTOP");
     try {
       for (const end = performance.now() + 4_000; performance.now() < end; await sleep(1)) {
         for (const { breaker, shared } of fleet) {
           shared.wake();
-          const start = performance.now();
+          // It waits for nothing: its result is no promise.
           expect(breaker.permit().kind).toBe("denied");
-          times.push(performance.now() - start);
         }
       }
     } finally {
       process.kill(redis.pid, "SIGCONT");
     }
-    expect(times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.99)]).toBeLessThan(1);
     await connected(fleet);
     // Thousands of wakes; one exchange may have been under way for each process, and some followed the return.
     expect((await exchanges()) - before).toBeLessThan(20);

@@ -23,44 +23,39 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
-/** How a process fares that never closes its breaker, with that Redis. */
-async function forget(
-  redisUrl: string,
-  milliseconds: number,
-): Promise<{ p99: number; lingered: number; state: string }> {
+/**
+ * The state of a process' breaker that it never closes, after that time with that Redis.
+ *
+ * @throws if the process does not end by itself: the link to Redis holds it for as long as it tries to connect, which is for ever
+ */
+async function forget(redisUrl: string, milliseconds: number): Promise<string> {
   const script = fileURLToPath(new URL("forgetful-process.ts", import.meta.url));
   const { stdout } = await run(process.execPath, [script, redisUrl, String(milliseconds)], { timeout: 30_000 });
-  return JSON.parse(stdout);
+  return stdout;
 }
 
 describe("a process that ends without closing its breaker", { tags: ["full"] }, () => {
   it("is not held by a Redis that is well", async () => {
     const redis = await redisOn(await freePort());
     cleanups.push(redis.stop);
-    expect((await forget(redis.url, 1_000)).lingered).toBeLessThan(500);
+    expect(await forget(redis.url, 1_000)).toBe("open");
   });
 
   it("is not held by one that refuses, or has no address, or no sense", async () => {
     for (const url of [`redis://127.0.0.1:${await freePort()}`, "redis://nowhere.invalid:6379", "http://[", ""]) {
-      expect((await forget(url, 300)).lingered).toBeLessThan(500);
+      expect(await forget(url, 300)).toBe("open");
     }
   });
 
-  it("is not held by one that stalls, and its denies are instant", async () => {
+  it("is not held by one that stalls", async () => {
     const redis = await redisOn(await freePort());
     cleanups.push(redis.stop);
     process.kill(redis.pid, "SIGSTOP");
-    for (const milliseconds of [300, 2_500]) {
-      expect(await forget(redis.url, milliseconds)).toMatchObject({ state: "open" });
-      expect((await forget(redis.url, milliseconds)).lingered).toBeLessThan(500);
-    }
+    for (const milliseconds of [300, 2_500]) expect(await forget(redis.url, milliseconds)).toBe("open");
   });
 
-  it("waits a second at most for one that swallows packets, and its denies are instant", async () => {
-    const port = await blackHole();
-    const { lingered, p99 } = await forget(`redis://127.0.0.1:${port}`, 2_500);
-    expect(lingered).toBeLessThan(1_500);
-    expect(p99).toBeLessThan(1);
+  it("is not held by one that swallows packets, to which the system would try to connect for two minutes", async () => {
+    expect(await forget(`redis://127.0.0.1:${await blackHole()}`, 2_500)).toBe("open");
   });
 });
 
