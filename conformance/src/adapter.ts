@@ -73,7 +73,7 @@ export function startAdapter(command: string, env: NodeJS.ProcessEnv, cwd: strin
   return {
     async ask(question, timeoutMs) {
       try {
-        // It died since its last answer, of that case or of an unhandled rejection: somebody has to be told.
+        // It died since its last answer, of that case or of an unhandled rejection: the run has to report it.
         if (child !== null && child.ended !== null) throw new Error(child.ended);
         const client = child ?? (await start());
         client.say(question);
@@ -105,7 +105,7 @@ class Conversation {
 
   constructor(child: Child) {
     this.#child = child;
-    // A client that has died cannot be written to; that it died is told by its exit.
+    // A client that has died cannot be written to; its exit reports that it died.
     child.stdin.on("error", () => {});
     createInterface({ input: child.stdout }).on("line", (line) => {
       this.#lines.push(line);

@@ -82,7 +82,7 @@ export function caseOfDecision(decisionId: string): Case | undefined {
   return byDecision.get(decisionId);
 }
 
-/** A case as `list --json` tells it: plain data, which any language can read. */
+/** A case as `list --json` prints it: plain data, which any language can read. */
 export interface ListedCase {
   readonly name: string;
   readonly family: string;

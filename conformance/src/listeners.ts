@@ -18,7 +18,7 @@ export interface Listener {
 const HOSTS = ["localhost", "127.0.0.1"];
 const DAY = 86_400_000;
 
-/** Certificates by the address that shows them, and the authority that clients are told to trust. */
+/** Certificates by the address that shows them, and the authority that clients trust. */
 export function certificates(now: number): { authority: Certificate; shown: Record<string, TlsOptions> } {
   const name = "DataCrawl conformance authority";
   const authority = certificate(now, { name, authority: true });

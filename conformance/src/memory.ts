@@ -3,7 +3,7 @@ import type { Clock } from "@datacrawl/core/clock";
 import type { Method } from "./case.ts";
 import { agentOf, type Body, EMPTY, type Question } from "./question.ts";
 
-/** What a request tells beside its body. */
+/** What a request says beside its body. */
 export interface Envelope {
   readonly authorization: string | undefined;
   readonly method: Method;

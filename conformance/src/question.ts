@@ -14,7 +14,7 @@ export function methodOf(path: string | undefined): Method {
   return path === pathOf("BeginExecution") ? "BeginExecution" : "Authorize";
 }
 
-/** What was asked, and what the client told about itself. */
+/** What was asked, and what the client said about itself. */
 export interface Question {
   readonly method: Method;
   /** The decision to start; empty for Authorize. */
@@ -27,7 +27,7 @@ export interface Question {
   readonly codec: "proto" | "json";
   /** Content codings that the client says it understands, in lower case. */
   readonly accepts: readonly string[];
-  /** How long the client waits, as it told; null if it did not. */
+  /** How long the client says that it waits; null if it does not say. */
   readonly deadlineMs: number | null;
   /** A question that was asked before this one, or null. Replays answer it. */
   readonly earlier: Question | null;

@@ -7,7 +7,7 @@ export type Step =
   | { readonly do: "send"; readonly bytes: Uint8Array }
   /** Milliseconds. */
   | { readonly do: "wait"; readonly ms: number }
-  /** Waits until this long after the moment at which the client told that it stops waiting. */
+  /** Waits until this long after the moment at which the client says that it stops waiting. */
   | { readonly do: "outwait"; readonly ms: number }
   /** Nothing more, until the client gives up; then `rest`. */
   | { readonly do: "stall"; readonly rest: Uint8Array }
@@ -62,7 +62,7 @@ export function wireOf(socket: Socket): Wire {
   };
 }
 
-/** A client that told no deadline is outwaited for this long: longer than any runner waits for an answer. */
+/** A client that sent no deadline is outwaited for this long: longer than any runner waits for an answer. */
 const NO_DEADLINE_MS = 60_000;
 
 /** Plays `steps`, and stops when the client goes away. Resolves to whether every step was played. Never rejects. */

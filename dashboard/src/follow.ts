@@ -29,7 +29,7 @@ export async function follow<Message>(
         on.message(message);
       }
     } catch (error) {
-      // Whatever it was, what is shown may be old now; the next attempt tells whether it still is.
+      // Whatever it was, what is shown may be old now; the next attempt shows whether it still is.
       problem = error;
     } finally {
       silence.end();

@@ -122,7 +122,7 @@ function Banners() {
   const count = overview?.activeBypasses ?? 0;
   const bypasses = useQuery(AdminService.method.listCircuitBypasses, { pageSize: 20 }, { enabled: count > 0 });
   const { refetch } = bypasses;
-  // Their number alone does not tell: somebody may have replaced one by another.
+  // Their number alone is not enough: somebody may have replaced one by another.
   useRenewed(() => (count > 0 ? refetch() : undefined));
   useEffect(() => {
     if (count > 0) void refetch();

@@ -5,7 +5,7 @@
 /** Integer microseconds since 1970-01-01T00:00:00Z. Exact as a double until the year 2255. */
 export type Micros = number;
 
-/** Tells the time; tests pass their own. */
+/** The time; tests pass their own. */
 export interface Clock {
   /** Wall time in microseconds. May jump. */
   now(): Micros;

@@ -258,8 +258,8 @@ export interface SegmentContent {
   /** The records from the start, up to where the chain ends. */
   readonly entries: readonly JournalEntry[];
   /**
-   * Why there are no more: the file ends there; its last record was never finished (a crash while writing, so nobody was told
-   * that it is kept); or it is damaged.
+   * Why there are no more: the file ends there; its last record was never finished (a crash while writing, so it was never
+   * acknowledged); or it is damaged.
    */
   readonly end: "whole" | "torn" | "damaged";
 }

@@ -64,7 +64,7 @@ export function arrayOf<T>(item: Check<T>, { min = 0, max = Infinity } = {}): Ch
 type Members = { readonly [name: string]: Check<unknown> };
 type Optional<O extends Members> = { readonly [N in keyof O]?: Checked<O[N]> };
 
-/** A check for objects, which can also tell the first member that is missing, wrong or unknown. */
+/** A check for objects, which can also name the first member that is missing, wrong or unknown. */
 export type ObjectCheck<T> = Check<T> & { readonly wrongMember: (value: object) => string | null };
 
 /** An object that has every member of `required`, may have those of `optional`, and has no other. */

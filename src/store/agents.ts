@@ -10,7 +10,7 @@ import type { Schema } from "./schema.ts";
 
 type NewKey = Pick<KeyRecord, "keyId" | "secretHash">;
 
-/** Agents and their keys. Every change is committed together with the event that tells of it. */
+/** Agents and their keys. Every change is committed together with its event. */
 export class SqlAgentStore extends Repository implements DirectoryStore {
   async changesSince(since: number): Promise<DirectoryChanges> {
     const [changes] = await CHANGES.execute(this.db, { since });

@@ -7,7 +7,7 @@ import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
 import { at, prepared } from "./dialect/statements.ts";
 
-/** Bypass orders: grants, and the revocations that end them (table `circuit_orders`). Each is committed together with the event that tells of it. */
+/** Bypass orders: grants, and the revocations that end them (table `circuit_orders`). Each is committed together with its event. */
 export class SqlBypassOrders extends Repository {
   /** The agent's newest order, whether or not it has expired; null if there never was one. */
   async newest(agentId: string): Promise<StoredBypassOrder | null> {

@@ -4,7 +4,7 @@ import { changeWithEvent } from "./events.ts";
 import { Repository } from "./repository.ts";
 import { at, prepared } from "./dialect/statements.ts";
 
-/** Operators' commands to circuits. Each is committed together with the event that tells of it. */
+/** Operators' commands to circuits. Each is committed together with its event. */
 export class SqlCircuitCommands extends Repository {
   /** Null if there never was one. */
   async newest(agentId: string): Promise<CircuitCommand | null> {

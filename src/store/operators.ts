@@ -7,7 +7,7 @@ import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
 import { NOW } from "./dialect/statements.ts";
 
-/** Operators with local accounts. Every change is committed together with the event that tells of it. */
+/** Operators with local accounts. Every change is committed together with its event. */
 export class SqlOperatorStore extends Repository {
   async create(name: string, role: Role, passwordHash: string, event: HashedEvent): Promise<OperatorView | null> {
     const [made] = await changeWithEvent(this.db, event, (db) =>

@@ -18,7 +18,7 @@ const PARENTS = ["audit_payloads", "audit_decisions", "audit_events"] as const;
 export class SqlRetirement extends Repository implements RetireStore {
   async now(): Promise<Micros> {
     const { rows } = await sql<{ now: Micros }>`SELECT clock_timestamp() AS now`.execute(this.db);
-    if (rows[0] === undefined) throw new Error("the database did not tell its time");
+    if (rows[0] === undefined) throw new Error("the database did not return its time");
     return rows[0].now;
   }
 
@@ -120,7 +120,7 @@ interface Partition {
 const PARTITIONS = sql<Partition>`
 SELECT inhrelid::regclass::text AS "table", inhdetachpending AS pending FROM pg_inherits WHERE ${IN_TRAIL}`;
 
-/** Months of UTC with a partition of decisions; that of last month is made anew if it is missing, so it stays. */
+/** Months of UTC with a partition of decisions; that of last month would be made again if it were missing, so it stays. */
 function monthsBefore(before: Micros) {
   return sql<TrailMonth>`
 SELECT to_char(m.month, 'YYYY-MM-DD') AS month,
@@ -133,7 +133,7 @@ WHERE (m.month + interval '1 month') AT TIME ZONE 'UTC' <= ${at(before)}
 ORDER BY m.month`;
 }
 
-/** Deletes what is kept of executions of a month's decisions: their events, which are exported, tell of them. None of them can be started again. */
+/** Deletes what is kept of executions of a month's decisions: their events, which are exported, have the same. None of them can be started again. */
 function executionsOf({ from, to }: TrailMonth) {
   return sql`
 WITH retired AS (

@@ -18,20 +18,20 @@ export interface ReviewChange {
   readonly resolution: { readonly row: DecisionRow; readonly hash: Uint8Array } | null;
 }
 
-/** What one person said, and the event that tells of it. */
+/** What one person answered, and its event. */
 export interface ReviewAnswerChange extends ReviewChange {
   readonly answer: Omit<ReviewAnswer, "at">;
   readonly event: HashedEvent;
 }
 
-/** A withdrawal, and the event that tells of it. */
+/** A withdrawal, and its event. */
 export interface WithdrawalChange extends Omit<ReviewChange, "to"> {
   readonly withdrawal: Omit<Withdrawal, "at">;
   readonly event: HashedEvent;
 }
 
 /**
- * Reviews. Each change is committed together with the rows of the trail that tell of it, or not at all.
+ * Reviews. Each change is committed together with its rows of the trail, or not at all.
  *
  * INVARIANT: a change holds for one version, and only on its side of the review's or approval's expiry by the store's clock. So of
  * all who change a review at once one does, and there is one row for each resolution.

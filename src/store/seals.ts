@@ -23,7 +23,7 @@ export class SqlSealStore extends SqlTreeReader implements KeeperStore {
   async observe(): Promise<Observation> {
     const asked = monotonicMicros();
     const [observed] = await OBSERVE.execute(this.db, {});
-    if (observed === undefined) throw new Error("the database did not tell its time");
+    if (observed === undefined) throw new Error("the database did not return its time");
     return { ...observed, asked, answered: monotonicMicros() };
   }
 
@@ -53,7 +53,7 @@ export class SqlSealStore extends SqlTreeReader implements KeeperStore {
     return newest?.at ?? 0;
   }
 
-  /** Opens an epoch, together with the event that tells of it. False if it is open already. */
+  /** Opens an epoch, and records its event. False if it is open already. */
   async openEpoch(
     { number, by, reason, lostNote, acknowledgement }: OpenedEpoch,
     event: HashedEvent,

@@ -41,7 +41,7 @@ export class SqlVerificationRuns extends Repository {
     return (await update(this.db, { runId, runner, progress }, {}).executeTakeFirst()) !== undefined;
   }
 
-  /** Ends the run, together with the event that tells of it. False as for {@link SqlVerificationRuns.save}. */
+  /** Ends the run, and records its event. False as for {@link SqlVerificationRuns.save}. */
   async finish(run: HeldRun & { readonly state: "passed" | "failed" }, event: HashedEvent): Promise<boolean> {
     const end = { finished_at: NOW, state: run.state };
     const ended = await changeWithEvent(this.db, event, (db) => update(db, run, end));

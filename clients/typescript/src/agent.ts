@@ -31,7 +31,7 @@ type Check = (isGood: boolean, option: string, problem: string) => void;
 /**
  * Who the agent is by the options or, where they hold no proof, by the environment.
  *
- * @param check is told of each problem
+ * @param check gets each problem
  * @returns null if there was one
  */
 export function readAgent(

@@ -50,7 +50,7 @@ export interface ProtectedCall extends AuthorizeOptions {
  */
 export type Protected<Payload, Result> = (payload: Json<Payload>, call?: ProtectedCall) => Promise<Result>;
 
-/** What `protect` needs of a client; `warn` gets what nobody else is told. */
+/** What `protect` needs of a client; `warn` gets what is reported to nothing else. */
 export type ProtectPorts = Pick<Authorizer, "authorize" | "waitForReview" | "begin" | "report"> & {
   readonly warn: (message: string) => void;
 };

@@ -84,7 +84,7 @@ export class FakeDataCrawl implements Authorizer {
     if (before !== undefined) {
       const { startedAt: at, startedBy, reportDueAt } = before.execution;
       const end = { outcome: before.report?.outcome ?? null, endedAt: before.report === null ? null : before.endedAt };
-      const told: AlreadyStarted = {
+      const answer: AlreadyStarted = {
         ...named,
         state: "already_started",
         startedAt: at,
@@ -92,7 +92,7 @@ export class FakeDataCrawl implements Authorizer {
         reportDueAt,
         ...end,
       };
-      return told;
+      return answer;
     }
     const execution: Execution = { ...named, state: "started", executionId: crypto.randomUUID(), ...times };
     this.#started.set(key, { execution, report: null, endedAt: startedAt });

@@ -64,7 +64,7 @@ allow("grpc-message", "A grpc-message beside status 0", beside([], [["grpc-messa
 allow("encoding-identity", "grpc-encoding identity", beside([["grpc-encoding", "identity"]]));
 allow(
   "accept-encoding",
-  "The server tells which encodings it accepts",
+  "The server says which encodings it accepts",
   beside([["grpc-accept-encoding", "identity,gzip"]]),
 );
 allow(

@@ -16,7 +16,7 @@ const overGrpc = (endpoint: string) => ({ endpoint, transports: ["grpc"] as cons
 
 tls.allow(
   "trusted",
-  "A certificate for this host, by the authority that the client was told to trust",
+  "A certificate for this host, by the authority that the client is set to trust",
   right,
   at("tls-trusted"),
 );

@@ -9,7 +9,7 @@ export const http1Cases = cases;
 
 const CHUNKED: HttpHeader = ["transfer-encoding", "chunked"];
 const CLOSE: HttpHeader = ["connection", "close"];
-/** A right answer, but for the headers that tell its length. */
+/** A right answer, but for the headers that say its length. */
 const framedBy = (make: (body: Uint8Array) => HttpHeader[]) =>
   http((_, a) => [head(200, [["content-type", a.contentType], ...make(a.allow), CLOSE]), send(a.allow), END]);
 /** A right answer in chunks, but for the bytes of the chunks. */

@@ -33,17 +33,17 @@ control.allow(
   "A start, with a field that the contract does not know",
   proto((q) => concat(startToProto(starting(q)), varintField(100, 1))),
 );
-const told = (what: string, says: string, make: (q: Question) => StartFields, reason: CaseReason) =>
+const noStart = (what: string, says: string, make: (q: Question) => StartFields, reason: CaseReason) =>
   control.answered(what, "deny", says, saying(make), [reason]);
-told("already-started", "Another call started it", startedBefore, "ALREADY_STARTED");
-told(
+noStart("already-started", "Another call started it", startedBefore, "ALREADY_STARTED");
+noStart(
   "already-ended",
   "Another call started it, and it failed",
   (q) => ({ ...startedBefore(q), outcome: 2, endedAt: 1_780_000_001 }),
   "ALREADY_STARTED",
 );
-told("refused", "The decision is not an allow", (q) => refusing(q), "NOT_ALLOWED");
-told(
+noStart("refused", "The decision is not an allow", (q) => refusing(q), "NOT_ALLOWED");
+noStart(
   "own-start-that-ended",
   "This call started it, and somebody has resolved it since",
   (q) => ({ ...starting(q), outcome: 1, endedAt: 1_780_000_001 }),
@@ -105,7 +105,7 @@ disagrees("started-by-nobody", "A start without a credential", { startedBy: "" }
 disagrees("outcome-without-time", "A start with an outcome and no time of it", { outcome: 1 });
 disagrees("time-without-outcome", "A start with the time of no outcome", { endedAt: 1_780_000_001 });
 disagrees("unknown-outcome", "A start with the outcome 3", { outcome: 3, endedAt: 1_780_000_001 });
-disagrees("already-with-id", "An earlier start that tells its id", { state: STATE.alreadyStarted });
+disagrees("already-with-id", "An earlier start with its id", { state: STATE.alreadyStarted });
 disagrees("source-guard", "A start by a guard", { source: 2 });
 disagrees("source-absent", "A start by nobody", { source: null });
 disagrees("source-unknown", "A start by the source 3", { source: 3 });

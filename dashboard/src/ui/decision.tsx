@@ -1,7 +1,7 @@
 import { Decision, Reason, ReasonSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { Badge } from "./badge.tsx";
 
-/** Denies that tell of an outage, not of a policy, as the overview counts them: another colour, another shape. */
+/** Denies because of an outage, not of a policy, as the overview counts them: another colour, another shape. */
 const OUTAGE: ReadonlySet<Reason> = new Set([
   Reason.SERVICE_UNAVAILABLE,
   Reason.DEADLINE_EXCEEDED,

@@ -20,7 +20,7 @@ interface Seal {
   readonly epoch: number;
 }
 
-/** Whether a decision is sealed yet, as the service tells. */
+/** Whether a decision is sealed yet, as the service says. */
 export function Sealed({ decisionId, unchanged }: { readonly decisionId: string; readonly unchanged: boolean }) {
   const { asked, lookedAgain } = useSeal(decisionId);
   const { data: seal, error } = asked;
@@ -30,7 +30,7 @@ export function Sealed({ decisionId, unchanged }: { readonly decisionId: string;
         <Badge tone="neutral">not sealed yet</Badge>{" "}
         {lookedAgain ? (
           <>
-            It should have a seal by now: <Link href="/audit">the audit page</Link> tells what is amiss.
+            It should have a seal by now: <Link href="/audit">the audit page</Link> shows what is wrong.
           </>
         ) : (
           "It gets its seal some ten seconds after it is recorded; this page looks once more by itself."
@@ -42,7 +42,7 @@ export function Sealed({ decisionId, unchanged }: { readonly decisionId: string;
       <p className="field" role="status">
         <Badge tone={unchanged ? "allow" : "neutral"}>sealed</Badge> {unchanged ? "It" : "What was recorded"} is leaf{" "}
         {seal.leaf.toLocaleString("en")} (counted from 0) of the {seal.size.toLocaleString("en")} under the newest
-        signed checkpoint of epoch {seal.epoch}, as the service tells it.
+        signed checkpoint of epoch {seal.epoch}, as the service says.
       </p>
     );
   if (error !== null) return <Problem error={error} retry={() => void asked.refetch()} />;
@@ -101,8 +101,8 @@ export function Missing({ decisionId, error, retry }: MissingProps) {
   });
   if (isUnknown && asked.isPending) return <Loading what="the decision" />;
   const isRetired = hasReason(asked.error, "DECISION_RETIRED");
-  const told = isRetired ? new ConnectError(ConnectError.from(asked.error).rawMessage, Code.NotFound) : error;
-  return <Problem error={told} retry={retry} />;
+  const shown = isRetired ? new ConnectError(ConnectError.from(asked.error).rawMessage, Code.NotFound) : error;
+  return <Problem error={shown} retry={retry} />;
 }
 
 interface MissingProps {

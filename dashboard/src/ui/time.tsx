@@ -39,7 +39,7 @@ function clock(date: Date): string {
   return `${day === today ? "" : `${day} `}${hour.slice(0, 5)} UTC`;
 }
 
-/** The exact time, for where a story is told. */
+/** The exact time, for the steps of a decision. */
 export function ExactTime({ at }: { readonly at: Date | Timestamp | undefined }) {
   if (at === undefined) return <span className="muted">never</span>;
   const date = at instanceof Date ? at : timestampDate(at);

@@ -14,7 +14,7 @@ import { endingStreams, OpenStreams } from "../limits/streams.ts";
 import type { AdminRpc } from "./service.ts";
 import type { ListenerTls } from "../tls.ts";
 
-/** Answers a request that is no RPC, such as one for a page; tells whether it did. */
+/** Answers a request that is no RPC, such as one for a page; returns whether it did. */
 export type Pages = (request: NodeRequest, response: NodeResponse) => boolean;
 
 interface AdminListenerPorts extends Pick<ListenerPorts, "clock" | "observer"> {

@@ -47,13 +47,13 @@ const PIECE_ROWS = { postgres: 4000, embedded: 500 } as const;
 export interface ProcessPorts extends Omit<ProcessFigures, "policyVersion" | "warnings" | "inRecovery"> {
   /** The policies in force; null where no service runs. */
   readonly policies: () => ActivePolicies | null;
-  /** Told of each failure to follow the trail. */
+  /** Called with each failure to follow the trail. */
   readonly onFeedError: (error: unknown) => void;
-  /** Told of each review that is not open any more. */
+  /** Called with each review that is no longer open. */
   readonly reviewResolved: ReviewOperationsPorts["resolved"];
   /** Of the time, how much a verification may take from decisions, 0 to 1. */
   readonly verificationShare: number;
-  /** What to tell operators of names that could be taken for another's. */
+  /** Warnings for operators about names that could be taken for another's. */
   readonly nameWarnings: () => readonly string[];
   readonly onVerified: VerificationOperationsPorts["onFinished"];
   readonly onVerificationError: (error: unknown) => void;

@@ -131,8 +131,8 @@ export function adminRpcs(admin: Admin, ingress: Ingress): AdminRpc[] {
 /** `identify → may they? → do`, for every method alike. */
 function operatorRpc(method: DescMethodUnary, methods: AdminMethods, admin: Admin, ingress: Ingress): AdminUnary {
   const name = method.localName as UnaryMethod;
-  return recorded(method, admin, ingress, async (read, context, tell) => {
-    const { caller, request } = await admit(method.localName as AdminMethod, admin, ingress, read, context, tell);
+  return recorded(method, admin, ingress, async (read, context, note) => {
+    const { caller, request } = await admit(method.localName as AdminMethod, admin, ingress, read, context, note);
     return await methods[name](request as never, { caller, actor: actorOf(caller), context });
   });
 }
@@ -159,8 +159,8 @@ function operatorStream(
       const recheck = async (): Promise<void> =>
         checkAccess(name, await identify(context, ingress, admin, false), admin.now(), admin.recovery.isActive);
       try {
-        const { caller, request } = await inTrail(method, admin, ingress, context, (tell) => {
-          return admit(name, admin, ingress, read, context, tell);
+        const { caller, request } = await inTrail(method, admin, ingress, context, (note) => {
+          return admit(name, admin, ingress, read, context, note);
         });
         const actor = actorOf(caller);
         signal.throwIfAborted();
@@ -189,12 +189,12 @@ async function admit<Request extends object>(
   ingress: Ingress,
   read: () => Request,
   context: HandlerContext,
-  tell: Tell,
+  note: Note,
 ): Promise<{ caller: Caller; request: Request }> {
   const caller = await identify(context, ingress, admin);
-  tell({ actor: actorOf(caller) });
+  note({ actor: actorOf(caller) });
   const request = read();
-  tell({ subject: subjectOf(request) });
+  note({ subject: subjectOf(request) });
   checkAccess(name, caller, admin.now(), admin.recovery.isActive);
   checkNotOneself(name, caller, agentOf(request));
   refuseNul(AdminService.method[name].input, request);
@@ -204,18 +204,18 @@ async function admit<Request extends object>(
 /** For any caller: these methods identify it themselves. */
 function sessionRpc(method: DescMethodUnary, methods: SessionMethods, admin: Admin, ingress: Ingress): AdminUnary {
   const name = method.localName as keyof SessionMethods;
-  return recorded(method, admin, ingress, async (read, context, tell) => {
+  return recorded(method, admin, ingress, async (read, context, note) => {
     const request = read();
     refuseNul(method.input, request);
-    return await methods[name](request as never, { context, tell });
+    return await methods[name](request as never, { context, note });
   });
 }
 
-type Tell = (facts: Partial<Pick<CallFacts, "actor" | "subject">>) => void;
+type Note = (facts: Partial<Pick<CallFacts, "actor" | "subject">>) => void;
 type Work<M extends DescMethodUnary> = (
   read: () => MessageShape<M["input"]>,
   context: HandlerContext,
-  tell: Tell,
+  note: Note,
 ) => Promise<MessageInitShape<M["output"]>>;
 
 function recorded<M extends DescMethodUnary>(method: M, admin: Admin, ingress: Ingress, work: Work<M>): AdminUnary<M> {
@@ -223,7 +223,7 @@ function recorded<M extends DescMethodUnary>(method: M, admin: Admin, ingress: I
     method,
     handle: async (read, context) => {
       try {
-        return await inTrail(method, admin, ingress, context, (tell) => work(read, context, tell));
+        return await inTrail(method, admin, ingress, context, (note) => work(read, context, note));
       } catch (error) {
         throw connectError(Fault.from(error));
       }
@@ -237,7 +237,7 @@ async function inTrail<Result>(
   admin: Admin,
   ingress: Ingress,
   context: HandlerContext,
-  work: (tell: Tell) => Promise<Result>,
+  work: (note: Note) => Promise<Result>,
 ): Promise<Result> {
   const name = nameOf(method);
   let facts: Omit<CallFacts, "outcome"> = {

@@ -27,7 +27,7 @@ type Methods = typeof SessionService.method;
 export interface SessionCall {
   readonly context: HandlerContext;
   /** Says, for the trail, who it turned out to be, or whose name was claimed. */
-  readonly tell: (facts: { readonly actor?: string; readonly subject?: string }) => void;
+  readonly note: (facts: { readonly actor?: string; readonly subject?: string }) => void;
 }
 
 /** What answers each method; rejects with Faults. */
@@ -40,8 +40,8 @@ export type SessionMethods = {
 
 export function sessionMethods({ sessions, tokens }: Identities, ingress: Ingress): SessionMethods {
   return {
-    async signIn({ name, password, totpCode }, { context, tell }) {
-      tell({ subject: claimedName(name) });
+    async signIn({ name, password, totpCode }, { context, note }) {
+      note({ subject: claimedName(name) });
       const older = await sessionOf(context, ingress, sessions);
       const from = originOf(remoteAddressOf(context), ingress);
       const { caller, token } = await sessions.signIn({
@@ -52,21 +52,21 @@ export function sessionMethods({ sessions, tokens }: Identities, ingress: Ingres
         replaces: older?.token ?? null,
         signal: context.signal,
       });
-      tell({ actor: actorOf(caller) });
+      note({ actor: actorOf(caller) });
       setSessionCookie(context, ingress, token);
       return { session: sessionMessage(caller) };
     },
-    async signOut(_request, { context, tell }) {
+    async signOut(_request, { context, note }) {
       const session = await sessionOf(context, ingress, sessions);
       clearSessionCookie(context, ingress);
       if (session === null) return {};
-      tell({ actor: actorOf(session.named) });
+      note({ actor: actorOf(session.named) });
       await sessions.signOut(session.token, session.named);
       return {};
     },
-    async getSession(_request, { context, tell }) {
+    async getSession(_request, { context, note }) {
       const caller = await identify(context, ingress, { sessions, tokens });
-      tell({ actor: actorOf(caller) });
+      note({ actor: actorOf(caller) });
       if (caller.kind === "socket")
         throw new Fault(
           "CREDENTIAL_MISSING",

@@ -63,7 +63,7 @@ class GrpcCall implements UnaryCall {
   readonly #path: string;
   readonly #method: GrpcMethod;
   readonly #ports: UnaryPorts;
-  /** Expired: the caller has been told so, the handler may not know yet. */
+  /** Expired: the caller has its answer, and the handler may not know yet. */
   #state: "receiving" | "working" | "answered" | "expired" = "receiving";
   #message: Buffer | undefined;
   #timer: NodeJS.Timeout | undefined;

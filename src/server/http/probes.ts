@@ -16,7 +16,7 @@ interface Page {
 
 type PageMaker = () => Page | Promise<Page>;
 
-/** Answers `/healthz` (the process lives), `/readyz` (it can decide; each check) and `/metrics`; tells whether it was one of them. */
+/** Answers `/healthz` (the process lives), `/readyz` (it can decide; each check) and `/metrics`; returns whether it was one of them. */
 export function createPages(readiness: Readiness, metrics: MetricsPage) {
   const pages: ReadonlyMap<string, PageMaker> = new Map<string, PageMaker>([
     ["/healthz", () => json(200, { alive: true })],
@@ -32,7 +32,7 @@ export function createPages(readiness: Readiness, metrics: MetricsPage) {
   };
 }
 
-/** Answers a request that is no call with why the listener's rules refuse it, if they do; tells whether it did. */
+/** Answers a request that is no call with why the listener's rules refuse it, if they do; returns whether it did. */
 export function refusePage(problem: Fault | null, response: NodeResponse): boolean {
   if (problem === null) return false;
   send(response, json(problem.status === "permission_denied" ? 403 : 400, { error: problem.message }));

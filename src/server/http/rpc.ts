@@ -74,13 +74,13 @@ export interface RpcPorts {
   readonly bodies: Quota;
   readonly streams: OpenStreams;
   /**
-   * Told of each request that names a method and never gets to it (a foreign content type, a GET, headers that cannot be read),
+   * Called with each request that names a method and never gets to it (a foreign content type, a GET, headers that cannot be read),
    * before it is answered so; if it rejects, the answer is 503.
    */
   readonly onTurnedAway?: (request: TurnedAway) => Promise<void>;
 }
 
-/** Answers a request if its path is one of a method; tells whether it is. */
+/** Answers a request if its path is one of a method; returns whether it is. */
 export type RpcHandler = (request: NodeRequest, response: NodeResponse) => boolean;
 
 interface Exchange {
@@ -137,12 +137,12 @@ async function answerRequest(handler: UniversalHandler, exchange: Exchange, port
   const maxMs = handler.method.methodKind === "unary" ? LIMITS.maxDeadlineMs : LIMITS.maxStreamMs;
   const universal = emptied(exchange, maxMs);
   const answered = universal === undefined ? { status: 400 } : await handler(universal);
-  const told = exchange.isCall || (await tellTurnedAway(exchange, handler.method, answered.status, ports));
+  const isNoted = exchange.isCall || (await noteTurnedAway(exchange, handler.method, answered.status, ports));
   closeAfterUnread(request, response);
-  await universalResponseToNodeResponse(told ? answered : { status: 503 }, response);
+  await universalResponseToNodeResponse(isNoted ? answered : { status: 503 }, response);
 }
 
-async function tellTurnedAway(
+async function noteTurnedAway(
   { request, remoteAddress, refusedBecause: code }: Exchange,
   method: DescMethod,
   httpStatus: number,
@@ -306,7 +306,7 @@ function headersOf(context: HandlerContext): Pick<RpcCall, "authorization" | "ce
   };
 }
 
-/** What keeps a request from being read is for its method to tell: it may have to know who calls first. */
+/** What keeps a request from being read is for its method to report: it may have to know who calls first. */
 async function receive(
   { context, signal }: Pick<RpcCall, "context" | "signal">,
   bodies: Quota,

@@ -6,7 +6,7 @@ const STATES = ["started", "already_started", "refused"] as const satisfies read
 const ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** What the service tells Prometheus of executions. */
+/** The metrics of executions. */
 export class ExecutionMetrics {
   readonly #begins: Counter<"state">;
   readonly #reports: Counter<"outcome">;

@@ -4,7 +4,7 @@ import type { Recovery } from "../../admin/recovery.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Trail } from "./trail.ts";
 
-/** What Prometheus is told of the policies and of the trail. */
+/** The metrics of the policies and of the trail. */
 export function watchGauges(
   metrics: Metrics,
   policies: PolicySource,

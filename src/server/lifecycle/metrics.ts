@@ -11,7 +11,7 @@ const SECONDS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0
 const ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
 /**
- * What the service tells Prometheus.
+ * The service's metrics, for Prometheus.
  *
  * INVARIANT: every label is one of a closed set of ours. A caller who could name one could fill the memory with series.
  *

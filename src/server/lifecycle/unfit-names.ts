@@ -3,7 +3,7 @@ import type { AgentDirectory } from "../../authn/directory.ts";
 import { nameProblem } from "../../core/names.ts";
 
 const PAGE = 500;
-/** Warnings that are told; the rest is counted. */
+/** Warnings that are shown; the rest is counted. */
 const MOST = 20;
 
 /**

@@ -15,7 +15,7 @@ export function scheduleVerification(
   });
 }
 
-/** What Prometheus is told of the last run that ended, whichever replica had it; a failure stays until a full run passes. */
+/** The metrics of the last run that ended, whichever replica had it; a failure stays until a full run passes. */
 export class VerificationMetrics {
   readonly #verification: VerificationOperations;
   #last: { readonly at: number; readonly ok: boolean; readonly rows: number; readonly problems: number } | null = null;

@@ -14,7 +14,7 @@ export interface Webhooks {
 }
 
 /**
- * Tells the configured webhook what triggers have noted; without one, only keeps the notes from growing.
+ * Delivers to the configured webhook what triggers have noted; without one, only keeps the notes from growing.
  *
  * @throws UsageError if the secret is missing or is not one
  */

@@ -30,7 +30,7 @@ export function expired(): Fault {
   return new Fault("DEADLINE_EXCEEDED", "The deadline passed before there was an answer.");
 }
 
-/** Why a call is given up whose caller went away. Nobody is told. */
+/** Why a call is given up whose caller went away. It is sent to nobody. */
 export function canceled(): Fault {
   return new Fault("CANCELED", "The caller disconnected.");
 }

@@ -47,8 +47,8 @@ const HOST = /^(?:\[([0-9a-f:.]+)\]|([^:[\]@/\s]+))(?::\d{1,5})?$/;
  * What a listener refuses before anything else of a request is looked at: headers that occur twice, names that are not its own, and
  * what a page of another site makes a browser send.
  *
- * A browser that was told that `evil.example` is at 127.0.0.1 (DNS rebinding) sends requests of that site's pages here, and takes
- * them for requests within the site. Only `Host` tells. Where callers need no credential, as at a sidecar, that alone would
+ * A browser that resolved `evil.example` to 127.0.0.1 (DNS rebinding) sends requests of that site's pages here, and takes
+ * them for requests within the site. Only `Host` shows it. Where callers need no credential, as at a sidecar, that alone would
  * make the page the agent.
  */
 export class RequestRules {

@@ -50,8 +50,8 @@ function shuttingDown(): Fault {
 }
 
 /**
- * What `source` yields, until `signal` aborts: then it rejects with the signal's reason at once, and `source` is told to end.
- * Also if nobody asks for the next value any more, as when the one who reads is stuck.
+ * What `source` yields, until `signal` aborts: then it rejects with the signal's reason at once, and `source` is
+ * ended. Also if nothing asks for the next value any more, as when the reader is stuck.
  */
 export async function* yieldUntil<T>(
   source: AsyncIterable<T>,

@@ -17,7 +17,7 @@ const CHANGES = new Set(["INSERT", "UPDATE", "DELETE", "MERGE"]);
 /**
  * The first statement of each connection; startup parameters would do as well, but PgBouncer refuses those that it does not know.
  * Compiling a plan takes a second, running any of ours a fraction of that. The planner judges by how large it takes the tables to
- * be, and so compiled what looks for unsealed rows anew for each seal.
+ * be, and so compiled the query for unsealed rows again for each seal.
  */
 const NO_JIT = "SET jit = off";
 /** Also on the server: a statement that nobody waits for any more must not go on. */

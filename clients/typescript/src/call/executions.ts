@@ -27,7 +27,7 @@ export interface ExecutionParts extends AskParts {
   readonly starts: BypassStarts;
   /** Given what the service has said, for a time when it cannot be asked. */
   readonly hear: (final: CallResult<Attempted<AnsweredStart>>["final"]) => void;
-  /** Told of each error that should not exist. Its call starts nothing. */
+  /** Called with each error that should not exist. Its call starts nothing. */
   readonly onBug?: ((error: unknown) => void) | undefined;
 }
 

@@ -27,7 +27,7 @@ export interface GuardParts extends AskParts {
   readonly journal: Journal;
   readonly grants: GrantKeeper;
   readonly starts: BypassStarts;
-  /** Told of each error that should not exist. Its call is denied. */
+  /** Called with each error that should not exist. Its call is denied. */
   readonly onBug?: ((error: unknown) => void) | undefined;
 }
 

@@ -15,8 +15,8 @@ export interface Answered {
 /** Why there is no answer. `problem` is for people, at most {@link MAX_PROBLEM} characters. */
 export type Failure =
   /**
-   * Not a well-formed answer to this question. `saysNo`: what could be read of it says deny or needs_review, and though nobody
-   * can tell to what question, no bypass may overturn it.
+   * Not a well-formed answer to this question. `saysNo`: what could be read of it says deny or needs_review, and though it
+   * is not known to which question, no bypass may overturn it.
    */
   | { readonly kind: "malformed"; readonly problem: string; readonly saysNo: boolean }
   /** Not reached, or it said UNAVAILABLE: the same question may be asked again. */

@@ -7,7 +7,7 @@ import type { CallResult } from "./retry.ts";
 /** A deadline speaks against the service only if it left as much time, in milliseconds. */
 const FAIR_MS = 1000;
 
-/** What a call tells the circuit: once, whatever its attempts. */
+/** What a call reports to the circuit: once, whatever its attempts. */
 export function resultOf<Answer extends { readonly kind: "answered" }>(
   { final, tookMs, failedBefore }: CallResult<Attempted<Answer>>,
   permit: Permit,

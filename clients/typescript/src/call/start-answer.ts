@@ -134,7 +134,7 @@ function refusalOf(unverified: UnverifiedStart): GuardStart | string {
   const reason = REFUSALS.get(unverified.reason);
   if (reason === undefined) return `the service does not refuse for reason ${unverified.reason}`;
   const isBare = executionId === "" && startedBy === "" && outcome === 0;
-  if (!isBare || startedAt !== null || endedAt !== null || reportDueAt !== null) return "a refusal tells of a start";
+  if (!isBare || startedAt !== null || endedAt !== null || reportDueAt !== null) return "a refusal names a start";
   return { message, decisionId, source: "service", state: "refused", reason, refusal: null };
 }
 

@@ -23,9 +23,9 @@ interface CircuitParts {
 }
 
 /**
- * Calls the service with a permit of the circuit's, and tells the circuit how it went: once, whatever the attempts.
+ * Calls the service with a permit of the circuit's, and reports the result to the circuit: once, whatever the attempts.
  *
- * @param conclude what the call comes to; runs before the circuit is told
+ * @param conclude what the call comes to; runs before the report to the circuit
  */
 export async function throughCircuit<Answer extends { readonly kind: "answered" }, Value>(
   parts: CircuitParts,

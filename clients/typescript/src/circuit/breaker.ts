@@ -290,9 +290,9 @@ class FleetBreaker implements Breaker, Member {
     const snapshot = this.#describe(now);
     for (const listener of this.#listeners) {
       try {
-        const told = listener({ from, to, cause: snapshot.cause, snapshot });
+        const result = listener({ from, to, cause: snapshot.cause, snapshot });
         // A listener may be async, and its rejection would end the process.
-        if (told instanceof Promise) told.catch(warn);
+        if (result instanceof Promise) result.catch(warn);
       } catch (error) {
         // A listener's mistake must not become the caller's, whose permit is on its way.
         warn(error);

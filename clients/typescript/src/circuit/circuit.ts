@@ -123,7 +123,7 @@ function elapsed(config: CircuitConfig, circuit: Circuit, now: number): Circuit 
     return { kind: "open", generation: next(circuit), failures, openedAt, evidence, probeAt: circuit.until };
   }
   if (circuit.kind === "recovering" && now - circuit.since >= config.rampMs) {
-    // The same generation: a call that the ramp admitted still tells how the service is.
+    // The same generation: a call that the ramp admitted still shows how the service is.
     return { kind: "closed", generation: circuit.generation, failures: circuit.failures };
   }
   return circuit;

@@ -1,5 +1,5 @@
 /**
- * What the processes of one agent tell one another about one service. Everything that comes from there is a claim: it may
+ * What the processes of one agent share about one service. Everything that comes from there is a claim: it may
  * deny for a bounded time, and can admit nothing that this process would not admit by itself.
  *
  * Times are milliseconds of this process's monotonic clock.

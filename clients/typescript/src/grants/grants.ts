@@ -9,7 +9,7 @@ import { type FileLock, tryLock } from "@datacrawl/core/file-lock";
 import { grantFor, type GrantState, NOTHING_KNOWN, pinnedKey, withKeys, withOrder } from "./state.ts";
 import { type GrantFiles, readGrantFiles, writeGrantFiles } from "./files.ts";
 
-/** What a guard is offered. Tokens may come from anywhere; only the service's own answer pins keys and tells the time. */
+/** What a guard is offered. Tokens may come from anywhere; only the service's own answer pins keys and sets the clock. */
 export type GrantOffer =
   | { readonly unverifiedGrants: readonly string[] }
   | {
@@ -38,7 +38,7 @@ export interface GrantKeeper {
   lookup(tool: string): { readonly grant: GrantClaims } | { readonly problem: string };
   /**
    * Verifies, pins, follows the highest epoch, and writes it to disk; takes what other processes have written. In force when
-   * it resolves, also if it could not be written, which the status then tells. Never rejects.
+   * it resolves, also if it could not be written; the status then says so. Never rejects.
    */
   offer(offer: GrantOffer): Promise<void>;
   /** The newest order as it was signed, for others to find; null if none. */

@@ -20,7 +20,7 @@ redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -5)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 `);
 
-/** @param service what tells services apart that share a Redis, such as the service's URL */
+/** @param service distinguishes services that share a Redis, such as by the service's URL */
 export function redisGrants(link: Pick<RedisLink, "run">, service: string, agentId: string): SharedGrants {
   const name = createHash("sha256")
     .update(JSON.stringify([service, agentId]))

@@ -81,7 +81,7 @@ interface Parts {
   readonly note: (problem: string) => void;
 }
 
-/** A record that waits to be written, and what its writer is told. A deny's is told nothing. */
+/** A record that waits to be written, and the callbacks of its writer. The writer of a deny has none. */
 interface Waiting {
   readonly record: JournalRecord;
   readonly resolve: () => void;
@@ -110,8 +110,8 @@ class BufferedJournal implements Journal {
   #isClosed = false;
   #last = { sequence: 0, hash: NO_HASH };
   #coalescedDenies = 0;
-  /** Of those, how many no record tells of yet. */
-  #untold = 0;
+  /** Of those, how many are not yet counted in a record. */
+  #uncounted = 0;
   #restUntil = Number.NEGATIVE_INFINITY;
   #isFull: boolean;
   #gathering: NodeJS.Timeout | undefined;
@@ -179,7 +179,7 @@ class BufferedJournal implements Journal {
 
   readonly #coalesceOne = (): void => {
     this.#coalescedDenies++;
-    this.#untold++;
+    this.#uncounted++;
   };
 
   /** The timer holds the process: one that ends by itself has its denies written. */
@@ -223,7 +223,7 @@ class BufferedJournal implements Journal {
       this.#writing = 0;
     }
     this.#last = { sequence: newest.sequence, hash: newest.hash };
-    this.#untold -= coalesced;
+    this.#uncounted -= coalesced;
     for (const { resolve } of chained) resolve();
   }
 
@@ -240,7 +240,7 @@ class BufferedJournal implements Journal {
         continue;
       }
       try {
-        const untold = this.#untold - coalesced;
+        const untold = this.#uncounted - coalesced;
         const entry = encodeEntry(
           waiting.record,
           { journalId: this.id, sequence: sequence + 1, coalesced: untold },
@@ -265,7 +265,7 @@ class BufferedJournal implements Journal {
   }
 
   async #after(work: Promise<unknown>): Promise<void> {
-    // Whoever asked for it is told how it went.
+    // The caller of that work handles its error.
     await work.catch(() => {});
     this.#isFull = this.#parts.store.bytes >= this.#parts.maxBytes;
   }

@@ -78,8 +78,8 @@ export class Segment {
         await this.#expect(file, this.#bytes + lines.length);
       }
     } catch (error) {
-      // Frees the space, and keeps whoever reads this file after a crash from a record that nobody was told is kept. Should
-      // this fail too, such a record may be uploaded: a claim too many, never one too few.
+      // Frees the space, and removes a record that was not acknowledged, so that a reader does not find it after a crash. If
+      // this fails too, that record may be uploaded: one claim too many, never one too few.
       await file.truncate(this.#bytes).catch(() => {});
       throw error;
     }

@@ -21,7 +21,7 @@ export interface SyncOptions {
   readonly random: () => number;
   /** Between two exchanges while all is well, give or take a fifth. 5000 if not given. */
   readonly intervalMs?: number;
-  /** Given what an operator last ordered about the circuit, as the service tells it; null if there is no order. */
+  /** Called with the operators' newest command for the circuit, from the service's answer; null if there is none. */
   readonly onCommand?: (command: CircuitCommand | null) => Promise<void>;
   /** Called when the service has answered. */
   readonly onSynced?: () => void;
@@ -36,8 +36,8 @@ export interface Sync {
   now(): Promise<void>;
   readonly status: SyncStatus;
   /**
-   * Waits for an exchange under way, uploads once what is left, and tells a service that knows this guard that its circuit is no
-   * more. Never rejects.
+   * Waits for an exchange under way, uploads once what is left, and reports to a service that knows this guard that its circuit has
+   * ended. Never rejects.
    */
   close(): Promise<void>;
 }
@@ -71,7 +71,7 @@ class Loop implements Sync {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
   #queued: Promise<void> | null = null;
-  /** The service has been told of the circuit, and heard of it when it was told last. */
+  /** The service has a report of the circuit, and acknowledged the last one. */
   #isKnown = false;
   #isClosed = false;
 

@@ -29,7 +29,7 @@ export class Connection {
       // server can make us hold is bounded by the flow-control window, which is 64 KiB.
       maxSessionMemory: 1024,
     });
-    // Told to each of its calls, before it is told here.
+    // Each of its calls has got the error before.
     this.session.on("error", () => {});
     this.session.on("close", () => this.retire());
     this.session.once("connect", () => {
@@ -44,7 +44,7 @@ export class Connection {
     return !this.#retired && !this.session.closed && !this.session.destroyed;
   }
 
-  /** How many bytes have arrived, to tell a slow server from a silent one. */
+  /** How many bytes have arrived, which distinguishes a slow server from a silent one. */
   get heard(): number {
     return this.#socket.bytesRead;
   }

@@ -12,7 +12,7 @@ import { type Failure, malformed, outcomeOfStatus, type Status, STATUSES } from 
 import { detailsOfError, retryAfterMs } from "./retry-info.ts";
 import type { Reply } from "./transport.ts";
 
-/** Connect in protobuf: its content type, no compression, and a body that tells its own length. */
+/** Connect in protobuf: its content type, no compression, and a body with its own length. */
 export function unframeConnect(reply: RawReply, streams: boolean): Reply {
   if (reply.kind === "broken") return unframeBroken(reply);
   return streams ? unframeStream(reply) : unframeUnary(reply);

@@ -62,7 +62,7 @@ export const NO_TOKEN = "no token: it must be up to 16384 visible characters of 
 /** @throws Error whose message never holds what was read */
 async function bearerToken(source: string | TokenSource): Promise<string> {
   if (typeof source === "string") return source;
-  const token: unknown = await told("the token cannot be had", source);
+  const token: unknown = await sayingWhy("the token cannot be had", source);
   const text = typeof token === "string" ? token.trim() : "";
   if (!TOKEN.test(text)) throw new Error(`the option token, or DATACRAWL_TOKEN_FILE, gave ${NO_TOKEN}`);
   return text;
@@ -108,7 +108,7 @@ async function readPair({ certFile, keyFile }: CertificateFiles): Promise<Certif
   return { cert, key };
 }
 
-async function told<T>(problem: string, work: () => T | Promise<T>): Promise<T> {
+async function sayingWhy<T>(problem: string, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -98,7 +98,7 @@ function listen(stream: http2.ClientHttp2Stream, connection: Connection, maxByte
     });
     let error: Error | undefined;
     // "close" follows.
-    stream.on("error", (told: Error) => (error = told));
+    stream.on("error", (cause: Error) => (error = cause));
     stream.once("close", () => {
       if (length > maxBytes) resolve(broken("protocol", `the answer is over ${maxBytes} bytes`));
       else if (stream.rstCode !== http2.constants.NGHTTP2_NO_ERROR || httpStatus === 0)
@@ -125,10 +125,10 @@ function brokenOff({ rstCode }: http2.ClientHttp2Stream): BrokenReply {
   return broken("reset", `the stream was reset with HTTP/2 error ${rstCode}`);
 }
 
-/** The connection is gone; `error` is what the call was told of it. */
+/** The connection is gone; `error` is what the call's stream emitted. */
 function lost(error: Error | undefined): BrokenReply {
   if (error === undefined) return broken("unreachable", "the connection was lost");
-  // A call that had to wait for the connection is told that it is cancelled, and by what.
+  // The stream of a call that waited for the connection emits a cancellation with its cause.
   const cause = error.cause instanceof Error ? error.cause : error;
   // nghttp2's own complaint: what arrived is not HTTP/2.
   const protocol = (cause as NodeJS.ErrnoException).code === "ERR_HTTP2_ERROR";

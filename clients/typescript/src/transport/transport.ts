@@ -25,7 +25,7 @@ export type Reply = { readonly kind: "messages"; readonly unverifiedMessages: re
 
 /** An {@link Rpc} as it is sent. */
 export interface Attempt extends Rpc, Credentials {
-  /** How long the caller waits from now, in whole milliseconds, at least 1: the service is told. */
+  /** How long the caller waits from now, in whole milliseconds, at least 1. It is sent to the service. */
   readonly timeoutMs: number;
   /** Somebody waits for the reply: the process does not end meanwhile. */
   readonly awaited: boolean;
