@@ -6,24 +6,9 @@ import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { nameProblem, OPERATOR_NAME } from "../core/names.ts";
-import type { Role } from "./caller.ts";
 import { invalid } from "./checks.ts";
-
-/** A local account, as operators see it. */
-export interface OperatorView {
-  readonly name: string;
-  readonly role: Role;
-  readonly totp: boolean;
-  readonly createdAt: Micros;
-}
-
-/** What changes of an account: what is absent stays. Changes of the password and the codes end its sessions. */
-export type AccountChange =
-  | { readonly role: Role }
-  | { readonly passwordHash: string }
-  /** Sealed; null for none. */
-  | { readonly totpSecret: Uint8Array | null }
-  | { readonly removed: true };
+import type { OperatorView, AccountChange } from "../store/operators.ts";
+import type { Role } from "../authn/role.ts";
 
 export interface AccountPorts {
   readonly accounts: {

@@ -7,7 +7,8 @@ import { Fault } from "../core/fault.ts";
 import { type RandomPool, uuidV7 } from "../core/ids.ts";
 import type { SigningKeys } from "../keys/key-files.ts";
 import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
-import type { Position, PositionTokens } from "./position.ts";
+import type { PositionTokens } from "./position.ts";
+import type { Position } from "../audit/row/position.ts";
 
 const DEFAULT_MICROS: Micros = 4 * 60 * 60 * 1_000_000;
 const MAX_TOOLS = 100;

@@ -1,8 +1,5 @@
 import type { Micros } from "../core/clock.ts";
-
-/** What an operator may do; each role may also do what the ones before it may. */
-export const ROLES = ["viewer", "reviewer", "operator"] as const;
-export type Role = (typeof ROLES)[number];
+import { ROLES, type Role } from "../authn/role.ts";
 
 /** Who calls AdminService, as far as that has been proven. */
 export type Caller =

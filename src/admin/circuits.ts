@@ -4,39 +4,8 @@ import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
-
-/** An operator's command to all guards of an agent. They apply the one with the highest epoch. */
-export interface CircuitCommand {
-  readonly agentId: string;
-  readonly epoch: number;
-  readonly kind: "force_open" | "reset";
-  readonly operator: string;
-  readonly reason: string;
-  readonly issuedAt: Micros;
-  /** Null if it lasts until the next command. */
-  readonly expiresAt: Micros | null;
-}
-
-/** A circuit as a guard last reported it; the report is a `CircuitReport` as JSON. */
-export interface CircuitView {
-  readonly agentId: string;
-  readonly journalId: string;
-  readonly report: string;
-  readonly reportedAt: Micros;
-}
-
-export interface CircuitQuery {
-  /** Null for all agents. */
-  readonly agentId: string | null;
-  /** Only those that do not let every call pass. */
-  readonly excludeClosed: boolean;
-  /** Where the page before ended; null for the first. */
-  readonly after: CircuitPlace | null;
-  readonly limit: number;
-}
-
-/** A place in the list, which is sorted by agent, then by journal. */
-export type CircuitPlace = Pick<CircuitView, "agentId" | "journalId">;
+import type { CircuitCommand } from "../store/circuit-commands.ts";
+import type { CircuitView, CircuitQuery, CircuitPlace } from "../store/guard-records.ts";
 
 export interface CircuitPorts {
   readonly commands: {

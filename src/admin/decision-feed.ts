@@ -1,6 +1,6 @@
 import type { Micros } from "../core/clock.ts";
-import type { DecisionSummary } from "./decision-filter.ts";
-import type { Position } from "./position.ts";
+import type { Position } from "../audit/row/position.ts";
+import type { DecisionSummary } from "../audit/row/decision-filter.ts";
 
 export interface FeedPorts {
   readonly trail: {

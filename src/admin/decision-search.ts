@@ -1,7 +1,9 @@
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
-import { checkFilter, type DecisionFilter, type DecisionSummary } from "./decision-filter.ts";
-import type { Position, PositionTokens } from "./position.ts";
+import { checkFilter } from "./decision-filter.ts";
+import type { PositionTokens } from "./position.ts";
+import type { Position } from "../audit/row/position.ts";
+import type { DecisionFilter, DecisionSummary } from "../audit/row/decision-filter.ts";
 
 export interface SearchPorts {
   readonly trail: {

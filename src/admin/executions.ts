@@ -3,16 +3,17 @@ import { isoMicros, type Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { isAlike } from "../core/names.ts";
-import { type Execution, type ExecutionEnd, isUnresolved, type Outcome } from "../execution/execution.ts";
+import {
+  type Execution,
+  type ExecutionEnd,
+  isUnresolved,
+  type Outcome,
+  type StoredExecution,
+} from "../execution/execution.ts";
 import { actorOf, type Caller } from "./caller.ts";
 import { checkAgentFilter, checkReason, checkUuid, invalid } from "./checks.ts";
-import type { Position, PositionTokens } from "./position.ts";
-
-/** An execution with what its decision says besides; null also where the decision's month was retired. */
-export interface StoredExecution extends Execution {
-  readonly principal: string | null;
-  readonly sessionId: string | null;
-}
+import type { PositionTokens } from "./position.ts";
+import type { Position } from "../audit/row/position.ts";
 
 export interface ExecutionOperationsPorts {
   readonly store: {

@@ -4,35 +4,7 @@ import { type NodeReader, subtreesOf, type TreeNode } from "../audit/log/merkle.
 import type { Micros } from "../core/clock.ts";
 import { invalid } from "./checks.ts";
 import type { StoredCheckpoint } from "./proofs.ts";
-
-/** Which rows: recorded from when (null for all from the beginning) to before when. */
-export interface ExportRange {
-  readonly from: Micros | null;
-  readonly to: Micros;
-  readonly payloads: boolean;
-}
-
-/** Some sealed rows that follow one another, without the rows. */
-export interface Stretch {
-  /** How many they are by their seals. */
-  readonly rows: number;
-  readonly streams: readonly Stream[];
-  /** The leaves of the first and of the last one. */
-  readonly first: number;
-  readonly last: number;
-  /** When they were recorded: they are sealed in another order. */
-  readonly earliest: Micros;
-  readonly latest: Micros;
-}
-
-/** A row's line, and what is to be known of it. */
-export interface RowLine {
-  readonly seq: number;
-  readonly stream: Stream;
-  /** With its newline. */
-  readonly line: Buffer;
-  readonly payload: boolean;
-}
+import type { ExportRange, Stretch, RowLine } from "../store/export.ts";
 
 /** Where a part begins: the tree of `epoch` under its checkpoint of `size` leaves has been told up to before leaf `at`. */
 interface Position {

@@ -8,7 +8,7 @@ import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { AGENT_ID, nameProblem } from "../core/names.ts";
 import { checkReason, checkUuid, invalid } from "./checks.ts";
-import type { DecisionSummary } from "./decision-filter.ts";
+import type { DecisionSummary } from "../audit/row/decision-filter.ts";
 
 export interface DecisionView extends StoredDecision {
   /** As computed now, from the row as it is stored. */

@@ -1,5 +1,6 @@
 import type { Micros } from "../core/clock.ts";
 import { DECISION_OF, type Reason } from "../core/decision.ts";
+import type { CircuitCounts } from "../store/overview.ts";
 
 /** Decisions by what came of them. */
 export interface OutcomeCounts {
@@ -8,15 +9,6 @@ export interface OutcomeCounts {
   readonly needsReview: number;
   readonly deniedByPolicy: number;
   readonly deniedByOutage: number;
-}
-
-export interface CircuitCounts {
-  readonly closed: number;
-  readonly open: number;
-  readonly halfOpen: number;
-  readonly recovering: number;
-  readonly forced: number;
-  readonly silent: number;
 }
 
 export interface VerificationView {

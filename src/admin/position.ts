@@ -1,13 +1,7 @@
 import { hkdfSync, timingSafeEqual } from "node:crypto";
 import type { Micros } from "../core/clock.ts";
 import { Mac } from "../idempotency/mac.ts";
-
-/** A place in the trail's order: by time, then by id. */
-export interface Position {
-  readonly at: Micros;
-  /** A UUID in lower case. */
-  readonly id: string;
-}
+import type { Position } from "../audit/row/position.ts";
 
 const POSITION_BYTES = 24;
 const SEAL_BYTES = 16;

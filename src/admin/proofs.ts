@@ -5,12 +5,7 @@ import type { ConsistencyProof, DecisionProof } from "../audit/proof/proof.ts";
 import { Fault } from "../core/fault.ts";
 import { checkUuid, invalid } from "./checks.ts";
 import type { AdminPorts } from "./operations.ts";
-
-/** Which leaf of which tree a row is. */
-export interface LeafPlace {
-  readonly epoch: number;
-  readonly seq: number;
-}
+import type { LeafPlace } from "../store/proofs.ts";
 
 export interface StoredCheckpoint {
   readonly epoch: number;

@@ -1,6 +1,6 @@
 import type { AccessChange, AccessChangeKind } from "../audit/seal/change-list.ts";
 import type { Micros } from "../core/clock.ts";
-import { ROLES, type Role } from "./caller.ts";
+import { ROLES, type Role } from "../authn/role.ts";
 
 /**
  * What becomes of a change that a rolled back database has lost. `reapplied`: it took a right away, and the service does it again.

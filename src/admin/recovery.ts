@@ -6,11 +6,12 @@ import { Fault, type FaultCode } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import type { AccountOperations } from "./accounts.ts";
 import type { BypassOperations } from "./bypass.ts";
-import { type Caller, ROLES } from "./caller.ts";
+import { type Caller } from "./caller.ts";
 import type { CircuitOperations } from "./circuits.ts";
 import type { AdminOperations } from "./operations.ts";
 import { type Remedy, remedyOf, type Step, stepsFor } from "./recovery-plan.ts";
 import type { ReviewOperations } from "./reviews.ts";
+import { ROLES } from "../authn/role.ts";
 
 /** A change that the database has lost, and what becomes of it. */
 export interface LostChange {

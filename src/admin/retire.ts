@@ -2,35 +2,7 @@ import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { UsageError } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
-
-/** A month of the trail whose rows are in the database. */
-export interface TrailMonth {
-  /** Its first day, such as `2026-06-01`. */
-  readonly month: string;
-  readonly from: Micros;
-  readonly to: Micros;
-}
-
-export interface MonthCounts {
-  readonly decisions: number;
-  readonly events: number;
-  readonly unsealed: number;
-}
-
-/** An export of exactly one month, as its event tells of it. */
-export interface MonthExport {
-  readonly eventId: string;
-  readonly fileName: string;
-  /** In hex. */
-  readonly sha256: string;
-  readonly decisions: number;
-  readonly events: number;
-}
-
-export interface RetiredMonth extends TrailMonth {
-  readonly counts: MonthCounts;
-  readonly exported: MonthExport;
-}
+import type { TrailMonth, MonthCounts, MonthExport, RetiredMonth } from "../store/retirement.ts";
 
 /** What retiring needs of the database, as its owner. */
 export interface RetireStore {

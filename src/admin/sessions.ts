@@ -7,7 +7,9 @@ import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { OPERATOR_NAME } from "../core/names.ts";
-import type { Caller, Role } from "./caller.ts";
+import type { Caller } from "./caller.ts";
+import type { StoredAccount, StoredSession } from "../store/sessions.ts";
+import type { Role } from "../authn/role.ts";
 
 /** A session ends so long after its last use, … */
 export const SESSION_IDLE: Micros = 30 * 60 * 1_000_000;
@@ -15,23 +17,6 @@ export const SESSION_IDLE: Micros = 30 * 60 * 1_000_000;
 export const SESSION_LIFETIME: Micros = 12 * 60 * 60 * 1_000_000;
 
 const TOKEN = /^[\w-]{43}$/;
-
-/** What is known of an account when somebody claims it. */
-export interface StoredAccount {
-  readonly name: string;
-  readonly role: Role;
-  readonly passwordHash: string;
-  /** Sealed; null where no code is needed. */
-  readonly totpSecret: Uint8Array | null;
-  readonly generation: number;
-}
-
-export interface StoredSession {
-  readonly name: string;
-  readonly role: Role;
-  readonly signedInAt: Micros;
-  readonly methods: readonly string[];
-}
 
 export interface SessionPorts {
   readonly sessions: {

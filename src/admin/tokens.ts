@@ -2,8 +2,8 @@ import type { JWTPayload } from "jose";
 import { claimAt, type JwtVerifier } from "../authn/jwt.ts";
 import { Fault } from "../core/fault.ts";
 import { isSubject, SUBJECT_PREFIX } from "../core/names.ts";
-import { ROLES, type Role } from "./caller.ts";
 import type { Named } from "./sessions.ts";
+import { ROLES, type Role } from "../authn/role.ts";
 
 /** Of a sign-in (`amr`). */
 const MAX_METHODS = 16;

@@ -2,10 +2,11 @@ import { isDeepStrictEqual } from "node:util";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import { type Batch, type DecisionFeed, LATEST_COMMIT } from "./decision-feed.ts";
-import { checkFilter, type DecisionFilter, type DecisionSummary, matcher } from "./decision-filter.ts";
+import { checkFilter, matcher } from "./decision-filter.ts";
 import type { DecisionSearch } from "./decision-search.ts";
 import type { Overview, OverviewReader } from "./overview.ts";
 import type { PositionTokens } from "./position.ts";
+import type { DecisionFilter, DecisionSummary } from "../audit/row/decision-filter.ts";
 
 export interface WatchPorts {
   readonly feed: DecisionFeed;

@@ -2,29 +2,7 @@ import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import { type RandomPool, UUID } from "../core/ids.ts";
-
-/** A message that the webhook has not taken. */
-export interface WaitingMessage {
-  readonly sequence: number;
-  /** Of the row that it tells of. */
-  readonly sourceId: string;
-  readonly type: string;
-  readonly subject: string;
-  readonly state: "pending" | "dead";
-  readonly attempts: number;
-  /** What went wrong last, or null. */
-  readonly problem: string | null;
-  readonly createdAt: Micros;
-  readonly dueAt: Micros;
-}
-
-export interface MessageFilter {
-  /** Null for all. */
-  readonly state: WaitingMessage["state"] | null;
-  /** Only messages with a lower number; null for the newest. */
-  readonly before: number | null;
-  readonly limit: number;
-}
+import type { WaitingMessage, MessageFilter } from "../store/webhooks.ts";
 
 export interface WebhookPorts {
   readonly messages: {

@@ -13,28 +13,9 @@ import type { Redaction } from "../policy/redaction.ts";
 import type { Review } from "../review/review.ts";
 import type { Call } from "./call.ts";
 import type { BeginAnswer, BeginHandler, UnverifiedBegin } from "./execution-call.ts";
-import type { StartEntry } from "./execution-entries.ts";
 import { type FramePorts, frameUnary } from "./frame.ts";
-
-/** A decision as BeginExecution reads it. */
-export interface StartableDecision {
-  readonly decisionId: string;
-  readonly recordedAt: Micros;
-  readonly source: Source;
-  readonly agentId: string;
-  readonly tool: string;
-  readonly idempotencyKey: string;
-  readonly reason: Reason;
-  readonly message: string;
-  readonly ruleId: string | null;
-  readonly policyVersion: string;
-  readonly decidedAt: Micros;
-  /** The decision that it follows on; null if there is none. */
-  readonly linkedDecisionId: string | null;
-  /** Of its claim. Null if the decision holds none that has not expired, by Postgres' clock. */
-  readonly requestDigest: Uint8Array | null;
-  readonly expiresAt: Micros | null;
-}
+import type { StartableDecision } from "../execution/startable.ts";
+import type { StartEntry } from "../store/execution-entries.ts";
 
 export interface BeginPorts extends FramePorts {
   readonly agents: FramePorts["agents"] & {

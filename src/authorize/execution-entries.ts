@@ -2,21 +2,7 @@ import type { HashedEvent } from "../audit/row/event.ts";
 import type { EntryKind } from "../audit/write/group-writer.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Execution, ExecutionEnd } from "../execution/execution.ts";
-
-/** A start on its way into the trail: committed together with its event, if nobody has started the decision before. */
-export interface StartEntry {
-  readonly execution: Omit<Execution, "end">;
-  /** When the decision was recorded. */
-  readonly recordedAt: Micros;
-  readonly event: HashedEvent;
-}
-
-/** An outcome on its way into the trail: committed together with its event, if the execution has none yet. */
-export interface EndEntry {
-  readonly execution: Pick<Execution, "decisionId" | "agentId">;
-  readonly end: ExecutionEnd;
-  readonly event: HashedEvent;
-}
+import type { StartEntry, EndEntry } from "../store/execution-entries.ts";
 
 /** Where starts and outcomes become durable, as {@link EntryKind.write}; what was written by its event's id. */
 export interface ExecutionBatches {

@@ -9,8 +9,8 @@ import { type DigestKeys, digestRedacted } from "../idempotency/key.ts";
 import type { Redaction } from "../policy/redaction.ts";
 import type { Call } from "./call.ts";
 import type { ReportAnswer, ReportHandler, UnverifiedReport } from "./execution-call.ts";
-import type { EndEntry } from "./execution-entries.ts";
 import { type FramePorts, frameUnary } from "./frame.ts";
+import type { EndEntry } from "../store/execution-entries.ts";
 
 export interface ReportPorts extends FramePorts {
   /** @throws Fault RATE_LIMITED or SHUTTING_DOWN */

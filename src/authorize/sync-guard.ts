@@ -13,6 +13,7 @@ import { readEntry, type StoredRecord } from "../core/journal-format.ts";
 import { type RandomPool, UUID, uuidV7 } from "../core/ids.ts";
 import type { Call } from "./call.ts";
 import { type FramePorts, frameUnary } from "./frame.ts";
+import type { GuardEntry, Known } from "../store/guard-records.ts";
 
 /** At most this many records come in one upload. */
 export const MAX_UPLOAD = 500;
@@ -48,22 +49,6 @@ export interface SyncResult {
 
 /** Rejects with a Fault alone. */
 export type SyncGuardHandler = (call: Call<UnverifiedSync>) => Promise<SyncResult>;
-
-/** A guard's decision on its way into the trail. */
-export interface GuardEntry {
-  readonly row: DecisionRow;
-  readonly hash: Uint8Array;
-}
-
-/** What the trail knows already of an upload's records. */
-export interface Known {
-  /** Hashes (hex) that are recorded. */
-  readonly hashes: ReadonlySet<string>;
-  /** Sequence numbers of the journal that other records hold. */
-  readonly sequences: ReadonlySet<number>;
-  /** Decision ids that other rows hold. */
-  readonly decisionIds: ReadonlySet<string>;
-}
 
 export interface SyncPorts extends FramePorts {
   /** @throws Fault RATE_LIMITED */

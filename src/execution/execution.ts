@@ -1,5 +1,11 @@
 import type { Micros } from "../core/clock.ts";
 
+/** An execution with what its decision says besides; null also where the decision's month was retired. */
+export interface StoredExecution extends Execution {
+  readonly principal: string | null;
+  readonly sessionId: string | null;
+}
+
 /** How an execution ended. `unknown`: nobody knows whether the action happened. */
 export const OUTCOMES = ["succeeded", "failed", "unknown"] as const;
 export type Outcome = (typeof OUTCOMES)[number];

@@ -1,8 +1,20 @@
-import type { CircuitCommand } from "../admin/circuits.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { changeWithEvent } from "./events.ts";
 import { Repository } from "./repository.ts";
 import { at, prepared } from "./dialect/statements.ts";
+import type { Micros } from "../core/clock.ts";
+
+/** An operator's command to all guards of an agent. They apply the one with the highest epoch. */
+export interface CircuitCommand {
+  readonly agentId: string;
+  readonly epoch: number;
+  readonly kind: "force_open" | "reset";
+  readonly operator: string;
+  readonly reason: string;
+  readonly issuedAt: Micros;
+  /** Null if it lasts until the next command. */
+  readonly expiresAt: Micros | null;
+}
 
 /** Operators' commands to circuits. Each is committed together with its event. */
 export class SqlCircuitCommands extends Repository {

@@ -1,11 +1,11 @@
 import { type Expression, type ExpressionBuilder, type SqlBool, sql } from "kysely";
-import type { DecisionFilter, DecisionSummary } from "../admin/decision-filter.ts";
-import type { Position } from "../admin/position.ts";
 import type { Micros } from "../core/clock.ts";
 import { arrayLiteral, at, prepared } from "./dialect/statements.ts";
 import { SUMMARY_COLUMNS } from "./decisions.ts";
 import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
+import type { Position } from "../audit/row/position.ts";
+import type { DecisionFilter, DecisionSummary } from "../audit/row/decision-filter.ts";
 
 /** Reads of many rows of the trail, each bounded. */
 export class SqlDecisionSearch extends Repository {

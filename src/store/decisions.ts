@@ -1,7 +1,7 @@
 import { sql } from "kysely";
-import type { DecisionSummary } from "../admin/decision-filter.ts";
 import { DECISION_COLUMNS_V2, type DecisionRow, type StoredDecision } from "../audit/row/record.ts";
 import { Repository } from "./repository.ts";
+import type { DecisionSummary } from "../audit/row/decision-filter.ts";
 
 /** Reads of the trail. */
 export class SqlDecisionReader extends Repository {

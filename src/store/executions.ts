@@ -1,11 +1,8 @@
 import { type Kysely, sql } from "kysely";
 import { jsonObjectFrom } from "kysely/helpers/postgres";
-import type { StoredExecution } from "../admin/executions.ts";
-import type { Position } from "../admin/position.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { CommitUnknown } from "../audit/write/group-writer.ts";
-import type { StartableDecision } from "../authorize/begin.ts";
-import type { EndEntry, ExecutionBatches, StartEntry } from "../authorize/execution-entries.ts";
+import type { ExecutionBatches } from "../authorize/execution-entries.ts";
 import { commitBatch } from "./batch.ts";
 import type { SqlError } from "./dialect/sql-error.ts";
 import { bytea } from "./decision-input.ts";
@@ -14,6 +11,10 @@ import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
 import { SharedRead } from "./shared-read.ts";
 import { arrayLiteral, at, atColumn, micros, NOW, prepared } from "./dialect/statements.ts";
+import type { Position } from "../audit/row/position.ts";
+import type { StoredExecution } from "../execution/execution.ts";
+import type { StartableDecision } from "../execution/startable.ts";
+import type { EndEntry, StartEntry } from "./execution-entries.ts";
 
 /** Executions: what was started, and how it ended. Each change is committed with its event, or not at all. */
 export class SqlExecutionStore extends Repository implements ExecutionBatches {

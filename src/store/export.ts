@@ -1,5 +1,4 @@
 import { type RawBuilder, sql } from "kysely";
-import type { ExportRange, RowLine, Stretch } from "../admin/export.ts";
 import { isNull, startOf } from "../audit/row/binary-row.ts";
 import { type Stream, STREAM } from "../audit/log/leaf.ts";
 import { EXPORTED_FIELDS, rowLine } from "../audit/row/row-line.ts";
@@ -8,6 +7,35 @@ import type { Database } from "./dialect/database.ts";
 import { SqlTreeReader } from "./proofs.ts";
 import { at, atColumn, prepared } from "./dialect/statements.ts";
 import { TRAIL } from "./trail.ts";
+
+/** Which rows: recorded from when (null for all from the beginning) to before when. */
+export interface ExportRange {
+  readonly from: Micros | null;
+  readonly to: Micros;
+  readonly payloads: boolean;
+}
+
+/** Some sealed rows that follow one another, without the rows. */
+export interface Stretch {
+  /** How many they are by their seals. */
+  readonly rows: number;
+  readonly streams: readonly Stream[];
+  /** The leaves of the first and of the last one. */
+  readonly first: number;
+  readonly last: number;
+  /** When they were recorded: they are sealed in another order. */
+  readonly earliest: Micros;
+  readonly latest: Micros;
+}
+
+/** A row's line, and what is to be known of it. */
+export interface RowLine {
+  readonly seq: number;
+  readonly stream: Stream;
+  /** With its newline. */
+  readonly line: Buffer;
+  readonly payload: boolean;
+}
 
 /** Sealed rows in the order of their leaves. */
 export class SqlExportReader extends SqlTreeReader {

@@ -1,10 +1,47 @@
 import { type Kysely, sql } from "kysely";
-import type { CircuitQuery, CircuitView } from "../admin/circuits.ts";
-import type { GuardEntry, Known } from "../authorize/sync-guard.ts";
 import { arrayLiteral, atColumn, NOW, prepared } from "./dialect/statements.ts";
 import { decisionInput, decisionJson, insertDecisions } from "./decision-input.ts";
 import { Repository } from "./repository.ts";
 import type { Schema, StoredTime } from "./schema.ts";
+import type { Micros } from "../core/clock.ts";
+import type { DecisionRow } from "../audit/row/record.ts";
+
+/** A guard's decision on its way into the trail. */
+export interface GuardEntry {
+  readonly row: DecisionRow;
+  readonly hash: Uint8Array;
+}
+
+/** What the trail knows already of an upload's records. */
+export interface Known {
+  /** Hashes (hex) that are recorded. */
+  readonly hashes: ReadonlySet<string>;
+  /** Sequence numbers of the journal that other records hold. */
+  readonly sequences: ReadonlySet<number>;
+  /** Decision ids that other rows hold. */
+  readonly decisionIds: ReadonlySet<string>;
+}
+
+/** A circuit as a guard last reported it; the report is a `CircuitReport` as JSON. */
+export interface CircuitView {
+  readonly agentId: string;
+  readonly journalId: string;
+  readonly report: string;
+  readonly reportedAt: Micros;
+}
+
+export interface CircuitQuery {
+  /** Null for all agents. */
+  readonly agentId: string | null;
+  /** Only those that do not let every call pass. */
+  readonly excludeClosed: boolean;
+  /** Where the page before ended; null for the first. */
+  readonly after: CircuitPlace | null;
+  readonly limit: number;
+}
+
+/** A place in the list, which is sorted by agent, then by journal. */
+export type CircuitPlace = Pick<CircuitView, "agentId" | "journalId">;
 
 /** What guards upload: their decisions, each once, and the state of their circuits. */
 export class SqlGuardRecords extends Repository {

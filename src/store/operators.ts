@@ -1,11 +1,27 @@
 import { type ExpressionBuilder, type Kysely, sql, type UpdateObject } from "kysely";
-import type { AccountChange, OperatorView } from "../admin/accounts.ts";
-import type { Role } from "../admin/caller.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { changeWithEvent } from "./events.ts";
 import { Repository } from "./repository.ts";
 import type { Schema } from "./schema.ts";
 import { NOW } from "./dialect/statements.ts";
+import type { Micros } from "../core/clock.ts";
+import type { Role } from "../authn/role.ts";
+
+/** A local account, as operators see it. */
+export interface OperatorView {
+  readonly name: string;
+  readonly role: Role;
+  readonly totp: boolean;
+  readonly createdAt: Micros;
+}
+
+/** What changes of an account: what is absent stays. Changes of the password and the codes end its sessions. */
+export type AccountChange =
+  | { readonly role: Role }
+  | { readonly passwordHash: string }
+  /** Sealed; null for none. */
+  | { readonly totpSecret: Uint8Array | null }
+  | { readonly removed: true };
 
 /** Operators with local accounts. Every change is committed together with its event. */
 export class SqlOperatorStore extends Repository {

@@ -1,11 +1,19 @@
 import { sql } from "kysely";
-import type { CircuitCounts } from "../admin/overview.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Reason } from "../core/decision.ts";
 import { liveOrders } from "./bypass-orders.ts";
 import { reportedCircuits, STATE } from "./guard-records.ts";
 import { Repository } from "./repository.ts";
 import { at } from "./dialect/statements.ts";
+
+export interface CircuitCounts {
+  readonly closed: number;
+  readonly open: number;
+  readonly halfOpen: number;
+  readonly recovering: number;
+  readonly forced: number;
+  readonly silent: number;
+}
 
 /** The figures that the database knows. */
 export class SqlOverview extends Repository {

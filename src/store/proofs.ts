@@ -1,10 +1,15 @@
 import { sql } from "kysely";
-import type { LeafPlace } from "../admin/proofs.ts";
 import { STREAM } from "../audit/log/leaf.ts";
 import { hashNode, type NodeReader, type TreeNode } from "../audit/log/merkle.ts";
 import { STORED_LEVELS } from "../audit/seal/seal.ts";
 import { SqlCheckpointReader } from "./checkpoints.ts";
 import { arrayLiteral } from "./dialect/statements.ts";
+
+/** Which leaf of which tree a row is. */
+export interface LeafPlace {
+  readonly epoch: number;
+  readonly seq: number;
+}
 
 /** The tree as proofs need it. */
 export class SqlTreeReader extends SqlCheckpointReader {

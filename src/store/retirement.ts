@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import type { MonthCounts, MonthExport, RetiredMonth, RetireStore, TrailMonth } from "../admin/retire.ts";
+import type { RetireStore } from "../admin/retire.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { UsageError } from "../core/fault.ts";
@@ -8,6 +8,35 @@ import { changeWithEvent } from "./events.ts";
 import { Repository } from "./repository.ts";
 import { at, run } from "./dialect/statements.ts";
 import { TRAIL, type TrailTable } from "./trail.ts";
+
+/** A month of the trail whose rows are in the database. */
+export interface TrailMonth {
+  /** Its first day, such as `2026-06-01`. */
+  readonly month: string;
+  readonly from: Micros;
+  readonly to: Micros;
+}
+
+export interface MonthCounts {
+  readonly decisions: number;
+  readonly events: number;
+  readonly unsealed: number;
+}
+
+/** An export of exactly one month, as its event tells of it. */
+export interface MonthExport {
+  readonly eventId: string;
+  readonly fileName: string;
+  /** In hex. */
+  readonly sha256: string;
+  readonly decisions: number;
+  readonly events: number;
+}
+
+export interface RetiredMonth extends TrailMonth {
+  readonly counts: MonthCounts;
+  readonly exported: MonthExport;
+}
 
 /** Whole months are counted, and detaching waits for readers. */
 const PATIENT = { timeoutMs: 600_000 };

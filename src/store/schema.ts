@@ -1,12 +1,12 @@
 import type { Generated } from "kysely";
 import type { AgentState } from "../authn/directory.ts";
-import type { Role } from "../admin/caller.ts";
-import type { CircuitCommand } from "../admin/circuits.ts";
 import type { VerificationRun } from "../audit/verify/run.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Decision, Reason, Source } from "../core/decision.ts";
 import type { Outcome } from "../execution/execution.ts";
 import type { ReviewAnswer, ReviewState } from "../review/review.ts";
+import type { CircuitCommand } from "./circuit-commands.ts";
+import type { Role } from "../authn/role.ts";
 
 /*
  * The tables, as the migrations make them, and the types in which the drivers give their values (`values.ts`).

@@ -1,11 +1,29 @@
 import { type QueryCreator, sql } from "kysely";
-import type { SessionPorts, StoredAccount, StoredSession } from "../admin/sessions.ts";
+import type { SessionPorts } from "../admin/sessions.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { changeWithEvent, insertEvent } from "./events.ts";
 import { Repository } from "./repository.ts";
 import type { Schema, StoredTime } from "./schema.ts";
 import { lasting, NOW, prepared } from "./dialect/statements.ts";
+import type { Role } from "../authn/role.ts";
+
+/** What is known of an account when somebody claims it. */
+export interface StoredAccount {
+  readonly name: string;
+  readonly role: Role;
+  readonly passwordHash: string;
+  /** Sealed; null where no code is needed. */
+  readonly totpSecret: Uint8Array | null;
+  readonly generation: number;
+}
+
+export interface StoredSession {
+  readonly name: string;
+  readonly role: Role;
+  readonly signedInAt: Micros;
+  readonly methods: readonly string[];
+}
 
 type StoredSessions = SessionPorts["sessions"];
 

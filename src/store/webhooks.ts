@@ -1,5 +1,4 @@
 import { type ExpressionBuilder, type Kysely, type NotNull, sql, type UpdateObject } from "kysely";
-import type { MessageFilter, WaitingMessage } from "../admin/webhooks.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import type { Leased, Outbox } from "../webhook/deliverer.ts";
@@ -8,6 +7,29 @@ import { changeWithEvent } from "./events.ts";
 import { Repository } from "./repository.ts";
 import type { Schema, StoredTime } from "./schema.ts";
 import { at, lasting, NOW, prepared } from "./dialect/statements.ts";
+
+/** A message that the webhook has not taken. */
+export interface WaitingMessage {
+  readonly sequence: number;
+  /** Of the row that it tells of. */
+  readonly sourceId: string;
+  readonly type: string;
+  readonly subject: string;
+  readonly state: "pending" | "dead";
+  readonly attempts: number;
+  /** What went wrong last, or null. */
+  readonly problem: string | null;
+  readonly createdAt: Micros;
+  readonly dueAt: Micros;
+}
+
+export interface MessageFilter {
+  /** Null for all. */
+  readonly state: WaitingMessage["state"] | null;
+  /** Only messages with a lower number; null for the newest. */
+  readonly before: number | null;
+  readonly limit: number;
+}
 
 /** What is known of messages that wait, and of those that were given up. */
 export interface OutboxFigures {

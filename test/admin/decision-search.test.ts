@@ -1,13 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  checkFilter,
-  type DecisionFilter,
-  type DecisionSummary,
-  EVERY_DECISION,
-  matcher,
-} from "../../src/admin/decision-filter.ts";
+import { checkFilter, matcher } from "../../src/admin/decision-filter.ts";
 import { DecisionSearch } from "../../src/admin/decision-search.ts";
 import { PositionTokens } from "../../src/admin/position.ts";
 import { systemClock } from "../../src/core/clock.ts";
@@ -18,6 +12,7 @@ import { storeKinds, type TestStore } from "../support/stores.ts";
 import { filters, naively, newestFirst, record, variedRows } from "./decisions.ts";
 import { query } from "../support/sql.ts";
 import { chanceOf } from "../support/chance.ts";
+import { type DecisionFilter, type DecisionSummary, EVERY_DECISION } from "../../src/audit/row/decision-filter.ts";
 
 const ROWS = 450;
 const KEY = randomBytes(32);

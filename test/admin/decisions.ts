@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
-import type { DecisionFilter, DecisionSummary } from "../../src/admin/decision-filter.ts";
 import type { DecisionRow } from "../../src/audit/row/record.ts";
 import { DECISION_OF, type Reason } from "../../src/core/decision.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { entryFor } from "../support/entries.ts";
 import type { TestStore } from "../support/stores.ts";
+import type { DecisionFilter, DecisionSummary } from "../../src/audit/row/decision-filter.ts";
 
 export const AGENTS = ["agent-a", "agent-b"];
 export const TOOLS = ["gmail.send", "gmail.drafts.send", "gmail", "gmailx.send", "GMAIL.send", "x*y", "stripe.refund"];

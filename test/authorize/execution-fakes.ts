@@ -1,4 +1,4 @@
-import { createBegin, type StartableDecision } from "../../src/authorize/begin.ts";
+import { createBegin } from "../../src/authorize/begin.ts";
 import type { Call } from "../../src/authorize/call.ts";
 import type {
   BeginAnswer,
@@ -6,13 +6,14 @@ import type {
   UnverifiedBegin,
   UnverifiedReport,
 } from "../../src/authorize/execution-call.ts";
-import type { EndEntry, StartEntry } from "../../src/authorize/execution-entries.ts";
 import { createReport } from "../../src/authorize/report.ts";
 import type { EventRow } from "../../src/audit/row/record.ts";
 import type { Fault } from "../../src/core/fault.ts";
 import type { Execution } from "../../src/execution/execution.ts";
 import type { Review } from "../../src/review/review.ts";
 import { AGENT, callWith, FakeAgents, FakePolicy, keys, random, recoveryCheck, SAME, STORE_TIME } from "./fakes.ts";
+import type { StartableDecision } from "../../src/execution/startable.ts";
+import type { EndEntry, StartEntry } from "../../src/store/execution-entries.ts";
 
 export const DECISION = "0195e0b2-7a3b-7c1d-8a2b-1234567890ab";
 export const OTHER_ID = "0195e0b2-7a3b-7c1d-8a2b-0000000000ff";

@@ -6,15 +6,10 @@ import { Fault } from "../../src/core/fault.ts";
 import { encodeEntry, type JournalRecord, NO_HASH } from "../../src/core/journal-format.ts";
 import type { Call } from "../../src/authorize/call.ts";
 import type { RefusedCall } from "../../src/authorize/frame.ts";
-import {
-  createSyncGuard,
-  type GuardEntry,
-  MAX_UPLOAD,
-  type SyncPorts,
-  type UnverifiedSync,
-} from "../../src/authorize/sync-guard.ts";
+import { createSyncGuard, MAX_UPLOAD, type SyncPorts, type UnverifiedSync } from "../../src/authorize/sync-guard.ts";
 import { AGENT, callWith, FakeAgents, FakePolicy, Outage, random, STORE_TIME } from "./fakes.ts";
 import { bypass, deny } from "../../clients/typescript/test/support/journal-samples.ts";
+import type { GuardEntry } from "../../src/store/guard-records.ts";
 
 const JOURNAL = "0195e0b2-7a3b-7c1d-8a2b-00000000000f";
 const KEYS = [{ publicKey: Buffer.alloc(32, 1), signatureByPrevious: Buffer.alloc(0) }];

@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "kysely";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
-import { EVERY_DECISION } from "../../src/admin/decision-filter.ts";
 import { makeEvent } from "../../src/audit/row/event.ts";
 import { RecordWriter } from "../../src/audit/write/writer.ts";
 import { systemClock } from "../../src/core/clock.ts";
@@ -36,6 +35,7 @@ import { ownDirectory } from "../support/owned.ts";
 import { makeDatabase } from "../support/postgres.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { query, script } from "../support/sql.ts";
+import { EVERY_DECISION } from "../../src/audit/row/decision-filter.ts";
 
 const silent = (): void => undefined;
 const UUID = "0195e0b2-0000-7000-8000-000000000001";

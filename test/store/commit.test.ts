@@ -2,7 +2,6 @@ import type { CompiledQuery, Kysely } from "kysely";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { CommitUnknown } from "../../src/audit/write/group-writer.ts";
 import type { Entry } from "../../src/audit/write/writer.ts";
-import type { EndEntry, StartEntry } from "../../src/authorize/execution-entries.ts";
 import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlExecutionStore } from "../../src/store/executions.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
@@ -13,6 +12,7 @@ import { endOf, startOf } from "../support/executions.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { startTcpProxy, type TcpProxy, throughPort } from "../support/tcp-proxy.ts";
 import { query } from "../support/sql.ts";
+import type { EndEntry, StartEntry } from "../../src/store/execution-entries.ts";
 
 /** Acts on the proxy before each statement, as the network would, and waits half a second for its answer. */
 function disturbed(db: Kysely<Schema>, before: (text: string) => void): Kysely<Schema> {

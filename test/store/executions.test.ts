@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeEvent } from "../../src/audit/row/event.ts";
 import { hashEvent } from "../../src/audit/row/hash.ts";
 import { PoisonedBatch } from "../../src/audit/write/group-writer.ts";
-import type { StartEntry } from "../../src/authorize/execution-entries.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { SqlExecutionStore } from "../../src/store/executions.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
@@ -10,6 +9,7 @@ import { entryFor, random } from "../support/entries.ts";
 import { endOf, startOf } from "../support/executions.ts";
 import { query } from "../support/sql.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
+import type { StartEntry } from "../../src/store/execution-entries.ts";
 
 const NOBODY = "0195e0b2-7a3b-7c1d-8a2b-1234567890ab";
 

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { CircuitQuery, CircuitView } from "../../src/admin/circuits.ts";
-import { SqlGuardRecords } from "../../src/store/guard-records.ts";
+import { SqlGuardRecords, type CircuitQuery, type CircuitView } from "../../src/store/guard-records.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { query } from "../support/sql.ts";
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ExportOperations, type ExportPart, type ExportRange } from "../../src/admin/export.ts";
+import { ExportOperations, type ExportPart } from "../../src/admin/export.ts";
 import { ProofOperations } from "../../src/admin/proofs.ts";
 import { RetentionOperations } from "../../src/admin/retention.ts";
 import { retireMonths } from "../../src/admin/retire.ts";
@@ -12,7 +12,7 @@ import { checkProof, formatConsistencyProof, formatDecisionProof } from "../../s
 import { systemClock } from "../../src/core/clock.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
 import { SqlEventStore } from "../../src/store/events.ts";
-import { SqlExportReader } from "../../src/store/export.ts";
+import { SqlExportReader, type ExportRange } from "../../src/store/export.ts";
 import { SqlPayloadStore } from "../../src/store/payloads.ts";
 import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";

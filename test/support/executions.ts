@@ -1,9 +1,9 @@
 import { makeEvent } from "../../src/audit/row/event.ts";
 import type { Entry } from "../../src/audit/write/writer.ts";
-import type { EndEntry, StartEntry } from "../../src/authorize/execution-entries.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { Execution, ExecutionEnd } from "../../src/execution/execution.ts";
 import { random } from "./entries.ts";
+import type { EndEntry, StartEntry } from "../../src/store/execution-entries.ts";
 
 const MINUTE = 60_000_000;
 

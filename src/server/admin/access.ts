@@ -1,8 +1,9 @@
 import type { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
-import { type Caller, hasRole, type Role } from "../../admin/caller.ts";
+import { type Caller, hasRole } from "../../admin/caller.ts";
 import type { Micros } from "../../core/clock.ts";
 import { Fault } from "../../core/fault.ts";
 import { actingProblem, isAlike } from "../../core/names.ts";
+import type { Role } from "../../authn/role.ts";
 
 export type AdminMethod = keyof typeof AdminService.method;
 

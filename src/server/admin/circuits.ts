@@ -8,11 +8,13 @@ import {
   CircuitOrderSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/circuits_pb";
 import type { BypassOperations } from "../../admin/bypass.ts";
-import type { CircuitCommand, CircuitOperations, CircuitPlace, CircuitView } from "../../admin/circuits.ts";
+import type { CircuitOperations } from "../../admin/circuits.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import { bypassMessage } from "./bypass.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit, pageName } from "./paging.ts";
+import type { CircuitCommand } from "../../store/circuit-commands.ts";
+import type { CircuitPlace, CircuitView } from "../../store/guard-records.ts";
 
 type CircuitMethods = Pick<AdminMethods, "listCircuits" | "getCircuit" | "forceOpenCircuit" | "resetCircuit">;
 

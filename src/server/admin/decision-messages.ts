@@ -6,10 +6,10 @@ import {
   type DecisionSummary as SummaryMessage,
   DecisionSummarySchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
-import { type DecisionFilter, type DecisionSummary, EVERY_DECISION } from "../../admin/decision-filter.ts";
 import { invalid } from "../../admin/checks.ts";
 import type { Micros } from "../../core/clock.ts";
 import type { Reason as ReasonWord } from "../../core/decision.ts";
+import { type DecisionFilter, type DecisionSummary, EVERY_DECISION } from "../../audit/row/decision-filter.ts";
 
 /** Our words for the numbers on the wire. */
 export const DECISION = { allow: Decision.ALLOW, deny: Decision.DENY, needs_review: Decision.NEEDS_REVIEW } as const;

@@ -1,12 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { type Operator, OperatorRole, OperatorSchema } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
-import type { AccountOperations, OperatorView } from "../../admin/accounts.ts";
+import type { AccountOperations } from "../../admin/accounts.ts";
 import { OPERATOR_NAME } from "../../core/names.ts";
-import type { Role } from "../../admin/caller.ts";
 import { invalid } from "../../admin/checks.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit, pageName } from "./paging.ts";
+import type { OperatorView } from "../../store/operators.ts";
+import type { Role } from "../../authn/role.ts";
 
 type OperatorMethods = Pick<
   AdminMethods,

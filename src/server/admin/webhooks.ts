@@ -4,12 +4,13 @@ import {
   WebhookMessageSchema,
   WebhookMessageState,
 } from "@datacrawl/proto/datacrawl/authz/v1/webhooks_pb";
-import type { WaitingMessage, WebhookOperations } from "../../admin/webhooks.ts";
+import type { WebhookOperations } from "../../admin/webhooks.ts";
 import { Fault } from "../../core/fault.ts";
 import { messageId } from "../../webhook/deliverer.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
 import { pageLimit, pageTime } from "./paging.ts";
+import type { WaitingMessage } from "../../store/webhooks.ts";
 
 export function webhookMethods(
   operations: WebhookOperations,

@@ -1,7 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Role } from "../../../src/admin/caller.ts";
 import { OperatorTokens } from "../../../src/admin/tokens.ts";
 import { fetchJson } from "../../../src/authn/fetch-json.ts";
 import { Jwks } from "../../../src/authn/jwks.ts";
@@ -24,6 +23,7 @@ import { certificateFiles, portOf } from "../open.ts";
 import { makeMigratedDatabase } from "../../support/postgres.ts";
 import { query } from "../../support/sql.ts";
 import { migratedEmbedded } from "../../support/embedded.ts";
+import type { Role } from "../../../src/authn/role.ts";
 
 export const PASSWORD = "correct horse battery";
 

@@ -217,7 +217,8 @@ describe("the deadline", () => {
     if (transport === "connect") opened.push({ close: () => silent.stop() });
     const rig = await rigFor(silent, { transport });
     const ended: number[] = [];
-    const ask = (timeoutMs: number): Promise<unknown> => rig.ask({}, { timeoutMs }).finally(() => ended.push(timeoutMs));
+    const ask = (timeoutMs: number): Promise<unknown> =>
+      rig.ask({}, { timeoutMs }).finally(() => ended.push(timeoutMs));
     const [patient, verdict] = [ask(2200), await ask(1100)];
     expect(verdict).toMatchObject({ decision: "deny", reason: "DEADLINE_EXCEEDED" });
     expect(ended).toEqual([1100]);
