@@ -21,8 +21,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["config.ts"],
   ["keys"],
   ["policy", "idempotency", "audit", "review", "execution", "authn", "webhook"],
-  ["authorize", "admin"],
   ["store"],
+  ["authorize", "admin"],
   ["server", "sidecar", "cli"],
   ["main.ts"],
 ];

@@ -7,18 +7,11 @@ import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { nameProblem, OPERATOR_NAME } from "../core/names.ts";
 import { invalid } from "./checks.ts";
-import type { OperatorView, AccountChange } from "../store/operators.ts";
+import type { OperatorView, AccountChange, SqlOperatorStore } from "../store/operators.ts";
 import type { Role } from "../authn/role.ts";
 
 export interface AccountPorts {
-  readonly accounts: {
-    /** Null if there is, or was, one of that name. */
-    create(name: string, role: Role, passwordHash: string, event: HashedEvent): Promise<OperatorView | null>;
-    /** The account as it is now, or was before it was removed; null if there is none. */
-    change(name: string, change: AccountChange, event: HashedEvent): Promise<OperatorView | null>;
-    find(name: string): Promise<OperatorView | null>;
-    list(after: string, limit: number): Promise<OperatorView[]>;
-  };
+  readonly accounts: SqlOperatorStore;
   readonly passwords: Passwords;
   readonly totpSeal: TotpSeal;
   readonly random: RandomPool;

@@ -1,11 +1,12 @@
 import type { Acknowledgement } from "../audit/seal/acknowledgement.ts";
 import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { Rollback } from "../audit/seal/keeper.ts";
-import type { TreeState } from "../audit/seal/seal.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { checkReason, invalid } from "./checks.ts";
+import type { SqlSealStore } from "../store/seals.ts";
+import type { SqlEventStore } from "../store/events.ts";
 
 /** Where the trail's sealing stands. */
 export interface SealingStatus {
@@ -31,19 +32,12 @@ export interface AuditPorts {
     readonly rollback: Rollback | null;
     acknowledgement(): Promise<{ readonly of: Acknowledgement; readonly note: string } | null>;
   };
-  readonly seals: {
-    state(): Promise<TreeState>;
-    countUnsealed(since: Micros, limit: number): Promise<number>;
-    openEpoch(
-      epoch: { number: number; by: string; reason: string; lostNote: string; acknowledgement: string },
-      event: HashedEvent,
-    ): Promise<boolean>;
-  };
+  readonly seals: SqlSealStore;
   /** Takes away again what a rollback has given back. */
   readonly repair: () => Promise<void>;
   /** Adds a key to the keys directory, signed by the one before. @returns the new one's verifier key */
   readonly rotateKey: () => Promise<string>;
-  readonly events: { append(event: HashedEvent): Promise<void> };
+  readonly events: SqlEventStore;
   readonly random: RandomPool;
   readonly now: () => Micros;
 }

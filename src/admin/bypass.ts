@@ -1,5 +1,4 @@
-import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
-import type { AgentState } from "../authn/directory.ts";
+import { makeEvent } from "../audit/row/event.ts";
 import { MAX_BYPASS_MICROS, type BypassOrder, signBypassOrder, verifyBypassOrder } from "../core/grant.ts";
 import type { GrantView, StoredBypassOrder } from "../core/bypass-order.ts";
 import type { Micros } from "../core/clock.ts";
@@ -8,7 +7,8 @@ import { type RandomPool, uuidV7 } from "../core/ids.ts";
 import type { SigningKeys } from "../keys/key-files.ts";
 import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
 import type { PositionTokens } from "./position.ts";
-import type { Position } from "../audit/row/position.ts";
+import type { SqlBypassOrders } from "../store/bypass-orders.ts";
+import type { SqlAgentStore } from "../store/agents.ts";
 
 const DEFAULT_MICROS: Micros = 4 * 60 * 60 * 1_000_000;
 const MAX_TOOLS = 100;
@@ -17,15 +17,8 @@ const MAX_TOOL_BYTES = 256;
 const TRIES = 5;
 
 export interface BypassPorts {
-  readonly orders: {
-    newest(agentId: string): Promise<StoredBypassOrder | null>;
-    /** Each agent's newest order, of those that have not expired. */
-    live(now: Micros): Promise<StoredBypassOrder[]>;
-    add(order: StoredBypassOrder, event: HashedEvent): Promise<boolean>;
-    /** Newest first: those issued before `before`, or then with a lower id. */
-    listGrants(filter: GrantQuery & { before: Position | null; now: Micros }): Promise<GrantView[]>;
-  };
-  readonly agents: { find(agentId: string): Promise<{ readonly state: AgentState } | null> };
+  readonly orders: SqlBypassOrders;
+  readonly agents: SqlAgentStore;
   /** Those in use at the time of the call. */
   readonly grantKeys: () => SigningKeys;
   readonly tokens: PositionTokens;

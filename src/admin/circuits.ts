@@ -1,23 +1,16 @@
-import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
-import type { AgentState } from "../authn/directory.ts";
+import { makeEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
-import type { CircuitCommand } from "../store/circuit-commands.ts";
-import type { CircuitView, CircuitQuery, CircuitPlace } from "../store/guard-records.ts";
+import type { CircuitCommand, SqlCircuitCommands } from "../store/circuit-commands.ts";
+import type { CircuitView, CircuitQuery, CircuitPlace, SqlGuardRecords } from "../store/guard-records.ts";
+import type { SqlAgentStore } from "../store/agents.ts";
 
 export interface CircuitPorts {
-  readonly commands: {
-    newest(agentId: string): Promise<CircuitCommand | null>;
-    list(agentId: string, limit: number): Promise<CircuitCommand[]>;
-    add(command: CircuitCommand, event: HashedEvent): Promise<boolean>;
-  };
-  readonly agents: { find(agentId: string): Promise<{ readonly state: AgentState } | null> };
-  readonly guards: {
-    circuits(query: CircuitQuery): Promise<CircuitView[]>;
-    newestCircuits(agentId: string, limit: number): Promise<CircuitView[]>;
-  };
+  readonly commands: SqlCircuitCommands;
+  readonly agents: SqlAgentStore;
+  readonly guards: SqlGuardRecords;
   readonly random: RandomPool;
   readonly now: () => Micros;
 }

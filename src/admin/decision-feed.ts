@@ -1,14 +1,10 @@
 import type { Micros } from "../core/clock.ts";
 import type { Position } from "../audit/row/position.ts";
 import type { DecisionSummary } from "../audit/row/decision-filter.ts";
+import type { SqlDecisionSearch } from "../store/decision-search.ts";
 
 export interface FeedPorts {
-  readonly trail: {
-    /** Decisions of every kind after `after` and before `to`: oldest first, at most `limit`. */
-    between(after: Position, to: Micros, limit: number): Promise<DecisionSummary[]>;
-    /** How many were recorded from `from` on and before `to`. */
-    count(from: Micros, to: Micros): Promise<number>;
-  };
+  readonly trail: SqlDecisionSearch;
   readonly now: () => Micros;
   /** Told of a read that failed. The next one makes up for it. */
   readonly onError: (error: unknown) => void;

@@ -1,5 +1,3 @@
-import type { Micros } from "../core/clock.ts";
-import type { Decision, Reason, Source } from "../core/decision.ts";
 import { claimProblem } from "../core/request.ts";
 import { toolPatternProblem } from "../policy/pattern.ts";
 import { checkAgentFilter, checkUuid, invalid } from "./checks.ts";

@@ -4,16 +4,10 @@ import { checkFilter } from "./decision-filter.ts";
 import type { PositionTokens } from "./position.ts";
 import type { Position } from "../audit/row/position.ts";
 import type { DecisionFilter, DecisionSummary } from "../audit/row/decision-filter.ts";
+import type { SqlDecisionSearch } from "../store/decision-search.ts";
 
 export interface SearchPorts {
-  readonly trail: {
-    /**
-     * When the `rows`th row before `before` was recorded, of those recorded at `from` or later; null if there are not so many.
-     */
-    timeOfRow(before: Position, from: Micros | null, rows: number): Promise<Micros | null>;
-    /** Decisions that match, recorded at `filter.from` or later and before `before`: newest first, at most `limit`. */
-    search(filter: DecisionFilter, before: Position, limit: number): Promise<DecisionSummary[]>;
-  };
+  readonly trail: SqlDecisionSearch;
   /** Milliseconds. */
   readonly monotonic: () => number;
   readonly tokens: PositionTokens;

@@ -1,4 +1,4 @@
-import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
+import { makeEvent } from "../audit/row/event.ts";
 import { isoMicros, type Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
@@ -14,26 +14,10 @@ import { actorOf, type Caller } from "./caller.ts";
 import { checkAgentFilter, checkReason, checkUuid, invalid } from "./checks.ts";
 import type { PositionTokens } from "./position.ts";
 import type { Position } from "../audit/row/position.ts";
+import type { SqlExecutionStore } from "../store/executions.ts";
 
 export interface ExecutionOperationsPorts {
-  readonly store: {
-    find(decisionId: string): Promise<StoredExecution | null>;
-    /** Newest first, those that started before `before`. */
-    list(agentId: string | null, before: string | null, limit: number): Promise<StoredExecution[]>;
-    /** Those that are unresolved by the store's clock, the longest overdue first, after `after`. */
-    listUnresolved(agentId: string | null, after: Position | null, limit: number): Promise<StoredExecution[]>;
-    countUnresolved(): Promise<number>;
-    /** Those that are unresolved and have no event of it yet, the longest overdue first. */
-    listUnnoted(limit: number): Promise<StoredExecution[]>;
-    /** Records that an execution is unresolved. False if that is recorded already, or it has an outcome. */
-    noteUnresolved(decisionId: string, event: HashedEvent): Promise<boolean>;
-    /** False if it has an outcome already. */
-    resolve(entry: {
-      readonly execution: Execution;
-      readonly end: ExecutionEnd;
-      readonly event: HashedEvent;
-    }): Promise<boolean>;
-  };
+  readonly store: SqlExecutionStore;
   readonly tokens: PositionTokens;
   readonly now: () => Micros;
   readonly random: RandomPool;

@@ -1,10 +1,9 @@
 import { checkpointLine, epochLine, gapLine, headerLine } from "../audit/proof/export-lines.ts";
-import type { Stream } from "../audit/log/leaf.ts";
 import { type NodeReader, subtreesOf, type TreeNode } from "../audit/log/merkle.ts";
 import type { Micros } from "../core/clock.ts";
 import { invalid } from "./checks.ts";
 import type { StoredCheckpoint } from "./proofs.ts";
-import type { ExportRange, Stretch, RowLine } from "../store/export.ts";
+import type { ExportRange, RowLine, SqlExportReader } from "../store/export.ts";
 
 /** Where a part begins: the tree of `epoch` under its checkpoint of `size` leaves has been told up to before leaf `at`. */
 interface Position {
@@ -28,17 +27,7 @@ export interface ExportPart {
 export interface ExportPorts {
   readonly log: string;
   readonly verifierKeys: () => Promise<readonly string[]>;
-  readonly trail: {
-    /** The newest checkpoint of the first epoch after `epoch` that has one; null if there is none. */
-    checkpointAfterEpoch(epoch: number): Promise<StoredCheckpoint | null>;
-    /** Of the leaves of `epoch` from `at` to before `size`, the first `limit` of rows of the time; null if there are none. */
-    stretch(range: ExportRange, leaves: Omit<Position, "told">, limit: number): Promise<Stretch | null>;
-    /** The rows of a stretch of `epoch`, in order; without those that are not there any more. */
-    rows(epoch: number, stretch: Stretch, payloads: boolean): Promise<RowLine[]>;
-    /** Checkpoints of `epoch` with more than `after` leaves and at most `upTo`. */
-    checkpoints(epoch: number, after: number, upTo: number): Promise<StoredCheckpoint[]>;
-    nodes(epoch: number): NodeReader;
-  };
+  readonly trail: SqlExportReader;
 }
 
 /** Rows in one part: some megabytes, which is what an export needs of memory. */

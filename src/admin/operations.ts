@@ -9,6 +9,8 @@ import type { RandomPool } from "../core/ids.ts";
 import { AGENT_ID, nameProblem } from "../core/names.ts";
 import { checkReason, checkUuid, invalid } from "./checks.ts";
 import type { DecisionSummary } from "../audit/row/decision-filter.ts";
+import type { SqlAgentStore } from "../store/agents.ts";
+import type { SqlDecisionReader } from "../store/decisions.ts";
 
 export interface DecisionView extends StoredDecision {
   /** As computed now, from the row as it is stored. */
@@ -20,24 +22,8 @@ export interface DecisionView extends StoredDecision {
 type StoredKey = Pick<KeyRecord, "keyId" | "secretHash">;
 
 export interface AdminPorts {
-  readonly agents: {
-    create(agentId: string, key: StoredKey | null, event: HashedEvent): Promise<AgentView | null>;
-    addKey(agentId: string, key: StoredKey, event: HashedEvent): Promise<boolean>;
-    revokeKey(agentId: string, keyId: string, event: HashedEvent): Promise<boolean>;
-    hasKey(agentId: string, keyId: string): Promise<boolean>;
-    changeState(
-      agentId: string,
-      from: readonly AgentState[],
-      to: AgentState,
-      event: HashedEvent,
-    ): Promise<AgentView | null>;
-    find(agentId: string): Promise<AgentView | null>;
-    list(prefix: string, after: string, limit: number): Promise<AgentView[]>;
-  };
-  readonly decisions: {
-    find(decisionId: string): Promise<StoredDecision | null>;
-    linked(decisionId: string, linkedTo: string | null): Promise<DecisionSummary[]>;
-  };
+  readonly agents: SqlAgentStore;
+  readonly decisions: SqlDecisionReader;
   /** Called after an agent has changed, so that this process knows at once. */
   readonly agentChanged: () => Promise<void>;
   readonly random: RandomPool;

@@ -1,6 +1,7 @@
 import type { Micros } from "../core/clock.ts";
 import { DECISION_OF, type Reason } from "../core/decision.ts";
-import type { CircuitCounts } from "../store/overview.ts";
+import type { CircuitCounts, SqlOverview } from "../store/overview.ts";
+import type { SqlReviewStore } from "../store/reviews.ts";
 
 /** Decisions by what came of them. */
 export interface OutcomeCounts {
@@ -45,13 +46,10 @@ export interface ProcessFigures {
 }
 
 export interface OverviewPorts {
-  readonly trail: {
-    /** Decisions recorded from minute `from` on and before minute `to`, by minute (since 1970) and reason. */
-    countByMinute(from: number, to: number): Promise<{ minute: number; reason: Reason; count: number }[]>;
-  };
+  readonly trail: SqlOverview;
   readonly guards: { circuitCounts(): Promise<CircuitCounts> };
   readonly orders: { countActiveGrants(now: Micros): Promise<number> };
-  readonly reviews: { countPending(): Promise<number> };
+  readonly reviews: SqlReviewStore;
   readonly executions: { countUnresolved(): Promise<number> };
   readonly verifications: { last(): Promise<VerificationView | null> };
   readonly process: ProcessFigures;

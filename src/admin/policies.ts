@@ -4,15 +4,10 @@ import type { Micros } from "../core/clock.ts";
 import { canonicalJson, NotCanonicalError } from "../core/canonical-json.ts";
 import { Fault, pathText } from "../core/fault.ts";
 import { type DigestKeys, digestRequest, sameDigest } from "../idempotency/key.ts";
-import {
-  type Bundle,
-  type PolicyFile,
-  type PolicyInput,
-  readStoredBundle,
-  type StoredBundle,
-} from "../policy/bundle.ts";
+import { type Bundle, type PolicyFile, type PolicyInput, readStoredBundle } from "../policy/bundle.ts";
 import { type FindingView, type RuleView, ruleView, type Trial, tryPolicy } from "../policy/rule-view.ts";
 import { invalid } from "./checks.ts";
+import type { SqlPolicyBundles } from "../store/policy-bundles.ts";
 
 /** The policies that are in force in this process. */
 export interface ActivePolicies {
@@ -23,10 +18,7 @@ export interface ActivePolicies {
 export interface PolicyPorts {
   /** Null where no service runs. */
   readonly active: () => ActivePolicies | null;
-  readonly bundles: {
-    find(version: string): Promise<StoredBundle | null>;
-    list(before: Micros, limit: number): Promise<Omit<StoredBundle, "files">[]>;
-  };
+  readonly bundles: SqlPolicyBundles;
   /** Tries files that somebody sent, where they do no harm. */
   readonly tryApart: (question: {
     files: readonly PolicyFile[];

@@ -1,5 +1,4 @@
 import { hkdfSync, timingSafeEqual } from "node:crypto";
-import type { Micros } from "../core/clock.ts";
 import { Mac } from "../idempotency/mac.ts";
 import type { Position } from "../audit/row/position.ts";
 

@@ -1,11 +1,11 @@
 import { CheckpointError, epochOf, parseCheckpoint } from "../audit/log/checkpoint.ts";
-import { consistencyProof, inclusionProof, type NodeReader } from "../audit/log/merkle.ts";
+import { consistencyProof, inclusionProof } from "../audit/log/merkle.ts";
 import { NoteError, parseNote } from "../audit/log/note.ts";
 import type { ConsistencyProof, DecisionProof } from "../audit/proof/proof.ts";
 import { Fault } from "../core/fault.ts";
 import { checkUuid, invalid } from "./checks.ts";
-import type { AdminPorts } from "./operations.ts";
-import type { LeafPlace } from "../store/proofs.ts";
+import type { LeafPlace, SqlTreeReader } from "../store/proofs.ts";
+import type { SqlDecisionReader } from "../store/decisions.ts";
 
 export interface StoredCheckpoint {
   readonly epoch: number;
@@ -15,14 +15,8 @@ export interface StoredCheckpoint {
 }
 
 export interface ProofPorts {
-  readonly decisions: Pick<AdminPorts["decisions"], "find">;
-  readonly tree: {
-    /** Null if it has no seal. */
-    placeOf(decisionId: string): Promise<LeafPlace | null>;
-    newestCheckpoint(epoch: number | null): Promise<StoredCheckpoint | null>;
-    checkpointAt(epoch: number, size: number): Promise<StoredCheckpoint | null>;
-    nodes(epoch: number): NodeReader;
-  };
+  readonly decisions: SqlDecisionReader;
+  readonly tree: SqlTreeReader;
   /** The log's public keys as they are now. */
   readonly verifierKeys: () => Promise<readonly string[]>;
 }

@@ -3,7 +3,9 @@ import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { checkReason, checkUuid, invalid } from "./checks.ts";
-import type { AdminPorts } from "./operations.ts";
+import type { SqlDecisionReader } from "../store/decisions.ts";
+import type { SqlPayloadStore } from "../store/payloads.ts";
+import type { SqlEventStore } from "../store/events.ts";
 
 /** An export, as reported by the command that wrote it. */
 export interface WrittenExport {
@@ -21,12 +23,9 @@ export interface WrittenExport {
 }
 
 export interface RetentionPorts {
-  readonly decisions: Pick<AdminPorts["decisions"], "find">;
-  readonly payloads: {
-    /** Erases what was kept of a payload, and records it, or does neither. False if nothing was kept. */
-    erase(decisionId: string, event: HashedEvent): Promise<boolean>;
-  };
-  readonly events: { append(event: HashedEvent): Promise<void> };
+  readonly decisions: SqlDecisionReader;
+  readonly payloads: SqlPayloadStore;
+  readonly events: SqlEventStore;
   readonly random: RandomPool;
   readonly now: () => Micros;
 }

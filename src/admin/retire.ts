@@ -1,22 +1,8 @@
-import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
+import { makeEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { UsageError } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
-import type { TrailMonth, MonthCounts, MonthExport, RetiredMonth } from "../store/retirement.ts";
-
-/** What retiring needs of the database, as its owner. */
-export interface RetireStore {
-  /** The months that end before `before`, and before last month began by the database's clock; the oldest first. */
-  monthsBefore(before: Micros): Promise<TrailMonth[]>;
-  count(month: TrailMonth): Promise<MonthCounts>;
-  /** The newest on record; null if there is none. */
-  newestExport(month: TrailMonth): Promise<MonthExport | null>;
-  /** Records that a month is retired, with the event that tells of it; does nothing if that is on record. */
-  record(retired: RetiredMonth, event: HashedEvent): Promise<void>;
-  /** Takes the month's tables out of the trail, without making writers wait. They go on existing. @returns their names */
-  detach(month: TrailMonth): Promise<string[]>;
-  now(): Promise<Micros>;
-}
+import type { TrailMonth, RetiredMonth, SqlRetirement } from "../store/retirement.ts";
 
 /**
  * Retires whole, sealed, exported months, the oldest first.
@@ -25,7 +11,7 @@ export interface RetireStore {
  * @throws UsageError at the first month that may not be retired; those before it are
  */
 export async function retireMonths(
-  store: RetireStore,
+  store: SqlRetirement,
   random: RandomPool,
   before: Micros,
 ): Promise<{ month: string; tables: string[] }[]> {
@@ -48,7 +34,7 @@ export async function retireMonths(
   return retired;
 }
 
-async function check(store: RetireStore, month: TrailMonth): Promise<RetiredMonth> {
+async function check(store: SqlRetirement, month: TrailMonth): Promise<RetiredMonth> {
   const name = month.month.slice(0, 7);
   const counts = await store.count(month);
   if (counts.unsealed > 0)

@@ -1,6 +1,6 @@
 import { makeEvent } from "../audit/row/event.ts";
 import { makeFollowUp } from "../audit/row/follow-up.ts";
-import type { DecisionRow, EventRow } from "../audit/row/record.ts";
+import type { DecisionRow } from "../audit/row/record.ts";
 import { canonicalJson } from "../core/canonical-json.ts";
 import { isoMicros, type Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
@@ -20,6 +20,8 @@ import {
 import { type Caller, actorOf } from "./caller.ts";
 import { checkAgentFilter, checkReason, checkUuid, invalid } from "./checks.ts";
 import type { PositionTokens } from "./position.ts";
+import type { SqlReviewStore } from "../store/reviews.ts";
+import type { SqlDecisionReader } from "../store/decisions.ts";
 
 interface Hashed<Row> {
   readonly row: Row;
@@ -30,29 +32,9 @@ interface Hashed<Row> {
 export type ReviewQuery = Omit<ReviewFilter, "before" | "limit">;
 
 export interface ReviewOperationsPorts {
-  readonly store: {
-    find(reviewId: string): Promise<ReadReview | null>;
-    list(filter: ReviewFilter): Promise<Review[]>;
-    /** False if the review has changed since it was read, or its time is over. */
-    answer(change: {
-      readonly review: Review;
-      readonly to: ReviewState;
-      readonly resolution: Hashed<DecisionRow> | null;
-      readonly answer: Omit<ReviewAnswer, "at">;
-      readonly event: Hashed<EventRow>;
-    }): Promise<boolean>;
-    /** False if the review has changed since it was read, or its time is over. */
-    withdraw(change: {
-      readonly review: Review;
-      readonly resolution: Hashed<DecisionRow>;
-      readonly withdrawal: Omit<Withdrawal, "at">;
-      readonly event: Hashed<EventRow>;
-    }): Promise<boolean>;
-  };
+  readonly store: SqlReviewStore;
   /** What was kept of a decision's payload. */
-  readonly decisions: {
-    find(decisionId: string): Promise<{ readonly payload: { readonly canonical: string } | null } | null>;
-  };
+  readonly decisions: SqlDecisionReader;
   readonly tokens: PositionTokens;
   /** Records what has become due of reviews, so that nobody answers or is shown one whose time is over. */
   readonly due: {

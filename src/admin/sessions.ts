@@ -8,8 +8,7 @@ import { Fault } from "../core/fault.ts";
 import type { RandomPool } from "../core/ids.ts";
 import { OPERATOR_NAME } from "../core/names.ts";
 import type { Caller } from "./caller.ts";
-import type { StoredAccount, StoredSession } from "../store/sessions.ts";
-import type { Role } from "../authn/role.ts";
+import type { StoredSession, SqlSessionStore } from "../store/sessions.ts";
 
 /** A session ends so long after its last use, … */
 export const SESSION_IDLE: Micros = 30 * 60 * 1_000_000;
@@ -19,29 +18,7 @@ export const SESSION_LIFETIME: Micros = 12 * 60 * 60 * 1_000_000;
 const TOKEN = /^[\w-]{43}$/;
 
 export interface SessionPorts {
-  readonly sessions: {
-    /** Null if there is none, or it is removed. */
-    account(name: string): Promise<StoredAccount | null>;
-    /**
-     * Null if the account has changed since it was read, or `totpStep` is not later than the last one used: then nothing was
-     * done.
-     */
-    start(
-      session: {
-        readonly tokenHash: Uint8Array;
-        readonly account: StoredAccount;
-        readonly totpStep: number | null;
-        readonly methods: readonly string[];
-        /** The hash of an older session's token, which ends. */
-        readonly replaces: Uint8Array | null;
-      },
-      event: HashedEvent,
-    ): Promise<StoredSession | null>;
-    /** Null if it is not known or has ended. With `isUse` it counts as used. */
-    use(tokenHash: Uint8Array, idle: Micros, lifetime: Micros, isUse: boolean): Promise<StoredSession | null>;
-    /** @returns whether there was one to end */
-    end(tokenHash: Uint8Array, event: HashedEvent): Promise<boolean>;
-  };
+  readonly sessions: SqlSessionStore;
   readonly passwords: Passwords;
   readonly totpSeal: TotpSeal;
   readonly limit: SignInLimit;

@@ -1,27 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
+import { makeEvent } from "../audit/row/event.ts";
 import { type Progress, verify, type VerificationPorts, type VerifyStore } from "../audit/verify/verify.ts";
-import { type Last, type PlanPorts, planRun, type Scope } from "../audit/verify/plan.ts";
-import type { HeldRun, VerificationRun } from "../audit/verify/run.ts";
+import { type PlanPorts, planRun, type Scope } from "../audit/verify/plan.ts";
+import type { VerificationRun } from "../audit/verify/run.ts";
 import { isoMicros, type Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import { type RandomPool, uuidV7 } from "../core/ids.ts";
-
-export interface VerificationRuns {
-  begin(run: HeldRun & Pick<VerificationRun, "scope" | "startedBy">): Promise<boolean>;
-  save(runId: string, runner: string, progress: Progress): Promise<boolean>;
-  finish(run: HeldRun & { readonly state: "passed" | "failed" }, event: HashedEvent): Promise<boolean>;
-  underWay(): Promise<VerificationRun | null>;
-  takeOver(runner: string): Promise<VerificationRun | null>;
-  find(runId: string): Promise<VerificationRun | null>;
-  list(before: Micros, limit: number): Promise<VerificationRun[]>;
-  lastToTell(): Promise<VerificationRun | null>;
-  lastForNext(): Promise<Last | null>;
-}
+import type { SqlVerificationRuns } from "../store/verification-runs.ts";
 
 export interface VerificationOperationsPorts {
-  readonly runs: VerificationRuns;
+  readonly runs: SqlVerificationRuns;
   readonly store: VerifyStore & PlanPorts;
   /** Seals what is committed, and tells from when on rows may be unsealed, and what is known to be wrong. */
   readonly settle: () => Promise<{ settled: Micros; problems: readonly string[] }>;

@@ -1,16 +1,11 @@
-import { type HashedEvent, makeEvent } from "../audit/row/event.ts";
+import { makeEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import { type RandomPool, UUID } from "../core/ids.ts";
-import type { WaitingMessage, MessageFilter } from "../store/webhooks.ts";
+import type { WaitingMessage, MessageFilter, SqlOutbox } from "../store/webhooks.ts";
 
 export interface WebhookPorts {
-  readonly messages: {
-    /** Newest first. */
-    list(filter: MessageFilter): Promise<WaitingMessage[]>;
-    /** Makes a message due now, for another three days, and records the event with it; null if there is none. */
-    retry(sourceId: string, event: HashedEvent): Promise<WaitingMessage | null>;
-  };
+  readonly messages: SqlOutbox;
   readonly random: RandomPool;
   readonly now: () => Micros;
 }

@@ -1,7 +1,7 @@
 import { type EventFacts, type HashedEvent, makeEvent } from "../audit/row/event.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
-import { DECISION_OF, type Reason, type Source } from "../core/decision.ts";
+import { DECISION_OF } from "../core/decision.ts";
 import { failpoint } from "../core/failpoint.ts";
 import { Fault } from "../core/fault.ts";
 import { type RandomPool, UUID } from "../core/ids.ts";

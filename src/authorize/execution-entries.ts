@@ -1,20 +1,12 @@
-import type { HashedEvent } from "../audit/row/event.ts";
 import type { EntryKind } from "../audit/write/group-writer.ts";
-import type { Micros } from "../core/clock.ts";
-import type { Execution, ExecutionEnd } from "../execution/execution.ts";
 import type { StartEntry, EndEntry } from "../store/execution-entries.ts";
+import type { SqlExecutionStore } from "../store/executions.ts";
 
-/** Where starts and outcomes become durable, as {@link EntryKind.write}; what was written by its event's id. */
-export interface ExecutionBatches {
-  startBatch(entries: readonly StartEntry[]): Promise<ReadonlyMap<string, true>>;
-  endBatch(entries: readonly EndEntry[]): Promise<ReadonlyMap<string, true>>;
-}
-
-export function startKind(store: ExecutionBatches): EntryKind<StartEntry, true> {
+export function startKind(store: Pick<SqlExecutionStore, "startBatch">): EntryKind<StartEntry, true> {
   return { ...COMMON, noun: "start", write: (entries) => store.startBatch(entries) };
 }
 
-export function endKind(store: ExecutionBatches): EntryKind<EndEntry, true> {
+export function endKind(store: Pick<SqlExecutionStore, "endBatch">): EntryKind<EndEntry, true> {
   return { ...COMMON, noun: "outcome", write: (entries) => store.endBatch(entries) };
 }
 

@@ -1,5 +1,5 @@
 import { hashDecision } from "../audit/row/hash.ts";
-import { type DecisionRow, decisionRow } from "../audit/row/record.ts";
+import { decisionRow } from "../audit/row/record.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { KeyLink } from "../core/key-chain.ts";
 import type { StoredBypassOrder } from "../core/bypass-order.ts";

@@ -2,7 +2,6 @@ import { type Kysely, sql } from "kysely";
 import { jsonObjectFrom } from "kysely/helpers/postgres";
 import type { HashedEvent } from "../audit/row/event.ts";
 import { CommitUnknown } from "../audit/write/group-writer.ts";
-import type { ExecutionBatches } from "../authorize/execution-entries.ts";
 import { commitBatch } from "./batch.ts";
 import type { SqlError } from "./dialect/sql-error.ts";
 import { bytea } from "./decision-input.ts";
@@ -17,7 +16,7 @@ import type { StartableDecision } from "../execution/startable.ts";
 import type { EndEntry, StartEntry } from "./execution-entries.ts";
 
 /** Executions: what was started, and how it ended. Each change is committed with its event, or not at all. */
-export class SqlExecutionStore extends Repository implements ExecutionBatches {
+export class SqlExecutionStore extends Repository {
   readonly #decisions = new SharedRead<StartableDecision>(async (ids) => {
     const found = await FIND_DECISIONS.execute(this.db, { decisionIds: arrayLiteral(ids) });
     return new Map(found.map((row) => [row.decisionId, { ...row, policyVersion: row.policyVersion ?? "" }]));
@@ -86,6 +85,7 @@ export class SqlExecutionStore extends Repository implements ExecutionBatches {
     return (await this.endBatch([entry])).size > 0;
   }
 
+  /** Commits starts, each with its event. @returns what was written, by its event's id */
   async startBatch(entries: readonly StartEntry[]): Promise<ReadonlyMap<string, true>> {
     const json = JSON.stringify(entries.map(startJson));
     return await commitBatch(
@@ -94,6 +94,7 @@ export class SqlExecutionStore extends Repository implements ExecutionBatches {
     );
   }
 
+  /** The same with outcomes. */
   async endBatch(entries: readonly EndEntry[]): Promise<ReadonlyMap<string, true>> {
     const json = JSON.stringify(entries.map(endJson));
     return await commitBatch(

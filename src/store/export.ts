@@ -46,6 +46,7 @@ export class SqlExportReader extends SqlTreeReader {
     this.#database = database;
   }
 
+  /** Of the leaves of `epoch` from `at` to before `size`, the first `limit` of rows of the time; null if there are none. */
   async stretch(
     { from, to }: ExportRange,
     leaves: { readonly epoch: number; readonly size: number; readonly at: number },
@@ -56,6 +57,7 @@ export class SqlExportReader extends SqlTreeReader {
     return { ...found, streams: STREAMS.filter((stream) => found.streams.includes(STREAM[stream])) };
   }
 
+  /** The rows of a stretch of `epoch`, in order; without those that no longer exist. */
   async rows(epoch: number, stretch: Stretch, payloads: boolean): Promise<RowLine[]> {
     const rows: RowLine[] = [];
     for (const stream of stretch.streams) {

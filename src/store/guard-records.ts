@@ -61,6 +61,7 @@ export class SqlGuardRecords extends Repository {
     };
   }
 
+  /** Writes the entries whose record hash is not recorded yet, in one transaction. */
   async recordGuardBatch(entries: readonly GuardEntry[]): Promise<void> {
     const json = JSON.stringify(entries.map(({ row, hash }) => decisionJson(row, hash)));
     await RECORD.execute(this.db, { json });

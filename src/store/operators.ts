@@ -25,6 +25,7 @@ export type AccountChange =
 
 /** Operators with local accounts. Every change is committed together with its event. */
 export class SqlOperatorStore extends Repository {
+  /** Null if there is, or was, one of that name. */
   async create(name: string, role: Role, passwordHash: string, event: HashedEvent): Promise<OperatorView | null> {
     const [made] = await changeWithEvent(this.db, event, (db) =>
       db
@@ -36,6 +37,7 @@ export class SqlOperatorStore extends Repository {
     return made ?? null;
   }
 
+  /** The account as it is now, or was before it was removed; null if there is none. */
   async change(name: string, change: AccountChange, event: HashedEvent): Promise<OperatorView | null> {
     const [made] = await changeWithEvent(this.db, event, (db) =>
       db

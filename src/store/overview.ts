@@ -17,6 +17,7 @@ export interface CircuitCounts {
 
 /** The figures that the database knows. */
 export class SqlOverview extends Repository {
+  /** Decisions recorded from minute `from` on and before minute `to`, by minute (since 1970) and reason. */
   async countByMinute(from: number, to: number): Promise<{ minute: number; reason: Reason; count: number }[]> {
     return await this.db
       .selectFrom("audit_decisions")

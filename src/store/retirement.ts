@@ -1,5 +1,4 @@
 import { sql } from "kysely";
-import type { RetireStore } from "../admin/retire.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { UsageError } from "../core/fault.ts";
@@ -44,13 +43,14 @@ const PATIENT = { timeoutMs: 600_000 };
 const PARENTS = ["audit_payloads", "audit_decisions", "audit_events"] as const;
 
 /** Retiring, with the owner's login. */
-export class SqlRetirement extends Repository implements RetireStore {
+export class SqlRetirement extends Repository {
   async now(): Promise<Micros> {
     const { rows } = await sql<{ now: Micros }>`SELECT clock_timestamp() AS now`.execute(this.db);
     if (rows[0] === undefined) throw new Error("the database did not return its time");
     return rows[0].now;
   }
 
+  /** The months that end before `before`, and before last month began by the database's clock; the oldest first. */
   async monthsBefore(before: Micros): Promise<TrailMonth[]> {
     return (await monthsBefore(before).execute(this.db)).rows;
   }
@@ -61,6 +61,7 @@ export class SqlRetirement extends Repository implements RetireStore {
     return { decisions: decisions.rows, events: events.rows, unsealed: decisions.unsealed + events.unsealed };
   }
 
+  /** The newest on record; null if there is none. */
   async newestExport({ from, to }: TrailMonth): Promise<MonthExport | null> {
     const query = this.db
       .selectFrom("audit_events")
@@ -75,6 +76,7 @@ export class SqlRetirement extends Repository implements RetireStore {
     return { ...(JSON.parse(event.detail) as Omit<MonthExport, "eventId">), eventId: event.eventId };
   }
 
+  /** Records that a month is retired, and its event; does nothing if that is on record. */
   async record({ month, counts, exported }: RetiredMonth, event: HashedEvent): Promise<void> {
     await changeWithEvent(this.db, event, (db) =>
       db
@@ -94,6 +96,7 @@ export class SqlRetirement extends Repository implements RetireStore {
     );
   }
 
+  /** Takes the month's tables out of the trail, without making writers wait. They go on existing. @returns their names */
   async detach(month: TrailMonth): Promise<string[]> {
     await run(this.db, executionsOf(month), PATIENT);
     const { rows: attached } = await PARTITIONS.execute(this.db);

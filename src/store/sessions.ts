@@ -1,5 +1,4 @@
 import { type QueryCreator, sql } from "kysely";
-import type { SessionPorts } from "../admin/sessions.ts";
 import type { HashedEvent } from "../audit/row/event.ts";
 import type { Micros } from "../core/clock.ts";
 import { changeWithEvent, insertEvent } from "./events.ts";
@@ -25,10 +24,19 @@ export interface StoredSession {
   readonly methods: readonly string[];
 }
 
-type StoredSessions = SessionPorts["sessions"];
+/** A session to start. */
+export interface NewSession {
+  readonly tokenHash: Uint8Array;
+  readonly account: StoredAccount;
+  readonly totpStep: number | null;
+  readonly methods: readonly string[];
+  /** The hash of an older session's token, which ends. */
+  readonly replaces: Uint8Array | null;
+}
 
 /** Sessions of operators, by the hash of their token. Only the database's clock decides when one has ended. */
-export class SqlSessionStore extends Repository implements StoredSessions {
+export class SqlSessionStore extends Repository {
+  /** Null if there is none, or it is removed. */
   async account(name: string): Promise<StoredAccount | null> {
     const [account] = await this.db
       .selectFrom("operators")
@@ -39,8 +47,9 @@ export class SqlSessionStore extends Repository implements StoredSessions {
     return account ?? null;
   }
 
+  /** Null if the account has changed since it was read, or `totpStep` is not later than the last one used: then nothing was done. */
   async start(
-    { tokenHash, account, totpStep, methods, replaces }: Parameters<StoredSessions["start"]>[0],
+    { tokenHash, account, totpStep, methods, replaces }: NewSession,
     event: HashedEvent,
   ): Promise<StoredSession | null> {
     // The account's row is locked by its update: of two sign-ins with one code the second finds the step used.
@@ -61,11 +70,13 @@ export class SqlSessionStore extends Repository implements StoredSessions {
     return sessionOf(started.rows[0]);
   }
 
+  /** Null if it is not known or has ended. With `isUse` it counts as used. */
   async use(tokenHash: Uint8Array, idle: Micros, lifetime: Micros, isUse: boolean): Promise<StoredSession | null> {
     const [session] = await (isUse ? USE : FIND).execute(this.db, { tokenHash, idle, lifetime });
     return sessionOf(session);
   }
 
+  /** @returns whether there was one to end */
   async end(tokenHash: Uint8Array, event: HashedEvent): Promise<boolean> {
     const ended = await changeWithEvent(this.db, event, (db) =>
       db.deleteFrom("operator_sessions").where("token_hash", "=", tokenHash).returning("name"),

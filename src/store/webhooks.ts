@@ -70,6 +70,7 @@ export class SqlOutbox extends Repository implements Outbox {
     await this.#change(message, { state: "dead", problem: excerpt(problem) });
   }
 
+  /** Newest first. */
   async list({ state, before, limit }: MessageFilter): Promise<WaitingMessage[]> {
     let query = this.db.selectFrom("webhook_messages").select(WAITING);
     if (state !== null) query = query.where("state", "=", state);
@@ -77,6 +78,7 @@ export class SqlOutbox extends Repository implements Outbox {
     return await query.orderBy("sequence", "desc").limit(limit).execute();
   }
 
+  /** Makes a message due now, for another three days, and records the event with it; null if there is none. */
   async retry(sourceId: string, event: HashedEvent): Promise<WaitingMessage | null> {
     const [message] = await changeWithEvent(this.db, event, (db) =>
       db
