@@ -1,17 +1,17 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Command, CommanderError, Help } from "commander";
 import { messageOf, UsageError } from "../core/fault.ts";
+import { PACKAGE_ROOT } from "../package-root.ts";
 import { adminOptions, arrange, asksService, calledName } from "./admin-options.ts";
 import { COMMAND_GROUPS, type CommandEntry } from "./commands.ts";
 import { addExamples, examplesOf } from "./examples.ts";
 import { type AdminFlags, ExitCode, type Io, type ProcessIo } from "./io.ts";
 import { printableLines } from "./output.ts";
 
-/** Of package.json, found from src/ as well as from dist/src/. */
-const VERSION = ["../../package.json", "../../../package.json"]
-  .map((path) => new URL(path, import.meta.url))
-  .filter((url) => existsSync(url))
-  .map((url) => (JSON.parse(readFileSync(url, "utf8")) as { version: string }).version)[0] as string;
+const { version: VERSION } = JSON.parse(readFileSync(join(PACKAGE_ROOT, "package.json"), "utf8")) as {
+  version: string;
+};
 
 const STATUSES = "Exit status: 0 done or allow, 1 failed, 2 deny, 3 needs_review, 64 wrong usage.";
 

@@ -35,23 +35,6 @@ export interface StoredBundle {
   readonly firstSeen: Micros;
 }
 
-/** A directory of rules, checked and compiled whole. Immutable. */
-export interface Bundle {
-  /** `sha256:` and 64 hex digits: the digest of what rules and redactions say, so that comments and line breaks do not change it. */
-  readonly version: string;
-  readonly rules: readonly Rule[];
-  /** What it was read from. */
-  readonly files: readonly PolicyFile[];
-  /** What of a payload must not be stored. */
-  readonly redaction: Redaction;
-  /** How long what the rule allows may run before its outcome is missed; null if the rule does not say, or is not here. */
-  executionMicrosOf(ruleId: string): Micros | null;
-  /** Never throws: what cannot be decided is denied. */
-  evaluate(input: PolicyInput): Judgement;
-  /** The same judgement, with every rule about the tool and what its condition came to. */
-  explain(input: PolicyInput): Explanation;
-}
-
 export interface Explanation {
   readonly judgement: Judgement;
   readonly version: string;
@@ -151,13 +134,17 @@ function compile(
     );
   }
   const named = files.map(({ path, text }) => ({ name: basename(path), text }));
-  return { bundle: problems.length === 0 ? new RuleBundle(read, named) : null, problems, read };
+  return { bundle: problems.length === 0 ? new Bundle(read, named) : null, problems, read };
 }
 
-class RuleBundle implements Bundle {
+/** A directory of rules, checked and compiled whole. Immutable. */
+export class Bundle {
+  /** `sha256:` and 64 hex digits: the digest of what rules and redactions say, so that comments and line breaks do not change it. */
   readonly version: string;
   readonly rules: readonly Rule[];
+  /** What it was read from. */
   readonly files: readonly PolicyFile[];
+  /** What of a payload must not be stored. */
   readonly redaction: Redaction;
   readonly #engine: Engine;
   readonly #executionMicros: ReadonlyMap<string, Micros | null>;
@@ -172,14 +159,17 @@ class RuleBundle implements Bundle {
     this.#executionMicros = new Map(rules.map(({ id, executionMicros }) => [id, executionMicros]));
   }
 
+  /** How long what the rule allows may run before its outcome is missed; null if the rule does not say, or is not here. */
   executionMicrosOf(ruleId: string): Micros | null {
     return this.#executionMicros.get(ruleId) ?? null;
   }
 
+  /** Never throws: what cannot be decided is denied. */
   evaluate(input: PolicyInput): Judgement {
     return this.#engine.judge(subjectOf(input));
   }
 
+  /** The same judgement, with every rule about the tool and what its condition came to. */
   explain(input: PolicyInput): Explanation {
     const subject = subjectOf(input);
     return { judgement: this.#engine.judge(subject), version: this.version, findings: this.#engine.findings(subject) };

@@ -6,24 +6,6 @@ import type { PolicyDirectory } from "./directory.ts";
 import { PolicyReader, ReadFailure } from "./reader.ts";
 import { formatProblem } from "./yaml.ts";
 
-/** The policy that is in force, and its replacement when the files change. */
-export interface PolicySource {
-  /** The last bundle that was whole. Read it once for a decision: it is replaced, never changed. */
-  readonly current: Bundle;
-  /** What is doubtful about `current`, and what of the directory is not read. */
-  readonly warnings: readonly string[];
-  /** Why what the directory holds now is not in force, as one text, else null. */
-  readonly problem: string | null;
-  /** Milliseconds since the directory was last read, or found to be as it was. Grows while reads hang. */
-  readonly age: number;
-  /** Called with each bundle that comes into force, with each that is refused, and when reads begin to fail. */
-  onChange: (event: PolicyEvent) => void;
-  /** Reads the files again. Resolves when they are in force or refused, or could not be read in time; never rejects. */
-  reload(): Promise<void>;
-  /** Ends the watching, and a read that is under way. */
-  close(): Promise<void>;
-}
-
 export type PolicyEvent =
   | { readonly kind: "activated"; readonly version: string }
   | { readonly kind: "refused"; readonly problems: readonly string[] }
@@ -42,7 +24,7 @@ export interface PolicySourceOptions {
 const QUIET_MS = 150;
 /** Files that last changed longer ago are believed at once. More than the clocks of a file server and this machine may differ by. */
 const OLD_MICROS = 60_000_000;
-/** How often to look for changes that no event told of, as on network file systems and for links swapped elsewhere. */
+/** How often to look for changes without an event, as on network file systems and for links swapped elsewhere. */
 const POLL_MS = 2_000;
 /** How often files that keep changing are read before that is a problem. */
 const MAX_READS = 20;
@@ -65,7 +47,7 @@ export async function openPolicySourceOf(reader: PolicyReader, clock: Clock = sy
     const directory = await readUnchanged(reader, clock);
     const inspection = inspectDirectory(reader.dir, directory);
     const [bundle, { warnings }] = [requireBundle(inspection), inspection];
-    return new DirectorySource({ reader, clock, directory, bundle, warnings });
+    return new PolicySource({ reader, clock, directory, bundle, warnings });
   } catch (error) {
     reader.close();
     throw error instanceof ReadFailure ? new UsageError([error.message]) : error;
@@ -104,10 +86,15 @@ interface Opened {
   readonly warnings: Inspection["warnings"];
 }
 
-class DirectorySource implements PolicySource {
+/** The policy that is in force, and its replacement when the files change. */
+export class PolicySource {
+  /** The last bundle that was whole. Read it once for a decision: it is replaced, never changed. */
   current: Bundle;
+  /** What is doubtful about `current`, and what of the directory is not read. */
   warnings: readonly string[];
+  /** Why what the directory holds now is not in force, as one text, else null. */
   problem: string | null = null;
+  /** Called with each bundle that comes into force, with each that is refused, and when reads begin to fail. */
   onChange: (event: PolicyEvent) => void = () => undefined;
   readonly #reader: PolicyReader;
   readonly #clock: Clock;
@@ -136,6 +123,7 @@ class DirectorySource implements PolicySource {
     this.#poll = setInterval(() => this.#look(), POLL_MS).unref();
   }
 
+  /** Milliseconds since the directory was last read, or found to be as it was. Grows while reads hang. */
   get age(): number {
     return this.#clock.monotonic() - this.#readAt;
   }
@@ -147,6 +135,7 @@ class DirectorySource implements PolicySource {
     this.#quiet = setTimeout(() => this.#look(), QUIET_MS).unref();
   }
 
+  /** Reads the files again. Resolves when they are in force or refused, or could not be read in time; never rejects. */
   reload(): Promise<void> {
     this.#reload ??= this.#enqueue(() => {
       this.#reload = null;
@@ -155,6 +144,7 @@ class DirectorySource implements PolicySource {
     return this.#reload;
   }
 
+  /** Ends the watching, and a read that is under way. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#quiet);

@@ -1,5 +1,6 @@
 import type { Decision, Reason, Source } from "../../core/decision.ts";
 import type { Micros } from "../../core/clock.ts";
+import type { DecisionRow } from "./record.ts";
 
 /** Which decisions. Null and empty lists leave a column free. */
 export interface DecisionFilter {
@@ -22,24 +23,25 @@ export interface DecisionFilter {
 }
 
 /** The columns of a decision that lists show. */
-export interface DecisionSummary {
-  readonly decisionId: string;
-  readonly recordedAt: Micros;
-  readonly source: Source;
-  readonly agentId: string;
-  readonly tool: string;
-  readonly idempotencyKey: string;
-  readonly decision: Decision;
-  readonly reason: Reason;
-  readonly message: string;
-  readonly ruleId: string | null;
-  readonly policyVersion: string | null;
-  readonly linkedDecisionId: string | null;
-  readonly reviewId: string | null;
-  readonly grantId: string | null;
-  readonly principal: string | null;
-  readonly sessionId: string | null;
-}
+export type DecisionSummary = Pick<
+  DecisionRow,
+  | "decisionId"
+  | "recordedAt"
+  | "source"
+  | "agentId"
+  | "tool"
+  | "idempotencyKey"
+  | "decision"
+  | "reason"
+  | "message"
+  | "ruleId"
+  | "policyVersion"
+  | "linkedDecisionId"
+  | "reviewId"
+  | "grantId"
+  | "principal"
+  | "sessionId"
+>;
 
 export const EVERY_DECISION: DecisionFilter = {
   agentId: null,

@@ -14,13 +14,6 @@ export interface CircuitCommand {
   readonly expiresAt: Micros | null;
 }
 
-export interface CircuitCommands {
-  /** Follows `command` if it is newer than the last. In force when it resolves. Never rejects. */
-  take(command: CircuitCommand | null): Promise<void>;
-  /** Why the last command is not on disk, or null. */
-  readonly problem: string | null;
-}
-
 interface Options {
   /** The journal's directory. Without one, a command ends with the process. */
   readonly dir: string | null;
@@ -31,7 +24,7 @@ interface Options {
 
 /** Applies the operators' last command to an agent's processes, also through restarts while the service is down. */
 export async function openCircuitCommands(options: Options): Promise<CircuitCommands> {
-  const commands = new KeptCommands(options);
+  const commands = new CircuitCommands(options);
   await commands.recall();
   return commands;
 }
@@ -41,7 +34,8 @@ const isKept = object({ epoch: isCount, open: isBoolean, expires_at_us: either(i
 /** Node's timers hold no more than 24 days. */
 const LONGEST_TIMER_MS = 86_400_000;
 
-class KeptCommands implements CircuitCommands {
+export class CircuitCommands {
+  /** Why the last command is not on disk, or null. */
   problem: string | null = null;
   readonly #dir: string | null;
   readonly #breaker: Options["breaker"];
@@ -69,6 +63,7 @@ class KeptCommands implements CircuitCommands {
     }
   }
 
+  /** Follows `command` if it is newer than the last. In force when it resolves. Never rejects. */
   async take(command: CircuitCommand | null): Promise<void> {
     if (command === null || !isSound(command) || command.epoch <= (this.#last?.epoch ?? 0)) return;
     this.#last = command;

@@ -32,20 +32,6 @@ export interface GrantStatus {
   readonly problems: readonly string[];
 }
 
-/** Keeps an agent's circuit-bypass grant. What it protects against, and what it does not, is in docs/grants.md. */
-export interface GrantKeeper {
-  /** Synchronous. The grant that covers this agent and tool now, or why none does. */
-  lookup(tool: string): { readonly grant: GrantClaims } | { readonly problem: string };
-  /**
-   * Verifies, pins, follows the highest epoch, and writes it to disk; takes what other processes have written. In force when
-   * it resolves, also if it could not be written; the status then says so. Never rejects.
-   */
-  offer(offer: GrantOffer): Promise<void>;
-  /** The newest order as it was signed, for others to find; null if none. */
-  readonly newest: { readonly token: string; readonly epoch: number } | null;
-  readonly status: GrantStatus;
-}
-
 export interface GrantKeeperOptions {
   /**
    * The journal's directory: agents and processes may share it, services may not. Without one, what is known ends with the
@@ -61,7 +47,7 @@ export async function openGrantKeeper({ dir, agentId, clock }: GrantKeeperOption
   if (!AGENT_ID.test(agentId)) throw new RangeError(`not an agent id: ${JSON.stringify(agentId)}`);
   const ownDir = dir === null ? null : join(dir, agentId);
   if (ownDir !== null) await makeDirectory(ownDir);
-  const keeper = new Keeper(ownDir, agentId, clock);
+  const keeper = new GrantKeeper(ownDir, agentId, clock);
   await keeper.offer({ unverifiedGrants: [] });
   return keeper;
 }
@@ -72,7 +58,8 @@ const MAX_TOKENS = 8;
 const FLOOR_STEP: Micros = 30_000_000;
 const LOCK_PATIENCE_MS = 1000;
 
-class Keeper implements GrantKeeper {
+/** Keeps an agent's circuit-bypass grant. What it protects against, and what it does not, is in docs/grants.md. */
+export class GrantKeeper {
   readonly #dir: string | null;
   readonly #agentId: string;
   readonly #clock: Clock;
@@ -89,10 +76,12 @@ class Keeper implements GrantKeeper {
     this.#floor = { time: 0, at: clock.monotonic() };
   }
 
+  /** Synchronous. The grant that covers this agent and tool now, or why none does. */
   lookup(tool: string): { readonly grant: GrantClaims } | { readonly problem: string } {
     return grantFor(this.#state, tool, Math.max(this.#clock.now(), this.#floorNow()));
   }
 
+  /** The newest order as it was signed, for others to find; null if none. */
   get newest(): { readonly token: string; readonly epoch: number } | null {
     const { newest, epoch } = this.#state;
     return newest && { token: newest.token, epoch };
@@ -109,6 +98,10 @@ class Keeper implements GrantKeeper {
     };
   }
 
+  /**
+   * Verifies, pins, follows the highest epoch, and writes it to disk; takes what other processes have written. In force when
+   * it resolves, also if it could not be written; the status then says so. Never rejects.
+   */
   offer(offer: GrantOffer): Promise<void> {
     this.#turn = this.#turn.then(() => this.#take(offer));
     return this.#turn;
