@@ -91,7 +91,7 @@ export interface Config {
   /** The tables' owner; null if only the service's login is known. */
   readonly databaseOwnerUrl: string | null;
   readonly redisUrl: string | null;
-  /** Null if nobody is to be told. */
+  /** Null if there is none. */
   readonly webhook: WebhookConfig | null;
   /** Where operators find the dashboard, for links to it; null if nobody said. */
   readonly adminPublicUrl: string | null;

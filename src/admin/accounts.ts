@@ -18,7 +18,7 @@ export interface AccountPorts {
   readonly now: () => Micros;
 }
 
-/** Local accounts. Each change is committed with the event that tells of it, which never holds a secret. */
+/** Local accounts. Each change is committed with its event, which never holds a secret. */
 export class AccountOperations {
   readonly #ports: AccountPorts;
 

@@ -21,7 +21,7 @@ export interface SealingStatus {
   readonly rollback: Rollback | null;
 }
 
-/** Looking further would cost more than it tells: a million rows that wait for their seals take seconds to count. */
+/** Looking further would cost more than it shows: a million rows that wait for their seals take seconds to count. */
 const COUNTED = 10_000;
 
 export interface AuditPorts {

@@ -161,8 +161,8 @@ export class BypassOperations {
     const signed: StoredBypassOrder = { ...claims, grantId, token: signBypassOrder(again, signing) };
     const { agentId, epoch } = signed;
     const detail = { reason: "the grant key was rotated", epoch, grantId, replaces: order.grantId };
-    const told = { kind: "bypass.signed_again", actor: "service", subject: agentId, detail };
-    return await this.#ports.orders.add(signed, makeEvent(told, issuedAt, this.#ports.random));
+    const facts = { kind: "bypass.signed_again", actor: "service", subject: agentId, detail };
+    return await this.#ports.orders.add(signed, makeEvent(facts, issuedAt, this.#ports.random));
   }
 
   async #mustBeActive(agentId: string): Promise<void> {

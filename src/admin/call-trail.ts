@@ -29,7 +29,7 @@ export interface CallTrailPorts {
 /** Rows that strangers may cause at once, and how often one more. */
 const STRANGERS_BURST = 60;
 const STRANGERS_EVERY_MS = 1000;
-/** Distinct (method, outcome, address) of further ones that a report tells apart. */
+/** Distinct (method, outcome, address) of further ones that a report distinguishes. */
 const MAX_DISTINCT = 50;
 const SUBJECT_CHARACTERS = 128;
 

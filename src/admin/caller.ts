@@ -3,7 +3,7 @@ import { ROLES, type Role } from "../authn/role.ts";
 
 /** Who calls AdminService, as far as that has been proven. */
 export type Caller =
-  /** Whoever can open the admin socket: a way in, not an identity. */
+  /** Anybody who can open the admin socket: a way in, not an identity. */
   | { readonly kind: "socket" }
   /** A named human or machine whose sign-in or token has been verified. */
   | {

@@ -29,7 +29,7 @@ const SHOWN = { commands: 50, circuits: 100 } as const;
 /** How often a command is tried again when another one takes its epoch. */
 const TRIES = 5;
 
-/** The circuits of agents' guards, and commands to them. Each command is committed with the event that tells of it. */
+/** The circuits of agents' guards, and commands to them. Each command is committed with its event. */
 export class CircuitOperations {
   readonly #ports: CircuitPorts;
 

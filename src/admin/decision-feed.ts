@@ -6,7 +6,7 @@ import type { SqlDecisionSearch } from "../store/decision-search.ts";
 export interface FeedPorts {
   readonly trail: SqlDecisionSearch;
   readonly now: () => Micros;
-  /** Told of a read that failed. The next one makes up for it. */
+  /** Called when a read failed. The next one makes up for it. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -35,9 +35,9 @@ const LOWEST_ID = "00000000-0000-0000-0000-000000000000";
 export class DecisionFeed {
   readonly #ports: FeedPorts;
   readonly #subscribers = new Set<(batch: Batch) => void>();
-  /** What has been told of the last minute, by id. */
-  readonly #told = new Map<string, Micros>();
-  /** From when on all that has been committed is in `told`, or has been forgotten. */
+  /** What subscribers have of the last minute, by id. */
+  readonly #sent = new Map<string, Micros>();
+  /** From when on all that has been committed is in `sent`, or has been forgotten. */
   #since: Micros = 0;
   #position: Position = { at: 0, id: LOWEST_ID };
   #timer: NodeJS.Timeout | undefined;
@@ -48,12 +48,12 @@ export class DecisionFeed {
     this.#ports = ports;
   }
 
-  /** Up to where it has told. */
+  /** Up to where it has sent. */
   get position(): Position {
     return this.#position;
   }
 
-  /** Resolves when everything that is committed from now on will be told. */
+  /** Resolves when everything that is committed from now on will be sent. */
   async subscribe(subscriber: (batch: Batch) => void): Promise<void> {
     this.#subscribers.add(subscriber);
     if (this.#timer !== undefined) return;
@@ -97,22 +97,22 @@ export class DecisionFeed {
     const to = Math.max(this.#position.at, now() - SETTLE);
     const fresh = await trail.between(this.#position, to, MAX_ROWS + 1);
     if (fresh.length > MAX_ROWS) return await this.#skip();
-    this.#tell(fresh);
+    this.#send(fresh);
     this.#position = { at: to, id: LOWEST_ID };
     this.#polls++;
     await this.#lookBack(this.#polls % LOOK_BACK_EVERY === 0 ? LATEST_COMMIT : RECENT);
     this.#forget();
   }
 
-  /** Tells what has been committed behind the position. */
+  /** Sends what has been committed behind the position. */
   async #lookBack(span: Micros): Promise<void> {
     const { trail } = this.#ports;
     const [from, to] = [Math.max(this.#since, this.#position.at - span), this.#position.at];
-    const known = [...this.#told.values()].filter((at) => at >= from && at < to).length;
+    const known = [...this.#sent.values()].filter((at) => at >= from && at < to).length;
     if ((await trail.count(from, to)) === known) return;
     const rows = await trail.between({ at: from, id: LOWEST_ID }, to, MAX_ROWS + 1);
     if (rows.length > MAX_ROWS) return await this.#skip();
-    this.#tell(rows);
+    this.#send(rows);
   }
 
   /** They come faster than they can be followed. */
@@ -121,30 +121,30 @@ export class DecisionFeed {
     for (const subscriber of this.#subscribers) subscriber({ decisions: [], gap: true });
   }
 
-  /** Goes to the end, and takes what is there as told: as much of the last minute as can be read. */
+  /** Goes to the end, and takes what is there as sent: as much of the last minute as can be read. */
   async #jump(): Promise<void> {
     const { trail, now } = this.#ports;
     const to = now() - SETTLE;
     for (const span of [LATEST_COMMIT, RECENT, 0]) {
       const rows = await trail.between({ at: to - span, id: LOWEST_ID }, to, MAX_ROWS + 1);
       if (rows.length > MAX_ROWS) continue;
-      this.#told.clear();
-      for (const { decisionId, recordedAt } of rows) this.#told.set(decisionId, recordedAt);
+      this.#sent.clear();
+      for (const { decisionId, recordedAt } of rows) this.#sent.set(decisionId, recordedAt);
       this.#since = to - span;
       this.#position = { at: to, id: LOWEST_ID };
       return;
     }
   }
 
-  #tell(rows: readonly DecisionSummary[]): void {
-    const decisions = rows.filter(({ decisionId }) => !this.#told.has(decisionId));
+  #send(rows: readonly DecisionSummary[]): void {
+    const decisions = rows.filter(({ decisionId }) => !this.#sent.has(decisionId));
     if (decisions.length === 0) return;
-    for (const { decisionId, recordedAt } of decisions) this.#told.set(decisionId, recordedAt);
+    for (const { decisionId, recordedAt } of decisions) this.#sent.set(decisionId, recordedAt);
     for (const subscriber of this.#subscribers) subscriber({ decisions, gap: false });
   }
 
   #forget(): void {
     const until = this.#position.at - LATEST_COMMIT;
-    for (const [id, at] of this.#told) if (at < until) this.#told.delete(id);
+    for (const [id, at] of this.#sent) if (at < until) this.#sent.delete(id);
   }
 }

@@ -5,13 +5,13 @@ import { invalid } from "./checks.ts";
 import type { StoredCheckpoint } from "./proofs.ts";
 import type { ExportRange, RowLine, SqlExportReader } from "../store/export.ts";
 
-/** Where a part begins: the tree of `epoch` under its checkpoint of `size` leaves has been told up to before leaf `at`. */
+/** Where a part begins: the tree of `epoch` under its checkpoint of `size` leaves has been written up to before leaf `at`. */
 interface Position {
   readonly epoch: number;
   readonly size: number;
   readonly at: number;
-  /** As `at`, when a checkpoint was last told. */
-  readonly told: number;
+  /** As `at`, when a checkpoint was last written. */
+  readonly noted: number;
 }
 
 export interface ExportPart {
@@ -32,7 +32,7 @@ export interface ExportPorts {
 
 /** Rows in one part: some megabytes, which is what an export needs of memory. */
 const ROWS = 2000;
-/** A checkpoint is told after so many leaves, if there is one: each costs a line and its reader a signature. */
+/** A checkpoint is written after so many leaves, if there is one: each costs a line and its reader a signature. */
 const CHECKPOINT_EVERY = 500;
 const NO_ROWS = { decisions: 0, events: 0, payloads: 0, missing: 0, reached: 0 } as const;
 
@@ -66,46 +66,46 @@ export class ExportOperations {
   /** The leaves under `checkpoint`. What is sealed meanwhile is not in the file. */
   async *#epoch(range: ExportRange, { epoch, size }: StoredCheckpoint): AsyncGenerator<ExportPart> {
     const { trail } = this.#ports;
-    let position: Position = { epoch, size, at: 0, told: 0 };
+    let position: Position = { epoch, size, at: 0, noted: 0 };
     while (position.at < size) {
       const stretch = await trail.stretch(range, position, ROWS);
       const rows = stretch === null ? [] : await trail.rows(epoch, stretch, range.payloads);
       const end = stretch === null || stretch.rows < ROWS ? size : stretch.last + 1;
-      const { lines, told } = await this.#lines(position, rows, end);
+      const { lines, noted } = await this.#lines(position, rows, end);
       const missing = (stretch?.rows ?? 0) - rows.length;
       yield { lines, ...totalsOf(rows), missing, reached: stretch?.latest ?? 0 };
-      position = { ...position, at: end, told };
+      position = { ...position, at: end, noted };
     }
   }
 
   /** Rows, what is between them, and checkpoints, up to before leaf `end`. */
   async #lines(
-    { epoch, size, at: start, told: toldBefore }: Position,
+    { epoch, size, at: start, noted: notedBefore }: Position,
     rows: readonly RowLine[],
     end: number,
-  ): Promise<{ lines: Buffer; told: number }> {
+  ): Promise<{ lines: Buffer; noted: number }> {
     const { trail } = this.#ports;
     const gaps = gapsOf(start, rows, end);
     const nodes = await readGaps(gaps, trail.nodes(epoch));
-    const checkpoints = await trail.checkpoints(epoch, toldBefore, end);
+    const checkpoints = await trail.checkpoints(epoch, notedBefore, end);
     const notes = new Map(checkpoints.map((checkpoint) => [checkpoint.size, checkpoint.note]));
     const lines: Buffer[] = [];
-    let told = toldBefore;
-    const mayTell = (at: number): void => {
+    let noted = notedBefore;
+    const mayNote = (at: number): void => {
       const note = notes.get(at);
-      if (note === undefined || (at < size && at - told < CHECKPOINT_EVERY)) return;
+      if (note === undefined || (at < size && at - noted < CHECKPOINT_EVERY)) return;
       lines.push(Buffer.from(checkpointLine(note)));
-      told = at;
+      noted = at;
     };
     for (const [index, gap] of gaps.entries()) {
       if (gap.from < gap.end) lines.push(Buffer.from(gapLine(gap.end, nodes[index] ?? [])));
-      if (gap.from < gap.end) mayTell(gap.end);
+      if (gap.from < gap.end) mayNote(gap.end);
       const row = rows[index];
       if (row === undefined) break;
       lines.push(row.line);
-      mayTell(row.seq + 1);
+      mayNote(row.seq + 1);
     }
-    return { lines: Buffer.concat(lines), told };
+    return { lines: Buffer.concat(lines), noted };
   }
 }
 

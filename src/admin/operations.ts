@@ -35,7 +35,7 @@ const MAX_KEYS = 2;
 /** How often a place for a key is looked for, where others take the ones that were found. */
 const KEY_TRIES = 3;
 
-/** What operators can do. Each change is committed with the event that tells of it, or not at all. */
+/** What operators can do. Each change is committed with its event, or not at all. */
 export class AdminOperations {
   readonly #ports: AdminPorts;
 

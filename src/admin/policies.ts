@@ -45,7 +45,7 @@ export interface TrialRequest {
   readonly request: PolicyInput;
 }
 
-/** Why a decision came out so, as far as it can be told. */
+/** Why a decision came out so, as far as it is known. */
 export interface Explanation {
   readonly rule: RuleView | null;
   readonly findings: readonly FindingView[];

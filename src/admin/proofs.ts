@@ -80,16 +80,19 @@ export class ProofOperations {
     };
   }
 
-  /** @param epoch of the newest checkpoint, if `told` is empty; null for the newest epoch */
-  async #checkpoint(field: string, told: string, epoch: number | null): Promise<StoredCheckpoint> {
+  /** @param epoch of the newest checkpoint, if `given` is empty; null for the newest epoch */
+  async #checkpoint(field: string, given: string, epoch: number | null): Promise<StoredCheckpoint> {
     const { tree } = this.#ports;
-    if (told !== "" && !SIZE.test(told)) return readUnverified(field, told);
+    if (given !== "" && !SIZE.test(given)) return readUnverified(field, given);
     const newest = await tree.newestCheckpoint(epoch);
     if (newest === null) throw new Fault("CHECKPOINT_UNKNOWN", "Nothing is sealed yet: there is no checkpoint.");
-    if (told === "" && field === "second") return newest;
-    const found = SIZE.test(told) ? await tree.checkpointAt(newest.epoch, Number(told)) : null;
+    if (given === "" && field === "second") return newest;
+    const found = SIZE.test(given) ? await tree.checkpointAt(newest.epoch, Number(given)) : null;
     if (found !== null) return found;
-    throw new Fault("CHECKPOINT_UNKNOWN", `There is no checkpoint of ${told || "no"} leaves in epoch ${newest.epoch}.`);
+    throw new Fault(
+      "CHECKPOINT_UNKNOWN",
+      `There is no checkpoint of ${given || "no"} leaves in epoch ${newest.epoch}.`,
+    );
   }
 }
 

@@ -41,15 +41,15 @@ export class RetentionOperations {
   }
 
   /** @throws Fault FIELD_INVALID */
-  async recordExport(told: WrittenExport, actor: string): Promise<void> {
-    if (told.from !== null && told.from >= told.to) throw invalid("from_us", "must be before to_us");
-    if (told.sha256.length !== 32) throw invalid("sha256", "must be 32 bytes");
+  async recordExport(written: WrittenExport, actor: string): Promise<void> {
+    if (written.from !== null && written.from >= written.to) throw invalid("from_us", "must be before to_us");
+    if (written.sha256.length !== 32) throw invalid("sha256", "must be 32 bytes");
     const isName =
-      told.fileName.length <= MAX_FILE_NAME && told.fileName.isWellFormed() && !told.fileName.includes("\0");
+      written.fileName.length <= MAX_FILE_NAME && written.fileName.isWellFormed() && !written.fileName.includes("\0");
     if (!isName) throw invalid("file_name", `must be a name of at most ${MAX_FILE_NAME} characters`);
     for (const field of ["fileBytes", "decisions", "events", "payloads"] as const)
-      if (!Number.isSafeInteger(told[field]) || told[field] < 0) throw invalid(field, "must be a count");
-    const { from, to, sha256, ...counts } = told;
+      if (!Number.isSafeInteger(written[field]) || written[field] < 0) throw invalid(field, "must be a count");
+    const { from, to, sha256, ...counts } = written;
     const detail = { fromUs: from, toUs: to, sha256: Buffer.from(sha256).toString("hex"), ...counts };
     await this.#ports.events.append(this.#event({ kind: "audit.exported", actor, detail }));
   }

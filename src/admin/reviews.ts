@@ -43,7 +43,7 @@ export interface ReviewOperationsPorts {
   };
   /** The policy in force, or null where this process has none. */
   readonly policyVersion: () => string | null;
-  /** Told of each review that is not open any more. */
+  /** Called with each review that is no longer open. */
   readonly resolved: (review: Review) => void;
   readonly now: () => Micros;
   readonly random: RandomPool;

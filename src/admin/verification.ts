@@ -12,7 +12,7 @@ import type { SqlVerificationRuns } from "../store/verification-runs.ts";
 export interface VerificationOperationsPorts {
   readonly runs: SqlVerificationRuns;
   readonly store: VerifyStore & PlanPorts;
-  /** Seals what is committed, and tells from when on rows may be unsealed, and what is known to be wrong. */
+  /** Seals what is committed, and returns from when on rows may be unsealed, and what is known to be wrong. */
   readonly settle: () => Promise<{ settled: Micros; problems: readonly string[] }>;
   readonly keys: () => Promise<VerificationPorts["keys"]>;
   readonly directory: VerificationPorts["directory"];

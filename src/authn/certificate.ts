@@ -15,7 +15,7 @@ export type NamedByCertificate =
   | { readonly kind: "unfit"; readonly problem: string };
 
 /**
- * Whom a certificate names: the agent whose id makes one of its alternative names of the template's kind (URI or DNS) out of the
+ * The agent that a certificate names: the one whose id makes one of its alternative names of the template's kind (URI or DNS) out of the
  * template, to the letter. As X.509-SVID has it, such a certificate has no other URI beside that of its agent, and signs no
  * certificates: who may sign could name anybody.
  */

@@ -17,7 +17,7 @@ export interface AgentView {
   readonly createdAt: Micros;
   /** Of its keys that are not revoked. */
   readonly keyIds: readonly string[];
-  /** What the trail tells of the freeze that it is under; null unless it is frozen, or if that month was retired. */
+  /** What the trail says about the freeze that it is under; null unless it is frozen, or if that month was retired. */
   readonly freeze: { readonly by: string; readonly at: Micros; readonly reason: string } | null;
 }
 

@@ -106,7 +106,7 @@ export class Jwks {
     this.#known = { find: keySetOf(url, keys), askedAt };
   }
 
-  /** Tokens signed with such a key are refused, and only the issuer can mend that; told once for each set of keys. */
+  /** Tokens signed with such a key are refused, and only the issuer can change that; reported once for each set of keys. */
   #reportWeakKeys(keys: unknown): void {
     const weak = weakKeysOf(keys).join(", ");
     if (weak === this.#weak) return;

@@ -2,7 +2,7 @@ import type { FaultCode } from "../core/fault.ts";
 import { parseAuthorization } from "../core/credential.ts";
 import { Tally } from "./tally.ts";
 
-/** Distinct (code, claimed agent) pairs that one report tells apart; the rest is counted together. */
+/** Distinct (code, claimed agent) pairs that one report distinguishes; the rest is counted together. */
 const MAX_DISTINCT = 50;
 
 /** How often a code was answered to callers that claimed to be an agent. The id is their claim, `-` or `*` (many others). */

@@ -92,7 +92,7 @@ export class SignInLimit {
   }
 }
 
-/** Whoever has one address of IPv6 has the other 2⁶⁴ of its network. */
+/** A person who has one address of IPv6 has the other 2⁶⁴ of its network. */
 function networkOf(from: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(from);
   if (mapped !== null) return mapped[1] as string;

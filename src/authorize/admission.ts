@@ -7,11 +7,11 @@ export interface AdmissionLimits {
   readonly burstPerAgent: number;
 }
 
-/** Tokens are added in fractions: who waits as long as it was told must not find 0.9999999 of one. */
+/** Tokens are added in fractions: an agent that waits as long as it should must not find 0.9999999 of one. */
 const ROUNDING = 1e-6;
 
 /**
- * Who may enter, before any work is done: a token bucket for each agent, so that one in a loop is told to wait instead of
+ * Who may enter, before any work is done: a token bucket for each agent, so that one in a loop has to wait instead of
  * taking the others' turn. Each replica counts for itself.
  */
 export class Admission {

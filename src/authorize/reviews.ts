@@ -22,7 +22,7 @@ export interface ReviewsPorts {
     /** Records that an approved review is answered allow. False if it has changed since it was read. */
     noteAllow(review: Review): Promise<boolean>;
   };
-  /** Told of each review that is not open any more. */
+  /** Called with each review that is no longer open. */
   readonly resolved: (review: Review) => void;
   readonly now: () => Micros;
   readonly random: RandomPool;
@@ -70,7 +70,7 @@ export class Reviews {
   }
 
   /**
-   * The review as it is answered. Its first allow is recorded before it is answered, so that whoever withdraws the approval
+   * The review as it is answered. Its first allow is recorded before it is answered, so that an operator who withdraws the approval
    * knows whether the agent may have acted on it.
    */
   async #answerable(first: ReadReview, policyVersion: string): Promise<Review> {
@@ -85,7 +85,7 @@ export class Reviews {
     throw changedTooOften();
   }
 
-  /** Records what has become due of a review, once, whoever sees it first. @returns the review as it then is */
+  /** Records what has become due of a review, once, whichever process sees it first. @returns the review as it then is */
   async settle({ review, now }: ReadReview, policyVersion: string | null): Promise<Review> {
     let read: ReadReview | null = { review, now };
     for (let attempt = 1; read !== null && attempt <= TRIES; attempt++) {
@@ -98,7 +98,7 @@ export class Reviews {
     throw changedTooOften();
   }
 
-  /** Denies the reviews that nobody has answered in time. Time alone is asked: under which policy is for whoever retries. */
+  /** Denies the reviews that nobody has answered in time. Only time counts here; a retry also looks at the policy. */
   async expireDue(): Promise<void> {
     for (const read of await this.#ports.store.listExpired(EXPIRED_AT_ONCE)) await this.settle(read, null);
   }

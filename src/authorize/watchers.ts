@@ -13,7 +13,7 @@ export interface Watcher extends Disposable {
   nextChange(): Promise<void>;
 }
 
-/** Who waits for which decision. Told of resolutions by this process at once, and of others' by looking. */
+/** Who waits for which decision. Resolutions by this process wake it at once, and those by others when it looks. */
 export class Watchers {
   readonly #ofDecision = new Map<string, Set<() => void>>();
   readonly #ofAgent = new Quota({ perOwner: PER_AGENT }, tooMany);

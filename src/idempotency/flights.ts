@@ -12,8 +12,8 @@ export class Flights<Result> {
   }
 
   /**
-   * Joins the flight named `key`, or starts it with `start`. Nothing is kept once it has landed: who comes later starts
-   * anew.
+   * Joins the flight named `key`, or starts it with `start`. Nothing is kept once it has landed: a later caller starts
+   * another one.
    */
   share(
     key: string,

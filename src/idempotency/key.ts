@@ -52,7 +52,7 @@ export function digestRedacted(keys: DigestKeys, agentId: string, canonicalValue
 }
 
 /**
- * Where a claim is cached: 64 hex digits that tell nobody the agent or the key. It authenticates nothing (the value's seal
+ * Where a claim is cached: 64 hex digits that reveal neither the agent nor the key. It authenticates nothing (the value's seal
  * does), so a plain hash behind a secret suffices. Agent ids have no spaces, so one splits it unambiguously.
  */
 export function cacheName(keys: DigestKeys, agentId: string, idempotencyKey: string): string {

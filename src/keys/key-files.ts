@@ -85,7 +85,7 @@ async function readKeyFile(
   use: KeyFilesUse,
 ): Promise<{ key: SigningKey; signatureByPrevious: Uint8Array }> {
   try {
-    // Whoever reads the key can sign with it; a group that may read it is an operator's choice (a mounted secret).
+    // A process that reads the key can sign with it; a group that may read it is an operator's choice (a mounted secret).
     if (((await stat(path)).mode & 0o027) !== 0)
       throw new Error("must not be readable by others or writable by a group");
     const file = keyFileShape.parse(JSON.parse(await readFile(path, "utf8")));

@@ -73,7 +73,7 @@ export class Redaction {
     return new Masking(() => "not shown").mask(payload, this.#byTool.lookup(tool));
   }
 
-  /** `fault` as it may be told: names of members that lie within a redacted value are part of that value. */
+  /** `fault` as it may be shown: names of members that lie within a redacted value are part of that value. */
   discreet(fault: Fault): Fault {
     const { code, path, field } = fault;
     if (path === undefined || field === undefined) return fault;

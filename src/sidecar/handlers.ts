@@ -12,7 +12,7 @@ export interface SidecarHandlersOptions {
   /** How long a verdict may take, whatever its caller's deadline, in milliseconds. */
   readonly timeoutMs: number;
   readonly clock: Clock;
-  /** Told of each answer. Must not throw. */
+  /** Called with each answer. Must not throw. */
   readonly answered: (answer: Answer, tookMs: number) => void;
 }
 
@@ -66,7 +66,7 @@ function watchWith({ guard, agentId, clock, answered }: SidecarHandlersOptions):
       const verdict = await guard.waitForReview(decisionId, { deadlineAt: until, signal });
       return { ...verdict, agentId, nonce };
     };
-    const told = (answer: Answer): Answer => {
+    const noted = (answer: Answer): Answer => {
       answered(answer, clock.monotonic() - startedAt);
       return answer;
     };
@@ -75,11 +75,11 @@ function watchWith({ guard, agentId, clock, answered }: SidecarHandlersOptions):
       const current = await wait(Math.min(end, clock.monotonic() + look));
       const isFinal = current.source === "service" || current.reason === "REQUEST_REFUSED";
       if (!isFinal && !signal.aborted && clock.monotonic() < end) continue;
-      yield told(current);
+      yield noted(current);
       if (current.decision !== "needs_review") return;
       break;
     }
     const last = await wait(end);
-    if (last.decision !== "needs_review") yield told(last);
+    if (last.decision !== "needs_review") yield noted(last);
   };
 }

@@ -11,7 +11,7 @@ export interface SidecarMetrics {
 
 const STATES = ["closed", "open", "half_open", "recovering"] as const;
 
-/** What a sidecar tells Prometheus. */
+/** The metrics of a sidecar. */
 export function sidecarMetrics(guard: OpenGuard): SidecarMetrics {
   const registry = new Registry();
   const registers = [registry];

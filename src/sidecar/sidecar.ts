@@ -14,7 +14,7 @@ import type { SidecarConfig } from "./config.ts";
 import { sidecarMetrics } from "./metrics.ts";
 import { sidecarHandlers } from "./handlers.ts";
 
-/** How long requests that are under way may take to finish when the sidecar is told to stop. */
+/** How long requests that are under way may take to finish when the sidecar stops. */
 const DRAIN_MS = 10_000;
 
 export interface Sidecar {

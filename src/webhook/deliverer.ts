@@ -22,7 +22,7 @@ export interface Leased {
 export interface Outbox {
   /** Takes up to `limit` messages that are due, no two with the same subject, for `leaseMs`. */
   lease(limit: number, leaseMs: number): Promise<Leased[]>;
-  /** The row that a message tells of; null if it is gone. */
+  /** The row that a message is about; null if it is gone. */
   source(message: Leased): Promise<Source | null>;
   /** Removes a message that was taken. */
   delivered(message: Leased): Promise<void>;
@@ -68,8 +68,8 @@ export interface DelivererLimits {
 export const DELIVERER_LIMITS: DelivererLimits = { atOnce: 8, attemptMs: 10_000, leaseMs: 20_000, idleMs: 1_000 };
 
 /**
- * Tells a webhook of what the outbox holds, at least once: a message is removed after it was taken, so a crash in between has it told
- * again, under the same id. Any number of replicas may run one.
+ * Delivers what the outbox holds to a webhook, at least once: a message is removed after it was taken, so after a crash in between
+ * it is delivered again, under the same id. Any number of replicas may run one.
  */
 export class Deliverer {
   readonly #ports: DelivererPorts;
@@ -134,7 +134,7 @@ export class Deliverer {
       await this.#fail(message, error.message);
       return false;
     }
-    // A crash here has the message told again, once the lease has ended.
+    // After a crash here the message is delivered again, once the lease has ended.
     await outbox.delivered(message);
     observe.delivered(message);
     return true;

@@ -1,7 +1,7 @@
 import type { JsonObject } from "../core/json.ts";
 import { isoMicros, type Micros } from "../core/clock.ts";
 
-/** A row of the trail, as far as a message tells of it. */
+/** The part of a row of the trail that a message is about. */
 export type Source =
   | {
       readonly kind: "event";

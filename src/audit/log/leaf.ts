@@ -1,6 +1,6 @@
 import { hashLeaf } from "./merkle.ts";
 
-/** The tables whose rows are leaves of the trail's tree, and the byte that tells them apart there. */
+/** The tables whose rows are leaves of the trail's tree, and the byte that distinguishes them there. */
 export const STREAM = { decisions: 1, events: 2 } as const;
 export type Stream = keyof typeof STREAM;
 

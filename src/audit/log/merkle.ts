@@ -70,7 +70,7 @@ export function subtreesOf(start: number, end: number): TreeNode[] {
   return nodes;
 }
 
-/** A tree of which only the right edge is kept: leaves and subtrees can be appended, and the root be told. */
+/** A tree of which only the right edge is kept: leaves and subtrees can be appended, and the root be computed. */
 export class CompactRange {
   /** The roots of {@link subtreesOf}(0, size). */
   readonly #peaks: Array<{ level: number; hash: Uint8Array }>;
@@ -101,7 +101,7 @@ export class CompactRange {
   /**
    * Appends a leaf, or with `level` a full subtree of 2^`level` leaves.
    *
-   * @param completed is told each full subtree that this completes, from the appended one upwards
+   * @param completed gets each full subtree that this completes, from the appended one upwards
    * @throws RangeError if a subtree of that size cannot begin here
    */
   append(hash: Uint8Array, completed?: (node: TreeNode, hash: Uint8Array) => void, level = 0): void {

@@ -31,7 +31,7 @@ export interface EpochSummary {
   /** The last one: all rows of the epoch are under it. */
   readonly checkpoint: SignedCheckpoint;
   readonly rows: number;
-  /** Leaves that the file tells the hashes of, but not the rows: before its first row, among its rows, after its last. */
+  /** Leaves of which the file has the hashes, but not the rows: before its first row, among its rows, after its last. */
   readonly leavesLeftOut: { readonly before: number; readonly among: number; readonly after: number };
 }
 
@@ -65,7 +65,7 @@ interface EpochState {
   firstUnproven: number;
 }
 
-/** More are not told one by one: the file is another one altogether. */
+/** More are not listed one by one: the file is another one altogether. */
 const MAX_PROBLEMS = 100;
 const HASH_BYTES = 32;
 const NEWLINE = 10;
@@ -80,7 +80,7 @@ class ExportError extends Error {
   }
 }
 
-/** Takes an export line by line. After the last one, {@link end} tells what it holds, and `problems` what is wrong. */
+/** Takes an export line by line. After the last one, {@link end} returns what it holds, and `problems` what is wrong. */
 export class ExportCheck {
   readonly problems: ExportProblem[] = [];
   readonly #trusted: readonly NoteKey[];
@@ -251,9 +251,9 @@ export class ExportCheck {
     const { decisions, events, payloads, sha256, ...more } = ((typeof end === "object" ? end : null) as Line) ?? {};
     const fits = isNumber(decisions) && isNumber(events) && isNumber(payloads) && typeof sha256 === "string";
     if (!fits || hasMembers(rest) || hasMembers(more)) throw new ExportError("format", "the last line is not an end");
-    const told = `${decisions} decisions, ${events} events, ${payloads} payloads`;
+    const counted = `${decisions} decisions, ${events} events, ${payloads} payloads`;
     const found = `${this.#totals.decisions} decisions, ${this.#totals.events} events, ${this.#totals.payloads} payloads`;
-    if (told !== found) throw new ExportError("digest", `the last line counts ${told}; the file has ${found}`);
+    if (counted !== found) throw new ExportError("digest", `the last line counts ${counted}; the file has ${found}`);
     if (sha256 !== digest)
       throw new ExportError("digest", "the bytes before the last line do not have the digest in it");
     this.#ended = true;
@@ -264,7 +264,7 @@ export class ExportCheck {
     return this.#epoch;
   }
 
-  /** INVARIANT: a row is told as proven only under a checkpoint that comes after it. */
+  /** INVARIANT: a row is reported as proven only under a checkpoint that comes after it. */
   #closeEpoch(): void {
     if (this.#epoch === null) return;
     const { epoch, checkpoint, tree, rows, before, among, after, firstUnproven } = this.#epoch;

@@ -31,7 +31,7 @@ export interface DecisionProof {
   readonly inclusionPath: readonly Uint8Array[];
   /** A signed note. */
   readonly checkpoint: string;
-  /** The log's public keys as it tells them: no ground to trust them. */
+  /** The log's public keys as it says: no ground to trust them. */
   readonly verifierKeys: readonly string[];
 }
 
@@ -45,7 +45,7 @@ export interface ConsistencyProof {
   readonly verifierKeys: readonly string[];
 }
 
-/** What is checked, in this order; the first that fails is told. */
+/** What is checked, in this order; the first that fails is reported. */
 export type ProofStep = "format" | "row" | "payload" | "signature" | "checkpoint" | "inclusion" | "consistency";
 
 /** A proof that does not hold, and the step at which that showed. */

@@ -35,7 +35,7 @@ export function encodeDecision(row: DecisionRow): Buffer {
 }
 
 /**
- * The salted digest under which a payload enters its row. Whoever holds neither salt nor payload cannot guess one from the
+ * The salted digest under which a payload enters its row. A person who holds neither salt nor payload cannot guess one from the
  * other, so both may be erased without breaking the row's hash.
  *
  * @param salt 16 random bytes, kept beside the payload

@@ -56,7 +56,7 @@ function verifiedOf(unverifiedNote: string, trusted: readonly NoteKey[]) {
   }
 }
 
-/** Whether it tells of the loss of what was published at that place. */
+/** Whether it covers the loss of what was published at that place. */
 export function coversLossOf({ kept, lost }: Acknowledgement, place: Place): boolean {
   return isAfter(place, kept) && !isAfter(place, lost);
 }

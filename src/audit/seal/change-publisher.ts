@@ -13,7 +13,7 @@ import {
 import { noteKeys } from "../log/keys.ts";
 import type { NoteKey } from "../log/note.ts";
 
-/** What the published lists tell of a stretch of the tree. */
+/** What the published lists say about a stretch of the tree. */
 export interface PublishedChanges {
   /** In the order of the tree. */
   readonly changes: readonly AccessChange[];
@@ -54,7 +54,7 @@ export class ChangePublisher {
    * Lists all changes up to the checkpoint at `upTo`. To be called before that is published: what is published then has its
    * changes beside it.
    *
-   * @param published the newest checkpoint that is published. From there on the first list tells of changes.
+   * @param published the newest checkpoint that is published. From there on the first list has the changes.
    * @throws what kept it from reading or writing
    */
   async publish(published: Place, upTo: Place): Promise<void> {
@@ -77,7 +77,7 @@ export class ChangePublisher {
     }
   }
 
-  /** What the lists tell of the rows after `kept`, up to `lost`. Never rejects. */
+  /** What the lists say about the rows after `kept`, up to `lost`. Never rejects. */
   async changesAfter(kept: Place, lost: Place): Promise<PublishedChanges> {
     const lists: ChangeList[] = [];
     const incomplete = await this.#read(kept, lists).catch((error: unknown) => messageOf(error));

@@ -43,7 +43,7 @@ export class Horizon {
   #writers = new Map<string, Writer>();
   #scannedAt: Micros = 0;
 
-  /** @param settled as {@link Horizon.settled} was told by an earlier process; 0 if there was none */
+  /** @param settled as {@link Horizon.settled} was in an earlier process; 0 if there was none */
   constructor(settled: Micros) {
     this.#from = settled;
   }

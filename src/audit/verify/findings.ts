@@ -1,6 +1,6 @@
 import type { Stream } from "../log/leaf.ts";
 
-/** What a verification can find wrong. docs/audit.md tells which attack shows as which. */
+/** What a verification can find wrong. docs/audit.md says which attack shows as which. */
 export const CHECKS = [
   "row_hash",
   "row_missing",

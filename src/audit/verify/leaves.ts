@@ -3,7 +3,7 @@ import { uuidAt } from "../row/binary-row.ts";
 const HASH_BYTES = 32;
 const ID_BYTES = 16;
 
-/** The leaves of some consecutive places as the seals have them: hashes, and ids for what may have to be told of them. */
+/** The leaves of some consecutive places as the seals have them: hashes, and ids for what may have to be reported of them. */
 export class Leaves {
   readonly from: number;
   readonly end: number;

@@ -32,7 +32,7 @@ export const WRITER_LIMITS: WriterLimits = {
   inFlight: 2,
 };
 
-/** What a writer tells about itself; all optional work, called synchronously. */
+/** What a writer reports about itself; all optional work, called synchronously. */
 export interface WriterObserver {
   batch(size: number, milliseconds: number): void;
   storeError(error: unknown): void;

@@ -29,7 +29,7 @@ export interface RecordStore {
 export interface Written {
   /**
    * When its claim expires, by the store's clock; null if it made none or opened a review (such claims last longer, and are not
-   * remembered), or if the store was lost before it could tell.
+   * remembered), or if the store was lost before it could answer.
    */
   readonly claimExpiresAt: Micros | null;
 }

@@ -157,7 +157,7 @@ function inRanges(...texts: readonly string[]): Overload {
   return unary(ip, BOOL, free, (a) => ranges.some((range) => range.contains(a)));
 }
 
-/** @param why of the parsers' own words, so that no message tells what the payload holds */
+/** @param why of the parsers' own words, so that no message reveals what the payload holds */
 function notA(what: string, why: string, offset: number): Failure {
   return new Failure(`a string is not a valid ${what}: ${why}`, offset);
 }

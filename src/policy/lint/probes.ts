@@ -1,6 +1,6 @@
 import { parseUrl } from "../cel/url.ts";
 
-/** A text that a rule's author means to let through, and one that nobody would, which a loose test cannot tell from it. */
+/** A text that a rule's author means to let through, and one that nobody would, which a loose test cannot distinguish from it. */
 export interface Probe {
   readonly meant: string;
   readonly forged: string;
