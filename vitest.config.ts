@@ -34,8 +34,8 @@ const each = { setupFiles: ["test/support/setup.ts"], testTimeout: 60_000, hookT
 export default defineConfig({
   test: {
     globalSetup: ["test/support/global-setup.ts"],
-    // Every suite starts real servers; two cores carry two of them.
-    maxWorkers: 2,
+    // Suites start real servers, and wait for them: three keep two cores busy.
+    maxWorkers: 3,
     sequence: { sequencer: Sequencer },
     tags: [{ name: "full", description: "left out of `npm test`, see CONTRIBUTING.md" }],
     projects: [

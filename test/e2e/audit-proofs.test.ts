@@ -3,8 +3,9 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { cli, type CliResult } from "../support/cli.ts";
 import { findPython } from "../support/python.ts";
-import { ask, demoKey, discard, type Env, runCli, type ServiceProcess, startService } from "../support/service.ts";
+import { ask, demoKey, discard, type Env, type ServiceProcess, startService } from "../support/service.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "datacrawl-proofs-"));
 const file = (name: string): string => join(dir, name);
@@ -12,8 +13,7 @@ let service: ServiceProcess;
 let env: Env;
 const ids: string[] = [];
 
-const audit = (...args: string[]): { status: number | null; stdout: string; stderr: string } =>
-  runCli(["audit", ...args], env);
+const audit = (...args: string[]): Promise<CliResult> => cli(["audit", ...args], env);
 
 beforeAll(async () => {
   service = await startService();
@@ -34,34 +34,37 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 });
 
-test("an auditor with a public key checks proofs and an export, without us; one byte changed is named", () => {
-  writeFileSync(file("kept.checkpoint"), audit("seal").stdout);
-  writeFileSync(file("keys"), audit("key").stdout);
-  const proven = audit("prove", ids[2] as string, "--payload");
+test("an auditor with a public key checks proofs and an export, without us; one byte changed is named", async () => {
+  writeFileSync(file("kept.checkpoint"), (await audit("seal")).stdout);
+  writeFileSync(file("keys"), (await audit("key")).stdout);
+  const proven = await audit("prove", ids[2] as string, "--payload");
   expect(proven).toMatchObject({ status: 0, stderr: "" });
   writeFileSync(file("proof.json"), proven.stdout);
 
-  expect(audit("erase-payload", ids[2] as string, "--reason", "a wish")).toMatchObject({
+  expect(await audit("erase-payload", ids[2] as string, "--reason", "a wish")).toMatchObject({
     status: 0,
     stdout: "Erased.\n",
   });
-  audit("seal");
-  writeFileSync(file("since.json"), audit("prove-consistency", file("kept.checkpoint")).stdout);
-  const exported = audit("export", "--payloads", "--gzip", "--out", file("all.jsonl.gz"));
+  await audit("seal");
+  writeFileSync(file("since.json"), (await audit("prove-consistency", file("kept.checkpoint"))).stdout);
+  const exported = await audit("export", "--payloads", "--gzip", "--out", file("all.jsonl.gz"));
   expect(exported).toMatchObject({ status: 0, stderr: expect.stringContaining("Exported 5 decisions") as string });
   expect(exported.stderr).toContain("and 4 payloads");
-  expect(audit("export", "--out", file("all.jsonl.gz"))).toMatchObject({
+  expect(await audit("export", "--out", file("all.jsonl.gz"))).toMatchObject({
     status: 1,
     stderr: expect.stringContaining("exists already") as string,
   });
-  const plain = audit("export");
+  const plain = await audit("export");
   writeFileSync(file("all.jsonl"), plain.stdout);
   writeFileSync(file("changed.jsonl"), plain.stdout.replace('"idempotency_key":"k3"', '"idempotency_key":"k4"'));
   expect(readdirSync(dir).filter((name) => name.includes("partial"))).toEqual([]);
 
   for (const name of ["proof.json", "since.json"])
-    expect(audit("check-proof", file(name), "--key", file("keys"))).toMatchObject({ status: 0, stderr: "" });
-  expect(audit("check-export", file("all.jsonl.gz"), "--key", file("keys"))).toMatchObject({ status: 0, stderr: "" });
+    expect(await audit("check-proof", file(name), "--key", file("keys"))).toMatchObject({ status: 0, stderr: "" });
+  expect(await audit("check-export", file("all.jsonl.gz"), "--key", file("keys"))).toMatchObject({
+    status: 0,
+    stderr: "",
+  });
 
   const python = findPython("cryptography.hazmat.primitives.asymmetric.ed25519", "cryptography");
   if (python === null) return;
@@ -76,9 +79,9 @@ test("an auditor with a public key checks proofs and an export, without us; one 
   expect(changed.stdout).toContain(`the columns of decision ${ids[3]} do not have the hash`);
 }, 120_000);
 
-test("what is on record tells of the export and of the erased payload", () => {
-  audit("seal");
-  const events = audit("export").stdout.split("\n");
+test("what is on record tells of the export and of the erased payload", async () => {
+  await audit("seal");
+  const events = (await audit("export")).stdout.split("\n");
   const ofKind = (kind: string): string | undefined => events.find((line) => line.includes(`"kind":"${kind}"`));
   expect(ofKind("audit.exported")).toContain("all.jsonl.gz");
   expect(ofKind("payload.erased")).toContain(ids[2]);

@@ -5,10 +5,11 @@ import pg from "pg";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { DataCrawl } from "@datacrawl/client";
+import { cli } from "../support/cli.ts";
 import { eventually, expectAccessible, openBrowser, type Operator, press, signIn, type } from "../support/browser.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { addReviewer, REVIEWER_PASSWORD } from "../support/reviewers.ts";
-import { ask, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
+import { ask, discard, type ServiceProcess, startService } from "../support/service.ts";
 
 const [postgresUrl, redisUrl, chromium] = [inject("postgresUrl"), inject("redisUrl"), inject("chromiumPath")];
 const [OPERATOR, REVIEWER, VIEWER] = (["ann", "rob", "vic"] as const).map((name) => ({
@@ -218,12 +219,12 @@ describe.skipIf(postgresUrl === null || redisUrl === null || chromium === null)(
     const database = new pg.Client(cluster.superUrl);
     await database.connect();
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };
-    expect(runCli(["agent", "unfreeze", "frosty", "--reason", "over"], env).status).toBe(0);
+    expect((await cli(["agent", "unfreeze", "frosty", "--reason", "over"], env)).status).toBe(0);
     await go("/agents", "Agents");
     const row = page.getByRole("row", { name: /frosty/ });
     await row.getByText("active").waitFor();
     expect(await row.textContent()).not.toContain("it misbehaves");
-    expect(runCli(["agent", "freeze", "frosty", "--reason", HOSTILE], env).status).toBe(0);
+    expect((await cli(["agent", "freeze", "frosty", "--reason", HOSTILE], env)).status).toBe(0);
     await go("/agents", "Agents");
     await row.getByText(/frozen by socket .*: <img src=x/).waitFor();
     const itsFreezes = "kind = 'agent.frozen' AND subject = 'frosty'";

@@ -6,11 +6,12 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { ExecutionStateSchema, Outcome } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import { wordOf } from "../../src/cli/output.ts";
+import { cli } from "../support/cli.ts";
 import { allowed, callAgent, newNonce, reasonOf } from "../support/agent-calls.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { waitUntil } from "../support/net.ts";
 import { addReviewer, REVIEWER_PASSWORD } from "../support/reviewers.ts";
-import { discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
+import { discard, type ServiceProcess, startService } from "../support/service.ts";
 
 const RACERS = 64;
 
@@ -44,9 +45,9 @@ describe.skipIf(inject("postgresUrl") === null)("executions, over two replicas w
     );
     return (rows as { kind: string }[]).map(({ kind }) => kind);
   };
-  const cli = (words: string, password?: string) => {
+  const run = async (words: string, password?: string) => {
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: services[0].dataDir };
-    const { status, stdout, stderr } = runCli(words.split(" "), env, password);
+    const { status, stdout, stderr } = await cli(words.split(" "), env, password);
     return { status, stderr, json: status === 0 ? (JSON.parse(stdout) as Record<string, unknown>[]) : [] };
   };
 
@@ -127,9 +128,9 @@ describe.skipIf(inject("postgresUrl") === null)("executions, over two replicas w
       30_000,
       "the execution was not noted as unresolved",
     );
-    const listed = cli("execution list --unresolved --json").json;
+    const listed = (await run("execution list --unresolved --json")).json;
     expect(listed.find((one) => one["decisionId"] === decisionId)).toMatchObject({ unresolved: true, outcome: null });
-    const decisions = cli("decision list --unresolved --json").json;
+    const decisions = (await run("decision list --unresolved --json")).json;
     expect(decisions.map((one) => one["decisionId"])).toContain(decisionId);
     await waitUntil(
       async () => /^datacrawl_executions_unresolved [1-9]/m.test(await metricsOf(services[0])),
@@ -137,10 +138,10 @@ describe.skipIf(inject("postgresUrl") === null)("executions, over two replicas w
       "unresolved executions were not counted",
     );
     const resolve = `execution resolve ${decisionId} --outcome failed --comment looked --json`;
-    expect(cli(resolve).stderr).toContain("resolveExecution needs a named operator");
-    const resolved = cli(`${resolve} --as ann --password-stdin`, `${REVIEWER_PASSWORD}\n`);
+    expect((await run(resolve)).stderr).toContain("resolveExecution needs a named operator");
+    const resolved = await run(`${resolve} --as ann --password-stdin`, `${REVIEWER_PASSWORD}\n`);
     expect(resolved).toMatchObject({ status: 0, json: { outcome: "failed", resolvedBy: "ann", comment: "looked" } });
-    const left = cli("execution list --unresolved --json").json;
+    const left = (await run("execution list --unresolved --json")).json;
     expect(left.map((one) => one["decisionId"])).not.toContain(decisionId);
     expect((await call("BeginExecution", { decisionId, nonce: newNonce() })).body).toMatchObject({
       outcome: "OUTCOME_FAILED",
@@ -162,17 +163,17 @@ describe.skipIf(inject("postgresUrl") === null)("executions, over two replicas w
       });
     expect((await call("Authorize", { ...question, principal: "" })).status).toBe(400);
 
-    const listed = cli(`decision list --session ${claims.sessionId} --json`).json;
+    const listed = (await run(`decision list --session ${claims.sessionId} --json`)).json;
     expect(listed).toMatchObject([{ decisionId, ...claims }]);
-    const shown = cli(`decision show ${String(decisionId)} --json`);
+    const shown = await run(`decision show ${String(decisionId)} --json`);
     expect(shown).toMatchObject({ json: { hashMatches: true, row: { principal: claims.principal } } });
-    expect(cli(`decision list --principal nobody --json`).json).toEqual([]);
+    expect((await run(`decision list --principal nobody --json`)).json).toEqual([]);
 
     await call("BeginExecution", { decisionId, nonce: newNonce() });
-    const executions = cli("execution list --json").json;
+    const executions = (await run("execution list --json")).json;
     expect(executions.find((one) => one["decisionId"] === decisionId)).toMatchObject(claims);
-    expect(cli("audit seal --json").status).toBe(0);
-    expect(cli("audit verify --json")).toMatchObject({ status: 0, json: { state: "passed", problems: 0 } });
+    expect((await run("audit seal --json")).status).toBe(0);
+    expect(await run("audit verify --json")).toMatchObject({ status: 0, json: { state: "passed", problems: 0 } });
   });
 
   test("gRPC takes reports, too", async () => {

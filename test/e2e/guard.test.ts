@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cli } from "../support/cli.ts";
 import { waitUntil } from "../support/net.ts";
-import { type Asked, ask, demoKey, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
+import { type Asked, ask, demoKey, discard, type ServiceProcess, startService } from "../support/service.ts";
 import { type SidecarProcess, startSidecar } from "../support/sidecar.ts";
 
 const refund = (idempotencyKey: string) => ({
@@ -41,12 +42,12 @@ describe("a service that dies under a sidecar", () => {
   });
 
   const askSidecar = (request: Record<string, unknown>): Promise<Asked> => ask(sidecar.connectUrl, "none", request);
-  const cli = (...args: string[]) => runCli(args, { DATACRAWL_DATA_DIR: service.dataDir });
+  const run = (...args: string[]) => cli(args, { DATACRAWL_DATA_DIR: service.dataDir });
   const password = "correct horse battery";
-  const cliAs = (name: string, ...args: string[]) =>
-    runCli([...args, "--as", name, "--password-stdin"], { DATACRAWL_DATA_DIR: service.dataDir }, `${password}\n`);
-  const shown = (id: string): { row: Record<string, unknown>; hashMatches: boolean } | null => {
-    const { status, stdout } = cli("audit", "show", id, "--json");
+  const runAs = (name: string, ...args: string[]) =>
+    cli([...args, "--as", name, "--password-stdin"], { DATACRAWL_DATA_DIR: service.dataDir }, `${password}\n`);
+  const shown = async (id: string): Promise<{ row: Record<string, unknown>; hashMatches: boolean } | null> => {
+    const { status, stdout } = await run("audit", "show", id, "--json");
     return status === 0 ? (JSON.parse(stdout) as { row: Record<string, unknown>; hashMatches: boolean }) : null;
   };
   const openCircuit = async (name: string): Promise<void> => {
@@ -79,22 +80,24 @@ describe("a service that dies under a sidecar", () => {
       source: "SOURCE_SERVICE",
       agentId: "demo",
     });
-    const circuits = (): { state: string }[] =>
-      JSON.parse(cli("circuit", "list", "--json").stdout) as { state: string }[];
-    await waitUntil(() => circuits()[0]?.state === "closed", 15_000, "the circuit was not reported");
+    const circuits = async (): Promise<{ state: string }[]> =>
+      JSON.parse((await run("circuit", "list", "--json")).stdout) as { state: string }[];
+    await waitUntil(async () => (await circuits())[0]?.state === "closed", 15_000, "the circuit was not reported");
   });
 
-  test("a grant is set by a named operator with a reason, is listed, and needs an agent that may act", () => {
+  test("a grant is set by a named operator with a reason, is listed, and needs an agent that may act", async () => {
     const add = ["operator", "add", "alice", "--role", "operator", "--password-stdin"];
-    expect(runCli(add, { DATACRAWL_DATA_DIR: service.dataDir }, password).status).toBe(0);
-    expect(cliAs("alice", "bypass", "set", "demo", "--for", "30m", "--tool", "stripe.refund").status).toBe(64);
-    expect(cliAs("alice", "bypass", "set", "nobody", "--reason", "x", "--all-tools").status).toBe(1);
-    expect(cliAs("alice", "bypass", "set", "demo", "--reason", "INC-42", "--for", "25h", "--all-tools").status).toBe(1);
+    expect((await cli(add, { DATACRAWL_DATA_DIR: service.dataDir }, password)).status).toBe(0);
+    expect((await runAs("alice", "bypass", "set", "demo", "--for", "30m", "--tool", "stripe.refund")).status).toBe(64);
+    expect((await runAs("alice", "bypass", "set", "nobody", "--reason", "x", "--all-tools")).status).toBe(1);
+    expect(
+      (await runAs("alice", "bypass", "set", "demo", "--reason", "INC-42", "--for", "25h", "--all-tools")).status,
+    ).toBe(1);
     const set = ["bypass", "set", "demo", "--reason", "INC-42", "--for", "30m", "--tool", "stripe.refund"];
-    const unnamed = cli(...set);
+    const unnamed = await run(...set);
     expect([unnamed.status, unnamed.stderr]).toEqual([1, expect.stringContaining("--as NAME")]);
-    expect(cliAs("alice", ...set).status).toBe(0);
-    expect(JSON.parse(cli("bypass", "list", "--json").stdout)).toMatchObject([
+    expect((await runAs("alice", ...set)).status).toBe(0);
+    expect(JSON.parse((await run("bypass", "list", "--json")).stdout)).toMatchObject([
       { agentId: "demo", tools: ["stripe.refund"], reason: "INC-42", operator: "operator:alice" },
     ]);
   });
@@ -156,21 +159,18 @@ describe("a service that dies under a sidecar", () => {
   test("the service is back: calls pass, and the journal arrives, each record once, with both times", async () => {
     service = await startService(ports, { ready: true });
     // Nothing probes by itself, and an operator who looks is told so.
-    const isDue = (): boolean => cli("circuit", "list").stdout.includes("with the next call");
+    const isDue = async (): Promise<boolean> => (await run("circuit", "list")).stdout.includes("with the next call");
     await waitUntil(isDue, 30_000, "the circuit was not reported as waiting for a call");
     await waitUntil(
       async () => (await askSidecar(email("back"))).body["decision"] === "DECISION_ALLOW",
       30_000,
       "no recovery",
     );
-    await waitUntil(() => shown(allowed.at(-1) as string) !== null, 30_000, "the journal did not arrive");
-    await waitUntil(
-      () => allowed.every((id) => shown(id) !== null),
-      30_000,
-      "the first process' journal did not arrive",
-    );
+    const arrived = async (id: string): Promise<boolean> => (await shown(id)) !== null;
+    await waitUntil(() => arrived(allowed.at(-1) as string), 30_000, "the journal did not arrive");
     for (const id of allowed) {
-      const found = shown(id);
+      await waitUntil(() => arrived(id), 30_000, "the first process' journal did not arrive");
+      const found = await shown(id);
       expect(found?.hashMatches).toBe(true);
       expect(found?.row).toMatchObject({
         source: "guard",
@@ -183,12 +183,12 @@ describe("a service that dies under a sidecar", () => {
       expect(Number(found?.row["recorded_at"])).toBeGreaterThan(Number(found?.row["decided_at"]));
     }
     for (const id of denied)
-      expect(shown(id)?.row).toMatchObject({ source: "guard", decision: "deny", reason: "CIRCUIT_OPEN" });
+      expect((await shown(id))?.row).toMatchObject({ source: "guard", decision: "deny", reason: "CIRCUIT_OPEN" });
   });
 
   test("cleared, the grant is dropped within 10 s: the next outage is denied throughout", async () => {
-    expect(cli("bypass", "clear", "demo", "--reason", "over").status).toBe(0);
-    expect(JSON.parse(cli("bypass", "list", "--json").stdout)).toEqual([]);
+    expect((await run("bypass", "clear", "demo", "--reason", "over")).status).toBe(0);
+    expect(JSON.parse((await run("bypass", "list", "--json")).stdout)).toEqual([]);
     await waitUntil(async () => (await grantExpiry()) === 0, 20_000, "the revocation did not arrive");
     await service.kill("SIGKILL");
     await openCircuit("third");

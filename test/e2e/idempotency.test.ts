@@ -1,17 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { cli } from "../support/cli.ts";
 import { type Cluster, makeAgent, makeCluster } from "../support/cluster.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
-import {
-  type Asked,
-  ask,
-  discard,
-  runCli,
-  type ServiceProcess,
-  startService,
-  startServices,
-} from "../support/service.ts";
+import { type Asked, ask, discard, type ServiceProcess, startService, startServices } from "../support/service.ts";
 import { amount } from "../support/amount.ts";
 
 const request = (idempotencyKey: string, subject = "Hi") => ({
@@ -115,7 +108,7 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
       const earlier = await askAs(second(), "before");
       // Both know it: this one from Redis, where the allow stays until it is a day old.
       expect((await askAs(first(), "before")).body).toMatchObject({ replayed: true, decision: "DECISION_ALLOW" });
-      expect(runCli(["agent", "freeze", "frosty", "--reason", "test"], through).status).toBe(0);
+      expect((await cli(["agent", "freeze", "frosty", "--reason", "test"], through)).status).toBe(0);
       await sleep(1000);
       for (const service of services)
         for (const idempotencyKey of ["before", "after"]) {
@@ -127,7 +120,7 @@ describe.skipIf(inject("postgresUrl") === null)("one key, one decision, across p
         [earlier.body["decisionId"]],
       );
       expect(rows).toEqual([{ n: 2 }]);
-      expect(runCli(["agent", "unfreeze", "frosty", "--reason", "test"], through).status).toBe(0);
+      expect((await cli(["agent", "unfreeze", "frosty", "--reason", "test"], through)).status).toBe(0);
       await sleep(1000);
       expect((await askAs(second(), "before")).body).toMatchObject({
         decision: "DECISION_ALLOW",

@@ -4,10 +4,11 @@ import { PGlite } from "@electric-sql/pglite";
 import { Redis } from "ioredis";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { cli } from "../support/cli.ts";
 import { makeAgent } from "../support/cluster.ts";
 import { makeDatabase, type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { type RedisServer, startRedis } from "../support/redis.ts";
-import { ask, type Asked, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import { ask, type Asked, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 import { startSidecar } from "../support/sidecar.ts";
 
 const SECRET = "hunter2-Zebra-4f1c";
@@ -131,7 +132,7 @@ describe("a redacted value is decided on, and nowhere afterwards", () => {
     try {
       const key = await makeAgent("payer", { DATACRAWL_DATA_DIR: service.dataDir });
       const outcomes = await askEverything(service, key);
-      const shown = runCli(["audit", "show", String(outcomes[0]?.body["decisionId"]), "--json"], {
+      const shown = await cli(["audit", "show", String(outcomes[0]?.body["decisionId"]), "--json"], {
         DATACRAWL_DATA_DIR: service.dataDir,
       });
       const metrics = await (await fetch(`${service.connectUrl}/metrics`)).text();
@@ -192,7 +193,7 @@ describe.skipIf(inject("postgresUrl") === null || inject("redisUrl") === null)(
         REDIS_URL: redis.url,
         DATACRAWL_KEYS_DIR: keysDir,
       };
-      for (const command of ["keys init", "migrate"]) expect(runCli(command.split(" "), env).status).toBe(0);
+      for (const command of ["keys init", "migrate"]) expect((await cli(command.split(" "), env)).status).toBe(0);
       const key = await makeAgent("payer", { ...env, DATACRAWL_DATA_DIR: tempDir() });
       service = await startService(env);
       const outcomes = await askEverything(service, key);

@@ -22,9 +22,10 @@ import { SqlPayloadStore } from "../../src/store/payloads.ts";
 import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
 import { SqlVerifyStore } from "../../src/store/verification.ts";
+import { cli } from "../support/cli.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { random } from "../support/entries.ts";
-import { ask, discard, runCli, startService, tempDir } from "../support/service.ts";
+import { ask, discard, startService, tempDir } from "../support/service.ts";
 
 /** What changes a column's value into another of its kind. */
 const CHANGED = {
@@ -76,9 +77,11 @@ describe.skipIf(inject("postgresUrl") === null)(
         for (let n = 0; n < 25; n++) {
           await ask(service.connectUrl, cluster.agentKey, { ...request, idempotencyKey: `${round}-${n}` });
           if (n % 12 === 0)
-            expect(runCli(["audit", "seal"], { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir }).status).toBe(0);
+            expect((await cli(["audit", "seal"], { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir })).status).toBe(
+              0,
+            );
         }
-        expect(runCli(["audit", "seal"], { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir }).status).toBe(0);
+        expect((await cli(["audit", "seal"], { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir })).status).toBe(0);
         await discard(service);
       };
       await live(1);

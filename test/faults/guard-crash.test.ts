@@ -6,9 +6,10 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { GUARD_FAILPOINTS, SYNC_FAILPOINTS } from "../../src/core/failpoint.ts";
 import { readSegment } from "../../src/core/journal-format.ts";
+import { cli } from "../support/cli.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
-import { cleanEnv, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import { cleanEnv, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 import type { ActorSpec } from "./guard-actor.ts";
 import { ownProcess, showErrors } from "../support/owned.ts";
 import { amount } from "../support/amount.ts";
@@ -65,9 +66,9 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     service = await startService(cluster.env);
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };
     const password = "correct horse battery";
-    runCli(["operator", "add", "alice", "--role", "operator", "--password-stdin"], env, password);
+    await cli(["operator", "add", "alice", "--role", "operator", "--password-stdin"], env, password);
     const set = ["bypass", "set", AGENT, "--as", "alice", "--password-stdin", "--all-tools", "--for", "12h"];
-    runCli([...set, "--reason", "a drill"], env, `${password}\n`);
+    await cli([...set, "--reason", "a drill"], env, `${password}\n`);
     proxy = await startTcpProxy(service.grpcPort);
     const seed = startActor(specOf({ journalDir: granted, wishes: 0, port: service.grpcPort }));
     await seed.said("acted");
@@ -219,9 +220,9 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     },
   );
 
-  test("and the trail is whole", () => {
+  test("and the trail is whole", async () => {
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };
-    const verified = runCli(["audit", "verify"], env);
+    const verified = await cli(["audit", "verify"], env);
     expect(verified.status, verified.stdout + verified.stderr).toBe(0);
   });
 });

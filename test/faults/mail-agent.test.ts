@@ -3,9 +3,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { START_FAILPOINTS } from "../../src/core/failpoint.ts";
+import { cli } from "../support/cli.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { waitUntil } from "../support/net.ts";
-import { cleanEnv, demoKey, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import { cleanEnv, demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 import type { MailSpec } from "./mail-agent.ts";
 
 const AGENT = join(import.meta.dirname, "mail-agent.ts");
@@ -66,8 +67,8 @@ describe.each(stores)("an agent that is killed around its email, on %s", (store)
   }
   const mailsIn = (mailbox: string): string[] =>
     existsSync(mailbox) ? readFileSync(mailbox, "utf8").split("\n").filter(Boolean) : [];
-  const listed = (...flags: string[]): Listed[] => {
-    const { status, stdout, stderr } = runCli(["execution", "list", "--json", ...flags], env);
+  const listed = async (...flags: string[]): Promise<Listed[]> => {
+    const { status, stdout, stderr } = await cli(["execution", "list", "--json", ...flags], env);
     expect(status, stderr).toBe(0);
     return JSON.parse(stdout) as Listed[];
   };
@@ -82,12 +83,13 @@ describe.each(stores)("an agent that is killed around its email, on %s", (store)
     const mails = mailsIn(mailbox);
     expect(mails).toHaveLength(expected.mails);
     const ofKey = (executions: readonly Listed[]) => executions.filter(({ idempotencyKey }) => idempotencyKey === key);
-    const executions = ofKey(listed());
+    const executions = ofKey(await listed());
     expect(executions).toHaveLength(1);
     // Never a run without a start.
     for (const decisionId of mails) expect(decisionId).toBe(executions[0]?.decisionId);
-    const unresolved = (): number => ofKey(listed("--unresolved")).length;
-    if (expected.unresolved) await waitUntil(async () => unresolved() === 1, 20_000, "the start is not unresolved");
-    else expect(unresolved()).toBe(0);
+    const unresolved = async (): Promise<number> => ofKey(await listed("--unresolved")).length;
+    if (expected.unresolved)
+      await waitUntil(async () => (await unresolved()) === 1, 20_000, "the start is not unresolved");
+    else expect(await unresolved()).toBe(0);
   });
 });

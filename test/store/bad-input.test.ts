@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "kysely";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { makeEvent } from "../../src/audit/row/event.ts";
 import { RecordWriter } from "../../src/audit/write/writer.ts";
 import { systemClock } from "../../src/core/clock.ts";
@@ -29,10 +29,10 @@ import { SqlSealStore } from "../../src/store/seals.ts";
 import { SqlSessionStore } from "../../src/store/sessions.ts";
 import { SqlVerificationRuns } from "../../src/store/verification-runs.ts";
 import { SqlOutbox } from "../../src/store/webhooks.ts";
-import { emptyEmbedded } from "../support/embedded.ts";
+import { emptyEmbedded, migratedEmbedded } from "../support/embedded.ts";
 import { entryFor, random } from "../support/entries.ts";
 import { ownDirectory } from "../support/owned.ts";
-import { makeDatabase } from "../support/postgres.ts";
+import { makeDatabase, makeMigratedDatabase } from "../support/postgres.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { query, script } from "../support/sql.ts";
 import { EVERY_DECISION } from "../../src/audit/row/decision-filter.ts";
@@ -273,7 +273,7 @@ describe.each(storeKinds())("a database on $name that is read-only", ({ name, op
   });
 });
 
-/** A database without any table of ours, and one that can vanish. */
+/** A database with or without our tables, which can vanish. */
 interface Fragile {
   readonly owner: Database;
   /** Resolves when the database is at the statement that was sent last. */
@@ -285,9 +285,11 @@ interface Fragile {
   readonly close: () => Promise<void>;
 }
 
-async function fragileEmbedded(): Promise<Fragile> {
+type Contents = "nothing" | "our tables";
+
+async function fragileEmbedded(contents: Contents): Promise<Fragile> {
   const directory = ownDirectory(mkdtempSync(join(tmpdir(), "datacrawl-embedded-")));
-  await emptyEmbedded(directory);
+  await (contents === "nothing" ? emptyEmbedded(directory) : migratedEmbedded(directory));
   const openAgain = () => EmbeddedDatabase.open(join(directory, "db"), silent);
   const databases = [await openAgain()];
   return {
@@ -303,8 +305,8 @@ async function fragileEmbedded(): Promise<Fragile> {
   };
 }
 
-async function fragilePostgres(serverUrl: string): Promise<Fragile> {
-  const { ownerUrl, superUrl } = await makeDatabase(serverUrl);
+async function fragilePostgres(serverUrl: string, contents: Contents): Promise<Fragile> {
+  const { ownerUrl, superUrl } = await (contents === "nothing" ? makeDatabase : makeMigratedDatabase)(serverUrl);
   const owner = new PostgresDatabase(ownerUrl, { connections: 2, onError: silent });
   const superuser = new PostgresDatabase(superUrl, { connections: 1, onError: silent });
   const others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -328,14 +330,11 @@ async function fragilePostgres(serverUrl: string): Promise<Fragile> {
 const url = inject("postgresUrl");
 const FRAGILE = [
   { name: "embedded", open: fragileEmbedded },
-  ...(url === null ? [] : [{ name: "Postgres", open: () => fragilePostgres(url) }]),
+  ...(url === null ? [] : [{ name: "Postgres", open: (contents: Contents) => fragilePostgres(url, contents) }]),
 ];
 
 describe.each(FRAGILE)("a database on $name", ({ open }) => {
   let fragile: Fragile;
-  beforeEach(async () => {
-    fragile = await open();
-  });
   afterEach(() => fragile.close());
 
   const tables = async (): Promise<unknown> => {
@@ -344,8 +343,8 @@ describe.each(FRAGILE)("a database on $name", ({ open }) => {
   };
 
   test("that a newer version has migrated is refused by name, and nothing in it is touched", async () => {
+    fragile = await open("our tables");
     const { owner } = fragile;
-    await migrate(owner, null);
     await sql`INSERT INTO kysely_migration VALUES ('9999-tomorrow', '2030-01-01T00:00:00.000Z')`.execute(owner.kysely);
     const last = Object.keys(MIGRATIONS).at(-1);
     await sql`DELETE FROM kysely_migration WHERE name = ${last}`.execute(owner.kysely);
@@ -358,6 +357,7 @@ describe.each(FRAGILE)("a database on $name", ({ open }) => {
   });
 
   test("that numbers its layouts, newer than this version's, is refused by name", async () => {
+    fragile = await open("nothing");
     const { owner } = fragile;
     await script(
       owner,
@@ -369,6 +369,7 @@ describe.each(FRAGILE)("a database on $name", ({ open }) => {
   });
 
   test("that holds another program's table of one of our names is left as it was", async () => {
+    fragile = await open("nothing");
     const { owner } = fragile;
     await script(owner, "CREATE TABLE reviews (foreign_one int)");
     const before = await tables();
@@ -378,7 +379,7 @@ describe.each(FRAGILE)("a database on $name", ({ open }) => {
   });
 
   test("that vanishes between two statements of a transaction leaves nothing of it, and says that it is gone", async () => {
-    await migrate(fragile.owner, null);
+    fragile = await open("our tables");
     const work = fragile.owner.kysely.transaction().execute(async (transaction) => {
       await new SqlEventStore(transaction).append(eventAbout("lost"));
       await fragile.vanish();
@@ -391,7 +392,7 @@ describe.each(FRAGILE)("a database on $name", ({ open }) => {
   });
 
   test("that vanishes in the middle of a statement leaves open what became of it", async () => {
-    await migrate(fragile.owner, null);
+    fragile = await open("our tables");
     const asleep = query(fragile.owner, "SELECT pg_sleep(20)", [], { timeoutMs: 30_000 });
     const failure = asleep.catch((error: unknown) => error);
     await fragile.isBusy();

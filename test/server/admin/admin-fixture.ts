@@ -155,10 +155,18 @@ export interface TrailEvent {
 }
 
 /** The trail's events, oldest first. */
-export async function eventsOf({ store }: AdminFixture): Promise<TrailEvent[]> {
+export function eventsOf(fixture: AdminFixture): Promise<TrailEvent[]> {
+  return readEvents(fixture, "ORDER BY event_id");
+}
+
+export async function newestEventOf(fixture: AdminFixture): Promise<TrailEvent | undefined> {
+  return (await readEvents(fixture, "ORDER BY event_id DESC LIMIT 1"))[0];
+}
+
+async function readEvents({ store }: AdminFixture, order: string): Promise<TrailEvent[]> {
   const rows = await query<Omit<TrailEvent, "detail"> & { detail: string }>(
     store.database,
-    "SELECT kind, actor, subject, detail FROM audit_events ORDER BY event_id",
+    `SELECT kind, actor, subject, detail FROM audit_events ${order}`,
   );
   return rows.map((row) => ({ ...row, detail: JSON.parse(row.detail) as Record<string, unknown> }));
 }
