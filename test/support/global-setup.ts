@@ -9,8 +9,8 @@ import { startRedis } from "./redis.ts";
 
 /** Servers that the suites share; each suite takes a database of its own in them. Null where the machine has none. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  // Hundreds of processes load the same sources; to strip and compile them anew takes each a second.
   const temporary = useMemoryForFiles();
+  // Hundreds of processes load the same sources; to strip and compile them again takes each a second.
   process.env["NODE_COMPILE_CACHE"] = join(import.meta.dirname, "../../node_modules/.cache/datacrawl/compiled");
   process.stderr.write(`seed ${SEED} (DATACRAWL_TEST_SEED sets another)\n`);
   const postgres = await startPostgres();
