@@ -44,7 +44,6 @@ export class RedisClaimCache implements ClaimCache {
   readonly #monotonic: () => number;
   #lookups: Lookup[] = [];
   #notes: Note[] = [];
-  #scheduled = false;
   #inFlight = 0;
   #skipUntil = 0;
 
@@ -69,8 +68,7 @@ export class RedisClaimCache implements ClaimCache {
   #get(place: Place): Promise<Claim | null> {
     if (this.#skipped()) return Promise.resolve(null);
     return new Promise((resolve) => {
-      this.#lookups.push({ place, resolve });
-      this.#schedule();
+      if (this.#lookups.push({ place, resolve }) === 1) setImmediate(() => this.#lookUpAll());
     });
   }
 
@@ -78,7 +76,7 @@ export class RedisClaimCache implements ClaimCache {
     const ttlMs = Math.floor((claim.expiresAt - this.#now()) / 1000);
     if (ttlMs <= 0 || this.#skipped()) return;
     this.#notes.push({ place, value: sealClaim(this.#keys, place.agentId, place.idempotencyKey, claim), ttlMs });
-    this.#schedule();
+    if (this.#notes.length === 1) afterAnswers(() => this.#rememberAll());
   }
 
   #skipped(): boolean {
@@ -91,16 +89,16 @@ export class RedisClaimCache implements ClaimCache {
     return `datacrawl:claim:{${name.slice(0, 2)}}:${name}`;
   }
 
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      const [lookups, notes] = [this.#lookups, this.#notes];
-      [this.#lookups, this.#notes] = [[], []];
-      for (const batch of this.#batches(lookups)) void this.#lookUp(batch);
-      for (const batch of this.#batches(notes)) void this.#remember(batch);
-    });
+  #lookUpAll(): void {
+    const lookups = this.#lookups;
+    this.#lookups = [];
+    for (const batch of this.#batches(lookups)) void this.#lookUp(batch);
+  }
+
+  #rememberAll(): void {
+    const notes = this.#notes;
+    this.#notes = [];
+    for (const batch of this.#batches(notes)) void this.#remember(batch);
   }
 
   #batches<T extends { readonly place: Place }>(items: readonly T[]): T[][] {
@@ -150,4 +148,9 @@ export class RedisClaimCache implements ClaimCache {
       this.#inFlight--;
     }
   }
+}
+
+/** Runs `work` when the answers that are being sent have gone out: HTTP/2 sends trailers some turns of the event loop after the message. */
+function afterAnswers(work: () => void): void {
+  setImmediate(() => setImmediate(work));
 }
