@@ -60,14 +60,21 @@ export function createBegin(ports: BeginPorts): BeginHandler {
     const { agentId, keyId: credentialId } = agent;
     const request = { agentId, credentialId, ...checkBegin(call.readBody()) };
     const decision = await ports.executions.findDecision(request.decisionId);
-    const refusal = await refusalOf(ports, request, decision);
     const answer =
-      refusal === null && decision !== null
-        ? await start(ports, request, decision, call.deadlineAt)
-        : await refuse(ports, request, decision, refusal ?? "UNKNOWN_DECISION");
+      (await bypassedAnswer(ports, request, decision)) ?? (await answerTo(request, decision, call.deadlineAt));
     ports.begun(answer);
     failpoint("before-begin-answer");
     return answer;
+  }
+
+  async function answerTo(
+    request: BeginRequest,
+    decision: StartableDecision | null,
+    deadlineAt: number,
+  ): Promise<BeginAnswer> {
+    const refusal = await refusalOf(ports, request, decision);
+    if (refusal === null && decision !== null) return await start(ports, request, decision, deadlineAt);
+    return await refuse(ports, request, decision, refusal ?? "UNKNOWN_DECISION");
   }
 }
 
@@ -88,6 +95,17 @@ export function checkBegin({ decisionId, nonce }: UnverifiedBegin): Pick<BeginRe
     throw new Fault("FIELD_INVALID", problem, { field: "nonce" });
   }
   return { decisionId: lowerCase, nonce };
+}
+
+/** What a guard has started under a bypass is not started again, neither as that decision nor as another one under its key. */
+async function bypassedAnswer(
+  { executions }: BeginPorts,
+  request: BeginRequest,
+  decision: StartableDecision | null,
+): Promise<BeginAnswer | null> {
+  if (decision === null || decision.bypassedDecisionId === null || decision.agentId !== request.agentId) return null;
+  const execution = await executions.find(decision.bypassedDecisionId);
+  return execution === null ? null : startedAnswer(request, execution);
 }
 
 /** Why the agent may not start the decision now; null if it may. */

@@ -12,15 +12,19 @@ import type { ReportAnswer, ReportHandler, UnverifiedReport } from "./execution-
 import { type FramePorts, frameUnary } from "./frame.ts";
 import type { EndEntry } from "../store/execution-entries.ts";
 
-export interface ReportPorts extends FramePorts {
+/** What decides whether a report's summary may be stored. */
+export interface SummaryPorts {
+  readonly policy: () => { readonly redaction: Redaction };
+  readonly keys: DigestKeys;
+}
+
+export interface ReportPorts extends FramePorts, SummaryPorts {
   /** @throws Fault RATE_LIMITED or SHUTTING_DOWN */
   readonly admit: (agentId: string) => void;
   readonly executions: { find(decisionId: string): Promise<Execution | null> };
-  readonly policy: () => { readonly redaction: Redaction };
   /** Null if an outcome was recorded before. */
   readonly ends: { record(entry: EndEntry, deadline: { readonly at: number }): Promise<true | null> };
   readonly events: { append(event: HashedEvent): Promise<void> };
-  readonly keys: DigestKeys;
   readonly random: RandomPool;
   readonly now: () => Micros;
   readonly reported: (answer: ReportAnswer) => void;
@@ -50,7 +54,7 @@ export function createReport(ports: ReportPorts): ReportHandler {
       throw new Fault("STORE_UNAVAILABLE", "The outcome that was recorded before could not be read.", {
         retryAfterMs: 100,
       });
-    if (end === null && !agrees(recorded, said, digestWith(ports, agent)))
+    if (end === null && !agrees(recorded, said, digestWith(ports, agent.agentId)))
       throw await contradiction(ports, agent, execution, recorded, said);
     const { outcome, endedAt } = recorded;
     const answer = { decisionId, executionId, outcome, endedAt, replayed: end === null };
@@ -105,7 +109,7 @@ async function record(
   deadlineAt: number,
 ): Promise<ExecutionEnd | null> {
   const end: ExecutionEnd = {
-    ...storable(ports, agent, execution.tool, said),
+    ...storable(ports, agent.agentId, execution.tool, said),
     endedAt: ports.now(),
     reportedBy: agent.keyId,
     resolvedBy: null,
@@ -120,12 +124,14 @@ async function record(
 }
 
 /** What may be stored of a report. Its summary may repeat what the policy redacts of the tool's payload, and then it is a digest. */
-function storable(ports: ReportPorts, agent: AuthenticatedAgent, tool: string, said: Report): Report {
-  const isRedacted = said.summary !== null && ports.policy().redaction.pathsOf(tool).length > 0;
-  return isRedacted ? { ...said, summary: digestWith(ports, agent)(said.summary ?? "") } : said;
+export function storable(ports: SummaryPorts, agentId: string, tool: string, said: Report): Report {
+  const { outcome, errorCode, durationMs, summary } = said;
+  const isRedacted = summary !== null && ports.policy().redaction.pathsOf(tool).length > 0;
+  return { outcome, errorCode, durationMs, summary: isRedacted ? digestWith(ports, agentId)(summary) : summary };
 }
 
-function digestWith({ keys }: ReportPorts, { agentId }: AuthenticatedAgent): (summary: string) => string {
+/** What is recorded in place of a summary that may not be stored. */
+export function digestWith({ keys }: SummaryPorts, agentId: string): (summary: string) => string {
   return (summary) => digestRedacted(keys, agentId, JSON.stringify(summary));
 }
 
@@ -155,7 +161,7 @@ async function contradiction(
     refusal: "OUTCOME_CONTRADICTED",
     executionId: execution.executionId,
     credentialId: agent.keyId,
-    reported: factsOf(storable(ports, agent, execution.tool, said)),
+    reported: factsOf(storable(ports, agent.agentId, execution.tool, said)),
     recorded: recorded.outcome,
   };
   await ports.events.append(eventOf(ports, agent, execution, "execution.report_refused", detail));
@@ -163,7 +169,8 @@ async function contradiction(
   return new Fault("OUTCOME_CONTRADICTED", `The end of the execution is on record ${which}; it stays so.`);
 }
 
-function factsOf({ outcome, errorCode, durationMs, summary }: Report) {
+/** What a report says, as an event tells it. */
+export function factsOf({ outcome, errorCode, durationMs, summary }: Report) {
   return {
     outcome,
     ...(errorCode !== null && { errorCode }),

@@ -9,11 +9,12 @@ import type { Micros } from "../core/clock.ts";
 import { judge } from "../core/decision.ts";
 import { failpoint } from "../core/failpoint.ts";
 import { Fault } from "../core/fault.ts";
-import { readEntry, type StoredRecord } from "../core/journal-format.ts";
-import { type RandomPool, UUID, uuidV7 } from "../core/ids.ts";
+import { hex, isExecution, readEntry, type StoredDecision, type StoredRecord } from "../core/journal-format.ts";
+import { UUID, uuidV7 } from "../core/ids.ts";
 import type { Call } from "./call.ts";
 import { type FramePorts, frameUnary } from "./frame.ts";
 import type { GuardEntry, Known } from "../store/guard-records.ts";
+import { type ExecutionClaim, recordExecutions, type UploadExecutionsPorts } from "./upload-executions.ts";
 
 /** At most this many records come in one upload. */
 export const MAX_UPLOAD = 500;
@@ -50,7 +51,7 @@ export interface SyncResult {
 /** Rejects with a Fault alone. */
 export type SyncGuardHandler = (call: Call<UnverifiedSync>) => Promise<SyncResult>;
 
-export interface SyncPorts extends FramePorts {
+export interface SyncPorts extends FramePorts, UploadExecutionsPorts {
   /** @throws Fault RATE_LIMITED */
   readonly admit: (agentId: string, records: number) => void;
   readonly agents: FramePorts["agents"] & {
@@ -82,8 +83,6 @@ export interface SyncPorts extends FramePorts {
   /** Orders that were issued before this are void: the database was rolled back, and may not know of later ones. 0: none are. */
   readonly ordersVoidBefore: () => Micros;
   readonly grantKeys: () => readonly KeyLink[];
-  readonly random: RandomPool;
-  readonly now: () => Micros;
 }
 
 /**
@@ -98,8 +97,10 @@ export function createSyncGuard(ports: SyncPorts): SyncGuardHandler {
     const sync = call.readBody();
     ports.admit(agentId, sync.records.length);
     checkSync(sync);
-    const { claims, refused } = verifyRecords(sync, agentId);
-    await recordClaims(ports, sync, agentId, claims);
+    const verified = verifyRecords(sync, agentId);
+    const foreign = await recordClaims(ports, sync, agentId, verified.claims);
+    const claims = verified.claims.filter(({ hash }) => !foreign.some((refused) => refused.hash === hash));
+    const refused = [...verified.refused, ...foreign];
     if (sync.closing) await ports.circuits.forget(agentId, sync.journalId);
     else if (sync.circuit !== null) await ports.circuits.report(agentId, sync.journalId, sync.circuit);
     const command = await ports.commands.newest(agentId);
@@ -114,9 +115,14 @@ export function createSyncGuard(ports: SyncPorts): SyncGuardHandler {
   }
 }
 
-interface VerifiedClaim {
-  readonly record: StoredRecord;
+interface VerifiedClaim<Record extends StoredRecord = StoredRecord> {
+  readonly record: Record;
   readonly hash: Uint8Array;
+}
+
+interface Refused {
+  readonly hash: Uint8Array;
+  readonly problem: string;
 }
 
 function checkSync({ journalId, records }: UnverifiedSync): void {
@@ -129,12 +135,9 @@ function checkSync({ journalId, records }: UnverifiedSync): void {
 }
 
 /** Each record stands alone: one that is broken is refused for good, and keeps nobody else out. */
-function verifyRecords(
-  sync: UnverifiedSync,
-  agentId: string,
-): { claims: VerifiedClaim[]; refused: { hash: Uint8Array; problem: string }[] } {
+function verifyRecords(sync: UnverifiedSync, agentId: string): { claims: VerifiedClaim[]; refused: Refused[] } {
   const claims = new Map<string, VerifiedClaim>();
-  const refused: { hash: Uint8Array; problem: string }[] = [];
+  const refused: Refused[] = [];
   for (const unverified of sync.records) {
     const record = readEntry({ ...unverified, journalId: sync.journalId }, agentId);
     if ("problem" in record) refused.push({ hash: unverified.hash, problem: record.problem });
@@ -143,38 +146,55 @@ function verifyRecords(
   return { claims: [...claims.values()], refused };
 }
 
+/** @returns those that will never be accepted */
 async function recordClaims(
   ports: SyncPorts,
   sync: UnverifiedSync,
   agentId: string,
   claims: readonly VerifiedClaim[],
-): Promise<void> {
-  if (claims.length === 0) return;
+): Promise<Refused[]> {
+  if (claims.length === 0) return [];
   const wanted = claims.map(({ record, hash }) => ({ hash, sequence: record.sequence, decisionId: record.decisionId }));
   const known = await ports.trail.known(agentId, sync.journalId, wanted);
   const fresh = claims.filter(({ hash }) => !known.hashes.has(hex(hash)));
-  if (fresh.length === 0) return;
+  if (fresh.length === 0) return [];
+  const flags = flagsOf(fresh, known);
+  const decisions = fresh.filter((claim): claim is VerifiedClaim<StoredDecision> => !isExecution(claim.record));
   // INVARIANT: a record is acknowledged only after its row is committed. A crash here means that it is sent again, and is
   // known then by its hash.
   failpoint("before-sync-commit");
-  await ports.trail.recordGuardBatch(fresh.map((claim) => entryOf(ports, claim, known, fresh)));
+  if (decisions.length > 0)
+    await ports.trail.recordGuardBatch(decisions.map((claim) => entryOf(ports, claim, known, decisions, flags(claim))));
   failpoint("after-sync-commit");
+  const executions = fresh.flatMap((claim): ExecutionClaim[] =>
+    isExecution(claim.record) ? [{ record: claim.record, hash: claim.hash, flags: flags(claim) }] : [],
+  );
+  return await recordExecutions(ports, agentId, executions);
+}
+
+/** Tells what is suspicious about a record's place in its journal. */
+function flagsOf(batch: readonly VerifiedClaim[], { sequences }: Known): (claim: VerifiedClaim) => string[] {
+  return ({ record, hash }) => {
+    const others = batch.filter((other) => other.hash !== hash);
+    const isForked =
+      sequences.has(record.sequence) || others.some((other) => other.record.sequence === record.sequence);
+    return isForked ? ["sequence_used_twice"] : [];
+  };
 }
 
 /** A guard's record as a row. What is suspicious about it is kept and flagged, not refused: it is evidence. */
 function entryOf(
   ports: SyncPorts,
-  { record, hash }: VerifiedClaim,
+  { record, hash }: VerifiedClaim<StoredDecision>,
   known: Known,
-  batch: readonly VerifiedClaim[],
+  batch: readonly VerifiedClaim<StoredDecision>[],
+  suspicions: readonly string[],
 ): GuardEntry {
   const at = ports.now();
   const others = batch.filter((other) => other.hash !== hash);
   const taken =
     known.decisionIds.has(record.decisionId) || others.some((other) => other.record.decisionId === record.decisionId);
-  const forked =
-    known.sequences.has(record.sequence) || others.some((other) => other.record.sequence === record.sequence);
-  const flags = [...(forked ? ["sequence_used_twice"] : []), ...(taken ? ["decision_id_used_twice"] : [])];
+  const flags = [...suspicions, ...(taken ? ["decision_id_used_twice"] : [])];
   const row = decisionRow({
     ...judge(record.reason, record.message),
     decisionId: taken ? uuidV7(at, ports.random) : record.decisionId,
@@ -228,8 +248,4 @@ async function whyToRevoke(
   const state = await ports.agents.confirmedStateOf(agentId);
   // It outlived its agent's freeze: a crash in between.
   return isGrant && state !== "active" ? `the agent is ${state}` : null;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("hex");
 }

@@ -23,14 +23,17 @@ export const SEAL_FAILPOINTS = [
   "publishing",
 ] as const;
 
-/** Where a guard can be killed: around a bypassed action's record and start, and around its upload. */
+/** Where a guard can be killed: around a bypassed action's record, start and end, and around its upload. */
 export const GUARD_FAILPOINTS = [
   "bypass-granted",
   "journal-writing",
   "journal-written",
   "journal-synced",
   "bypass-recorded",
+  "bypass-claimed",
   "bypass-started",
+  "bypass-ended",
+  "bypass-end-recorded",
   "uploading",
   "uploaded",
 ] as const;
@@ -39,7 +42,12 @@ export const GUARD_FAILPOINTS = [
 export const START_FAILPOINTS = ["begin-asking", "begin-answered", "report-sending", "report-answered"] as const;
 
 /** Where a service can be killed while a guard uploads. */
-export const SYNC_FAILPOINTS = ["before-sync-commit", "after-sync-commit"] as const;
+export const SYNC_FAILPOINTS = [
+  "before-sync-commit",
+  "after-sync-commit",
+  "after-starts-upload",
+  "after-ends-upload",
+] as const;
 
 /** Where a service can be killed while an execution is started, or its outcome is reported. */
 export const EXECUTION_FAILPOINTS = [

@@ -2,18 +2,19 @@ import { AGENT_ID } from "./names.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import type { Micros } from "./clock.ts";
 import { DECISION_OF, type Reason } from "./decision.ts";
+import { encodeExecutionBody, type ExecutionRecord, executionRecordOf, isExecutionBody } from "./journal-executions.ts";
 import { sha256 } from "./sha256.ts";
 import {
   arrayOf,
-  type Check,
   type Checked,
   either,
   isCount,
   isPositive,
-  isString,
   isUuid,
   literal,
+  matching,
   object,
+  text,
 } from "./shape.ts";
 
 /**
@@ -54,7 +55,11 @@ export interface BypassRecord extends Decided {
   readonly grantId: string;
 }
 
-export type JournalRecord = DenyRecord | BypassRecord;
+export type { ExecutionRecord };
+/** A record of layout 1: a decision. */
+export type DecisionRecord = DenyRecord | BypassRecord;
+/** A record of either layout. */
+export type JournalRecord = DecisionRecord | ExecutionRecord;
 
 /** Where a record stands. */
 export interface Position {
@@ -62,11 +67,13 @@ export interface Position {
   readonly journalId: string;
   /** 1 for a journal's first record, and one more for each. */
   readonly sequence: number;
-  /** Denies that were counted but not kept since the record before. */
+  /** Denies that were counted but not kept since the record before. 0 in a record of layout 2, which has no place for it. */
   readonly coalesced: number;
 }
 
-export type StoredRecord = JournalRecord & Position;
+export type StoredDecision = DecisionRecord & Position;
+export type StoredExecution = ExecutionRecord & Position;
+export type StoredRecord = StoredDecision | StoredExecution;
 
 export interface RecordProblem {
   readonly problem: string;
@@ -84,20 +91,30 @@ export interface JournalEntry {
 /** The hash before a journal's first record. */
 export const NO_HASH: Uint8Array = new Uint8Array(32);
 export const MAX_BODY_BYTES = 8192;
+/** Of layout 2: a summary and a key may be escaped throughout. */
+export const MAX_EXECUTION_BODY_BYTES = 16_384;
 
-const HASH_DOMAIN = Buffer.from("datacrawl.journal.v1");
+/** What a record's hash begins with. The record's kind says which layout it has. */
+const HASH_DOMAINS = { 1: Buffer.from("datacrawl.journal.v1"), 2: Buffer.from("datacrawl.journal.v2") } as const;
 const HASH_DIGITS = 64;
 const LF = 0x0a;
 const CLOSING_BRACE = 0x7d;
 
-/** @throws if a bypass record could not be kept exactly, or a field has no place in a record */
+/** Whether it tells of an execution, and so has layout 2. */
+export function isExecution(record: JournalRecord): record is ExecutionRecord;
+export function isExecution(record: StoredRecord): record is StoredExecution;
+export function isExecution({ kind }: JournalRecord): boolean {
+  return kind === "bypass_start" || kind === "bypass_end";
+}
+
+/** @throws if a record of a bypass could not be kept exactly, or a field has no place in a record */
 export function encodeEntry(record: JournalRecord, position: Position, previousHash: Uint8Array): JournalEntry {
-  const body = encodeBody(record, position);
+  const body = isExecution(record) ? encodeExecutionBody(record, position) : encodeBody(record, position);
   return {
     journalId: position.journalId,
     sequence: position.sequence,
     previousHash,
-    hash: hashOf(previousHash, body),
+    hash: hashOf(layoutOf(record), previousHash, body),
     body,
   };
 }
@@ -111,11 +128,15 @@ export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("hex");
 }
 
-function hashOf(previousHash: Uint8Array, body: Uint8Array): Buffer {
-  return sha256(Buffer.concat([HASH_DOMAIN, previousHash, body]));
+function layoutOf(record: JournalRecord): 1 | 2 {
+  return isExecution(record) ? 2 : 1;
 }
 
-function encodeBody(record: JournalRecord, position: Position): Uint8Array {
+function hashOf(layout: 1 | 2, previousHash: Uint8Array, body: Uint8Array): Buffer {
+  return sha256(Buffer.concat([HASH_DOMAINS[layout], previousHash, body]));
+}
+
+function encodeBody(record: DecisionRecord, position: Position): Uint8Array {
   const exact = { tool: cut(record.tool, 256), idempotency_key: cut(record.idempotencyKey, 256) };
   // INVARIANT: what was allowed is named exactly, or not allowed.
   if (
@@ -163,14 +184,6 @@ function spaced(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, " ");
 }
 
-const text =
-  (maxBytes: number): Check<string> =>
-  (value): value is string =>
-    isString(value) && Buffer.byteLength(value) <= maxBytes;
-const matching =
-  (pattern: RegExp): Check<string> =>
-  (value): value is string =>
-    isString(value) && pattern.test(value);
 const DENY_REASONS: ReadonlySet<unknown> = new Set(
   Object.entries(DECISION_OF).flatMap(([reason, decision]) => (decision === "deny" ? [reason] : [])),
 );
@@ -197,22 +210,25 @@ const isBypass = object(
 const isBody = either(isDeny, isBypass);
 
 const MALFORMED: RecordProblem = { problem: "the record is malformed" };
+const NOT_ITS_HASH: RecordProblem = { problem: "the hash is not the record's" };
 
 /** The record in a body, if it is one in every respect: canonical, within its bounds, with a reason that agrees. */
 export function readBody(unverifiedBody: Uint8Array): StoredRecord | RecordProblem {
-  if (unverifiedBody.length > MAX_BODY_BYTES) return { problem: `the record is over ${MAX_BODY_BYTES} bytes` };
+  const length = unverifiedBody.length;
+  if (length > MAX_EXECUTION_BODY_BYTES) return { problem: `the record is over ${MAX_EXECUTION_BODY_BYTES} bytes` };
   try {
     const written = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(unverifiedBody);
     const fields: unknown = JSON.parse(written);
-    if (!isBody(fields)) return MALFORMED;
+    if (!isBody(fields) && !isExecutionBody(fields)) return MALFORMED;
     if (canonicalJson(fields, "record", 3) !== written) return { problem: "the record is not canonical JSON" };
-    return recordOf(fields);
+    if (isExecutionBody(fields)) return executionRecordOf(fields);
+    return length > MAX_BODY_BYTES ? { problem: `the record is over ${MAX_BODY_BYTES} bytes` } : recordOf(fields);
   } catch {
     return MALFORMED;
   }
 }
 
-function recordOf(fields: Checked<typeof isBody>): StoredRecord {
+function recordOf(fields: Checked<typeof isBody>): StoredDecision {
   const common = {
     decisionId: fields.decision_id,
     agentId: fields.agent_id,
@@ -245,9 +261,11 @@ export function readEntry(unverified: JournalEntry, agentId: string): StoredReco
 function readLink(unverified: Omit<JournalEntry, "sequence">, agentId: string): StoredRecord | RecordProblem {
   const { journalId, previousHash, hash, body } = unverified;
   if (previousHash.length !== NO_HASH.length) return { problem: "the previous hash is not 32 bytes" };
-  if (!hashOf(previousHash, body).equals(hash)) return { problem: "the hash is not the record's" };
+  const layout = ([1, 2] as const).find((number) => hashOf(number, previousHash, body).equals(hash));
+  if (layout === undefined) return NOT_ITS_HASH;
   const record = readBody(body);
   if ("problem" in record) return record;
+  if (layoutOf(record) !== layout) return NOT_ITS_HASH;
   if (record.agentId !== agentId) return { problem: "the record is of another agent" };
   if (record.journalId !== journalId) return { problem: "the record is of another journal" };
   return record;

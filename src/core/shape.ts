@@ -48,6 +48,15 @@ export function isBase64url(value: unknown): value is string {
   return isString(value) && /^[A-Za-z0-9_-]*$/.test(value);
 }
 
+/** A string of at most so many bytes of UTF-8. */
+export function text(maxBytes: number): Check<string> {
+  return (value): value is string => isString(value) && Buffer.byteLength(value) <= maxBytes;
+}
+
+export function matching(pattern: RegExp): Check<string> {
+  return (value): value is string => isString(value) && pattern.test(value);
+}
+
 export function literal<const T extends string>(expected: T): Check<T> {
   return (value): value is T => value === expected;
 }

@@ -1,7 +1,10 @@
 import type { Micros } from "../core/clock.ts";
+import type { Source } from "../core/decision.ts";
 
 /** An execution with what its decision says besides; null also where the decision's month was retired. */
 export interface StoredExecution extends Execution {
+  /** Who started it: the service, or a guard under a bypass. */
+  readonly source: Source;
   readonly principal: string | null;
   readonly sessionId: string | null;
 }

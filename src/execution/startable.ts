@@ -19,4 +19,6 @@ export interface StartableDecision {
   /** Of its claim. Null if the decision holds none that has not expired, by Postgres' clock. */
   readonly requestDigest: Uint8Array | null;
   readonly expiresAt: Micros | null;
+  /** The decision under its key, or itself, that a guard started under a bypass within the last 24 hours; null if there is none. */
+  readonly bypassedDecisionId: string | null;
 }

@@ -7,6 +7,7 @@ import { SqlDecisionReader } from "../store/decisions.ts";
 import { SqlEventStore } from "../store/events.ts";
 import { SqlExecutionStore } from "../store/executions.ts";
 import { SqlExportReader } from "../store/export.ts";
+import { SqlGuardExecutions } from "../store/guard-executions.ts";
 import { SqlGuardRecords } from "../store/guard-records.ts";
 import type { Store } from "../store/open.ts";
 import { SqlOperatorStore } from "../store/operators.ts";
@@ -36,6 +37,7 @@ export function openRepositories({ database, reads }: Store) {
     events: new SqlEventStore(db),
     executions: new SqlExecutionStore(db),
     exports: new SqlExportReader(reads),
+    guardExecutions: new SqlGuardExecutions(db),
     guards: new SqlGuardRecords(db),
     orders: new SqlBypassOrders(db),
     outbox: new SqlOutbox(db),

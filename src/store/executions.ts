@@ -7,7 +7,7 @@ import type { SqlError } from "./dialect/sql-error.ts";
 import { bytea } from "./decision-input.ts";
 import { changeWithEvent, EVENT_INPUTS, eventJson, insertEvents } from "./events.ts";
 import { Repository } from "./repository.ts";
-import type { Schema } from "./schema.ts";
+import type { Schema, StoredTime } from "./schema.ts";
 import { SharedRead } from "./shared-read.ts";
 import { arrayLiteral, at, atColumn, micros, NOW, prepared } from "./dialect/statements.ts";
 import type { Position } from "../audit/row/position.ts";
@@ -121,7 +121,7 @@ export class SqlExecutionStore extends Repository {
 }
 
 /** Executions with how they ended, and what their decisions say besides. */
-function executions(db: Kysely<Schema>) {
+export function executions(db: Kysely<Schema>) {
   const started = db
     .selectFrom("executions as e")
     .leftJoin("audit_decisions as d", (join) =>
@@ -137,6 +137,7 @@ function executions(db: Kysely<Schema>) {
     "e.started_at as startedAt",
     "e.started_by as startedBy",
     "e.report_due_at as reportDueAt",
+    "e.source",
     "d.principal",
     "d.session_id as sessionId",
     jsonObjectFrom(
@@ -207,16 +208,26 @@ const FIND_DECISIONS = prepared(({ decisionIds }: { decisionIds: string }, db) =
       "d.linked_decision_id as linkedDecisionId",
       "c.request_digest as requestDigest",
       "c.expires_at as expiresAt",
+      (eb) =>
+        eb
+          .selectFrom("executions as g")
+          .select("g.decision_id")
+          .whereRef("g.agent_id", "=", "d.agent_id")
+          .whereRef("g.idempotency_key", "=", "d.idempotency_key")
+          .where("g.source", "=", sql.lit("guard"))
+          .where("g.recorded_at", ">", sql<StoredTime>`${NOW} - interval '24 hours'`)
+          .limit(1)
+          .as("bypassedDecisionId"),
     ]),
 );
 
-/** The columns of a batch's input, as its JSON has them. */
-function inputOf(json: string, columns: readonly { readonly name: string; readonly type: string }[]) {
+/** The columns of a batch's input, as its JSON has them, beside those of an event. */
+export function inputOf(json: string, columns: readonly { readonly name: string; readonly type: string }[]) {
   const definitions = [...columns, ...EVENT_INPUTS].map(({ name, type }) => sql`${sql.id(name)} ${sql.raw(type)}`);
   return sql`SELECT * FROM json_to_recordset(${json}::text::json) AS t(${sql.join(definitions)})`;
 }
 
-const START_INPUTS = [
+export const START_INPUTS = [
   { name: "decision_id", type: "uuid" },
   { name: "execution_id", type: "uuid" },
   { name: "recorded_at", type: "bigint" },
@@ -229,7 +240,7 @@ const START_INPUTS = [
   { name: "report_due_at", type: "bigint" },
 ] as const;
 
-function startJson({ execution, recordedAt, event }: StartEntry): object {
+export function startJson({ execution, recordedAt, event }: StartEntry): object {
   const { decisionId, executionId, agentId, tool, idempotencyKey, nonce, startedAt, startedBy, reportDueAt } =
     execution;
   return {
@@ -271,7 +282,7 @@ WITH input AS (${inputOf(json, START_INPUTS)}), started AS (
 SELECT execution_id AS id FROM started`,
 );
 
-const END_INPUTS = [
+export const END_INPUTS = [
   { name: "decision_id", type: "uuid" },
   { name: "outcome", type: "text" },
   { name: "ended_at", type: "bigint" },
@@ -283,7 +294,7 @@ const END_INPUTS = [
   { name: "comment", type: "text" },
 ] as const;
 
-function endJson({ execution, end, event }: EndEntry): object {
+export function endJson({ execution, end, event }: EndEntry): object {
   return {
     decision_id: execution.decisionId,
     outcome: end.outcome,

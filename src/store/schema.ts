@@ -287,6 +287,7 @@ export interface Schema {
     started_at: StoredTime;
     started_by: string;
     report_due_at: StoredTime;
+    source: Generated<Source>;
   };
   execution_outcomes: {
     decision_id: string;

@@ -2,7 +2,16 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { Fault } from "../../src/core/fault.ts";
 import { REVIEW_STATES, type Review, type ReviewState } from "../../src/review/review.ts";
 import { AGENT, Outage, STORE_TIME } from "./fakes.ts";
-import { BEGIN_NONCE, DAY, DECISION, execution, executionWorld, startable, TIMEOUT } from "./execution-fakes.ts";
+import {
+  BEGIN_NONCE,
+  DAY,
+  DECISION,
+  execution,
+  executionWorld,
+  OTHER_ID,
+  startable,
+  TIMEOUT,
+} from "./execution-fakes.ts";
 
 let world: ReturnType<typeof executionWorld>;
 beforeEach(() => {
@@ -200,4 +209,33 @@ test.each([
 ])("a request with %j is refused, and nothing is recorded", async (change, field) => {
   await expect(world.begin(change)).rejects.toMatchObject({ code: "FIELD_INVALID", field });
   expect(kinds()).toEqual([]);
+});
+
+describe("what a guard has started under a bypass", () => {
+  const bypassed = execution({ decisionId: OTHER_ID, startedBy: "a-journal", nonce: Buffer.alloc(16, 7) });
+
+  test.each([
+    ["the decision itself", { source: "guard", reason: "CIRCUIT_BYPASS", requestDigest: null, expiresAt: null }],
+    ["another decision under its key", {}],
+  ] as const)("is not started again: %s", async (_, change) => {
+    world.executions.decision = startable({ ...change, bypassedDecisionId: OTHER_ID });
+    world.executions.execution = bypassed;
+    expect(await world.begin()).toMatchObject({
+      state: "already_started",
+      decisionId: DECISION,
+      execution: { startedBy: "a-journal", startedAt: bypassed.startedAt },
+    });
+    expect(kinds()).toEqual([]);
+  });
+
+  test("is not told to another agent", async () => {
+    world.executions.decision = startable({ agentId: "another", bypassedDecisionId: OTHER_ID });
+    world.executions.execution = bypassed;
+    expect(await world.begin()).toMatchObject({ state: "refused", reason: "UNKNOWN_DECISION" });
+  });
+
+  test("and has not started is not the service's to start", async () => {
+    world.executions.decision = startable({ source: "guard", reason: "CIRCUIT_BYPASS" });
+    expect(await world.begin()).toMatchObject({ state: "refused", reason: "UNKNOWN_DECISION" });
+  });
 });

@@ -7,6 +7,8 @@ import type {
   UnverifiedReport,
 } from "../../src/authorize/execution-call.ts";
 import { createReport } from "../../src/authorize/report.ts";
+import type { UploadedEnd, UploadedNote, UploadedRecord, UploadedStart } from "../../src/store/guard-executions.ts";
+import type { HashedEvent } from "../../src/audit/row/event.ts";
 import type { EventRow } from "../../src/audit/row/record.ts";
 import type { Fault } from "../../src/core/fault.ts";
 import type { Execution } from "../../src/execution/execution.ts";
@@ -38,6 +40,7 @@ export function startable(change: Partial<StartableDecision> = {}): StartableDec
     linkedDecisionId: null,
     requestDigest: SAME,
     expiresAt: STORE_TIME + DAY,
+    bypassedDecisionId: null,
     ...change,
   };
 }
@@ -111,6 +114,63 @@ export class FakeExecutions {
     }
     if (failure !== null) throw failure.error;
     return isFirst ? true : null;
+  }
+}
+
+/** What guards have uploaded of executions, in one store. */
+export class FakeUploads {
+  readonly executions = new Map<string, Execution>();
+  readonly events: EventRow[] = [];
+  /** Hashes in hex. */
+  readonly records: string[] = [];
+  /** By key, a decision that was started under it. */
+  readonly keys = new Map<string, string>();
+  /** What the next write of that kind rejects with. */
+  failure: { readonly at: "starts" | "ends" | "notes"; readonly error: Error } | null = null;
+
+  async findAll(decisionIds: readonly string[]): Promise<ReadonlyMap<string, Execution>> {
+    return new Map([...this.executions].filter(([id]) => decisionIds.includes(id)));
+  }
+
+  async startedKeys(): Promise<ReadonlyMap<string, string>> {
+    return this.keys;
+  }
+
+  async recordStarts(entries: readonly UploadedStart[]): Promise<ReadonlySet<string>> {
+    this.#fail("starts");
+    const fresh = entries.filter(({ execution }) => !this.executions.has(execution.decisionId));
+    for (const { execution, event, record } of fresh) {
+      this.executions.set(execution.decisionId, { ...execution, end: null });
+      this.#note(event, record);
+    }
+    return new Set(fresh.map(({ execution }) => execution.executionId));
+  }
+
+  async recordEnds(entries: readonly UploadedEnd[]): Promise<ReadonlySet<string>> {
+    this.#fail("ends");
+    const fresh = entries.filter(({ execution }) => this.executions.get(execution.decisionId)?.end === null);
+    for (const { execution, end, event, record } of fresh) {
+      this.executions.set(execution.decisionId, { ...(this.executions.get(execution.decisionId) as Execution), end });
+      this.#note(event, record);
+    }
+    return new Set(fresh.map(({ event }) => event.row.eventId));
+  }
+
+  async recordNotes(entries: readonly UploadedNote[]): Promise<void> {
+    this.#fail("notes");
+    for (const { event, record } of entries) this.#note(event, record);
+  }
+
+  #note(event: HashedEvent | null, record: UploadedRecord | null): void {
+    if (event !== null) this.events.push(event.row);
+    if (record !== null) this.records.push(Buffer.from(record.hash).toString("hex"));
+  }
+
+  #fail(at: "starts" | "ends" | "notes"): void {
+    if (this.failure?.at !== at) return;
+    const { error } = this.failure;
+    this.failure = null;
+    throw error;
   }
 }
 

@@ -7,8 +7,10 @@ import { encodeEntry, type JournalRecord, NO_HASH } from "../../src/core/journal
 import type { Call } from "../../src/authorize/call.ts";
 import type { RefusedCall } from "../../src/authorize/frame.ts";
 import { createSyncGuard, MAX_UPLOAD, type SyncPorts, type UnverifiedSync } from "../../src/authorize/sync-guard.ts";
-import { AGENT, callWith, FakeAgents, FakePolicy, Outage, random, STORE_TIME } from "./fakes.ts";
-import { bypass, deny } from "../../clients/typescript/test/support/journal-samples.ts";
+import type { StartableDecision } from "../../src/execution/startable.ts";
+import { FakeUploads, startable, TIMEOUT } from "./execution-fakes.ts";
+import { AGENT, callWith, FakeAgents, FakePolicy, keys, Outage, random, STORE_TIME } from "./fakes.ts";
+import { bypass, bypassEnd, bypassStart, deny } from "../../clients/typescript/test/support/journal-samples.ts";
 import type { GuardEntry } from "../../src/store/guard-records.ts";
 
 const JOURNAL = "0195e0b2-7a3b-7c1d-8a2b-00000000000f";
@@ -44,6 +46,8 @@ function syncWorld() {
     takenSequences: new Set<number>(),
     reports: [] as [string, string, string][],
     forgotten: [] as [string, string][],
+    decisions: new Map<string, StartableDecision>(),
+    uploads: new FakeUploads(),
     order: null as StoredBypassOrder | null,
     command: null as Command,
     revoked: [] as [string, string][],
@@ -86,6 +90,10 @@ function syncWorld() {
       world.order = order({ epoch: 2, grantId: null, token: "revocation" });
     },
     grantKeys: () => KEYS,
+    decisions: { findDecision: async (id) => world.decisions.get(id) ?? null },
+    uploads: world.uploads,
+    executionMicros: TIMEOUT,
+    keys,
     policy: () => new FakePolicy(),
     monotonic: () => Date.now(),
     refused: (fault, refused) => void world.refusals.push({ fault, ...refused }),
@@ -165,6 +173,37 @@ describe("SyncGuard records what a guard decided", () => {
     world.agents.confirmed = state;
     await world.sync({ records: [record()] });
     expect(world.rows).toHaveLength(1);
+  });
+});
+
+describe("SyncGuard records what a guard started", () => {
+  test("after the decision that allowed it, and acknowledges both", async () => {
+    const world = syncWorld();
+    const allowed = record(bypass({ decisionId: bypassStart().decisionId }), 1);
+    const [start, end] = [record(bypassStart({ agentId: AGENT }), 2), record(bypassEnd({ agentId: AGENT }), 3)];
+    const { recordedHashes, refused } = await world.sync({ records: [allowed, start, end] });
+    expect([recordedHashes, refused]).toEqual([[allowed.hash, start.hash, end.hash], []]);
+    expect(world.rows.map(({ row }) => JSON.parse(row.detail ?? "{}"))).toEqual([
+      expect.not.objectContaining({ flags: expect.anything() }),
+    ]);
+    expect(world.uploads.events.map(({ kind }) => kind)).toEqual(["execution.started", "execution.ended"]);
+  });
+
+  test("and refuses for good what is not its agent's bypass, without acknowledging it", async () => {
+    const world = syncWorld();
+    const start = record(bypassStart({ agentId: AGENT }), 2);
+    world.decisions.set(bypassStart().decisionId, startable({ agentId: "another" }));
+    expect(await world.sync({ records: [start] })).toMatchObject({
+      recordedHashes: [],
+      refused: [{ hash: start.hash }],
+    });
+  });
+
+  test("and flags it, if its place in the journal was used before", async () => {
+    const world = syncWorld();
+    world.takenSequences.add(2);
+    await world.sync({ records: [record(bypassStart({ agentId: AGENT }), 2)] });
+    expect(world.uploads.events[0]?.detail).toContain("sequence_used_twice");
   });
 });
 

@@ -9,12 +9,19 @@ import {
   hex,
   type JournalEntry,
   MAX_BODY_BYTES,
+  MAX_EXECUTION_BODY_BYTES,
   NO_HASH,
   readBody,
   readEntry,
   readSegment,
 } from "../../src/core/journal-format.ts";
-import { agentId, bypass, deny } from "../../clients/typescript/test/support/journal-samples.ts";
+import {
+  agentId,
+  bypass,
+  bypassEnd,
+  bypassStart,
+  deny,
+} from "../../clients/typescript/test/support/journal-samples.ts";
 
 const journalId = "7b0c2c1e-3a54-4f2e-8d25-0c6a1f0f9b11";
 
@@ -36,8 +43,8 @@ function hashes(entries: readonly JournalEntry[]): string[] {
 }
 
 /** A line that is right in itself, over any body. */
-function lineOver(body: string, previousHash: Uint8Array): Buffer {
-  const hash = createHash("sha256").update("datacrawl.journal.v1").update(previousHash).update(body).digest();
+function lineOver(body: string, previousHash: Uint8Array, layout = 1): Buffer {
+  const hash = createHash("sha256").update(`datacrawl.journal.v${layout}`).update(previousHash).update(body).digest();
   return Buffer.from(`${hex(previousHash)} ${hex(hash)} ${body}\n`);
 }
 
@@ -60,12 +67,14 @@ const entries = chain([
   deny(),
   bypass({ message: 'with "braces" } and\n{ breaks' }),
   deny({ tool: "gmail.send", errors: ["x"] }),
+  bypassStart(),
+  bypassEnd(),
 ]);
 const file = fileOf(entries);
 const lines = {
   first: fileOf(entries.slice(0, 1)),
   second: fileOf(entries.slice(1, 2)),
-  third: fileOf(entries.slice(2)),
+  third: fileOf(entries.slice(2, 3)),
 };
 const ends = entries.map((_, index) => fileOf(entries.slice(0, index + 1)).length);
 
@@ -284,8 +293,85 @@ function encodeNoRecord(): Partial<JournalEntry> {
   return { hash: Buffer.from(line.slice(65, 129), "hex"), body: Buffer.from("{}") };
 }
 
-test("the worked example of docs/journal-format.md is right", () => {
-  const [line] = /^[0-9a-f]{64} [0-9a-f]{64} \{.*\}$/m.exec(readFileSync("docs/journal-format.md", "utf8")) ?? [""];
-  const content = readSegment(Buffer.from(`${line}\n`), journalId, agentId);
-  expect(content).toMatchObject({ entries: [{ sequence: 1 }], end: "whole" });
+describe("a record of layout 2", () => {
+  const start = bypassStart();
+  const end = bypassEnd();
+
+  test.each([
+    ["a start", start],
+    ["an end", end],
+    ["an end without facts", bypassEnd({ errorCode: null, durationMs: null, summary: null })],
+  ])("holds what was recorded: %s", (_, record) => {
+    const { body } = encodeEntry(record, { journalId, sequence: 7, coalesced: 12 }, NO_HASH);
+    expect(readBody(body)).toEqual({ ...record, journalId, sequence: 7, coalesced: 0 });
+    expect(body.toString()).toBe(bytesOf(JSON.parse(Buffer.from(body).toString()) as object as never).toString());
+  });
+
+  test("is hashed under its own name, and under no other", () => {
+    const { body } = encodeEntry(start, position, NO_HASH);
+    const text = Buffer.from(body).toString();
+    expect(read(lineOver(text, NO_HASH, 2))).toEqual([[1], "whole"]);
+    expect(read(lineOver(text, NO_HASH, 1))).toEqual([[], "damaged"]);
+    const denied = Buffer.from(encodeEntry(deny(), position, NO_HASH).body).toString();
+    expect(read(lineOver(denied, NO_HASH, 2))).toEqual([[], "damaged"]);
+  });
+
+  test("fits its bound, whatever may be reported", () => {
+    const record = bypassEnd({
+      tool: '"'.repeat(256),
+      idempotencyKey: "\u0001".repeat(256),
+      summary: "\u0001".repeat(1024),
+      errorCode: '"'.repeat(128),
+    });
+    const { body } = encodeEntry(record, position, NO_HASH);
+    expect(body.length).toBeLessThanOrEqual(MAX_EXECUTION_BODY_BYTES);
+    expect(readBody(body)).toHaveProperty("kind", "bypass_end");
+  });
+
+  test.each<[string, JournalRecord, string]>([
+    ["a tool over 256 bytes", bypassStart({ tool: "é".repeat(129) }), "tool"],
+    ["a key with a lone surrogate", bypassStart({ idempotencyKey: "\ud800" }), "lone surrogate"],
+    ["a decision id that is none", bypassStart({ decisionId: "x" }), "decision_id"],
+    ["an outcome that is none", bypassEnd({ outcome: "done" as never }), "outcome"],
+    ["an error code with a line break", bypassEnd({ errorCode: "a\nb" }), "error_code"],
+    ["a summary over 1,024 bytes", bypassEnd({ summary: "x".repeat(1025) }), "summary"],
+    ["half a millisecond", bypassEnd({ durationMs: 0.5 }), "duration_ms"],
+  ])("is not made with %s", (_, record, problem) => {
+    expect(() => encodeEntry(record, position, NO_HASH)).toThrow(problem);
+  });
+
+  const fields = JSON.parse(Buffer.from(encodeEntry(end, position, NO_HASH).body).toString()) as object;
+
+  test("the control: these fields are a record", () => {
+    expect(readBody(bytesOf({ ...fields }))).toHaveProperty("kind", "bypass_end");
+  });
+
+  test.each<[string, Record<string, unknown>]>([
+    ["a field too many", { ...fields, nonce: "AA==" }],
+    ["no outcome", { ...fields, outcome: undefined }],
+    ["an outcome in a start", { ...fields, kind: "bypass_start" }],
+    ["another kind", { ...fields, kind: "start" }],
+    ["an id in capitals", { ...fields, execution_id: "019C2F4E-7D11-7B3A-9C55-2F0E8A1B6C3E" }],
+    ["a count of denies", { ...fields, coalesced: 1 }],
+    ["a sequence below 1", { ...fields, sequence: 0 }],
+    ["a key over 256 bytes", { ...fields, idempotency_key: "k".repeat(257) }],
+  ])("with %s is none", (_, changed) => {
+    expect(readBody(bytesOf(changed))).toHaveProperty("problem");
+  });
+});
+
+test("the worked examples of docs/journal-format.md are right, and so is the chain of the second part", () => {
+  const text = readFileSync("docs/journal-format.md", "utf8");
+  const [first = "", ...second] = [...text.matchAll(/^[0-9a-f]{64} [0-9a-f]{64} \{.*\}$/gm)].map(
+    ([line]) => `${line}\n`,
+  );
+  expect(readSegment(Buffer.from(first), journalId, agentId)).toMatchObject({
+    entries: [{ sequence: 1 }],
+    end: "whole",
+  });
+  expect(second).toHaveLength(2);
+  expect(readSegment(Buffer.from(first + second.join("")), journalId, agentId)).toMatchObject({
+    entries: [{ sequence: 1 }, { sequence: 2 }, { sequence: 3 }],
+    end: "whole",
+  });
 });

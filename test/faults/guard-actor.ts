@@ -1,4 +1,5 @@
-// An agent's process, for tests that kill it: it acts only on an allow that it has started, and an action is a line in a file, fsynced.
+// An agent's process, for tests that kill it: it acts only on an allow that it has started, and an action is a line in a file, fsynced,
+// which it then reports.
 // Argument: an ActorSpec as JSON. Prints "granted" when it knows a grant, "acted" when all its calls are answered; then it waits
 // for a line on stdin, uploads its journal and ends.
 import { fsyncSync, openSync, writeSync } from "node:fs";
@@ -26,10 +27,11 @@ const file = openSync(spec.actions, "a");
 async function wish(number: number): Promise<void> {
   const request = { tool: "gmail.send_email", payload: { number }, idempotencyKey: `${spec.name}-${number}` };
   const verdict = await dc.authorize(request);
-  const { state, decisionId } = await dc.begin(verdict);
-  if (state !== "started") return;
-  writeSync(file, `${decisionId}\n`);
+  const start = await dc.begin(verdict);
+  if (start.state !== "started") return;
+  writeSync(file, `${start.decisionId}\n`);
   fsyncSync(file);
+  await dc.report(start, "succeeded");
 }
 
 await dc.ready();

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { GUARD_FAILPOINTS, SYNC_FAILPOINTS } from "../../src/core/failpoint.ts";
 import { readSegment } from "../../src/core/journal-format.ts";
 import { cli } from "../support/cli.ts";
+import { allowed, callAgent, newNonce } from "../support/agent-calls.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { cleanEnv, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
@@ -22,6 +23,10 @@ const WISHES = 12;
 const ACTOR = join(import.meta.dirname, "guard-actor.ts");
 const AGENT = "racer";
 const KILLED = { code: null, signal: "SIGKILL" };
+
+type KeptStart = Record<"decisionId" | "executionId" | "startedBy" | "idempotencyKey", string> & {
+  readonly end: object | null;
+};
 
 interface Actor {
   readonly child: ChildProcess;
@@ -113,12 +118,12 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     const actions = existsSync(join(journalDir, "actions"))
       ? readFileSync(join(journalDir, "actions"), "utf8").split("\n").filter(Boolean)
       : [];
-    const starts = join(journalDir, AGENT, "starts");
-    const started = (existsSync(starts) ? readdirSync(starts) : []).map(
-      (file) => (JSON.parse(readFileSync(join(starts, file), "utf8")) as { decisionId: string }).decisionId,
-    );
+    const started = startsIn(journalDir);
     for (const id of actions) {
-      expect(started, `${name}: action ${id} has a start`).toContain(id);
+      expect(
+        started.map(({ decisionId }) => decisionId),
+        `${name}: action ${id} has a start`,
+      ).toContain(id);
       const { rows } = await database.query<{ source: string; reason: string; decided: boolean }>(
         `SELECT source, reason, decided_at <= recorded_at AND grant_id IS NOT NULL AS decided
          FROM audit_decisions WHERE decision_id = $1`,
@@ -126,19 +131,40 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
       );
       expect(rows, `${name}: action ${id}`).toEqual([{ source: "guard", reason: "CIRCUIT_BYPASS", decided: true }]);
     }
+    // Also of those that a crash kept from running, or from being reported: they will be unresolved.
+    for (const { decisionId, executionId, end } of started) {
+      const { rows } = await database.query(
+        `SELECT e.execution_id AS "executionId", e.source, o.outcome, r.decision_id IS NOT NULL AS due,
+           (SELECT json_agg(kind ORDER BY kind) FROM audit_events v WHERE v.decision_id = e.decision_id) AS events
+         FROM executions e LEFT JOIN execution_outcomes o USING (decision_id)
+         LEFT JOIN execution_reports_due r USING (decision_id) WHERE e.decision_id = $1`,
+        [decisionId],
+      );
+      const isEnded = end !== null;
+      const events = [...(isEnded ? ["execution.ended"] : []), "execution.started"];
+      const outcome = isEnded ? "succeeded" : null;
+      expect(rows, `${name}: start ${decisionId}`).toEqual([
+        { executionId, source: "guard", outcome, due: !isEnded, events },
+      ]);
+    }
     for (const hash of keptAtDeath) {
-      const { rows } = await database.query("SELECT 1 FROM audit_decisions WHERE guard_record_hash = $1", [hash]);
+      const { rows } = await database.query("SELECT 1 FROM guard_records WHERE record_hash = $1", [hash]);
       expect(rows, `${name}: record ${hash.toString("hex")}`).toHaveLength(1);
     }
     const { rows: journals } = await database.query<{ journal: string; sequences: string[] }>(
-      `SELECT guard_journal_id AS journal, array_agg(guard_sequence ORDER BY guard_sequence) AS sequences
-       FROM audit_decisions WHERE source = 'guard' GROUP BY 1`,
+      `SELECT journal_id AS journal, array_agg(sequence ORDER BY sequence) AS sequences FROM guard_records GROUP BY 1`,
     );
     // By rows: a record that came twice, or one that was skipped, would show here.
     for (const { journal, sequences } of journals)
       expect(sequences.map(Number), `${name}: journal ${journal}`).toEqual(sequences.map((_, index) => index + 1));
     expect(files(journalDir), name).toEqual([]);
     return actions.length;
+  }
+
+  function startsIn(journalDir: string): KeptStart[] {
+    const dir = join(journalDir, AGENT, "starts");
+    const names = existsSync(dir) ? readdirSync(dir).filter((name) => /^[0-9a-f]{64}$/.test(name)) : [];
+    return names.map((name) => JSON.parse(readFileSync(join(dir, name), "utf8")) as KeptStart);
   }
 
   function files(journalDir: string): string[] {
@@ -219,6 +245,25 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
       }
     },
   );
+
+  test("what was started is not started again through the service, neither as that decision nor under its key", async () => {
+    const journalDir = newJournal();
+    const actor = await act(journalDir, "again");
+    expect((await actor.exited).code).toBe(0);
+    const [start] = startsIn(journalDir);
+    const begin = async (decisionId: string | undefined): Promise<Record<string, unknown>> =>
+      (await callAgent(service.connectUrl, cluster.agentKey, "BeginExecution", { decisionId, nonce: newNonce() })).body;
+    const started = {
+      state: "EXECUTION_STATE_ALREADY_STARTED",
+      startedBy: start?.startedBy,
+      outcome: "OUTCOME_SUCCEEDED",
+    };
+    expect(await begin(start?.decisionId)).toMatchObject({ ...started, decisionId: start?.decisionId });
+    const decided = await allowed(service.connectUrl, cluster.agentKey, String(start?.idempotencyKey));
+    expect(await begin(decided)).toMatchObject({ ...started, decisionId: decided });
+    const free = await allowed(service.connectUrl, cluster.agentKey, "a key of its own");
+    expect(await begin(free)).toMatchObject({ state: "EXECUTION_STATE_STARTED" });
+  });
 
   test("and the trail is whole", async () => {
     const env = { ...cluster.env, DATACRAWL_DATA_DIR: service.dataDir };

@@ -52,6 +52,7 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
     const { recordedAt: _, ...found } = { ...(await executions.find(entry.row.decisionId)), recordedAt: 0 };
     expect({ ...found, nonce: Buffer.from(found.nonce ?? []) }).toEqual({
       ...first.execution,
+      source: "service",
       principal: "ann@example.com",
       sessionId: null,
       end: null,

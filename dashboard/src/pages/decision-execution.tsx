@@ -58,7 +58,7 @@ export function ExecutionSteps({ row, execution }: StepsProps) {
       )}
       {execution === undefined ? (
         isAllowed && isStartable(row) ? (
-          <NotStarted />
+          <NotStarted by={row.source} />
         ) : null
       ) : (
         <>
@@ -78,16 +78,18 @@ export function isUnderWay({ decision, execution }: GetDecisionResponse): boolea
   );
 }
 
-/** Guards' decisions are not the service's to start, and a row that follows on another is started under the other's id. */
-function isStartable({ source, decision, linkedDecisionId }: AuditDecision): boolean {
-  return source === Source.SERVICE && decision !== Decision.DENY && linkedDecisionId === undefined;
+/** A row that follows on another is started under the other's id. */
+function isStartable({ decision, linkedDecisionId }: AuditDecision): boolean {
+  return decision !== Decision.DENY && linkedDecisionId === undefined;
 }
 
-function NotStarted() {
+function NotStarted({ by }: { readonly by: Source }) {
   return (
     <Step title="Started">
       <p className="muted">
-        The agent has not started it through the service. One that acts on the answer alone leaves no start here.
+        {by === Source.GUARD
+          ? "No start of it was uploaded."
+          : "The agent has not started it through the service. One that acts on the answer alone leaves no start here."}
       </p>
     </Step>
   );
@@ -96,17 +98,24 @@ function NotStarted() {
 function Started({ execution }: { readonly execution: Execution }) {
   return (
     <Step title="Started">
-      <p className="field">{execution.agentId} started it. Nobody can start it again.</p>
+      <p className="field">
+        {execution.agentId} started it{isBypassed(execution) ? " under a bypass, and uploaded that later" : ""}. Nobody
+        can start it again.
+      </p>
       <Facts
         facts={[
           ["Started", <ExactTime key="started" at={execution.startedAt} />],
-          ["Credential", <Code key="credential" text={execution.startedBy} />],
+          [isBypassed(execution) ? "Journal" : "Credential", <Code key="by" text={execution.startedBy} />],
           ["Execution", <Code key="execution" text={execution.executionId} />],
           ["Report due", <ExactTime key="due" at={execution.reportDueAt} />],
         ]}
       />
     </Step>
   );
+}
+
+function isBypassed({ source }: Execution): boolean {
+  return source === Source.GUARD;
 }
 
 function Ended({ execution }: { readonly execution: Execution }) {
@@ -141,7 +150,8 @@ function Ended({ execution }: { readonly execution: Execution }) {
 }
 
 /** Who said how it ended, or that nobody has. */
-function endOf({ agentId, outcome, unresolved, reportDueAt, resolvedBy, comment, reportedBy }: Execution): ReactNode {
+function endOf(execution: Execution): ReactNode {
+  const { agentId, outcome, unresolved, reportDueAt, resolvedBy, comment, startedBy, reportedBy } = execution;
   if (unresolved)
     return (
       <>
@@ -158,7 +168,9 @@ function endOf({ agentId, outcome, unresolved, reportDueAt, resolvedBy, comment,
     );
   return (
     <>
-      {agentId} reported it with the credential <Code text={reportedBy} />.
+      {agentId} reported it{" "}
+      {isBypassed(execution) && reportedBy === startedBy ? "in the journal" : "with the credential"}{" "}
+      <Code text={reportedBy} />.
     </>
   );
 }

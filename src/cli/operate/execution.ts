@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from "commander";
+import { SourceSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { Outcome, OutcomeSchema } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import type { Execution } from "@datacrawl/proto/datacrawl/authz/v1/executions_pb";
 import { withAdmin } from "../admin-client.ts";
@@ -101,6 +102,7 @@ export function jsonOf(execution: Execution) {
     sessionId: execution.sessionId ?? null,
     startedAt: timeOrNull(execution.startedAt),
     startedBy,
+    source: wordOf(SourceSchema, execution.source).toLowerCase(),
     reportDueAt: timeOrNull(execution.reportDueAt),
     unresolved,
     outcome: outcome === Outcome.UNSPECIFIED ? null : wordOf(OutcomeSchema, outcome).toLowerCase(),

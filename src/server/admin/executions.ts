@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Execution, ExecutionSchema } from "@datacrawl/proto/datacrawl/authz/v1/executions_pb";
 import type { ExecutionOperations, ExecutionView } from "../../admin/executions.ts";
+import { SOURCES } from "../codec/answer.ts";
 import { OUTCOME, outcomeOf } from "../codec/execution.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
@@ -24,7 +25,7 @@ export function executionMethods(
 
 export function executionMessage(execution: ExecutionView): Execution {
   const { decisionId, executionId, agentId, tool, idempotencyKey, startedAt, startedBy, reportDueAt } = execution;
-  const { unresolved, end, principal, sessionId } = execution;
+  const { unresolved, end, principal, sessionId, source } = execution;
   return create(ExecutionSchema, {
     decisionId,
     executionId,
@@ -35,6 +36,7 @@ export function executionMessage(execution: ExecutionView): Execution {
     startedBy,
     reportDueAt: timestampOf(reportDueAt),
     unresolved,
+    source: SOURCES[source],
     ...(principal !== null && { principal }),
     ...(sessionId !== null && { sessionId }),
     ...(end !== null && {

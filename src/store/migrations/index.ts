@@ -16,6 +16,7 @@ import { numberedLayouts } from "./0020-numbered-layouts.ts";
 import { reviewWithdrawals } from "./0030-review-withdrawals.ts";
 import { executions } from "./0040-executions.ts";
 import { principals } from "./0041-principals.ts";
+import { bypassStarts } from "./0042-bypass-starts.ts";
 
 /**
  * By name, in the order in which they run. A migration that has shipped never changes: a later one corrects it.
@@ -43,4 +44,5 @@ export const MIGRATIONS: Readonly<Record<string, string>> = {
   "0030-review-withdrawals": reviewWithdrawals,
   "0040-executions": executions,
   "0041-principals": principals,
+  "0042-bypass-starts": bypassStarts,
 };

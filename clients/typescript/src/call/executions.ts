@@ -9,21 +9,31 @@ import { UUID, uuidV7 } from "@datacrawl/core/ids";
 import type { Breaker } from "../circuit/breaker.ts";
 import { type BypassStarts, type KeptStart, saysTheSame } from "../journal/starts.ts";
 import { type AskParts, attempt, type Attempted } from "./ask.ts";
-import type { Bypassed, Bypasses } from "./bypasses.ts";
 import type { ExecutionReport, GuardRefusal, GuardReported, GuardStart } from "./execution.ts";
 import { NOT_A_REQUEST, type Refusal } from "./outcome.ts";
+import type { RecentDecisions } from "./recent-decisions.ts";
 import { type AnsweredReport, interpretReport, WIRE_OUTCOME } from "./report-answer.ts";
 import { type NoAnswer, noAnswerOf } from "./result.ts";
 import { type CallResult, withRetries } from "./retry.ts";
 import { type AnsweredStart, interpretStart } from "./start-answer.ts";
 import { type GuardCall, throughCircuit } from "./through-circuit.ts";
 
+/** An allow under a grant that this process gave. */
+export interface Bypassed {
+  readonly tool: string;
+  readonly idempotencyKey: string;
+  /** Whether all that it needed is still so: the open circuit, the grant, and no deny of the service. */
+  readonly holds: () => boolean;
+}
+
 export interface ExecutionParts extends AskParts {
   readonly agentId: string;
   readonly breaker: Breaker;
   /** The id of this process' journal. */
   readonly journalId: string;
-  readonly bypasses: Bypasses;
+  readonly bypasses: RecentDecisions<Bypassed>;
+  /** Idempotency keys of decisions of the service's. */
+  readonly keys: RecentDecisions<string>;
   readonly starts: BypassStarts;
   /** Given what the service has said, for a time when it cannot be asked. */
   readonly hear: (final: CallResult<Attempted<AnsweredStart>>["final"]) => void;
@@ -69,7 +79,8 @@ export class Executions {
     const start = { decisionId: id, nonce: nonce ?? random.take(16) };
     try {
       const bypassed = bypasses.find(id);
-      return bypassed === null ? await this.#ask(start, call) : await this.#startBypassed(start, bypassed, call);
+      if (bypassed !== null) return await this.#startBypassed(start, bypassed, call);
+      return (await this.#startedUnderBypass(id, call)) ?? (await this.#ask(start, call));
     } catch (error) {
       onBug?.(error);
       return refused(id, no("REQUEST_REFUSED", "The guard failed.", NOT_A_REQUEST));
@@ -86,6 +97,17 @@ export class Executions {
       onBug?.(error);
       return { state: "not_recorded", ...no("REQUEST_REFUSED", "The report could not be read.", NOT_A_REQUEST) };
     }
+  }
+
+  /** What was started under the same key while the service could not be asked, which it may not have heard of yet. */
+  async #startedUnderBypass(decisionId: string, { deadlineAt, signal }: GuardCall): Promise<GuardStart | null> {
+    const { keys, starts, clock } = this.#parts;
+    const idempotencyKey = keys.find(decisionId);
+    if (idempotencyKey === null) return null;
+    using deadline = new Deadline(clock, deadlineAt, { signal });
+    const found = await deadline.race(starts.lookup(idempotencyKey));
+    if (found.kind !== "done") return refused(decisionId, no("DEADLINE_EXCEEDED", "The starts were not read in time."));
+    return found.value && startedBefore(decisionId, found.value.start, null);
   }
 
   async #ask({ decisionId, nonce }: Asking, call: GuardCall): Promise<GuardStart> {
@@ -122,16 +144,19 @@ export class Executions {
     if (!bypassed.holds()) return refused(decisionId, over);
     const startedAt = clock.now();
     const executionId = uuidV7(startedAt, random);
+    const { tool, idempotencyKey } = bypassed;
     const start: KeptStart = {
       decisionId,
       executionId,
+      tool,
+      idempotencyKey,
       nonce: Buffer.from(nonce).toString("base64"),
       startedAt,
       startedBy: journalId,
       end: null,
     };
     using deadline = new Deadline(clock, deadlineAt, { signal });
-    const claiming = starts.claim(bypassed.idempotencyKey, start).catch(() => "failed" as const);
+    const claiming = starts.claim(start).catch(() => "failed" as const);
     const claimed = await deadline.race(claiming);
     if (claimed.kind !== "done" || deadline.passed)
       return refused(decisionId, no("DEADLINE_EXCEEDED", "The start was not written in time."));
@@ -162,7 +187,7 @@ export class Executions {
   async #endBypassed(report: ReportRequest, { idempotencyKey }: Bypassed): Promise<GuardReported> {
     const { starts, clock } = this.#parts;
     const { decisionId, executionId, ...said } = report;
-    const start = await starts.find(idempotencyKey);
+    const start = (await starts.lookup(idempotencyKey))?.start ?? null;
     if (start === null || start.decisionId !== decisionId || start.executionId !== executionId)
       return { state: "not_recorded", ...no("REQUEST_REFUSED", "There is no such execution.", NOT_A_REQUEST) };
     if (start.end !== null) {
@@ -170,7 +195,7 @@ export class Executions {
       return { state: "not_recorded", ...no("REQUEST_REFUSED", "Another end is on record.", NOT_A_REQUEST) };
     }
     const endedAt = clock.now();
-    await starts.end(idempotencyKey, start, said, endedAt);
+    await starts.end(start, said, endedAt);
     return { state: "recorded", endedAt, replayed: false };
   }
 }
@@ -196,8 +221,8 @@ function guardStart({ decisionId, executionId, startedAt, startedBy }: KeptStart
   });
 }
 
-/** Another start has the key; or it is this one, of which the answer was lost. */
-function startedBefore(decisionId: string, start: KeptStart | null, nonce: string): GuardStart {
+/** Another start has the key; or it is the one with this nonce, of which the answer was lost. */
+function startedBefore(decisionId: string, start: KeptStart | null, nonce: string | null): GuardStart {
   if (start !== null && start.decisionId === decisionId && start.nonce === nonce && start.end === null)
     return guardStart(start);
   return Object.freeze({

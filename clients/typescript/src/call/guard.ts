@@ -6,15 +6,15 @@ import { isAllow, type Reason } from "@datacrawl/core/decision";
 import { failpoint } from "@datacrawl/core/failpoint";
 import { Fault } from "@datacrawl/core/fault";
 import { ask, type AskParts, type Attempted } from "./ask.ts";
-import { Bypasses } from "./bypasses.ts";
 import { Denials, EVERY_REQUEST } from "./denials.ts";
-import { Executions } from "./executions.ts";
+import { type Bypassed, Executions } from "./executions.ts";
 import type { GrantKeeper } from "../grants/grants.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { BypassStarts } from "../journal/starts.ts";
 import { requestDigest } from "./key.ts";
 import { excerpt, NOT_A_REQUEST, type Outcome, type Refusal } from "./outcome.ts";
 import { type GuardRequest, readQuestion } from "./question.ts";
+import { RecentDecisions } from "./recent-decisions.ts";
 import { noAnswerOf } from "./result.ts";
 import type { CallResult } from "./retry.ts";
 import type { AnsweredStart } from "./start-answer.ts";
@@ -37,15 +37,18 @@ type Asked = CallResult<Attempted>;
 export class Guard {
   readonly #parts: GuardParts;
   readonly #denials = new Denials();
-  readonly #bypasses: Bypasses;
+  readonly #bypasses: RecentDecisions<Bypassed>;
+  /** The idempotency keys of the service's allows, where an action under a bypass may have had one of them. */
+  readonly #keys: RecentDecisions<string>;
   /** What may be done with its allows. */
   readonly executions: Executions;
 
   constructor(parts: GuardParts) {
     this.#parts = parts;
-    this.#bypasses = new Bypasses(parts.clock);
-    const [bypasses, journalId] = [this.#bypasses, parts.journal.id];
-    this.executions = new Executions({ ...parts, bypasses, journalId, hear: (final) => this.#hearStart(final) });
+    const [bypasses, keys] = [new RecentDecisions<Bypassed>(parts.clock), new RecentDecisions<string>(parts.clock)];
+    [this.#bypasses, this.#keys] = [bypasses, keys];
+    const journalId = parts.journal.id;
+    this.executions = new Executions({ ...parts, bypasses, keys, journalId, hear: (final) => this.#hearStart(final) });
   }
 
   /** Never rejects, and never outlives the call's deadline. Whatever goes wrong is a deny. */
@@ -150,7 +153,8 @@ export class Guard {
       return !("problem" in still) && still.grant.grantId === grant.grantId;
     };
     if (!holds()) return deny("CIRCUIT_OPEN", openMessage(permit));
-    this.#bypasses.add(verdict.decisionId, { idempotencyKey: question.idempotencyKey, holds });
+    const { tool, idempotencyKey } = question;
+    this.#bypasses.add(verdict.decisionId, { tool, idempotencyKey, holds });
     failpoint("bypass-recorded");
     return verdict;
   }
@@ -173,7 +177,12 @@ export class Guard {
   }
 
   #verdictOf(question: Question, { final, attempts }: Asked): GuardVerdict {
-    if (final.kind === "answered") return final.verdict;
+    if (final.kind === "answered") {
+      const { decisionId } = final.verdict;
+      if (this.#parts.starts.isUsed && isAllow(final.verdict.decision))
+        this.#keys.add(decisionId, question.idempotencyKey);
+      return final.verdict;
+    }
     const { reason, message, refusal } = noAnswerOf(final);
     return this.#deny(question, reason, message, { attempts, refusal: refusal ?? undefined });
   }

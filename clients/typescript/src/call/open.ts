@@ -217,6 +217,7 @@ export class OpenGuard {
       clock,
       random: () => fraction(random),
       onCommand: (command) => commands.take(command),
+      beforeUpload: () => starts.tellJournal(),
       rounds: syncs,
       ...(this.#fleet && { redis: this.#fleet.grants }),
     });
@@ -255,8 +256,10 @@ async function openDisk(
 ): Promise<Omit<Core, "guard" | "sync" | "commands"> & { readonly starts: BypassStarts }> {
   try {
     const grants = await openGrantKeeper({ dir, agentId, clock });
-    const starts = new BypassStarts(dir === null ? null : join(dir, agentId), clock);
-    return { grants, starts, journal: await openJournal({ dir, agentId, clock }), problem: null };
+    const journal = await openJournal({ dir, agentId, clock });
+    const starts = new BypassStarts({ dir: dir === null ? null : join(dir, agentId), agentId, clock, journal });
+    await starts.tellJournal();
+    return { grants, starts, journal, problem: null };
   } catch (error) {
     if (dir === null) throw error;
     const memory = await openDisk(null, agentId, clock);

@@ -3,8 +3,14 @@ import { join } from "node:path";
 import { AGENT_ID } from "@datacrawl/core/names";
 import type { Clock } from "@datacrawl/core/clock";
 import { openDiskStore } from "./disk.ts";
-import { encodeEntry, NO_HASH } from "@datacrawl/core/journal-format";
-import type { BypassRecord, DenyRecord, JournalEntry, JournalRecord } from "@datacrawl/core/journal-format";
+import { encodeEntry, isExecution, NO_HASH } from "@datacrawl/core/journal-format";
+import type {
+  BypassRecord,
+  DenyRecord,
+  ExecutionRecord,
+  JournalEntry,
+  JournalRecord,
+} from "@datacrawl/core/journal-format";
 import { memoryStore } from "./memory.ts";
 import type { JournalStore, Refused } from "./store.ts";
 
@@ -20,10 +26,11 @@ export interface Journal {
    */
   recordDeny(make: () => DenyRecord): void;
   /**
-   * Resolves when the record is fsynced. Rejects if it cannot be (no directory, disk full, closed), and then the caller must
-   * deny. Never dropped for want of room: it does not count against the journal's bound.
+   * A bypass, or the start or end of its action. Resolves when the record is fsynced. Rejects if it cannot be (no directory, disk
+   * full, closed), and then the caller must deny, or not start it. Never dropped for want of room: it does not count against the
+   * journal's bound.
    */
-  recordBypass(record: BypassRecord): Promise<void>;
+  recordBypass(record: BypassRecord | ExecutionRecord): Promise<void>;
   /**
    * The oldest records so far that the service does not have, at most `limit`, of one journal: this one, or one that a dead process
    * left in the directory, which goes first.
@@ -143,7 +150,7 @@ class BufferedJournal implements Journal {
     this.#gather();
   }
 
-  recordBypass(record: BypassRecord): Promise<void> {
+  recordBypass(record: BypassRecord | ExecutionRecord): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) reject(new Error("the journal is closed"));
       else if (!this.#parts.store.isDurable) reject(new Error("there is no journal directory"));
@@ -209,7 +216,7 @@ class BufferedJournal implements Journal {
     const { entries, chained, coalesced } = this.#chain(batch);
     const newest = entries.at(-1);
     if (newest === undefined) return;
-    const durable = chained.some(({ record }) => record.kind === "bypass_allow");
+    const durable = chained.some(({ record }) => record.kind !== "deny");
     this.#writing = entries.length;
     try {
       await this.#parts.store.append(entries, durable);
@@ -240,7 +247,8 @@ class BufferedJournal implements Journal {
         continue;
       }
       try {
-        const untold = this.#uncounted - coalesced;
+        // A record of layout 2 has no place for it.
+        const untold = isExecution(waiting.record) ? 0 : this.#uncounted - coalesced;
         const entry = encodeEntry(
           waiting.record,
           { journalId: this.id, sequence: sequence + 1, coalesced: untold },

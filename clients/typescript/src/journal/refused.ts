@@ -6,7 +6,7 @@ import { hex, type JournalEntry, readBody } from "@datacrawl/core/journal-format
 export interface RefusedLog {
   /** Hex hashes. */
   readonly hashes: ReadonlySet<string>;
-  /** Durable when it resolves. A deny is not kept once the file is full; a bypass always is. */
+  /** Durable when it resolves. A deny is not kept once the file is full; a bypass, its start and its end always are. */
   keep(entry: JournalEntry, problem: string): Promise<void>;
   /** Reads what other processes have added. */
   reload(): Promise<void>;
@@ -21,7 +21,7 @@ export async function openRefusedLog(dir: string, maxBytes: number): Promise<Ref
       const file = await open(path, "a", 0o600);
       try {
         const isFull = (await file.stat()).size >= maxBytes;
-        if (!isFull || isBypass(entry)) await file.write(lineOf(entry, problem));
+        if (!isFull || !isDeny(entry)) await file.write(lineOf(entry, problem));
         await file.sync();
       } finally {
         await file.close();
@@ -37,9 +37,9 @@ export async function openRefusedLog(dir: string, maxBytes: number): Promise<Ref
   return log;
 }
 
-function isBypass(entry: JournalEntry): boolean {
+function isDeny(entry: JournalEntry): boolean {
   const record = readBody(entry.body);
-  return "kind" in record && record.kind === "bypass_allow";
+  return !("kind" in record) || record.kind === "deny";
 }
 
 /** Hash, problem as a JSON string, and body. A line break before, so that a torn line does not swallow this one. */

@@ -4,6 +4,7 @@ import { CircuitReportSchema, SyncGuardRequestSchema } from "@datacrawl/proto/da
 import type { SyncGuardRequest, SyncGuardResponse } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { Clock, Micros } from "@datacrawl/core/clock";
 import { failpoint } from "@datacrawl/core/failpoint";
+import { hex } from "@datacrawl/core/journal-format";
 import type { CircuitCommand } from "../circuit/command.ts";
 import type { GrantKeeper } from "../grants/grants.ts";
 import type { SharedGrants } from "../grants/redis.ts";
@@ -23,6 +24,8 @@ export interface SyncOptions {
   readonly intervalMs?: number;
   /** Called with the operators' newest command for the circuit, from the service's answer; null if there is none. */
   readonly onCommand?: (command: CircuitCommand | null) => Promise<void>;
+  /** Brings into the journal what is missing there. Its failure keeps nothing else from being uploaded. */
+  readonly beforeUpload?: () => Promise<void>;
   /** Called when the service has answered. */
   readonly onSynced?: () => void;
   /** Where guards of this agent leave orders for each other. */
@@ -36,7 +39,7 @@ export interface Sync {
   now(): Promise<void>;
   readonly status: SyncStatus;
   /**
-   * Waits for an exchange under way, uploads once what is left, and reports to a service that knows this guard that its circuit has
+   * Waits for an exchange under way, uploads for a few seconds what is left, and reports to a service that knows this guard that its circuit has
    * ended. Never rejects.
    */
   close(): Promise<void>;
@@ -101,7 +104,8 @@ class Loop implements Sync {
     await (this.#queued ?? this.#running);
     const { journal } = this.#options;
     try {
-      if (journal.counts.unsynced > 0) await this.#upload();
+      await this.#beforeUpload();
+      if (journal.counts.unsynced > 0) await this.#uploadRest();
       if (this.#isKnown) await this.#ask({ journalId: journal.id, closing: true });
     } catch (error) {
       this.#status = { ...this.#status, failures: this.#status.failures + 1, lastError: String(error) };
@@ -136,7 +140,12 @@ class Loop implements Sync {
     // Two calls, so that no record, whatever the service makes of it, keeps a revocation from arriving.
     await this.#fetchGrants();
     await this.#writeShared(shared);
+    await this.#beforeUpload();
     return this.#upload();
+  }
+
+  async #beforeUpload(): Promise<void> {
+    await this.#options.beforeUpload?.().catch(() => {});
   }
 
   /** Before the service is asked, so that what other guards have heard arrives also while it is down. */
@@ -181,7 +190,15 @@ class Loop implements Sync {
     // A crash here means that they are sent again, and the service then knows them by their hashes.
     failpoint("uploaded");
     await journal.acknowledge(answer.recordedHashes, answer.refusedRecords);
-    return answer.recordedHashes.length > 0 && journal.counts.unsynced > 0;
+    const recorded = new Set(answer.recordedHashes.map(hex));
+    return entries.some(({ hash }) => recorded.has(hex(hash))) && journal.counts.unsynced > 0;
+  }
+
+  /** One call uploads of one journal: what a dead process left comes before this one's own. */
+  async #uploadRest(): Promise<void> {
+    const { clock } = this.#options;
+    const until = clock.monotonic() + TIMEOUT_MS;
+    while ((await this.#upload()) && clock.monotonic() < until);
   }
 
   #ask(request: MessageInitShape<typeof SyncGuardRequestSchema>): Promise<SyncGuardResponse> {

@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { ExecutionRefusal, ExecutionState } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
+import { type ExecutionRecord, isExecution, readBody } from "../../../../src/core/journal-format.ts";
 import type { GuardStart } from "../../src/call/execution.ts";
+import type { Journal } from "../../src/journal/journal.ts";
 import { openRig, type Rig, type RigOptions } from "../support/guard.ts";
 import {
   allowing,
@@ -260,5 +262,136 @@ describe("under a bypass", () => {
       state: "refused",
       reason: "CIRCUIT_OPEN",
     });
+  });
+
+  const told = async (rig: Rig): Promise<ExecutionRecord[]> =>
+    (await rig.journal.pending(500)).flatMap(({ body }) => {
+      const record = readBody(body);
+      return "kind" in record && isExecution(record) ? [record] : [];
+    });
+
+  test("the start and the end are in the journal by the time that the caller hears of them, once each", async () => {
+    const rig = await bypassing();
+    const decisionId = await allowed(rig, "k");
+    const start = (await rig.begin(decisionId)) as { executionId: string; startedAt: number };
+    const { executionId, startedAt } = start;
+    const started = {
+      kind: "bypass_start",
+      decisionId,
+      executionId,
+      startedAt,
+      idempotencyKey: "k",
+      tool: "mail.send",
+    };
+    expect(await told(rig)).toMatchObject([{ ...started, startedBy: rig.journal.id }]);
+    await rig.begin(decisionId);
+    const report = { decisionId, executionId, outcome: "failed", errorCode: "", summary: "no", durationMs: 7 } as const;
+    const { endedAt } = (await rig.report(report)) as { endedAt: number };
+    await rig.report(report);
+    await rig.starts.tellJournal();
+    const ended = {
+      ...started,
+      kind: "bypass_end",
+      outcome: "failed",
+      endedAt,
+      errorCode: null,
+      summary: "no",
+      durationMs: 7,
+    };
+    expect(await told(rig)).toMatchObject([started, ended]);
+  });
+
+  test("nothing is started of which the journal cannot be told, and the key stays free", async () => {
+    let isFull = false;
+    const wrapJournal = (journal: Journal): Journal =>
+      Object.create(journal, {
+        id: { value: journal.id },
+        recordDeny: { value: journal.recordDeny.bind(journal) },
+        pending: { value: journal.pending.bind(journal) },
+        recordBypass: {
+          value: async (record: Parameters<Journal["recordBypass"]>[0]) => {
+            if (isFull) throw new Error("ENOSPC");
+            await journal.recordBypass(record);
+          },
+        },
+      }) as Journal;
+    const rig = await bypassing({ wrapJournal });
+    const decisionId = await allowed(rig, "k");
+    isFull = true;
+    expect(await rig.begin(decisionId)).toMatchObject({ state: "refused", reason: "CIRCUIT_OPEN" });
+    isFull = false;
+    expect(await told(rig)).toEqual([]);
+    const start = (await rig.begin(decisionId)) as { executionId: string };
+    // The end is kept, and the journal is told of it later.
+    isFull = true;
+    const report = { decisionId, executionId: start.executionId, outcome: "succeeded" } as const;
+    expect(await rig.report(report)).toMatchObject({ state: "recorded" });
+    expect((await told(rig)).map(({ kind }) => kind)).toEqual(["bypass_start"]);
+    await rig.starts.tellJournal();
+    isFull = false;
+    await rig.starts.tellJournal();
+    expect((await told(rig)).map(({ kind }) => kind)).toEqual(["bypass_start", "bypass_end"]);
+  });
+
+  test.each(["start", "end"] as const)(
+    "the journal is told of the %s that a crash kept from it, by the next process",
+    async (what) => {
+      const dir = await mkdtemp(join(tmpdir(), "datacrawl-starts-"));
+      opened.push(() => rm(dir, { recursive: true }));
+      const rig = await bypassing({ dir });
+      const decisionId = await allowed(rig, "k");
+      const { executionId } = (await rig.begin(decisionId)) as { executionId: string };
+      if (what === "end") await rig.report({ decisionId, executionId, outcome: "unknown" });
+      const starts = join(dir, "agent-1", "starts");
+      // As if it had died before it wrote the mark, and with it perhaps before it wrote the record.
+      for (const name of await readdir(starts)) if (name.endsWith(`.${what}`)) await rm(join(starts, name));
+      await writeFile(join(starts, "ab".repeat(32)), "{");
+      const heir = await bypassing({ dir });
+      await heir.starts.tellJournal();
+      await heir.starts.tellJournal();
+      expect(await told(heir)).toMatchObject([{ kind: `bypass_${what}`, executionId, startedBy: rig.journal.id }]);
+    },
+  );
+
+  test("a retry of a start of which the journal was not told tells it first", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "datacrawl-starts-"));
+    opened.push(() => rm(dir, { recursive: true }));
+    const rig = await bypassing({ dir });
+    const [decisionId, nonce] = [await allowed(rig, "k"), new Uint8Array(16).fill(9)];
+    await rig.begin(decisionId, {}, nonce);
+    const starts = join(dir, "agent-1", "starts");
+    for (const name of await readdir(starts)) if (name.endsWith(".start")) await rm(join(starts, name));
+    await rig.begin(decisionId, {}, nonce);
+    expect(await told(rig)).toMatchObject([{ kind: "bypass_start" }, { kind: "bypass_start" }]);
+  });
+
+  test("a key that was started is not started again through the service, once it is back, by any guard of the directory", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "datacrawl-starts-"));
+    opened.push(() => rm(dir, { recursive: true }));
+    const rig = await bypassing({ dir });
+    expect(await rig.begin(await allowed(rig, "k"))).toMatchObject({ state: "started" });
+    let begun = 0;
+    const { rig: other } = await rigOn(
+      {
+        begin: ({ stream, request }) => {
+          begun++;
+          reply(stream, starting(request));
+        },
+      },
+      { dir },
+    );
+    await other.starts.tellJournal();
+    const decided = async (idempotencyKey: string): Promise<string> => {
+      const { decision, decisionId } = await other.ask({ idempotencyKey });
+      expect(decision).toBe("allow");
+      return decisionId;
+    };
+    expect(await other.begin(await decided("k"))).toMatchObject({
+      state: "already_started",
+      source: "guard",
+      end: null,
+    });
+    expect(begun).toBe(0);
+    expect(await other.begin(await decided("other"))).toMatchObject({ state: "started", source: "service" });
   });
 });

@@ -25,6 +25,7 @@ export interface Rig {
   readonly breaker: Breaker;
   readonly journal: Journal;
   readonly grants: GrantKeeper;
+  readonly starts: BypassStarts;
   /** A question about `tool`, given four seconds unless the call says otherwise. */
   ask(request?: Partial<GuardRequest>, call?: { timeoutMs?: number } & Partial<GuardCall>): Promise<GuardVerdict>;
   /** Starts a decision, given four seconds unless the call says otherwise. */
@@ -85,13 +86,19 @@ export async function openRig(options: RigOptions): Promise<Rig> {
   const opened = await openJournal({ dir, agentId: AGENT_ID, clock });
   const journal = options.wrapJournal?.(opened) ?? opened;
   const grants = await openGrantKeeper({ dir, agentId: AGENT_ID, clock });
+  const starts = new BypassStarts({
+    dir: dir === null ? null : join(dir, AGENT_ID),
+    agentId: AGENT_ID,
+    clock,
+    journal,
+  });
   const guard = new Guard({
     agentId: AGENT_ID,
     transport,
     breaker,
     journal,
     grants,
-    starts: new BypassStarts(dir === null ? null : join(dir, AGENT_ID), clock),
+    starts,
     clock,
     random: new RandomPool(),
   });
@@ -100,6 +107,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     breaker,
     journal,
     grants,
+    starts,
     ask: (request = {}, { timeoutMs = 4000, ...call } = {}) =>
       guard.authorize(
         { tool: "mail.send", payload: { to: "a@example.com" }, ...request },

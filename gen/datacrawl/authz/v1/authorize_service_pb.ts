@@ -258,14 +258,15 @@ export type GuardRecord = Message<"datacrawl.authz.v1.GuardRecord"> & {
   previousHash: Uint8Array;
 
   /**
-   * SHA-256 over "datacrawl.journal.v1", previous_hash, and body.
+   * SHA-256 over "datacrawl.journal.v1", previous_hash, and body; of a record about an execution, "datacrawl.journal.v2".
    *
    * @generated from field: bytes hash = 3;
    */
   hash: Uint8Array;
 
   /**
-   * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB.
+   * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB; about an
+   * execution, 16 KiB.
    *
    * @generated from field: bytes body = 4;
    */

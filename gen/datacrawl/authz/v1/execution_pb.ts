@@ -99,7 +99,8 @@ export type BeginExecutionResponse = Message<"datacrawl.authz.v1.BeginExecutionR
   startedAt?: Timestamp | undefined;
 
   /**
-   * The public id of the credential that started it. Empty if the start was refused.
+   * The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+   * start was refused.
    *
    * @generated from field: string started_by = 8;
    */
@@ -313,7 +314,7 @@ export const ExecutionRefusal = {
   UNSPECIFIED: 0,
 
   /**
-   * The agent has no such decision, or a guard made it alone.
+   * The agent has no such decision, or a guard made it alone and has not started it.
    *
    * @generated from enum value: EXECUTION_REFUSAL_UNKNOWN_DECISION = 1;
    */

@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Source } from "./decision_pb.ts";
+import { file_datacrawl_authz_v1_decision } from "./decision_pb.ts";
 import type { Outcome } from "./execution_pb.ts";
 import { file_datacrawl_authz_v1_execution } from "./execution_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -14,10 +16,11 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file datacrawl/authz/v1/executions.proto.
  */
 export const file_datacrawl_authz_v1_executions: GenFile = /*@__PURE__*/
-  fileDesc("CiNkYXRhY3Jhd2wvYXV0aHovdjEvZXhlY3V0aW9ucy5wcm90bxISZGF0YWNyYXdsLmF1dGh6LnYxIq4ECglFeGVjdXRpb24SEwoLZGVjaXNpb25faWQYASABKAkSFAoMZXhlY3V0aW9uX2lkGAIgASgJEhAKCGFnZW50X2lkGAMgASgJEgwKBHRvb2wYBCABKAkSFwoPaWRlbXBvdGVuY3lfa2V5GAUgASgJEhYKCXByaW5jaXBhbBgGIAEoCUgAiAEBEhcKCnNlc3Npb25faWQYByABKAlIAYgBARIuCgpzdGFydGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpzdGFydGVkX2J5GAkgASgJEjEKDXJlcG9ydF9kdWVfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKB291dGNvbWUYCyABKA4yGy5kYXRhY3Jhd2wuYXV0aHoudjEuT3V0Y29tZRIsCghlbmRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLcmVwb3J0ZWRfYnkYDSABKAkSEwoLcmVzb2x2ZWRfYnkYDiABKAkSDwoHY29tbWVudBgPIAEoCRISCgplcnJvcl9jb2RlGBAgASgJEhgKC2R1cmF0aW9uX21zGBEgASgDSAKIAQESDwoHc3VtbWFyeRgSIAEoCRISCgp1bnJlc29sdmVkGBMgASgIQgwKCl9wcmluY2lwYWxCDQoLX3Nlc3Npb25faWRCDgoMX2R1cmF0aW9uX21zImQKFUxpc3RFeGVjdXRpb25zUmVxdWVzdBISCgp1bnJlc29sdmVkGAEgASgIEhAKCGFnZW50X2lkGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJImQKFkxpc3RFeGVjdXRpb25zUmVzcG9uc2USMQoKZXhlY3V0aW9ucxgBIAMoCzIdLmRhdGFjcmF3bC5hdXRoei52MS5FeGVjdXRpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIm0KF1Jlc29sdmVFeGVjdXRpb25SZXF1ZXN0EhMKC2RlY2lzaW9uX2lkGAEgASgJEiwKB291dGNvbWUYAiABKA4yGy5kYXRhY3Jhd2wuYXV0aHoudjEuT3V0Y29tZRIPCgdjb21tZW50GAMgASgJIkwKGFJlc29sdmVFeGVjdXRpb25SZXNwb25zZRIwCglleGVjdXRpb24YASABKAsyHS5kYXRhY3Jhd2wuYXV0aHoudjEuRXhlY3V0aW9uQncKFmRldi5kYXRhY3Jhd2wuYXV0aHoudjFCD0V4ZWN1dGlvbnNQcm90b1ABWkpnaXRodWIuY29tL2RhdGFjcmF3bC9kYXRhY3Jhd2wvY2xpZW50cy9nby9wcm90by9kYXRhY3Jhd2wvYXV0aHovdjE7YXV0aHp2MWIGcHJvdG8z", [file_datacrawl_authz_v1_execution, file_google_protobuf_timestamp]);
+  fileDesc("CiNkYXRhY3Jhd2wvYXV0aHovdjEvZXhlY3V0aW9ucy5wcm90bxISZGF0YWNyYXdsLmF1dGh6LnYxItoECglFeGVjdXRpb24SEwoLZGVjaXNpb25faWQYASABKAkSFAoMZXhlY3V0aW9uX2lkGAIgASgJEhAKCGFnZW50X2lkGAMgASgJEgwKBHRvb2wYBCABKAkSFwoPaWRlbXBvdGVuY3lfa2V5GAUgASgJEhYKCXByaW5jaXBhbBgGIAEoCUgAiAEBEhcKCnNlc3Npb25faWQYByABKAlIAYgBARIuCgpzdGFydGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpzdGFydGVkX2J5GAkgASgJEjEKDXJlcG9ydF9kdWVfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKB291dGNvbWUYCyABKA4yGy5kYXRhY3Jhd2wuYXV0aHoudjEuT3V0Y29tZRIsCghlbmRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLcmVwb3J0ZWRfYnkYDSABKAkSEwoLcmVzb2x2ZWRfYnkYDiABKAkSDwoHY29tbWVudBgPIAEoCRISCgplcnJvcl9jb2RlGBAgASgJEhgKC2R1cmF0aW9uX21zGBEgASgDSAKIAQESDwoHc3VtbWFyeRgSIAEoCRISCgp1bnJlc29sdmVkGBMgASgIEioKBnNvdXJjZRgUIAEoDjIaLmRhdGFjcmF3bC5hdXRoei52MS5Tb3VyY2VCDAoKX3ByaW5jaXBhbEINCgtfc2Vzc2lvbl9pZEIOCgxfZHVyYXRpb25fbXMiZAoVTGlzdEV4ZWN1dGlvbnNSZXF1ZXN0EhIKCnVucmVzb2x2ZWQYASABKAgSEAoIYWdlbnRfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiZAoWTGlzdEV4ZWN1dGlvbnNSZXNwb25zZRIxCgpleGVjdXRpb25zGAEgAygLMh0uZGF0YWNyYXdsLmF1dGh6LnYxLkV4ZWN1dGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkibQoXUmVzb2x2ZUV4ZWN1dGlvblJlcXVlc3QSEwoLZGVjaXNpb25faWQYASABKAkSLAoHb3V0Y29tZRgCIAEoDjIbLmRhdGFjcmF3bC5hdXRoei52MS5PdXRjb21lEg8KB2NvbW1lbnQYAyABKAkiTAoYUmVzb2x2ZUV4ZWN1dGlvblJlc3BvbnNlEjAKCWV4ZWN1dGlvbhgBIAEoCzIdLmRhdGFjcmF3bC5hdXRoei52MS5FeGVjdXRpb25CdwoWZGV2LmRhdGFjcmF3bC5hdXRoei52MUIPRXhlY3V0aW9uc1Byb3RvUAFaSmdpdGh1Yi5jb20vZGF0YWNyYXdsL2RhdGFjcmF3bC9jbGllbnRzL2dvL3Byb3RvL2RhdGFjcmF3bC9hdXRoei92MTthdXRoenYxYgZwcm90bzM", [file_datacrawl_authz_v1_decision, file_datacrawl_authz_v1_execution, file_google_protobuf_timestamp]);
 
 /**
- * The start of an allowed decision, and how it ended. Times are of the service's clock.
+ * The start of an allowed decision, and how it ended. Times are of the service's clock; of an execution under a bypass, of the guard's,
+ * but not later than its upload.
  *
  * @generated from message datacrawl.authz.v1.Execution
  */
@@ -67,7 +70,7 @@ export type Execution = Message<"datacrawl.authz.v1.Execution"> & {
   startedAt?: Timestamp | undefined;
 
   /**
-   * The public id of the credential that started it.
+   * The public id of the credential that started it; under a bypass, the id of the guard's journal.
    *
    * @generated from field: string started_by = 9;
    */
@@ -95,7 +98,7 @@ export type Execution = Message<"datacrawl.authz.v1.Execution"> & {
   endedAt?: Timestamp | undefined;
 
   /**
-   * The agent's credential that reported the outcome. Empty if nobody did, or an operator resolved the execution.
+   * The agent's credential that reported the outcome; under a bypass, the id of the guard's journal. Empty if nobody did, or an operator resolved the execution.
    *
    * @generated from field: string reported_by = 13;
    */
@@ -136,6 +139,13 @@ export type Execution = Message<"datacrawl.authz.v1.Execution"> & {
    * @generated from field: bool unresolved = 19;
    */
   unresolved: boolean;
+
+  /**
+   * Who started it: the service, or a guard under a bypass, which uploaded it later.
+   *
+   * @generated from field: datacrawl.authz.v1.Source source = 20;
+   */
+  source: Source;
 };
 
 /**

@@ -426,9 +426,10 @@ type GuardRecord struct {
 	Sequence int64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The hash of the record before it; 32 zero bytes for the first.
 	PreviousHash []byte `protobuf:"bytes,2,opt,name=previous_hash,json=previousHash,proto3" json:"previous_hash,omitempty"`
-	// SHA-256 over "datacrawl.journal.v1", previous_hash, and body.
+	// SHA-256 over "datacrawl.journal.v1", previous_hash, and body; of a record about an execution, "datacrawl.journal.v2".
 	Hash []byte `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
-	// The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB.
+	// The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB; about an
+	// execution, 16 KiB.
 	Body          []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

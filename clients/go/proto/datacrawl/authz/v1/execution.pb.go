@@ -85,7 +85,7 @@ type ExecutionRefusal int32
 
 const (
 	ExecutionRefusal_EXECUTION_REFUSAL_UNSPECIFIED ExecutionRefusal = 0
-	// The agent has no such decision, or a guard made it alone.
+	// The agent has no such decision, or a guard made it alone and has not started it.
 	ExecutionRefusal_EXECUTION_REFUSAL_UNKNOWN_DECISION ExecutionRefusal = 1
 	// The decision is not an allow: a deny, or a review that nobody has approved.
 	ExecutionRefusal_EXECUTION_REFUSAL_NOT_ALLOWED ExecutionRefusal = 2
@@ -274,7 +274,8 @@ type BeginExecutionResponse struct {
 	ExecutionId string `protobuf:"bytes,6,opt,name=execution_id,json=executionId,proto3" json:"execution_id,omitempty"`
 	// When the execution started, by the service's clock. Absent if the start was refused.
 	StartedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	// The public id of the credential that started it. Empty if the start was refused.
+	// The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+	// start was refused.
 	StartedBy string `protobuf:"bytes,8,opt,name=started_by,json=startedBy,proto3" json:"started_by,omitempty"`
 	// How it ended, if that was reported or an operator has resolved it.
 	Outcome Outcome `protobuf:"varint,9,opt,name=outcome,proto3,enum=datacrawl.authz.v1.Outcome" json:"outcome,omitempty"`

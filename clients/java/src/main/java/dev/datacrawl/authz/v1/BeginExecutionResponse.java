@@ -337,7 +337,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object startedBy_ = "";
   /**
    * <pre>
-   * The public id of the credential that started it. Empty if the start was refused.
+   * The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+   * start was refused.
    * </pre>
    *
    * <code>string started_by = 8 [json_name = "startedBy"];</code>
@@ -358,7 +359,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The public id of the credential that started it. Empty if the start was refused.
+   * The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+   * start was refused.
    * </pre>
    *
    * <code>string started_by = 8 [json_name = "startedBy"];</code>
@@ -1810,7 +1812,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object startedBy_ = "";
     /**
      * <pre>
-     * The public id of the credential that started it. Empty if the start was refused.
+     * The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+     * start was refused.
      * </pre>
      *
      * <code>string started_by = 8 [json_name = "startedBy"];</code>
@@ -1830,7 +1833,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The public id of the credential that started it. Empty if the start was refused.
+     * The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+     * start was refused.
      * </pre>
      *
      * <code>string started_by = 8 [json_name = "startedBy"];</code>
@@ -1851,7 +1855,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The public id of the credential that started it. Empty if the start was refused.
+     * The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+     * start was refused.
      * </pre>
      *
      * <code>string started_by = 8 [json_name = "startedBy"];</code>
@@ -1868,7 +1873,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The public id of the credential that started it. Empty if the start was refused.
+     * The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+     * start was refused.
      * </pre>
      *
      * <code>string started_by = 8 [json_name = "startedBy"];</code>
@@ -1882,7 +1888,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The public id of the credential that started it. Empty if the start was refused.
+     * The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+     * start was refused.
      * </pre>
      *
      * <code>string started_by = 8 [json_name = "startedBy"];</code>

@@ -150,7 +150,8 @@ public interface BeginExecutionResponseOrBuilder extends
 
   /**
    * <pre>
-   * The public id of the credential that started it. Empty if the start was refused.
+   * The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+   * start was refused.
    * </pre>
    *
    * <code>string started_by = 8 [json_name = "startedBy"];</code>
@@ -159,7 +160,8 @@ public interface BeginExecutionResponseOrBuilder extends
   java.lang.String getStartedBy();
   /**
    * <pre>
-   * The public id of the credential that started it. Empty if the start was refused.
+   * The public id of the credential that started it; the id of a guard's journal if it was started under a bypass. Empty if the
+   * start was refused.
    * </pre>
    *
    * <code>string started_by = 8 [json_name = "startedBy"];</code>

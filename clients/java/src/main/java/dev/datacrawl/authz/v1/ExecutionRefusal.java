@@ -21,7 +21,7 @@ public enum ExecutionRefusal
   EXECUTION_REFUSAL_UNSPECIFIED(0),
   /**
    * <pre>
-   * The agent has no such decision, or a guard made it alone.
+   * The agent has no such decision, or a guard made it alone and has not started it.
    * </pre>
    *
    * <code>EXECUTION_REFUSAL_UNKNOWN_DECISION = 1;</code>
@@ -78,7 +78,7 @@ public enum ExecutionRefusal
   public static final int EXECUTION_REFUSAL_UNSPECIFIED_VALUE = 0;
   /**
    * <pre>
-   * The agent has no such decision, or a guard made it alone.
+   * The agent has no such decision, or a guard made it alone and has not started it.
    * </pre>
    *
    * <code>EXECUTION_REFUSAL_UNKNOWN_DECISION = 1;</code>

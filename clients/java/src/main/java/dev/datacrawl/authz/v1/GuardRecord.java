@@ -89,7 +89,7 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.ByteString hash_ = com.google.protobuf.ByteString.EMPTY;
   /**
    * <pre>
-   * SHA-256 over "datacrawl.journal.v1", previous_hash, and body.
+   * SHA-256 over "datacrawl.journal.v1", previous_hash, and body; of a record about an execution, "datacrawl.journal.v2".
    * </pre>
    *
    * <code>bytes hash = 3 [json_name = "hash"];</code>
@@ -104,7 +104,8 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.ByteString body_ = com.google.protobuf.ByteString.EMPTY;
   /**
    * <pre>
-   * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB.
+   * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB; about an
+   * execution, 16 KiB.
    * </pre>
    *
    * <code>bytes body = 4 [json_name = "body"];</code>
@@ -575,7 +576,7 @@ private static final long serialVersionUID = 0L;
     private com.google.protobuf.ByteString hash_ = com.google.protobuf.ByteString.EMPTY;
     /**
      * <pre>
-     * SHA-256 over "datacrawl.journal.v1", previous_hash, and body.
+     * SHA-256 over "datacrawl.journal.v1", previous_hash, and body; of a record about an execution, "datacrawl.journal.v2".
      * </pre>
      *
      * <code>bytes hash = 3 [json_name = "hash"];</code>
@@ -587,7 +588,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * SHA-256 over "datacrawl.journal.v1", previous_hash, and body.
+     * SHA-256 over "datacrawl.journal.v1", previous_hash, and body; of a record about an execution, "datacrawl.journal.v2".
      * </pre>
      *
      * <code>bytes hash = 3 [json_name = "hash"];</code>
@@ -603,7 +604,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * SHA-256 over "datacrawl.journal.v1", previous_hash, and body.
+     * SHA-256 over "datacrawl.journal.v1", previous_hash, and body; of a record about an execution, "datacrawl.journal.v2".
      * </pre>
      *
      * <code>bytes hash = 3 [json_name = "hash"];</code>
@@ -619,7 +620,8 @@ private static final long serialVersionUID = 0L;
     private com.google.protobuf.ByteString body_ = com.google.protobuf.ByteString.EMPTY;
     /**
      * <pre>
-     * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB.
+     * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB; about an
+     * execution, 16 KiB.
      * </pre>
      *
      * <code>bytes body = 4 [json_name = "body"];</code>
@@ -631,7 +633,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB.
+     * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB; about an
+     * execution, 16 KiB.
      * </pre>
      *
      * <code>bytes body = 4 [json_name = "body"];</code>
@@ -647,7 +650,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB.
+     * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB; about an
+     * execution, 16 KiB.
      * </pre>
      *
      * <code>bytes body = 4 [json_name = "body"];</code>

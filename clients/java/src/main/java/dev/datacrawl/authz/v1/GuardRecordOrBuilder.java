@@ -32,7 +32,7 @@ public interface GuardRecordOrBuilder extends
 
   /**
    * <pre>
-   * SHA-256 over "datacrawl.journal.v1", previous_hash, and body.
+   * SHA-256 over "datacrawl.journal.v1", previous_hash, and body; of a record about an execution, "datacrawl.journal.v2".
    * </pre>
    *
    * <code>bytes hash = 3 [json_name = "hash"];</code>
@@ -42,7 +42,8 @@ public interface GuardRecordOrBuilder extends
 
   /**
    * <pre>
-   * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB.
+   * The record as canonical JSON (docs/journal-format.md), as it was hashed. At most 8 KiB; about an
+   * execution, 16 KiB.
    * </pre>
    *
    * <code>bytes body = 4 [json_name = "body"];</code>
