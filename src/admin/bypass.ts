@@ -6,7 +6,8 @@ import { Fault } from "../core/fault.ts";
 import { type RandomPool, uuidV7 } from "../core/ids.ts";
 import type { SigningKeys } from "../keys/key-files.ts";
 import { checkAgentFilter, checkReason, invalid } from "./checks.ts";
-import type { PositionTokens } from "./position.ts";
+import type { PageTokens } from "./page-tokens.ts";
+import type { Position } from "../audit/row/position.ts";
 import type { SqlBypassOrders } from "../store/bypass-orders.ts";
 import type { SqlAgentStore } from "../store/agents.ts";
 
@@ -21,7 +22,7 @@ export interface BypassPorts {
   readonly agents: SqlAgentStore;
   /** Those in use at the time of the call. */
   readonly grantKeys: () => SigningKeys;
-  readonly tokens: PositionTokens;
+  readonly tokens: PageTokens;
   readonly random: RandomPool;
   readonly now: () => Micros;
 }
@@ -99,14 +100,11 @@ export class BypassOperations {
     const { orders, tokens, now } = this.#ports;
     checkAgentFilter(query.agentId);
     const scope = `bypasses ${JSON.stringify([query.agentId, query.past])}`;
-    const before = pageToken === "" ? null : tokens.open(pageToken, scope);
-    if (pageToken !== "" && before === null)
-      throw invalid("page_token", "must be the next_page_token of a page with the same filters");
+    const before = tokens.open(pageToken, scope) as Position | null;
     const found = await orders.listGrants({ ...query, before, now: now(), limit: query.limit + 1 });
     const grants = found.slice(0, query.limit);
     const last = found.length > query.limit ? grants.at(-1)?.order : undefined;
-    const place = last === undefined ? null : { at: last.issuedAt, id: last.grantId ?? "" };
-    return { grants, nextPageToken: place === null ? "" : tokens.seal(place, scope) };
+    return { grants, nextPageToken: tokens.next(last && { at: last.issuedAt, id: last.grantId ?? "" }, scope) };
   }
 
   /**

@@ -42,7 +42,8 @@ export class CircuitOperations {
     checkAgentFilter(query.agentId);
     const found = await this.#ports.guards.circuits({ ...query, limit: query.limit + 1 });
     const circuits = found.slice(0, query.limit);
-    return { circuits, next: found.length > query.limit ? (circuits.at(-1) ?? null) : null };
+    const last = found.length > query.limit ? circuits.at(-1) : undefined;
+    return { circuits, next: last === undefined ? null : { agentId: last.agentId, journalId: last.journalId } };
   }
 
   /** @throws Fault AGENT_UNKNOWN */

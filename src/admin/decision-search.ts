@@ -1,7 +1,7 @@
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import { checkFilter } from "./decision-filter.ts";
-import type { PositionTokens } from "./position.ts";
+import type { PageTokens } from "./page-tokens.ts";
 import type { Position } from "../audit/row/position.ts";
 import type { DecisionFilter, DecisionSummary } from "../audit/row/decision-filter.ts";
 import type { SqlDecisionSearch } from "../store/decision-search.ts";
@@ -10,7 +10,7 @@ export interface SearchPorts {
   readonly trail: SqlDecisionSearch;
   /** Milliseconds. */
   readonly monotonic: () => number;
-  readonly tokens: PositionTokens;
+  readonly tokens: PageTokens;
   /** How many rows one statement may look at. The embedded store has one session, and all else waits meanwhile. */
   readonly rowsAtOnce: number;
 }
@@ -56,9 +56,8 @@ export class DecisionSearch {
   async list({ filter: given, limit, pageToken }: SearchRequest): Promise<SearchResult> {
     const filter = checkFilter(given);
     const { tokens } = this.#ports;
-    const scope = JSON.stringify(filter);
-    const start = pageToken === "" ? firstPosition(filter) : tokens.open(pageToken, scope);
-    if (start === null) throw new Fault("FIELD_INVALID", BAD_TOKEN, { field: "page_token" });
+    const scope = `decisions ${JSON.stringify(filter)}`;
+    const start = (tokens.open(pageToken, scope) as Position | null) ?? firstPosition(filter);
     const { found, end } = await this.#search(filter, start, limit + 1).catch((cause: unknown) => {
       throw new Fault("STORE_UNAVAILABLE", "The trail could not be read.", { cause, retryAfterMs: 1000 });
     });
@@ -67,7 +66,7 @@ export class DecisionSearch {
     const next = isFull ? positionOf(decisions.at(-1)) : end;
     return {
       decisions,
-      nextPageToken: next === null ? "" : tokens.seal(next, scope),
+      nextPageToken: tokens.next(next, scope),
       timeWasUp: !isFull && end !== null,
       searchedTo: next?.at ?? null,
     };
@@ -97,8 +96,6 @@ export class DecisionSearch {
     }
   }
 }
-
-const BAD_TOKEN = "page_token must be the next_page_token of an earlier page with the same filter.";
 
 function firstPosition({ to }: DecisionFilter): Position {
   return to === null ? END : { at: to, id: LOWEST_ID };

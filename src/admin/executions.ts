@@ -12,13 +12,13 @@ import {
 } from "../execution/execution.ts";
 import { actorOf, type Caller } from "./caller.ts";
 import { checkAgentFilter, checkReason, checkUuid, invalid } from "./checks.ts";
-import type { PositionTokens } from "./position.ts";
+import type { PageTokens } from "./page-tokens.ts";
 import type { Position } from "../audit/row/position.ts";
 import type { SqlExecutionStore } from "../store/executions.ts";
 
 export interface ExecutionOperationsPorts {
   readonly store: SqlExecutionStore;
-  readonly tokens: PositionTokens;
+  readonly tokens: PageTokens;
   readonly now: () => Micros;
   readonly random: RandomPool;
 }
@@ -54,9 +54,7 @@ export class ExecutionOperations {
     const { tokens, store } = this.#ports;
     checkAgentFilter(agentId);
     const scope = `executions ${JSON.stringify([unresolved, agentId])}`;
-    const start = pageToken === "" ? null : tokens.open(pageToken, scope);
-    if (pageToken !== "" && start === null)
-      throw invalid("page_token", "must be the next_page_token of a page with the same filter");
+    const start = tokens.open(pageToken, scope) as Position | null;
     const found = unresolved
       ? await store.listUnresolved(agentId, start, limit + 1)
       : await store.list(agentId, start?.id ?? null, limit + 1);
@@ -64,7 +62,7 @@ export class ExecutionOperations {
     const last = found.length > limit ? listed.at(-1) : undefined;
     return {
       executions: listed.map((execution) => this.#view(execution)),
-      nextPageToken: last === undefined ? "" : tokens.seal(positionOf(last, unresolved), scope),
+      nextPageToken: tokens.next(last && positionOf(last, unresolved), scope),
     };
   }
 

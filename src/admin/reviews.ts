@@ -18,8 +18,8 @@ import {
   withdrawalProblem,
 } from "../review/review.ts";
 import { type Caller, actorOf } from "./caller.ts";
-import { checkAgentFilter, checkReason, checkUuid, invalid } from "./checks.ts";
-import type { PositionTokens } from "./position.ts";
+import { checkAgentFilter, checkReason, checkUuid } from "./checks.ts";
+import type { PageTokens } from "./page-tokens.ts";
 import type { SqlReviewStore } from "../store/reviews.ts";
 import type { SqlDecisionReader } from "../store/decisions.ts";
 
@@ -35,7 +35,7 @@ export interface ReviewOperationsPorts {
   readonly store: SqlReviewStore;
   /** What was kept of a decision's payload. */
   readonly decisions: SqlDecisionReader;
-  readonly tokens: PositionTokens;
+  readonly tokens: PageTokens;
   /** Records what has become due of reviews, so that nobody answers or is shown one whose time is over. */
   readonly due: {
     settle(read: ReadReview, policyVersion: string | null): Promise<Review>;
@@ -76,15 +76,12 @@ export class ReviewOperations {
     const { tokens, due, store } = this.#ports;
     checkAgentFilter(query.agentId);
     const scope = `reviews ${JSON.stringify([query.state, query.agentId, query.tool])}`;
-    const start = pageToken === "" ? null : tokens.open(pageToken, scope);
-    if (pageToken !== "" && start === null)
-      throw invalid("page_token", "must be the next_page_token of a page with the same filters");
+    const before = tokens.open(pageToken, scope) as string | null;
     await due.expireDue();
-    const found = await store.list({ ...query, before: start?.id ?? null, limit: limit + 1 });
+    const found = await store.list({ ...query, before, limit: limit + 1 });
     const reviews = found.slice(0, limit);
     const last = found.length > limit ? reviews.at(-1) : undefined;
-    const nextPageToken = last === undefined ? "" : tokens.seal({ at: last.openedAt, id: last.reviewId }, scope);
-    return { reviews, nextPageToken };
+    return { reviews, nextPageToken: tokens.next(last?.reviewId, scope) };
   }
 
   /** @throws Fault FIELD_INVALID, REVIEW_UNKNOWN */

@@ -5,14 +5,15 @@ import { type Batch, type DecisionFeed, LATEST_COMMIT } from "./decision-feed.ts
 import { checkFilter, matcher } from "./decision-filter.ts";
 import type { DecisionSearch } from "./decision-search.ts";
 import type { Overview, OverviewReader } from "./overview.ts";
-import type { PositionTokens } from "./position.ts";
+import type { PageTokens } from "./page-tokens.ts";
+import type { Position } from "../audit/row/position.ts";
 import type { DecisionFilter, DecisionSummary } from "../audit/row/decision-filter.ts";
 
 export interface WatchPorts {
   readonly feed: DecisionFeed;
   readonly search: DecisionSearch;
   readonly overviews: OverviewReader;
-  readonly tokens: PositionTokens;
+  readonly tokens: PageTokens;
   readonly now: () => Micros;
 }
 
@@ -52,12 +53,7 @@ export async function* watch(
 ): AsyncGenerator<WatchMessage, void, undefined> {
   const filter = given === null ? null : checkFilter(given);
   const scope = `watch ${JSON.stringify(filter)}`;
-  const resumed = resumeToken === "" ? null : ports.tokens.open(resumeToken, scope);
-  if (resumeToken !== "" && resumed === null) {
-    throw new Fault("FIELD_INVALID", "resume_token must be one of an earlier watch with the same filter.", {
-      field: "resume_token",
-    });
-  }
+  const resumed = ports.tokens.open(resumeToken, scope, "resume_token") as Position | null;
   const mailbox = new Mailbox(filter === null ? () => false : matcher(filter));
   const subscriber = (batch: Batch): void => mailbox.put(batch);
   if (filter !== null) await ports.feed.subscribe(subscriber).catch(unavailable);
@@ -67,7 +63,7 @@ export async function* watch(
     const sent = new Set(missed.decisions.map(({ decisionId }) => decisionId));
     const changed = changesOf(ports.overviews);
     for (let batch = missed; ; ) {
-      const token = filter === null ? "" : ports.tokens.seal(ports.feed.position, scope);
+      const token = ports.tokens.next(filter && ports.feed.position, scope);
       yield { ...batch, at: ports.now(), resumeToken: token, overview: overview ? await changed() : null };
       const { decisions, gap } = await mailbox.take(signal, overview ? OVERVIEW_MS : HEARTBEAT_MS);
       if (signal.aborted) return;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BypassOperations } from "../../src/admin/bypass.ts";
 import { GRANT_KEY_USE } from "../../src/core/grant.ts";
-import { PositionTokens } from "../../src/admin/position.ts";
+import { PageTokens } from "../../src/admin/page-tokens.ts";
 import { makeEvent } from "../../src/audit/row/event.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { type GrantKeeper, openGrantKeeper } from "../../clients/typescript/src/grants/grants.ts";
@@ -41,7 +41,7 @@ class Replica {
       orders: new SqlBypassOrders(database.kysely),
       agents: new SqlAgentStore(database.kysely),
       grantKeys: () => this.#keys,
-      tokens: new PositionTokens(Buffer.alloc(32)),
+      tokens: new PageTokens(Buffer.alloc(32)),
       random,
       now,
     });
@@ -123,7 +123,7 @@ describe.each(storeKinds())("a bypass on the $name store", ({ open }) => {
   });
 
   test("that was set in the same microsecond as others is listed once, as each of them", async () => {
-    const [at, keys, tokens] = [now(), firstKeys(), new PositionTokens(Buffer.alloc(32))];
+    const [at, keys, tokens] = [now(), firstKeys(), new PageTokens(Buffer.alloc(32))];
     const orders = new SqlBypassOrders(store.database.kysely);
     const agents = new SqlAgentStore(store.database.kysely);
     const bypass = new BypassOperations({ orders, agents, grantKeys: () => keys, tokens, random, now: () => at });

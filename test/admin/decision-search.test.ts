@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkFilter, matcher } from "../../src/admin/decision-filter.ts";
 import { DecisionSearch } from "../../src/admin/decision-search.ts";
-import { PositionTokens } from "../../src/admin/position.ts";
+import { PageTokens } from "../../src/admin/page-tokens.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { SqlDecisionSearch } from "../../src/store/decision-search.ts";
 import { SqlDecisionReader } from "../../src/store/decisions.ts";
@@ -34,7 +34,7 @@ describe.each(storeKinds())("searching decisions on $name", ({ open }) => {
     new DecisionSearch({
       trail: new SqlDecisionSearch(store.database.kysely),
       monotonic,
-      tokens: new PositionTokens(KEY),
+      tokens: new PageTokens(KEY),
       rowsAtOnce,
     });
 
@@ -119,7 +119,7 @@ describe.each(storeKinds())("searching decisions on $name", ({ open }) => {
     const { nextPageToken } = await search.list({ filter: EVERY_DECISION, limit: 1, pageToken: "" });
     const flipped = Buffer.from(nextPageToken, "base64url");
     flipped[3] = (flipped[3] as number) ^ 1;
-    const other = new PositionTokens(randomBytes(32)).seal({ at: start, id: all[0]?.decisionId as string }, "");
+    const other = new PageTokens(randomBytes(32)).next({ at: start, id: all[0]?.decisionId as string }, "");
     const forged = [
       "1",
       "x".repeat(5000),

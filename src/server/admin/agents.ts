@@ -1,19 +1,19 @@
 import { create } from "@bufbuild/protobuf";
 import { type Agent, AgentSchema, AgentState } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
+import type { PageTokens } from "../../admin/page-tokens.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { AdminOperations } from "../../admin/operations.ts";
 import type { AgentView } from "../../authn/directory.ts";
-import { AGENT_ID } from "../../core/names.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
-import { pageLimit, pageName } from "./paging.ts";
+import { pageLimit } from "./paging.ts";
 
 type AgentMethods = Pick<
   AdminMethods,
   "createAgent" | "listAgents" | "createAgentKey" | "revokeAgentKey" | "revokeAgent" | "freezeAgent" | "unfreezeAgent"
 >;
 
-export function agentMethods(operations: AdminOperations, bypass: BypassOperations): AgentMethods {
+export function agentMethods(operations: AdminOperations, bypass: BypassOperations, pages: PageTokens): AgentMethods {
   return {
     async createAgent({ agentId, withoutKey }, { actor }) {
       if (withoutKey) return { agent: agentMessage(await operations.createKeylessAgent(agentId, actor)) };
@@ -21,9 +21,11 @@ export function agentMethods(operations: AdminOperations, bypass: BypassOperatio
       return { agent: agentMessage(agent), key };
     },
     async listAgents({ pageSize, pageToken, agentIdPrefix }) {
-      const after = pageName(pageToken, AGENT_ID);
+      const list = `agents ${agentIdPrefix}`;
+      const after = (pages.open(pageToken, list) as string | null) ?? "";
       const { agents, more } = await operations.listAgents(agentIdPrefix, after, pageLimit(pageSize));
-      return { agents: agents.map(agentMessage), nextPageToken: more ? (agents.at(-1)?.agentId ?? "") : "" };
+      const last = more ? agents.at(-1) : undefined;
+      return { agents: agents.map(agentMessage), nextPageToken: pages.next(last?.agentId, list) };
     },
     async createAgentKey({ agentId }, { actor }) {
       return await operations.createAgentKey(agentId, actor);

@@ -7,25 +7,30 @@ import {
   CircuitOrderKind,
   CircuitOrderSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/circuits_pb";
+import type { PageTokens } from "../../admin/page-tokens.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";
 import type { CircuitOperations } from "../../admin/circuits.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import { bypassMessage } from "./bypass.ts";
 import type { AdminMethods } from "./methods.ts";
-import { pageLimit, pageName } from "./paging.ts";
+import { pageLimit } from "./paging.ts";
 import type { CircuitCommand } from "../../store/circuit-commands.ts";
 import type { CircuitPlace, CircuitView } from "../../store/guard-records.ts";
 
 type CircuitMethods = Pick<AdminMethods, "listCircuits" | "getCircuit" | "forceOpenCircuit" | "resetCircuit">;
 
-export function circuitMethods(circuits: CircuitOperations, bypass: BypassOperations): CircuitMethods {
+export function circuitMethods(
+  circuits: CircuitOperations,
+  bypass: BypassOperations,
+  pages: PageTokens,
+): CircuitMethods {
   return {
     async listCircuits({ agentId, excludeClosed, pageSize, pageToken }) {
-      const after = placeOf(pageToken);
+      const list = `circuits ${JSON.stringify([agentId, excludeClosed])}`;
+      const after = pages.open(pageToken, list) as CircuitPlace | null;
       const query = { agentId: agentId || null, excludeClosed, after, limit: pageLimit(pageSize) };
       const { circuits: found, next } = await circuits.list(query);
-      const nextPageToken = next === null ? "" : `${next.agentId}/${next.journalId}`;
-      return { circuits: found.map(circuitMessage), nextPageToken };
+      return { circuits: found.map(circuitMessage), nextPageToken: pages.next(next, list) };
     },
     async getCircuit({ agentId }) {
       const { circuits: found, forced, commands } = await circuits.detail(agentId);
@@ -44,14 +49,6 @@ export function circuitMethods(circuits: CircuitOperations, bypass: BypassOperat
       return { order: commandMessage(await circuits.reset(agentId, reason, actor)) };
     },
   };
-}
-
-/** An agent's id and a guard's. */
-const PLACE = /^[a-z0-9][a-z0-9.-]{0,62}\/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-function placeOf(pageToken: string): CircuitPlace | null {
-  const [agentId, journalId] = pageName(pageToken, PLACE).split("/");
-  return agentId === undefined || journalId === undefined ? null : { agentId, journalId };
 }
 
 function circuitMessage({ agentId, journalId, report, reportedAt }: CircuitView): GuardCircuit {

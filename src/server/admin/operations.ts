@@ -9,7 +9,7 @@ import { ExecutionOperations } from "../../admin/executions.ts";
 import { AdminOperations, type AdminPorts } from "../../admin/operations.ts";
 import { OverviewReader, type ProcessFigures } from "../../admin/overview.ts";
 import { type ActivePolicies, PolicyOperations } from "../../admin/policies.ts";
-import { PositionTokens } from "../../admin/position.ts";
+import { PageTokens } from "../../admin/page-tokens.ts";
 import { ExportOperations } from "../../admin/export.ts";
 import { ProofOperations } from "../../admin/proofs.ts";
 import { RetentionOperations } from "../../admin/retention.ts";
@@ -107,7 +107,7 @@ export function openAdmin(
     search: trail,
     sessions,
   } = repositories;
-  const tokens = new PositionTokens(store.keys.hmac);
+  const tokens = new PageTokens(store.keys.hmac);
   const shared = { random, now };
   const executions = new ExecutionOperations({ store: repositories.executions, tokens, ...shared });
   const resolved = process.reviewResolved;
@@ -203,6 +203,7 @@ export function openAdmin(
     accounts: accounting,
     sessions: new Sessions({ sessions, limit: new SignInLimit(monotonic), ...secrets, ...shared }),
     tokens: options.tokens ?? null,
+    pages: tokens,
     trail: new CallTrail({ append: (event) => events.append(event), monotonic, ...shared }),
     now,
     audit: new AuditOperations({ keeper: sealing.keeper, seals: sealing.seals, repair, rotateKey, events, ...shared }),

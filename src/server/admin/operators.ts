@@ -1,11 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { type Operator, OperatorRole, OperatorSchema } from "@datacrawl/proto/datacrawl/authz/v1/operators_pb";
+import type { PageTokens } from "../../admin/page-tokens.ts";
 import type { AccountOperations } from "../../admin/accounts.ts";
-import { OPERATOR_NAME } from "../../core/names.ts";
 import { invalid } from "../../admin/checks.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
-import { pageLimit, pageName } from "./paging.ts";
+import { pageLimit } from "./paging.ts";
 import type { OperatorView } from "../../store/operators.ts";
 import type { Role } from "../../authn/role.ts";
 
@@ -20,14 +20,16 @@ type OperatorMethods = Pick<
   | "disableOperatorTotp"
 >;
 
-export function operatorMethods(accounts: AccountOperations): OperatorMethods {
+export function operatorMethods(accounts: AccountOperations, pages: PageTokens): OperatorMethods {
   return {
     async createOperator({ name, role, password }, { actor }) {
       return { operator: operatorMessage(await accounts.create(name, roleOf(role), password, actor)) };
     },
     async listOperators({ pageSize, pageToken }) {
-      const { operators, more } = await accounts.list(pageName(pageToken, OPERATOR_NAME), pageLimit(pageSize));
-      return { operators: operators.map(operatorMessage), nextPageToken: more ? (operators.at(-1)?.name ?? "") : "" };
+      const after = (pages.open(pageToken, "operators") as string | null) ?? "";
+      const { operators, more } = await accounts.list(after, pageLimit(pageSize));
+      const last = more ? operators.at(-1) : undefined;
+      return { operators: operators.map(operatorMessage), nextPageToken: pages.next(last?.name, "operators") };
     },
     async removeOperator({ name }, { actor }) {
       return { operator: operatorMessage(await accounts.remove(name, actor)) };

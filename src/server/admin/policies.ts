@@ -5,6 +5,7 @@ import {
   RuleOutcome,
   type RuleTextSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/policies_pb";
+import type { PageTokens } from "../../admin/page-tokens.ts";
 import type { Explanation, PolicyOperations } from "../../admin/policies.ts";
 import { invalid } from "../../admin/checks.ts";
 import { claimProblem } from "../../core/request.ts";
@@ -12,11 +13,11 @@ import type { FindingView, RuleView } from "../../policy/rule-view.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import { DECISION, REASON } from "./decision-messages.ts";
 import type { AdminMethods } from "./methods.ts";
-import { pageLimit, pageTime } from "./paging.ts";
+import { pageLimit } from "./paging.ts";
 
 type PolicyMethods = Pick<AdminMethods, "getPolicies" | "listPolicyVersions" | "testPolicy">;
 
-export function policyMethods(policies: PolicyOperations): PolicyMethods {
+export function policyMethods(policies: PolicyOperations, pages: PageTokens): PolicyMethods {
   return {
     async getPolicies({ version }) {
       const { firstSeen, files, rules, ...same } = await policies.view(version);
@@ -28,10 +29,12 @@ export function policyMethods(policies: PolicyOperations): PolicyMethods {
       };
     },
     async listPolicyVersions({ pageSize, pageToken }) {
-      const { versions, more } = await policies.versions(pageTime(pageToken), pageLimit(pageSize));
+      const before = pages.open(pageToken, "policies") as number | null;
+      const { versions, more } = await policies.versions(before, pageLimit(pageSize));
+      const last = more ? versions.at(-1) : undefined;
       return {
         versions: versions.map(({ firstSeen, ...same }) => ({ ...same, firstSeen: timestampOf(firstSeen) })),
-        nextPageToken: more ? String(versions.at(-1)?.firstSeen) : "",
+        nextPageToken: pages.next(last?.firstSeen, "policies"),
       };
     },
     async testPolicy({ files, version, agentId, tool, payload, principal = null }) {

@@ -9,6 +9,7 @@ import type {
 import type { HandlerContext } from "@connectrpc/connect";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { SessionService } from "@datacrawl/proto/datacrawl/authz/v1/session_service_pb";
+import type { PageTokens } from "../../admin/page-tokens.ts";
 import type { AccountOperations } from "../../admin/accounts.ts";
 import type { AuditOperations } from "../../admin/audit.ts";
 import type { BypassOperations } from "../../admin/bypass.ts";
@@ -56,6 +57,7 @@ import { verificationMethods } from "./verification.ts";
 
 /** Everything that operators can do. */
 export interface Admin extends Identities {
+  readonly pages: PageTokens;
   readonly operations: AdminOperations;
   readonly search: DecisionSearch;
   readonly policies: PolicyOperations;
@@ -102,18 +104,18 @@ export type AdminRpc = AdminUnary | AdminStream;
 /** AdminService and SessionService as one ingress serves them. */
 export function adminRpcs(admin: Admin, ingress: Ingress): AdminRpc[] {
   const methods: AdminMethods = {
-    ...agentMethods(admin.operations, admin.bypass),
+    ...agentMethods(admin.operations, admin.bypass, admin.pages),
     ...bypassMethods(admin.bypass),
-    ...circuitMethods(admin.circuits, admin.bypass),
+    ...circuitMethods(admin.circuits, admin.bypass, admin.pages),
     ...decisionMethods(admin.operations, admin.search, admin.policies, admin.executions),
-    ...policyMethods(admin.policies),
-    ...operatorMethods(admin.accounts),
+    ...policyMethods(admin.policies, admin.pages),
+    ...operatorMethods(admin.accounts, admin.pages),
     ...overviewMethods(admin.watches),
     ...auditMethods(admin.audit, admin.recovery, admin.sealing),
-    ...webhookMethods(admin.webhooks),
+    ...webhookMethods(admin.webhooks, admin.pages),
     ...reviewMethods(admin.reviews),
     ...executionMethods(admin.executions),
-    ...verificationMethods(admin.verification),
+    ...verificationMethods(admin.verification, admin.pages),
     ...proofMethods(admin.proofs),
     ...retentionMethods(admin.exporting, admin.retention),
   };

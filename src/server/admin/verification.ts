@@ -8,6 +8,7 @@ import {
   AuditScope,
   type StartAuditVerificationRequest,
 } from "@datacrawl/proto/datacrawl/authz/v1/audit_pb";
+import type { PageTokens } from "../../admin/page-tokens.ts";
 import type { VerificationOperations } from "../../admin/verification.ts";
 import type { VerificationRun } from "../../audit/verify/run.ts";
 import type { Finding } from "../../audit/verify/findings.ts";
@@ -15,11 +16,11 @@ import type { Scope } from "../../audit/verify/plan.ts";
 import { Fault } from "../../core/fault.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
-import { pageLimit, pageTime } from "./paging.ts";
+import { pageLimit } from "./paging.ts";
 
 type Methods = Pick<AdminMethods, "startAuditVerification" | "getAuditRun" | "listAuditRuns">;
 
-export function verificationMethods(verification: VerificationOperations): Methods {
+export function verificationMethods(verification: VerificationOperations, pages: PageTokens): Methods {
   return {
     async startAuditVerification(request, { actor }) {
       return { run: runMessage(await verification.start(scopeOf(request), actor)) };
@@ -30,8 +31,12 @@ export function verificationMethods(verification: VerificationOperations): Metho
       return { run: runMessage(await verification.find(runId)) };
     },
     async listAuditRuns({ pageSize, pageToken }) {
-      const { runs, more } = await verification.list(pageTime(pageToken), pageLimit(pageSize));
-      return { runs: runs.map(runMessage), nextPageToken: more ? String(runs.at(-1)?.startedAt) : "" };
+      const { runs, more } = await verification.list(
+        pages.open(pageToken, "runs") as number | null,
+        pageLimit(pageSize),
+      );
+      const last = more ? runs.at(-1) : undefined;
+      return { runs: runs.map(runMessage), nextPageToken: pages.next(last?.startedAt, "runs") };
     },
   };
 }

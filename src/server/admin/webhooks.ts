@@ -4,25 +4,30 @@ import {
   WebhookMessageSchema,
   WebhookMessageState,
 } from "@datacrawl/proto/datacrawl/authz/v1/webhooks_pb";
+import type { PageTokens } from "../../admin/page-tokens.ts";
 import type { WebhookOperations } from "../../admin/webhooks.ts";
 import { Fault } from "../../core/fault.ts";
 import { messageId } from "../../webhook/deliverer.ts";
 import { timestampOf } from "../codec/timestamp.ts";
 import type { AdminMethods } from "./methods.ts";
-import { pageLimit, pageTime } from "./paging.ts";
+import { pageLimit } from "./paging.ts";
 import type { WaitingMessage } from "../../store/webhooks.ts";
 
 export function webhookMethods(
   operations: WebhookOperations,
+  pages: PageTokens,
 ): Pick<AdminMethods, "listWebhookMessages" | "retryWebhookMessage"> {
   return {
     async listWebhookMessages({ state, pageSize, pageToken }) {
-      const filter = { state: stateOf(state), before: pageTime(pageToken), limit: pageLimit(pageSize) };
-      const { messages, more } = await operations.list(filter);
-      return {
-        messages: messages.map(webhookMessage),
-        nextPageToken: more ? String(messages.at(-1)?.sequence) : "",
+      const list = `messages ${state}`;
+      const filter = {
+        state: stateOf(state),
+        before: pages.open(pageToken, list) as number | null,
+        limit: pageLimit(pageSize),
       };
+      const { messages, more } = await operations.list(filter);
+      const last = more ? messages.at(-1) : undefined;
+      return { messages: messages.map(webhookMessage), nextPageToken: pages.next(last?.sequence, list) };
     },
     async retryWebhookMessage({ webhookId }, { actor }) {
       return { message: webhookMessage(await operations.retry(webhookId, actor)) };
