@@ -123,7 +123,9 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     await vic.context().close();
   });
 
-  test("of two operators who resolve an execution the second is told what was recorded, and keeps the comment", async () => {
+  test("of two operators who resolve an execution the second is told what was recorded, and keeps the comment", {
+    tags: ["full"],
+  }, async () => {
     const decisionId = await decide("mail.send");
     const executionId = await begin(decisionId);
     await go(ann, "/executions", "Executions");

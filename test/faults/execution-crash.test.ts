@@ -11,6 +11,8 @@ import { chanceOf } from "../support/chance.ts";
 const SCHEDULES = amount(1, 100);
 const chance = chanceOf("execution-crash");
 const AGENTS = 6;
+/** Without a commit, with one, and with both. The other places differ in what the agent has heard. */
+const QUICK: readonly string[] = ["before-start-commit", "after-start-commit", "after-report-commit"];
 
 /** What one agent did with one decision, as far as it heard of it. */
 interface Attempt {
@@ -84,33 +86,34 @@ describe.skipIf(inject("postgresUrl") === null)(
       await database?.end();
     });
 
-    test.each(EXECUTION_FAILPOINTS)(
-      "%s: one start and one outcome, and each that was answered is there",
-      { timeout: 60_000 * SCHEDULES },
-      async (failpoint) => {
-        for (let schedule = 0; schedule < SCHEDULES; schedule++) {
-          const hits = chance.int(1, 60);
-          const name = `${failpoint}:${hits}-${schedule}`;
-          const dead = await startService({ ...cluster.env, DATACRAWL_TEST_FAILPOINT: `${failpoint}:${hits}` });
-          const attempts = await work(dead, cluster.agentKey, name);
-          expect(await dead.kill("SIGKILL"), name).toEqual({ code: null, signal: "SIGKILL" });
-          expect(
-            attempts.some(({ reported }) => reported === null),
-            name,
-          ).toBe(true);
-          await checkOn(survivor, cluster.agentKey, attempts);
-          const { rows } = await database.query(
-            "SELECT kind, count(*)::int AS n FROM audit_events WHERE decision_id = ANY ($1::uuid[]) GROUP BY kind ORDER BY kind",
-            [attempts.map(({ decisionId }) => decisionId)],
-          );
-          expect(rows, name).toEqual([
-            { kind: "execution.ended", n: attempts.length },
-            { kind: "execution.started", n: attempts.length },
-          ]);
-          await discard(dead);
-        }
-      },
-    );
+    const killedAt = async (failpoint: string): Promise<void> => {
+      for (let schedule = 0; schedule < SCHEDULES; schedule++) {
+        const hits = chance.int(1, 60);
+        const name = `${failpoint}:${hits}-${schedule}`;
+        const dead = await startService({ ...cluster.env, DATACRAWL_TEST_FAILPOINT: `${failpoint}:${hits}` });
+        const attempts = await work(dead, cluster.agentKey, name);
+        expect(await dead.kill("SIGKILL"), name).toEqual({ code: null, signal: "SIGKILL" });
+        expect(
+          attempts.some(({ reported }) => reported === null),
+          name,
+        ).toBe(true);
+        await checkOn(survivor, cluster.agentKey, attempts);
+        const { rows } = await database.query(
+          "SELECT kind, count(*)::int AS n FROM audit_events WHERE decision_id = ANY ($1::uuid[]) GROUP BY kind ORDER BY kind",
+          [attempts.map(({ decisionId }) => decisionId)],
+        );
+        expect(rows, name).toEqual([
+          { kind: "execution.ended", n: attempts.length },
+          { kind: "execution.started", n: attempts.length },
+        ]);
+        await discard(dead);
+      }
+    };
+
+    const name = "%s: one start and one outcome, and each that was answered is there";
+    test.each(QUICK)(name, { timeout: 60_000 * SCHEDULES }, killedAt);
+    const others = EXECUTION_FAILPOINTS.filter((failpoint) => !QUICK.includes(failpoint));
+    test.each(others)(name, { timeout: 60_000 * SCHEDULES, tags: ["full"] }, killedAt);
   },
 );
 

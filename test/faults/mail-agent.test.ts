@@ -40,9 +40,15 @@ const EXPECTED = {
   },
 } as const satisfies Record<(typeof START_FAILPOINTS)[number], object>;
 
-const stores = ["the embedded store", ...(inject("postgresUrl") === null ? [] : ["Postgres"])];
+describe("an agent that is killed around its email, on the embedded store", () => killedOn("the embedded store"));
 
-describe.each(stores)("an agent that is killed around its email, on %s", (store) => {
+describe.skipIf(inject("postgresUrl") === null)(
+  "an agent that is killed around its email, on Postgres",
+  { tags: ["full"] },
+  () => killedOn("Postgres"),
+);
+
+function killedOn(store: "the embedded store" | "Postgres"): void {
   let service: ServiceProcess;
   let apiKey: string;
   let env: Record<string, string>;
@@ -92,4 +98,4 @@ describe.each(stores)("an agent that is killed around its email, on %s", (store)
       await waitUntil(async () => (await unresolved()) === 1, 20_000, "the start is not unresolved");
     else expect(await unresolved()).toBe(0);
   });
-});
+}

@@ -1,7 +1,9 @@
+import { scryptSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OperatorTokens } from "../../../src/admin/tokens.ts";
+import { makeEvent } from "../../../src/audit/row/event.ts";
 import { fetchJson } from "../../../src/authn/fetch-json.ts";
 import { Jwks } from "../../../src/authn/jwks.ts";
 import { JwtVerifier } from "../../../src/authn/jwt.ts";
@@ -17,10 +19,12 @@ import { openSite } from "../../../src/server/http/site.ts";
 import { openTrail } from "../../../src/server/lifecycle/trail.ts";
 import { openRepositories } from "../../../src/server/repositories.ts";
 import { loadTls } from "../../../src/server/tls.ts";
+import { SqlOperatorStore } from "../../../src/store/operators.ts";
 import { openStore, type Store } from "../../../src/store/open.ts";
 import type { Issuer } from "../../support/issuer.ts";
 import { certificateFiles, portOf } from "../open.ts";
 import { makeMigratedDatabase } from "../../support/postgres.ts";
+import { random } from "../../support/entries.ts";
 import { query } from "../../support/sql.ts";
 import { migratedEmbedded } from "../../support/embedded.ts";
 import type { Role } from "../../../src/authn/role.ts";
@@ -143,8 +147,17 @@ export async function signIn(url: string, name: string, further: object = {}): P
   return await call(url, "SessionService/SignIn", { name, password: PASSWORD, ...further });
 }
 
-export async function addOperator({ admin }: AdminFixture, name: string, role: Role): Promise<void> {
-  await admin.accounts.create(name, role, PASSWORD, "test");
+/** {@link PASSWORD} as it would be stored if a guess cost a hundredth: the service takes the cost from what is stored. */
+const STORED_PASSWORD = ((N: number, salt: Buffer) =>
+  `scrypt$${N}$8$1$${salt.toString("base64url")}$${scryptSync(PASSWORD, salt, 32, { N, r: 8, p: 1 }).toString("base64url")}`)(
+  1024,
+  Buffer.alloc(16, 7),
+);
+
+export async function addOperator({ store }: AdminFixture, name: string, role: Role): Promise<void> {
+  const facts = { kind: "operator.added", actor: "test", subject: name, detail: { role } };
+  const event = makeEvent(facts, systemClock.now(), random);
+  await new SqlOperatorStore(store.database.kysely).create(name, role, STORED_PASSWORD, event);
 }
 
 export interface TrailEvent {

@@ -105,7 +105,7 @@ describe("changes of an account", () => {
     ["one-time codes", (name) => fixture.admin.accounts.enableTotp(name, "test")],
   ])("end its sessions: %s", async (what, change) => {
     const name = `ended-${what.replaceAll(" ", "-")}`;
-    await fixture.admin.accounts.create(name, "viewer", PASSWORD, "test");
+    await addOperator(fixture, name, "viewer");
     const cookie = cookieOf(await signIn(fixture.url, name));
     await change(name);
     expect(reasonOf(await listAgents({ cookie }))).toBe("SESSION_ENDED");
@@ -113,7 +113,7 @@ describe("changes of an account", () => {
   });
 
   test("a new role holds in its sessions at once", async () => {
-    await fixture.admin.accounts.create("rolf", "operator", PASSWORD, "test");
+    await addOperator(fixture, "rolf", "operator");
     const cookie = cookieOf(await signIn(fixture.url, "rolf"));
     const create = (agentId: string) => call(fixture.url, "AdminService/CreateAgent", { agentId }, { cookie });
     expect((await create("made-by-rolf")).status).toBe(200);
@@ -122,7 +122,7 @@ describe("changes of an account", () => {
   });
 
   test("a name is never used twice", async () => {
-    await fixture.admin.accounts.create("gone", "viewer", PASSWORD, "test");
+    await addOperator(fixture, "gone", "viewer");
     await fixture.admin.accounts.remove("gone", "test");
     for (const name of ["gone", "alice"]) {
       await expect(fixture.admin.accounts.create(name, "viewer", PASSWORD, "test")).rejects.toMatchObject({

@@ -308,23 +308,26 @@ describe("the Connect transport", () => {
     expect((await http(port, { body: VALID })).status).toBe(200);
   });
 
-  test("waits for a body no longer than for anything else", async () => {
+  describe("waits for a body no longer than for anything else", () => {
     const head = `POST ${AUTHORIZE} HTTP/1.1\r\nhost: localhost\r\nauthorization: ${CREDENTIAL}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n`;
-    const answers = await Promise.all([
-      tcp(port, `${head}\r\n{`),
-      tcp(port, `${head}connect-timeout-ms: 200\r\n\r\n{`),
-    ]);
-    for (const answer of answers) expect(answer).toMatch(/^HTTP\/1\.1 504 [\s\S]*"deadline_exceeded"/);
+    const unavailing = /^HTTP\/1\.1 504 [\s\S]*"deadline_exceeded"/;
+
+    test("by the caller's deadline", async () => {
+      expect(await tcp(port, `${head}connect-timeout-ms: 200\r\n\r\n{`)).toMatch(unavailing);
+    });
+
+    test("by the service's, of five seconds", { tags: ["full"] }, async () => {
+      expect(await tcp(port, `${head}\r\n{`)).toMatch(unavailing);
+    });
   });
 
   test("takes no more requests at once than it can hold", async () => {
     const head = `POST ${AUTHORIZE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\nconnect-timeout-ms: 3000\r\n\r\n`;
     const waiting = Array.from({ length: 512 }, () => tcp(port, head));
-    await sleep(1500);
-    expect(refusalOf(await http(port, { body: VALID }))).toMatchObject({
-      code: "resource_exhausted",
-      reason: "QUEUE_FULL",
-    });
+    const refusal = { code: "resource_exhausted", reason: "QUEUE_FULL" };
+    await expect
+      .poll(async () => refusalOf(await http(port, { body: VALID })), { timeout: 2500 })
+      .toMatchObject(refusal);
     await Promise.all(waiting);
     expect((await http(port, { body: VALID })).status).toBe(200);
   });

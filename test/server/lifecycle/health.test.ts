@@ -59,7 +59,9 @@ describe("health", () => {
   });
 });
 
-test("health and reflection hold few unfinished requests of strangers, and none of them for long", async () => {
+test("health and reflection hold few unfinished requests of strangers, and none of them for long", {
+  tags: ["full"],
+}, async () => {
   const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
   const count = LIMITS.streams + 1;
   const sessions = Array.from({ length: Math.ceil(count / LIMITS.streamsPerConnection) }, () =>
