@@ -7,7 +7,8 @@ export const REVIEWER_PASSWORD = "correct horse battery";
 
 /** An account of the deployment, made over the socket. */
 export async function addReviewer(name: string, env: Env, role = "reviewer"): Promise<void> {
-  const add = ["operator", "add", name, "--role", role, "--password-stdin"];
+  // A machine under load takes its time over a password.
+  const add = ["operator", "add", name, "--role", role, "--password-stdin", "--timeout", "1m"];
   const { status, stderr } = await cli(add, env, REVIEWER_PASSWORD);
   if (status !== 0) throw new Error(`exit ${status}: ${stderr}`);
 }
@@ -36,7 +37,6 @@ export async function signInAs(name: string, adminUrl: string): Promise<Reviewer
 function post(url: string, body: object, headers: Env = {}): Promise<Response> {
   const init = {
     method: "POST",
-    // A machine under load takes its time over a password.
     headers: { "content-type": "application/json", "connect-timeout-ms": "30000", ...headers },
     body: JSON.stringify(body),
   };
