@@ -40,12 +40,16 @@ const EXPECTED = {
   },
 } as const satisfies Record<(typeof START_FAILPOINTS)[number], object>;
 
-describe("an agent that is killed around its email, on the embedded store", () => killedOn("the embedded store"));
+describe("an agent that is killed around its email, on the embedded store", () => {
+  killedOn("the embedded store");
+});
 
 describe.skipIf(inject("postgresUrl") === null)(
   "an agent that is killed around its email, on Postgres",
   { tags: ["full"] },
-  () => killedOn("Postgres"),
+  () => {
+    killedOn("Postgres");
+  },
 );
 
 function killedOn(store: "the embedded store" | "Postgres"): void {
