@@ -110,10 +110,17 @@ describe.skipIf(inject("postgresUrl") === null)(
       }
     };
 
-    const name = "%s: one start and one outcome, and each that was answered is there";
-    test.each(QUICK)(name, { timeout: 60_000 * SCHEDULES }, killedAt);
+    test.each(QUICK)(
+      "%s: one start and one outcome, and each that was answered is there",
+      { timeout: 60_000 * SCHEDULES },
+      killedAt,
+    );
     const others = EXECUTION_FAILPOINTS.filter((failpoint) => !QUICK.includes(failpoint));
-    test.each(others)(name, { timeout: 60_000 * SCHEDULES, tags: ["full"] }, killedAt);
+    test.each(others)(
+      "%s: one start and one outcome, and each that was answered is there",
+      { timeout: 60_000 * SCHEDULES, tags: ["full"] },
+      killedAt,
+    );
   },
 );
 
