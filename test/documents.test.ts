@@ -10,6 +10,7 @@ const DOCUMENTS = [
   "SECURITY.md",
   "clients/typescript/README.md",
   "clients/go/README.md",
+  "clients/python/README.md",
   "conformance/README.md",
   ...["docs", "docs/clients"].flatMap((dir) =>
     readdirSync(join(ROOT, dir))
