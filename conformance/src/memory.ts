@@ -20,11 +20,6 @@ export interface Memory {
   last(): Question | null;
 }
 
-/** All attempts of one start have one nonce, so that the answer to an earlier attempt is the right one to a later. */
-function isSame(nonce: Uint8Array, other: Uint8Array): boolean {
-  return nonce.length > 0 && Buffer.compare(nonce, other) === 0;
-}
-
 export function memory(clock: Clock): Memory {
   let last: Question | null = null;
   return {
@@ -42,7 +37,9 @@ export function memory(clock: Clock): Memory {
         nonce: EMPTY,
         agentId: "",
       };
-      const earlier = last === null ? null : isSame(nonce, last.nonce) ? last.earlier : { ...last, earlier: null };
+      // A retry of the same start has its nonce, and is not another question.
+      const isRetry = decisionId !== "" && decisionId === last?.decisionId && Buffer.compare(nonce, last.nonce) === 0;
+      const earlier = isRetry || last === null ? (last?.earlier ?? null) : { ...last, earlier: null };
       const agent = agentId === "" ? agentOf(authorization) : agentId;
       const question: Question = { agentId: agent, tool, idempotencyKey, decisionId, nonce, ...envelope, earlier };
       if (tool !== "" || decisionId !== "") last = question;
