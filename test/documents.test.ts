@@ -8,9 +8,9 @@ const DOCUMENTS = [
   "CONTRIBUTING.md",
   "README.md",
   "SECURITY.md",
+  "clients/java/README.md",
   "clients/typescript/README.md",
   "clients/go/README.md",
-  "clients/python/README.md",
   "conformance/README.md",
   ...["docs", "docs/clients"].flatMap((dir) =>
     readdirSync(join(ROOT, dir))

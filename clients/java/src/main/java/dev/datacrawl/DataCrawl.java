@@ -217,7 +217,8 @@ public final class DataCrawl implements Authorizer, AutoCloseable {
 
     /** Null if the timeout is wrong. */
     Duration timeout() {
-      Duration timeout = options == null || options.timeout() == null ? defaultTimeout : options.timeout();
+      boolean isGiven = options != null && options.timeout() != null;
+      Duration timeout = isGiven ? options.timeout() : defaultTimeout;
       boolean isGood = timeout != null && timeout.compareTo(Duration.ofMillis(1)) >= 0 && timeout.compareTo(maxTimeout) <= 0;
       return isGood ? timeout : null;
     }
@@ -315,7 +316,7 @@ public final class DataCrawl implements Authorizer, AutoCloseable {
   }
 
   private String traceparent(CallOptions options) {
-    String given = options.traceparent();
+    String given = options == null ? null : options.traceparent();
     if (given == null) {
       try {
         given = settings.traceparent.get();

@@ -2,6 +2,7 @@ package dev.datacrawl;
 
 import static dev.datacrawl.ScriptedService.allow;
 import static dev.datacrawl.ScriptedService.answer;
+import static dev.datacrawl.ScriptedService.patient;
 import static dev.datacrawl.ScriptedService.watched;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -33,7 +34,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** The client against a service whose answers the tests write. */
-@Timeout(60)
+@Timeout(240)
 class DataCrawlTest {
   private static final AuthorizeRequest REQUEST = AuthorizeRequest.of("gmail.send_email", Map.of("to", "ann"), "send-1");
   private ScriptedService service;
@@ -170,8 +171,12 @@ class DataCrawlTest {
     dc.authorize(REQUEST);
     assertEquals(Reason.CIRCUIT_OPEN, dc.authorize(REQUEST).reason());
     service.authorize = (q, out) -> out.onError(Status.UNAUTHENTICATED.asRuntimeException());
-    while (dc.circuit().nextProbeIn().orElse(Duration.ZERO).compareTo(Duration.ZERO) > 0) Thread.sleep(5);
-    Verdict probe = dc.authorize(REQUEST);
+    Verdict probe;
+    do {
+      while (dc.circuit().nextProbeIn().orElse(Duration.ZERO).compareTo(Duration.ZERO) > 0) Thread.sleep(5);
+      probe = dc.authorize(REQUEST);
+      // A probe that a slow machine does not end within its lease is followed by another.
+    } while (probe.reason() == Reason.DEADLINE_EXCEEDED);
     assertEquals(Optional.of(RefusalCode.BAD_CREDENTIAL), probe.code());
     assertEquals(CircuitSnapshot.State.RECOVERING, dc.circuit().state());
     service.authorize = (q, out) -> answer(out, allow(q).build());
@@ -214,7 +219,7 @@ class DataCrawlTest {
   @Test
   void aTokenIsReadForEachAttempt() {
     AtomicInteger tokens = new AtomicInteger();
-    use(DataCrawl.builder().url(service.url()).agentId("demo").token(() -> "token-" + tokens.incrementAndGet() + "\n"));
+    use(patient().url(service.url()).agentId("demo").token(() -> "token-" + tokens.incrementAndGet() + "\n"));
     service.authorize =
         (q, out) -> {
           if (service.asked.size() == 1) out.onError(Status.UNAVAILABLE.asRuntimeException());
@@ -259,7 +264,7 @@ class DataCrawlTest {
     service.authorize =
         (q, out) -> answer(out, allow(q).setReasonValue(25).setSourceValue(2).setAgentId("the-sidecars").build());
     assertEquals(Reason.MALFORMED_RESPONSE, dc.authorize(REQUEST).reason());
-    use(DataCrawl.builder().sidecar(service.address()));
+    use(patient().sidecar(service.address()));
     Verdict verdict = dc.authorize(REQUEST);
     assertTrue(verdict.allowed(), verdict.toString());
     assertEquals(Reason.CIRCUIT_BYPASS, verdict.reason());
@@ -273,11 +278,20 @@ class DataCrawlTest {
   }
 
   @Test
+  void whatASidecarAnswersIsNotTriedAgain() {
+    use(patient().sidecar(service.address()));
+    service.begin = (q, out) -> out.onError(Status.UNAVAILABLE.asRuntimeException());
+    Start start = dc.begin(dc.authorize(REQUEST));
+    assertEquals("SERVICE_UNAVAILABLE", start.reason());
+    assertEquals(1, service.begun.size());
+  }
+
+  @Test
   void aSidecarWithoutAnAgentIdNeedsAKey() {
-    use(DataCrawl.builder().sidecar(service.address()));
+    use(patient().sidecar(service.address()));
     Verdict verdict = dc.authorize(AuthorizeRequest.of("a.tool", Map.of(), null));
     assertEquals(Optional.of(RefusalCode.BAD_REQUEST), verdict.code());
-    use(DataCrawl.builder().sidecar(service.address()).agentId("demo"));
+    use(patient().sidecar(service.address()).agentId("demo"));
     assertTrue(dc.authorize(AuthorizeRequest.of("a.tool", Map.of(), null)).allowed());
   }
 
@@ -323,7 +337,8 @@ class DataCrawlTest {
       assertFalse(verdict.message().contains("s3cret"));
     }
     assertFalse(dc.authorize(null).allowed());
-    assertFalse(dc.authorize(REQUEST, null).allowed() && service.asked.isEmpty());
+    assertEquals(0, service.asked.size());
+    assertTrue(dc.authorize(REQUEST, null).allowed());
     assertFalse(dc.authorize(REQUEST, CallOptions.timeout(Duration.ZERO)).allowed());
     assertFalse(dc.authorizeAsync(REQUEST, CallOptions.timeout(Duration.ofHours(1))).join().allowed());
   }
@@ -392,22 +407,18 @@ class DataCrawlTest {
   }
 
   @Test
-  void aReviewThatNobodyDecidesIsStillPending() {
-    service.watch = (q, out) -> answer(out, watched(q, 7, 4).build());
-    Verdict verdict = dc.waitForReview(ScriptedService.DECISION, Duration.ofMillis(700));
-    assertEquals(Decision.NEEDS_REVIEW, verdict.decision());
-  }
-
-  @Test
-  void anAnswerAfterTheLastOneIsMalformed() {
+  void aReviewThatNobodyDecidesIsStillPending() throws Exception {
+    AtomicInteger streams = new AtomicInteger();
     service.watch =
         (q, out) -> {
-          out.onNext(watched(q, 9, 2).build());
-          answer(out, watched(q, 8, 1).build());
+          streams.incrementAndGet();
+          answer(out, watched(q, 7, 4).build());
         };
-    Verdict verdict = dc.waitForReview(ScriptedService.DECISION, Duration.ofMillis(500));
-    assertEquals(Reason.MALFORMED_RESPONSE, verdict.reason(), verdict.toString());
-    assertEquals(ScriptedService.DECISION, verdict.decisionId());
+    CompletableFuture<Verdict> waiting = dc.waitForReviewAsync(ScriptedService.DECISION, Duration.ofDays(1));
+    // The first stream has ended, and been read, when the second one begins.
+    while (streams.get() < 2) Thread.sleep(5);
+    dc.close();
+    assertEquals(Decision.NEEDS_REVIEW, waiting.get().decision());
   }
 
   @Test

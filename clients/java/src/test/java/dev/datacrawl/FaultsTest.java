@@ -24,7 +24,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /** Services that are down, slow, silent, or something else: each call is denied in time, and nothing is left of it. */
-@Timeout(60)
+@Timeout(240)
 class FaultsTest {
   private static final AuthorizeRequest REQUEST = AuthorizeRequest.of("a.tool", Map.of("n", 1), "key");
   private static final Duration TIMEOUT = Duration.ofMillis(1200);

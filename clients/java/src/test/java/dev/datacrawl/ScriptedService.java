@@ -22,6 +22,7 @@ import io.grpc.Server;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -71,7 +72,12 @@ public final class ScriptedService extends AuthorizeServiceGrpc.AuthorizeService
   }
 
   public DataCrawl.Builder client() {
-    return DataCrawl.builder().url(url()).apiKey(KEY);
+    return patient().url(url()).apiKey(KEY);
+  }
+
+  /** A client whose calls end by themselves, however slow the machine is. */
+  public static DataCrawl.Builder patient() {
+    return DataCrawl.builder().timeout(Duration.ofSeconds(60));
   }
 
   public static <T> void answer(StreamObserver<T> out, T answer) {

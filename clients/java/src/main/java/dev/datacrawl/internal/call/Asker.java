@@ -21,10 +21,13 @@ public final class Asker {
 
   private final CredentialSource credentials;
   private final ExecutorService workers;
+  private final boolean sidecar;
 
-  public Asker(CredentialSource credentials, ExecutorService workers) {
+  /** @param sidecar whether a sidecar is asked */
+  public Asker(CredentialSource credentials, ExecutorService workers, boolean sidecar) {
     this.credentials = credentials;
     this.workers = workers;
+    this.sidecar = sidecar;
   }
 
   /** Calls once, and reads the answer with {@code read}. Ends with the deadline. */
@@ -119,7 +122,9 @@ public final class Asker {
         .thenCompose(
             end -> {
               Call<A> last = new Call<>(end, Deadline.now() - startedAt, number > 1);
-              if (end.kind != End.Kind.UNAVAILABLE || number == MAX_ATTEMPTS)
+              // A sidecar that answers UNAVAILABLE has tried three times itself.
+              boolean isTried = sidecar && end.isStatus;
+              if (end.kind != End.Kind.UNAVAILABLE || isTried || number == MAX_ATTEMPTS)
                 return CompletableFuture.completedFuture(last);
               // Grows threefold, and half of it is chance: processes that failed together do not come back together.
               double pauseMs = FIRST_PAUSE_MS * Math.pow(3, number - 1) * (0.5 + Ids.fraction() / 2);

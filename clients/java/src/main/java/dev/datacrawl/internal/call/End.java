@@ -42,41 +42,44 @@ public final class End<A> {
   public final Refusal refusal;
   /** This process looked at the deadline much too late, so that the wait says nothing of the service. */
   public final boolean busy;
+  /** What was asked has answered with a status. */
+  public final boolean isStatus;
 
-  private End(Kind kind, A answer, String problem, Refusal refusal, boolean busy) {
+  private End(Kind kind, A answer, String problem, Refusal refusal, boolean busy, boolean isStatus) {
     this.kind = kind;
     this.answer = answer;
     this.problem = problem;
     this.refusal = refusal;
     this.busy = busy;
+    this.isStatus = isStatus;
   }
 
   public static <A> End<A> answered(A answer) {
-    return new End<>(Kind.ANSWERED, answer, "", null, false);
+    return new End<>(Kind.ANSWERED, answer, "", null, false, false);
   }
 
   public static <A> End<A> malformed(String problem) {
-    return new End<>(Kind.MALFORMED, null, excerpt(problem), null, false);
+    return new End<>(Kind.MALFORMED, null, excerpt(problem), null, false, false);
   }
 
   public static <A> End<A> unavailable(String problem) {
-    return new End<>(Kind.UNAVAILABLE, null, excerpt(problem), null, false);
+    return new End<>(Kind.UNAVAILABLE, null, excerpt(problem), null, false, false);
   }
 
   public static <A> End<A> failed(String problem) {
-    return new End<>(Kind.FAILED, null, excerpt(problem), null, false);
+    return new End<>(Kind.FAILED, null, excerpt(problem), null, false, false);
   }
 
   public static <A> End<A> unsent(String problem) {
-    return new End<>(Kind.UNSENT, null, excerpt(problem), null, false);
+    return new End<>(Kind.UNSENT, null, excerpt(problem), null, false, false);
   }
 
   public static <A> End<A> deadline(boolean busy) {
-    return new End<>(Kind.DEADLINE, null, "", null, busy);
+    return new End<>(Kind.DEADLINE, null, "", null, busy, false);
   }
 
   public static <A> End<A> cancelled() {
-    return new End<>(Kind.CANCELLED, null, "", null, false);
+    return new End<>(Kind.CANCELLED, null, "", null, false, false);
   }
 
   /** The same without an answer, which it does not have. */
@@ -97,9 +100,9 @@ public final class End<A> {
     String problem = excerpt(detail.isEmpty() ? status.name() : status + ": " + sentence);
     switch (status) {
       case UNAVAILABLE:
-        return unavailable(problem);
+        return new End<>(Kind.UNAVAILABLE, null, problem, null, false, true);
       case DEADLINE_EXCEEDED:
-        return new End<>(Kind.LATE, null, problem, null, false);
+        return new End<>(Kind.LATE, null, problem, null, false, true);
       case RESOURCE_EXHAUSTED:
         return refused(problem, RefusalCode.RATE_LIMITED, retryAfter);
       case UNAUTHENTICATED:
@@ -113,12 +116,12 @@ public final class End<A> {
       case OUT_OF_RANGE:
         return refused(problem, RefusalCode.BAD_REQUEST, retryAfter);
       default:
-        return failed(problem);
+        return new End<>(Kind.FAILED, null, problem, null, false, true);
     }
   }
 
   private static <A> End<A> refused(String problem, RefusalCode code, Duration retryAfter) {
-    return new End<>(Kind.REFUSED, null, problem, new Refusal(code, retryAfter), false);
+    return new End<>(Kind.REFUSED, null, problem, new Refusal(code, retryAfter), false, true);
   }
 
   /** Text from elsewhere, cut, and without characters that control terminals or the direction of text. */

@@ -71,7 +71,7 @@ public final class Guard {
             0, Integer.MAX_VALUE, 1, TimeUnit.SECONDS, new SynchronousQueue<>(), new DefaultThreadFactory("datacrawl-work", true));
     transport = new GrpcTransport(loop, workers, target);
     watching = new GrpcTransport(loop, workers, target);
-    asker = new Asker(credentials, workers);
+    asker = new Asker(credentials, workers, sidecar);
   }
 
   /** Runs what may block: callbacks of the caller's, the reading of credentials, name look-ups. */
