@@ -192,7 +192,7 @@ function startedAnswer({ agentId, decisionId, nonce }: BeginRequest, execution: 
   return { state, message, decisionId, nonce, agentId, execution };
 }
 
-/** Records the refusal. What was started while it was allowed is told all the same, to whoever has not started it. */
+/** Records the refusal. A caller that did not start it still learns that it was started while it was allowed. */
 async function refuse(
   ports: BeginPorts,
   request: BeginRequest,

@@ -169,7 +169,7 @@ async function contradiction(
   return new Fault("OUTCOME_CONTRADICTED", `The end of the execution is on record ${which}; it stays so.`);
 }
 
-/** What a report says, as an event tells it. */
+/** What a report says, as its event has it. */
 export function factsOf({ outcome, errorCode, durationMs, summary }: Report) {
   return {
     outcome,

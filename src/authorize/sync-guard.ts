@@ -172,7 +172,7 @@ async function recordClaims(
   return await recordExecutions(ports, agentId, executions);
 }
 
-/** Tells what is suspicious about a record's place in its journal. */
+/** What is suspicious about a record's place in its journal. */
 function flagsOf(batch: readonly VerifiedClaim[], { sequences }: Known): (claim: VerifiedClaim) => string[] {
   return ({ record, hash }) => {
     const others = batch.filter((other) => other.hash !== hash);

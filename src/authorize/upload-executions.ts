@@ -27,7 +27,7 @@ export interface ExecutionClaim {
 }
 
 /**
- * Records what a guard's journal tells of executions: the starts, then the ends. Each statement commits whole, and what is recorded
+ * Records what a guard's journal says about executions: the starts, then the ends. Each statement commits whole, and what is recorded
  * is known by its decision and its record, so that a crash between two of them only means that the upload is repeated.
  *
  * @returns those that will never be accepted
@@ -64,7 +64,7 @@ async function recordStarts(
     agentId,
     claims.map(({ record }) => record.idempotencyKey),
   );
-  // One for each decision. A record of the start comes before one of the end, which tells of the start only where it is missing.
+  // One for each decision. A record of the start comes before one of the end, which stands for the start only where that is missing.
   const starts = new Map<string, ExecutionClaim>();
   for (const claim of claims.toSorted((a, b) => Number(isEnd(a)) - Number(isEnd(b))))
     if (!starts.has(claim.record.decisionId)) starts.set(claim.record.decisionId, claim);

@@ -4,7 +4,7 @@ import { systemClock } from "../core/clock.ts";
 const EVERY_MS = 250;
 const BAR = 24;
 
-/** A line at the terminal that tells how far a long command is, how fast, and how long it still takes. Elsewhere: nothing. */
+/** A line at the terminal that shows how far a long command is, how fast, and how long it still takes. Elsewhere: nothing. */
 export class Progress {
   readonly #started = systemClock.monotonic();
   #shown = -Infinity;

@@ -100,7 +100,7 @@ const HASH_DIGITS = 64;
 const LF = 0x0a;
 const CLOSING_BRACE = 0x7d;
 
-/** Whether it tells of an execution, and so has layout 2. */
+/** Whether it is about an execution, and so has layout 2. */
 export function isExecution(record: JournalRecord): record is ExecutionRecord;
 export function isExecution(record: StoredRecord): record is StoredExecution;
 export function isExecution({ kind }: JournalRecord): boolean {

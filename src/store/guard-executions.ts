@@ -21,7 +21,7 @@ export interface UploadedRecord {
 
 /** The start of an action under a bypass on its way into the trail. */
 export interface UploadedStart extends StartEntry {
-  /** Null if the start is told by the record of its end, which is still to be recorded. */
+  /** Null if the record of its end says that it started; that one is still to be recorded. */
   readonly record: UploadedRecord | null;
 }
 
@@ -30,7 +30,7 @@ export interface UploadedEnd extends EndEntry {
   readonly record: UploadedRecord;
 }
 
-/** A record that changes nothing: it repeats what is on record, or the event tells what it contradicts. */
+/** A record that changes nothing: it repeats what is on record, or the event says what it contradicts. */
 export interface UploadedNote {
   readonly record: UploadedRecord;
   readonly event: HashedEvent | null;

@@ -22,7 +22,7 @@ export interface MonthCounts {
   readonly unsealed: number;
 }
 
-/** An export of exactly one month, as its event tells of it. */
+/** An export of exactly one month, as its event has it. */
 export interface MonthExport {
   readonly eventId: string;
   readonly fileName: string;

@@ -11,7 +11,7 @@ import { at, lasting, NOW, prepared } from "./dialect/statements.ts";
 /** A message that the webhook has not taken. */
 export interface WaitingMessage {
   readonly sequence: number;
-  /** Of the row that it tells of. */
+  /** Of the row that it is about. */
   readonly sourceId: string;
   readonly type: string;
   readonly subject: string;

@@ -49,7 +49,7 @@ export class TrailKeeper {
   readonly #options: KeeperOptions;
   #last: Promise<unknown> = Promise.resolve();
   #rollback: Rollback | null = null;
-  #told: string | null = null;
+  #reported: string | null = null;
   #directory: string | null = null;
   #publishing: string | null = null;
   #sealing: string | null = null;
@@ -177,9 +177,9 @@ export class TrailKeeper {
     }
     const ahead = outside.epoch > epoch || (outside.epoch === epoch && outside.size > size);
     this.#rollback = { kind: ahead ? "rolled_back" : "forked", outside, inside };
-    if (this.#told === outside.note) return;
+    if (this.#reported === outside.note) return;
     await onRollback(this.#rollback);
-    this.#told = outside.note;
+    this.#reported = outside.note;
   }
 
   async #newestOutside(directory: CheckpointDirectory): Promise<UnverifiedCheckpoint | null> {

@@ -73,7 +73,7 @@ async function authorize(io: Io, flags: Flags): Promise<void> {
   const { tool, payload, key: idempotencyKey, principal, session: sessionId } = flags;
   const request = { tool, payload: payload as JsonObject, idempotencyKey, principal, sessionId };
   const verdict = verdictOf(await guard.authorize(request, { deadlineAt: endsAt - ENDING_MS }));
-  // Print before the client is closed: whoever waits for the verdict may end this process at any moment.
+  // Print before the client is closed: a caller that waits for the verdict may end this process at any moment.
   io.exit(EXIT[verdict.decision]);
   if (flags.json) outJson(io, verdict);
   else describe(io, verdict);

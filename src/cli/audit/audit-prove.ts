@@ -22,7 +22,7 @@ export function proveCommands(io: Io): Command[] {
     .argument("<first>", "a file with a signed checkpoint that you kept, or a number of leaves")
     .argument("[second]", "the same; default: the newest checkpoint")
     .action((first: string, second: string | undefined) =>
-      prove(io, async (admin) => admin.proveConsistency({ first: told(first), second: told(second ?? "") })),
+      prove(io, async (admin) => admin.proveConsistency({ first: contentOf(first), second: contentOf(second ?? "") })),
     );
   return [decision, consistency];
 }
@@ -48,6 +48,6 @@ async function prove(io: Io, ask: (admin: Admin) => Promise<{ readonly proof: st
   }
 }
 
-function told(argument: string): string {
+function contentOf(argument: string): string {
   return existsSync(argument) ? readFileSync(argument, "utf8") : argument;
 }

@@ -57,7 +57,7 @@ interface Shown {
   readonly hashMatches: boolean;
   readonly payload: unknown;
   readonly payloadSalt: string | null;
-  /** The deciding rule, and every rule about the tool with what its condition saw, as far as that can be told. */
+  /** The deciding rule, and every rule about the tool with what its condition saw, as far as that is known. */
   readonly explanation: {
     readonly rule: object | null;
     readonly findings: readonly object[];

@@ -111,7 +111,7 @@ function outCircuits(io: Io, circuits: readonly GuardCircuit[]): void {
   outTable(io, HEADINGS, rows);
 }
 
-/** A probe that is due waits for a call: nothing probes by itself, and no time can be told. */
+/** A probe that is due waits for a call: nothing probes by itself, and no time is known. */
 function nextProbe({ nextProbeAt, reportedAt }: ReturnType<typeof jsonOf>): string | null {
   const isDue = nextProbeAt !== null && reportedAt !== null && nextProbeAt <= reportedAt;
   return isDue ? "with the next call" : nextProbeAt;

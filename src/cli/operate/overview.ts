@@ -13,7 +13,7 @@ export function overviewCommand(io: Io): Command {
       const { overview, answering } = await withAdmin(io, async (admin, answering) => {
         return { overview: (await admin.getOverview({})).overview, answering };
       });
-      // Whoever asks how things are must not take what the store holds for a service that decides.
+      // An operator who asks how things are must not take what the store holds for a service that decides.
       if (answering === "store") io.exit(ExitCode.failed);
       if (overview === undefined) return;
       if (flags.json) outJson(io, { serviceAnswers: answering === "service", ...overviewJson(overview) });
