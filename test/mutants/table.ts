@@ -481,14 +481,14 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "a place in a journal that is used twice is flagged",
         "src/authorize/sync-guard.ts",
-        'forked ? ["sequence_used_twice"] : []',
+        'isForked ? ["sequence_used_twice"] : []',
         "[]",
       ],
       [
         "records are acknowledged after they are recorded",
         "src/authorize/sync-guard.ts",
-        "await recordClaims(ports, sync, agentId, claims);",
-        "recordClaims(ports, sync, agentId, claims).catch(() => undefined);",
+        "const foreign = await recordClaims(ports, sync, agentId, verified.claims);",
+        "const foreign: Refused[] = []; recordClaims(ports, sync, agentId, verified.claims).catch(() => undefined);",
       ],
     ],
   ),
