@@ -11,6 +11,7 @@ const DOCUMENTS = [
   "clients/java/README.md",
   "clients/typescript/README.md",
   "clients/go/README.md",
+  "clients/python/README.md",
   "conformance/README.md",
   ...["docs", "docs/clients"].flatMap((dir) =>
     readdirSync(join(ROOT, dir))

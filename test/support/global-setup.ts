@@ -1,5 +1,4 @@
 import { chmodSync, mkdirSync, readdirSync, rmSync, statfsSync } from "node:fs";
-import { freemem } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { buildDashboard, chromiumPath } from "./browser.ts";
@@ -51,7 +50,7 @@ function useMemoryForFiles(): string | null {
   if (process.env["TMPDIR"] !== undefined || process.platform !== "linux") return null;
   try {
     const { type, bavail, bsize } = statfsSync(MEMORY);
-    if (type !== TMPFS || Math.min(bavail * bsize, freemem()) < ENOUGH_BYTES) return null;
+    if (type !== TMPFS || Math.min(bavail * bsize, process.availableMemory()) < ENOUGH_BYTES) return null;
     removeLeftovers();
     const directory = join(MEMORY, `datacrawl-${process.pid}`);
     mkdirSync(directory);
