@@ -1,9 +1,10 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Micros } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
 import { checkFilter } from "./decision-filter.ts";
 import type { PageTokens } from "./page-tokens.ts";
 import type { Position } from "../audit/row/position.ts";
-import type { DecisionFilter, DecisionSummary } from "../audit/row/decision-filter.ts";
+import { type DecisionFilter, type DecisionSummary, EVERY_DECISION } from "../audit/row/decision-filter.ts";
 import type { SqlDecisionSearch } from "../store/decision-search.ts";
 
 export interface SearchPorts {
@@ -87,14 +88,23 @@ export class DecisionSearch {
       ;
       rows = Math.min(rowsAtOnce, rows * GROWTH)
     ) {
-      // A grant allows little, and has an index of its own.
-      const from = filter.grantId === null ? await trail.timeOfRow(before, filter.from, rows) : null;
+      const from = hasOwnIndex(filter) ? null : await trail.timeOfRow(before, filter.from, rows);
       found.push(...(await trail.search({ ...filter, from: from ?? filter.from }, before, wanted - found.length)));
       if (from === null || found.length >= wanted) return { found, end: null };
       before = { at: from, id: LOWEST_ID };
       if (monotonic() >= until) return { found, end: before };
     }
   }
+}
+
+/**
+ * Whether an index finds the matches alone, however few they are. A grant allows little. A principal or a session may have many decisions,
+ * which the index gives in order; but with a further condition none of them may match.
+ */
+function hasOwnIndex(filter: DecisionFilter): boolean {
+  if (filter.grantId !== null) return true;
+  if ((filter.principal === null) === (filter.sessionId === null)) return false;
+  return isDeepStrictEqual({ ...filter, principal: null, sessionId: null, from: null, to: null }, EVERY_DECISION);
 }
 
 function firstPosition({ to }: DecisionFilter): Position {

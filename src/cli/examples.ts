@@ -88,7 +88,7 @@ const EXAMPLES: Readonly<Record<string, string | readonly string[]>> = {
   "datacrawl review withdraw": `datacrawl review withdraw ${DECISION} --reason "the customer called again" --as ann`,
   "datacrawl execution": "datacrawl execution list --unresolved",
   "datacrawl execution list": "datacrawl execution list --unresolved --agent billing-1",
-  "datacrawl execution resolve": `datacrawl execution resolve ${DECISION} --as ann --outcome failed --reason "the mailbox is empty"`,
+  "datacrawl execution resolve": `datacrawl execution resolve ${DECISION} --as ann --outcome failed --comment "the mailbox is empty"`,
   "datacrawl conformance": "datacrawl conformance list --family decision",
   "datacrawl conformance serve": "datacrawl conformance serve --json",
   "datacrawl conformance list": "datacrawl conformance list --family decision",

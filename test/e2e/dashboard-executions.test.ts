@@ -1,10 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import pg from "pg";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { callAgent, newNonce } from "../support/agent-calls.ts";
 import { eventually, expectAccessible, press, tabTo, type } from "../support/browser.ts";
-import { type Dashboard, hasDashboard, openDashboard } from "../support/dashboard.ts";
+import { type Dashboard, hasDashboard, openDashboard, signInAgain } from "../support/dashboard.ts";
 import { type Reviewer, signInAs } from "../support/reviewers.ts";
 import { ask, tempDir } from "../support/service.ts";
 
@@ -142,6 +143,32 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
       .getByText(/olga recorded at .* that the execution ended as succeeded; it stays so/)
       .waitFor();
     expect(await ann.getByLabel("Comment").inputValue()).toBe("I saw no mail");
+  });
+
+  test("a sign-in that is too old to resolve an execution is renewed over the form, which keeps what was typed", async () => {
+    const decisionId = await decide("mail.send");
+    const executionId = await begin(decisionId);
+    await go(ann, "/executions", "Executions");
+    await ann.getByRole("button", { name: `resolve the execution ${executionId}` }).click();
+    await ann.getByLabel("Outcome").selectOption("failed");
+    await ann.getByLabel("Comment").fill("a long and careful comment");
+    const database = new pg.Client(dashboard.cluster.superUrl);
+    await database.connect();
+    await database.query(
+      "UPDATE operator_sessions SET signed_in_at = now() - interval '10 minutes' WHERE name = 'ann'",
+    );
+    await database.end();
+    await ann.getByRole("button", { name: "Resolve it" }).click();
+    const dialog = ann.getByRole("dialog", { name: "This needs a sign-in within the last 5 minutes" });
+    await dialog.waitFor();
+    await signInAgain(ann, "ann");
+    await dialog.waitFor({ state: "detached" });
+    expect(await ann.getByLabel("Comment").inputValue()).toBe("a long and careful comment");
+    expect(await call("BeginExecution", { decisionId, nonce: newNonce() })).not.toHaveProperty("outcome");
+    await ann.getByRole("button", { name: "Resolve it" }).click();
+    await ann.getByLabel(`resolve the execution ${executionId}`).waitFor({ state: "detached" });
+    const ended = await call("BeginExecution", { decisionId, nonce: newNonce() });
+    expect(ended).toMatchObject({ state: "EXECUTION_STATE_ALREADY_STARTED", outcome: "OUTCOME_FAILED" });
   });
 
   test("a session is a timeline, oldest first and still growing, also where its id is hostile", async () => {

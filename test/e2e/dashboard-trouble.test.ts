@@ -5,9 +5,9 @@ import { join } from "node:path";
 import pg from "pg";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
-import { eventually, expectAccessible, type } from "../support/browser.ts";
+import { eventually, expectAccessible } from "../support/browser.ts";
 import { makeAgent } from "../support/cluster.ts";
-import { type Dashboard, hasDashboard, openDashboard, personNamed } from "../support/dashboard.ts";
+import { type Dashboard, hasDashboard, openDashboard, signInAgain } from "../support/dashboard.ts";
 import { freePort } from "../support/net.ts";
 import { signInAs } from "../support/reviewers.ts";
 import { ask, tempDir } from "../support/service.ts";
@@ -264,14 +264,6 @@ describe.skipIf(!hasDashboard())("the dashboard in trouble", () => {
     await page.getByRole("row", { name: /other/ }).getByText("frozen").waitFor();
   });
 });
-
-/** Into the form that comes up over what somebody was doing. */
-async function signInAgain(page: Page, who: "ann" | "rob"): Promise<void> {
-  const { name, password } = personNamed(who);
-  await type(page, "Name", name);
-  await type(page, "Password", password);
-  await page.keyboard.press("Enter");
-}
 
 /** A page of somebody else's, on another host, that does what a page may try. */
 async function foreignSite(target: string): Promise<{ url: string }> {

@@ -132,6 +132,19 @@ describe.skipIf(server === null)("a Postgres database that version f241b80 made"
     await discard(await startService(withoutOwner));
   });
 
+  test("has the indexes of this version on each month, those with rows and those to come", async () => {
+    const partitions = `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit_decisions'::regclass`;
+    const months = (await query(superUrl, partitions)).map(({ name }) => String(name));
+    expect(months.length).toBeGreaterThan(3);
+    const valid = `SELECT i.indrelid::regclass::text AS "table", pg_get_indexdef(i.indexrelid) AS definition
+      FROM pg_index i JOIN pg_inherits p ON p.inhrelid = i.indexrelid WHERE i.indisvalid`;
+    const indexes = await query(superUrl, valid);
+    for (const column of ["session_id", "principal"]) {
+      const withIt = indexes.filter(({ definition }) => String(definition).includes(`(${column}, recorded_at)`));
+      expect(withIt.map(({ table }) => String(table)).toSorted(), column).toEqual(months.toSorted());
+    }
+  });
+
   test("answers each key of the last day with the decision and the id that it was answered with", async () => {
     await expectReplays(urlFor, callsOf(false));
   });

@@ -1,19 +1,25 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { FROM_START } from "../../src/audit/verify/verify.ts";
+import { DecisionSearch } from "../../src/admin/decision-search.ts";
+import { PageTokens } from "../../src/admin/page-tokens.ts";
+import { EVERY_DECISION } from "../../src/audit/row/decision-filter.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import type { QueryOptions, SqlParam } from "../../src/store/dialect/database.ts";
 import { PostgresDatabase } from "../../src/store/dialect/postgres.ts";
 import { SqlExecutionStore } from "../../src/store/executions.ts";
+import { SqlDecisionSearch } from "../../src/store/decision-search.ts";
+import { SqlRecordStore } from "../../src/store/records.ts";
 import { SqlSealStore } from "../../src/store/seals.ts";
 import { SqlVerifyStore } from "../../src/store/verification.ts";
+import { entryFor } from "../support/entries.ts";
 import { openPostgres, type TestStore } from "../support/stores.ts";
 import { openTestTrail, recordDecisions } from "../support/trail.ts";
 
 const MONTH = new Date(systemClock.now() / 1000).toISOString().slice(0, 7).replace("-", "m");
 /** A node of a plan that joins, or that reads a table with many rows. (Partitions of other months are empty.) */
 const NODE = new RegExp(
-  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on (?:idempotency_claims|audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH})))\b`,
+  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on (?:idempotency_claims|audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH}(?:_\w+_idx)?)))\b`,
 );
 
 /** Explains each statement before it runs it. */
@@ -119,6 +125,64 @@ describe.skipIf(inject("postgresUrl") === null)("statements that were written fo
       "Index Scan using audit_decisions_pkey on audit_decisions by decision_id, recorded_at",
       "Index Only Scan using audit_seals_pkey on audit_seals by row_id, recorded_at, stream",
     ]);
+  });
+});
+
+describe.skipIf(inject("postgresUrl") === null)("lists of decisions", () => {
+  let store: TestStore;
+  let database: ExplainingDatabase;
+
+  beforeAll(async () => {
+    store = await openPostgres(inject("postgresUrl") as string);
+    const entries = Array.from({ length: 6000 }, (_, n) => {
+      const claims = n % 2 === 0 ? {} : { principal: `person-${n % 300}`, sessionId: `run-${n % 1000}` };
+      return entryFor(`list-${n}`, claims);
+    });
+    const records = new SqlRecordStore(store.database.kysely);
+    for (let n = 0; n < entries.length; n += 250) await records.recordBatch(entries.slice(n, n + 250));
+    const admin = new pg.Client(store.superUrl as string);
+    await admin.connect();
+    await admin.query("VACUUM ANALYZE");
+    await admin.end();
+    database = new ExplainingDatabase(store.serviceUrl as string, { connections: 1, onError: console.error });
+  });
+  afterAll(async () => {
+    await database.close();
+    await store.close();
+  });
+
+  test.each([
+    ["session", { sessionId: "run-7" }, "session_id", 6],
+    ["principal", { principal: "person-7" }, "principal", 20],
+  ] as const)("of one %s are read from its index alone, newest first", async (_, filter, column, rows) => {
+    const search = new DecisionSearch({
+      trail: new SqlDecisionSearch(database.kysely),
+      monotonic: () => 0,
+      tokens: new PageTokens(Buffer.alloc(32)),
+      rowsAtOnce: 1000,
+    });
+    let listed = 0;
+    const plan = await database.plansOf(async () => {
+      const page = await search.list({ filter: { ...EVERY_DECISION, ...filter }, limit: 100, pageToken: "" });
+      listed = page.decisions.length;
+    });
+    expect(listed).toBe(rows);
+    expect(plan).toEqual([
+      "Bitmap Heap Scan on audit_decisions",
+      `Bitmap Index Scan on audit_decisions_${column}_recorded_at_idx by ${column}, recorded_at`,
+    ]);
+  });
+
+  test("of one session with a further condition are searched in stretches, as it may match none of many", async () => {
+    const search = new DecisionSearch({
+      trail: new SqlDecisionSearch(database.kysely),
+      monotonic: () => 0,
+      tokens: new PageTokens(Buffer.alloc(32)),
+      rowsAtOnce: 1000,
+    });
+    const filter = { ...EVERY_DECISION, sessionId: "run-7", text: "occurs nowhere" };
+    const plan = await database.plansOf(() => search.list({ filter, limit: 100, pageToken: "" }));
+    expect(plan.filter((node) => node.includes("recorded_at_idx on")).length).toBeGreaterThan(6);
   });
 });
 

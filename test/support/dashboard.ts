@@ -1,6 +1,6 @@
 import { type Browser, type BrowserContextOptions, type Page } from "playwright-core";
 import { inject } from "vitest";
-import { openBrowser, type Operator, signIn } from "./browser.ts";
+import { openBrowser, type Operator, signIn, type } from "./browser.ts";
 import { type Cluster, makeCluster } from "./cluster.ts";
 import { addReviewer, REVIEWER_PASSWORD } from "./reviewers.ts";
 import { discard, type Env, type ServiceProcess, startService } from "./service.ts";
@@ -25,6 +25,14 @@ export const hasDashboard = (): boolean =>
 
 export function personNamed(name: keyof typeof ROLES): Operator {
   return { name, password: REVIEWER_PASSWORD };
+}
+
+/** Into the form that comes up over what somebody was doing. */
+export async function signInAgain(page: Page, who: "ann" | "rob"): Promise<void> {
+  const { name, password } = personNamed(who);
+  await type(page, "Name", name);
+  await type(page, "Password", password);
+  await page.keyboard.press("Enter");
 }
 
 export async function openDashboard(extra: Env = {}): Promise<Dashboard> {

@@ -3,7 +3,6 @@ import { SourceSchema } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import { Outcome, OutcomeSchema } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import type { Execution } from "@datacrawl/proto/datacrawl/authz/v1/executions_pb";
 import { withAdmin } from "../admin-client.ts";
-import { formerly } from "../former-flag.ts";
 import type { Io } from "../io.ts";
 import { outJson, outTable, printable, wordOf } from "../output.ts";
 import { pagesUpTo } from "../pages.ts";
@@ -20,7 +19,7 @@ interface ListFlags {
 
 interface ResolveFlags {
   readonly outcome: Outcome;
-  readonly reason: string;
+  readonly comment: string;
   readonly json?: true;
 }
 
@@ -51,15 +50,15 @@ export function executionCommand(io: Io): Command {
       else outTable(io, HEADINGS, executions.map(cellsOf));
       if (more) io.err(`There are more than these ${executions.length}: --limit, or --all.\n`);
     });
-  const resolving = command
+  command
     .command("resolve")
     .description("Record how an execution ended that nobody reported.")
     .argument("<decision-id>", "a UUID")
     .requiredOption("--outcome <word>", OUTCOMES.join(", "), parseOutcome)
-    .requiredOption("--reason <text>", "how you know, for the audit trail")
+    .requiredOption("--comment <text>", "how you know, for the audit trail")
     .option("--json", "print the execution")
-    .addHelpText("after", "\nNeeds a named operator (--as NAME), who is not the agent.")
-    .action(async (decisionId: string, { outcome, reason: comment, json }: ResolveFlags) => {
+    .addHelpText("after", "\nNeeds a named operator who has just signed in (--as NAME), and who is not the agent.")
+    .action(async (decisionId: string, { outcome, comment, json }: ResolveFlags) => {
       const request = { decisionId, outcome, comment };
       const { execution } = await withAdmin(io, (admin) => admin.resolveExecution(request));
       if (execution === undefined) return;
@@ -69,7 +68,6 @@ export function executionCommand(io: Io): Command {
           `The execution of the decision ${printable(execution.decisionId)} is resolved: ${stateOf(execution)}.\n`,
         );
     });
-  formerly(resolving, "--comment <text>", "--reason");
   return command;
 }
 

@@ -23,8 +23,11 @@ const ACCOUNTS: Access = { role: null, socket: true };
 /** Needs the name of a person, which the socket does not give. */
 const ANSWER: Access = { role: "reviewer", socket: false };
 
-/** What an operator says has happened is theirs to answer for, so the socket is nobody. */
-const RESOLVE: Access = { role: "operator", socket: false };
+/**
+ * What a person must have meant at this moment, so that a stolen session or an unattended screen cannot do it: to let an agent act without
+ * the service, and to say for good how an action ended.
+ */
+const FRESH_OPERATOR: Access = { role: "operator", socket: false, fresh: true };
 
 /** Who may call what. A method without a line here does not compile. */
 export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
@@ -42,7 +45,7 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   listPolicyVersions: READ,
   testPolicy: READ,
   watchAdmin: READ,
-  setCircuitBypass: { role: "operator", socket: false, fresh: true },
+  setCircuitBypass: FRESH_OPERATOR,
   clearCircuitBypass: CHANGE,
   listCircuitBypasses: READ,
   listCircuits: READ,
@@ -70,7 +73,7 @@ export const ACCESS: Readonly<Record<AdminMethod, Access>> = {
   rejectReview: ANSWER,
   withdrawApproval: ANSWER,
   listExecutions: READ,
-  resolveExecution: RESOLVE,
+  resolveExecution: FRESH_OPERATOR,
   startAuditVerification: CHANGE,
   getAuditRun: READ,
   listAuditRuns: READ,

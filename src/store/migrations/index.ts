@@ -17,6 +17,7 @@ import { reviewWithdrawals } from "./0030-review-withdrawals.ts";
 import { executions } from "./0040-executions.ts";
 import { principals } from "./0041-principals.ts";
 import { bypassStarts } from "./0042-bypass-starts.ts";
+import { claimIndexes } from "./0043-claim-indexes.ts";
 
 /**
  * By name, in the order in which they run. A migration that has shipped never changes: a later one corrects it.
@@ -45,4 +46,5 @@ export const MIGRATIONS: Readonly<Record<string, string>> = {
   "0040-executions": executions,
   "0041-principals": principals,
   "0042-bypass-starts": bypassStarts,
+  "0043-claim-indexes": claimIndexes,
 };

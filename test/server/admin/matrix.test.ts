@@ -104,7 +104,7 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   "AdminService.RejectReview": ANSWERS,
   "AdminService.WithdrawApproval": ANSWERS,
   "AdminService.ListExecutions": READS,
-  "AdminService.ResolveExecution": OPERATORS,
+  "AdminService.ResolveExecution": HUMANS,
   "SessionService.GetSession": NAMED,
   "SessionService.SignIn": CALLERS,
   "SessionService.SignOut": CALLERS,
@@ -268,7 +268,7 @@ describe.each(METHODS.map((method) => [nameOf(method), method] as const))("%s", 
       expect(outcome).toBe(FAULTS[name] ?? "ok");
       return;
     }
-    const notFresh = name === "AdminService.SetCircuitBypass" && OPERATORS.includes(kind);
+    const notFresh = MAY[name] === HUMANS && OPERATORS.includes(kind);
     const missing = name === "SessionService.GetSession" && kind === "socket";
     const reason = missing ? "CREDENTIAL_MISSING" : notFresh ? "SIGN_IN_NOT_FRESH" : REFUSED[kind];
     expect(outcome).toBe(reason);
