@@ -90,8 +90,13 @@ func (c *Client) Circuit() CircuitState {
 }
 
 // Authorize implements [Authorizer].
-func (c *Client) Authorize(ctx context.Context, request Request) (verdict Verdict) {
-	defer func() { c.hand(ctx, request, verdict) }()
+func (c *Client) Authorize(ctx context.Context, request Request) Verdict {
+	verdict := c.authorize(ctx, request)
+	c.hand(ctx, request, verdict)
+	return verdict
+}
+
+func (c *Client) authorize(ctx context.Context, request Request) (verdict Verdict) {
 	defer func() {
 		if recovered := recover(); recovered != nil {
 			verdict = c.bug(recovered)

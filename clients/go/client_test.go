@@ -5,13 +5,16 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	authzv1 "github.com/datacrawl/datacrawl/clients/go/proto/datacrawl/authz/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -67,6 +70,27 @@ func TestDeniesAndReviewsOfTheServiceArePassedOn(t *testing.T) {
 		if !isGuards && (verdict.Reason != reason || verdict.Decision != decision || verdict.Source != SourceService) {
 			t.Errorf("%s is %+v", reason, verdict)
 		}
+	}
+}
+
+func TestAServiceIsNotASidecar(t *testing.T) {
+	service := serve(t)
+	service.authorize = func(_ context.Context, request *authzv1.AuthorizeRequest) (*authzv1.AuthorizeResponse, error) {
+		answer := answerTo(request, authzv1.Decision_DECISION_ALLOW, authzv1.Reason_REASON_CIRCUIT_BYPASS)
+		answer.Source = authzv1.Source_SOURCE_GUARD
+		return answer, nil
+	}
+	service.begin = func(_ context.Context, request *authzv1.BeginExecutionRequest) (*authzv1.BeginExecutionResponse, error) {
+		answer := startTo(request)
+		answer.Source = authzv1.Source_SOURCE_GUARD
+		return answer, nil
+	}
+	client := open(t, service.url)
+	if verdict := client.Authorize(t.Context(), mail("k")); verdict.Allowed() || verdict.Reason != ReasonMalformedResponse {
+		t.Errorf("%+v", verdict)
+	}
+	if start := client.Begin(t.Context(), Verdict{Decision: Allow, DecisionID: testDecision}); start.Started() || start.Reason != ReasonMalformedResponse {
+		t.Errorf("%+v", start)
 	}
 }
 
@@ -278,7 +302,10 @@ func TestTheHookGetsEachVerdictAndCannotChangeIt(t *testing.T) {
 	var log logged
 	var heard []Verdict
 	client := open(t, service.url, logTo(&log), func(o *Options) {
-		o.OnVerdict = func(_ context.Context, request Request, verdict Verdict) {
+		o.OnVerdict = func(ctx context.Context, request Request, verdict Verdict) {
+			if ctx.Err() != nil {
+				t.Error("the hook got a context that had ended")
+			}
 			heard = append(heard, verdict)
 			panic("secret of " + request.Tool)
 		}
@@ -321,6 +348,42 @@ func TestManyCallersShareOneClient(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func TestCallsOverTheServersLimitWaitOnOneConnection(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := &countingListener{Listener: listener}
+	service := serveOn(t, counted, grpc.MaxConcurrentStreams(2))
+	client := open(t, service.url, timeout(30*time.Second))
+	client.Authorize(t.Context(), mail("first"))
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if verdict := client.Authorize(t.Context(), mail("k")); !verdict.Allowed() {
+				t.Errorf("%+v", verdict)
+			}
+		})
+	}
+	all.Wait()
+	if accepted := counted.accepted.Load(); accepted != 1 {
+		t.Fatalf("%d connections", accepted)
+	}
+}
+
+type countingListener struct {
+	net.Listener
+	accepted atomic.Int32
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.accepted.Add(1)
+	}
+	return conn, err
 }
 
 func TestALargePayloadIsLargerThanAFlowControlWindow(t *testing.T) {

@@ -42,9 +42,10 @@ type Options struct {
 	Timeout time.Duration
 	// Circuit says when the circuit opens, and for how long.
 	Circuit CircuitOptions
-	// OnVerdict is called with each verdict of Authorize, before it is returned. A panic in it is logged and changes nothing.
+	// OnVerdict is called with each verdict of Authorize, which returns when it does. A panic in it is logged and changes nothing.
 	OnVerdict func(context.Context, Request, Verdict)
 	// Traceparent returns the W3C traceparent to pass on, or an empty string. It joins the agent's trace and the audit trail.
+	// It must not block.
 	Traceparent func(context.Context) string
 	// Logger gets what nobody else is told. Default: slog.Default().
 	Logger *slog.Logger

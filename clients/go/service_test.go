@@ -81,7 +81,7 @@ func serve(t *testing.T) *fakeService {
 	return serveOn(t, listener)
 }
 
-func serveOn(t *testing.T, listener net.Listener) *fakeService {
+func serveOn(t *testing.T, listener net.Listener, options ...grpc.ServerOption) *fakeService {
 	t.Helper()
 	service := &fakeService{url: "http://" + listener.Addr().String()}
 	service.authorize = func(_ context.Context, request *authzv1.AuthorizeRequest) (*authzv1.AuthorizeResponse, error) {
@@ -93,7 +93,7 @@ func serveOn(t *testing.T, listener net.Listener) *fakeService {
 	service.report = func(_ context.Context, request *authzv1.ReportOutcomeRequest) (*authzv1.ReportOutcomeResponse, error) {
 		return &authzv1.ReportOutcomeResponse{DecisionId: request.DecisionId, ExecutionId: request.ExecutionId, Outcome: request.Outcome, EndedAt: timestamppb.Now()}, nil
 	}
-	server := grpc.NewServer()
+	server := grpc.NewServer(options...)
 	authzv1.RegisterAuthorizeServiceServer(server, service)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)

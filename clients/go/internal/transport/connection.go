@@ -62,6 +62,8 @@ func newHTTP2() *http2.Transport {
 		AllowHTTP:          true,
 		DisableCompression: true,
 		MaxHeaderListSize:  64 << 10,
+		// Calls over the server's limit wait for their turn, instead of retiring the connection.
+		StrictMaxConcurrentStreams: true,
 		// A peer that reads nothing for so long is gone.
 		WriteByteTimeout: 30 * time.Second,
 	}
