@@ -19,7 +19,8 @@ import (
 
 // Options of [New]. Only the credential has no default; a sidecar needs none.
 type Options struct {
-	// URL is the service, as https://host:port, or http://host:port on this machine. Default: DATACRAWL_URL, else http://127.0.0.1:7440.
+	// URL is the service, as https://host:port, or http://host:port on this machine. Default: DATACRAWL_URL, else http://127.0.0.1:7440. An
+	// address on this machine that is given without any credential is taken for a sidecar's, and so is unix:/path.
 	URL string
 	// Sidecar is a sidecar to ask instead of the service: host:port on this machine, or unix:/path. It has the shared circuit, the bypass and
 	// the journal, and Verdict.Source says when it decided alone. Default: DATACRAWL_SIDECAR, if the options have no URL.
@@ -86,7 +87,10 @@ type settings struct {
 
 // readOptions returns every problem at once, never with a credential in it.
 func readOptions(options Options, env func(string) string) (settings, error) {
-	s := settings{Options: options, timeout: options.Timeout}
+	s := settings{Options: options, timeout: options.Timeout, agentID: options.AgentID}
+	if options.AgentID == "" && options.APIKey == "" {
+		s.agentID = env("DATACRAWL_AGENT_ID")
+	}
 	var problems []error
 	check := func(isGood bool, option, problem string) {
 		if !isGood {
@@ -96,18 +100,25 @@ func readOptions(options Options, env func(string) string) (settings, error) {
 	if s.Sidecar == "" && s.URL == "" {
 		s.Sidecar = env("DATACRAWL_SIDECAR")
 	}
+	check(s.URL == "" || s.Sidecar == "", "Sidecar", "replaces URL: give only one of them")
+	named := firstOf(s.URL, env("DATACRAWL_URL"))
+	if s.Sidecar == "" && strings.HasPrefix(named, "unix:") {
+		s.Sidecar = named
+	}
 	s.sidecar = s.Sidecar != ""
-	check(s.URL == "" || !s.sidecar, "Sidecar", "replaces URL: give only one of them")
 	var problem string
 	if s.sidecar {
 		s.endpoint, problem = sidecarEndpoint(s.Sidecar)
 		check(problem == "", "Sidecar", "(or DATACRAWL_SIDECAR) "+problem)
 	} else {
-		s.endpoint, problem = serviceEndpoint(firstOf(s.URL, env("DATACRAWL_URL"), defaultURL))
+		s.endpoint, problem = serviceEndpoint(firstOf(named, defaultURL))
 		check(problem == "", "URL", "(or DATACRAWL_URL) "+problem)
+		s.readProofs(env, check)
+		// The service answers nobody without a credential, so an address on this machine is then a sidecar's.
+		s.sidecar = named != "" && isLoopback(s.endpoint.Host) && !s.endpoint.Secure && !s.hasProof()
 	}
 	s.endpoint.RootCAs = s.RootCAs
-	s.readAgent(env, check)
+	s.readAgent(check)
 
 	if s.timeout == 0 {
 		s.timeout = defaultTimeout
@@ -197,16 +208,8 @@ var (
 	agentID  = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
 )
 
-// readAgent finds out who the agent is, by the options or, where they hold no proof, by the environment.
-func (s *settings) readAgent(env func(string) string, check func(isGood bool, option, problem string)) {
-	// The agent of the environment is of the environment's credential.
-	s.agentID = s.AgentID
-	if s.APIKey == "" && s.agentID == "" {
-		s.agentID = env("DATACRAWL_AGENT_ID")
-	}
-	if s.APIKey == "" && s.Token == nil && s.ClientCertificate == (CertificateFiles{}) && !s.sidecar {
-		s.readProofs(env, check)
-	}
+// readAgent finds out who the agent is.
+func (s *settings) readAgent(check func(isGood bool, option, problem string)) {
 	files := s.ClientCertificate
 	s.credentials = &transport.Credentials{Key: s.APIKey, Token: s.Token, CertFile: files.CertFile, KeyFile: files.KeyFile}
 	hasCertificate := files != CertificateFiles{}
@@ -222,7 +225,7 @@ func (s *settings) readAgent(env func(string) string, check func(isGood bool, op
 		return
 	}
 	check(s.APIKey == "", "APIKey", "(or DATACRAWL_API_KEY) must be dc_agent_<agent id>_<key id>_<secret>")
-	if s.APIKey == "" && s.Token == nil && !hasCertificate && !s.sidecar {
+	if !s.hasProof() && !s.sidecar {
 		check(false, "APIKey", "(or DATACRAWL_API_KEY) is missing, and so are Token and ClientCertificate")
 		return
 	}
@@ -230,7 +233,15 @@ func (s *settings) readAgent(env func(string) string, check func(isGood bool, op
 	check(isNamed, "AgentID", "(or DATACRAWL_AGENT_ID) must be the agent that the token or the certificate names")
 }
 
+func (s *settings) hasProof() bool {
+	return s.APIKey != "" || s.Token != nil || s.ClientCertificate != CertificateFiles{}
+}
+
+// readProofs takes the environment's credential where the options hold none.
 func (s *settings) readProofs(env func(string) string, check func(isGood bool, option, problem string)) {
+	if s.hasProof() {
+		return
+	}
 	s.APIKey = env("DATACRAWL_API_KEY")
 	s.ClientCertificate = CertificateFiles{CertFile: env("DATACRAWL_CLIENT_CERT_FILE"), KeyFile: env("DATACRAWL_CLIENT_KEY_FILE")}
 	file := env("DATACRAWL_TOKEN_FILE")

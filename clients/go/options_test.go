@@ -62,7 +62,7 @@ func TestAddressesThatAreAccepted(t *testing.T) {
 		"https://":                     "",
 		"ftp://127.0.0.1":              "",
 		"127.0.0.1:7440":               "",
-		"unix:/run/x":                  "",
+		"unix:/run/x":                  "/run/x",
 	} {
 		read, err := readOptions(Options{URL: url, APIKey: testKey}, env())
 		if (err == nil) != (address != "") || (err == nil && read.endpoint.Address != address) {
@@ -111,6 +111,33 @@ func TestTheEnvironmentIsReadWhereTheOptionsSayNothing(t *testing.T) {
 	read, err = readOptions(Options{}, env("DATACRAWL_TOKEN_FILE", token, "DATACRAWL_AGENT_ID", "demo"))
 	if err != nil || read.agentID != "demo" || read.credentials.Token == nil {
 		t.Fatalf("%v %+v", err, read)
+	}
+}
+
+func TestAnAddressOfThisMachineWithoutACredentialIsASidecars(t *testing.T) {
+	for _, test := range []struct {
+		options Options
+		env     func(string) string
+		sidecar bool
+	}{
+		{Options{URL: "http://127.0.0.1:7443"}, env(), true},
+		{Options{URL: "unix:/run/dc.sock", APIKey: testKey}, env(), true},
+		{Options{}, env("DATACRAWL_URL", "http://localhost:7443"), true},
+		{Options{URL: "http://127.0.0.1:7443", APIKey: testKey}, env(), false},
+		{Options{URL: "http://127.0.0.1:7443"}, env("DATACRAWL_API_KEY", testKey), false},
+	} {
+		if read, err := readOptions(test.options, test.env); err != nil || read.sidecar != test.sidecar {
+			t.Errorf("%+v: %v %v", test.options, read.sidecar, err)
+		}
+	}
+	for name, options := range map[string]Options{
+		"the default address": {},
+		"https":               {URL: "https://127.0.0.1:7440"},
+		"another machine":     {URL: "https://authz.internal:7440"},
+	} {
+		if _, err := readOptions(options, env()); err == nil {
+			t.Errorf("%s is taken without a credential", name)
+		}
 	}
 }
 

@@ -613,4 +613,41 @@ export const MUTANTS: readonly Mutant[] = [
       ],
     ],
   ),
+  // The client for Go.
+  ...caughtBy(
+    ["test/e2e/go-client.test.ts"],
+    [
+      [
+        "only allow is permission, in Go",
+        "clients/go/verdict.go",
+        "return v.Decision == Allow",
+        "return v.Decision != Deny",
+      ],
+      [
+        "a client for Go runs nothing that has ended",
+        "clients/go/startanswer.go",
+        'if isStarted && outcome == "" {',
+        "if isStarted {",
+      ],
+      [
+        "a client for Go takes a guard's answers only from a sidecar",
+        "clients/go/answer.go",
+        "if !known || (source == SourceGuard && !sidecar) {",
+        "if !known {",
+      ],
+      ["a client for Go that panics denies", "clients/go/client.go", "verdict = c.bug(recovered)", "panic(recovered)"],
+      [
+        "a call over the server's limit of streams waits, in Go",
+        "clients/go/internal/transport/connection.go",
+        "StrictMaxConcurrentStreams: true,",
+        "StrictMaxConcurrentStreams: false,",
+      ],
+      [
+        "a header block that changes its table late is refused, in Go",
+        "clients/go/internal/transport/watch.go",
+        "if changesTableLate(w.block) {",
+        "if false {",
+      ],
+    ],
+  ),
 ];
