@@ -56,13 +56,12 @@ public final class Asker {
     // It came in time or it did not come: the caller may have given up already.
     call.reply.thenAccept(
         reply -> ended.complete(deadline.isPassed() ? deadline.passedNow().without() : read.apply(reply)));
-    deadline
-        .stopped()
-        .thenAccept(
+    Runnable leave =
+        deadline.onStop(
             stop -> {
               if (ended.complete(stop.without())) call.abandon(stop.kind == End.Kind.DEADLINE);
             });
-    return ended;
+    return ended.whenComplete((end, error) -> leave.run());
   }
 
   /** Within half of the call's time: an agent that gets no token in time must not look like a service that does not answer. */
@@ -86,13 +85,12 @@ public final class Asker {
       half.close();
       return CompletableFuture.completedFuture(End.cancelled());
     }
-    half.stopped()
-        .thenAccept(
-            stop -> {
-              boolean isCancelled = stop.kind == End.Kind.CANCELLED;
-              if (ended.complete(isCancelled ? End.cancelled() : End.unsent("the token did not come in time")))
-                reading.cancel(true);
-            });
+    half.onStop(
+        stop -> {
+          boolean isCancelled = stop.kind == End.Kind.CANCELLED;
+          if (ended.complete(isCancelled ? End.cancelled() : End.unsent("the token did not come in time")))
+            reading.cancel(true);
+        });
     return ended.whenComplete((end, error) -> half.close());
   }
 
@@ -143,8 +141,12 @@ public final class Asker {
   static CompletableFuture<End<Void>> pause(Deadline deadline, double milliseconds) {
     CompletableFuture<End<Void>> paused = new CompletableFuture<>();
     Future<?> timer = deadline.timers().after(milliseconds, () -> paused.complete(null));
-    deadline.stopped().thenAccept(paused::complete);
-    return paused.whenComplete((stop, error) -> timer.cancel(false));
+    Runnable leave = deadline.onStop(paused::complete);
+    return paused.whenComplete(
+        (stop, error) -> {
+          timer.cancel(false);
+          leave.run();
+        });
   }
 
   /**

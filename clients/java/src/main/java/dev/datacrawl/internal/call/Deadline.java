@@ -1,9 +1,13 @@
 package dev.datacrawl.internal.call;
 
-import java.util.concurrent.CompletableFuture;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
 import java.util.concurrent.Future;
+import java.util.function.Consumer;
 
-/** When a call must end: at a time, or when its caller cancels. */
+/** When a call must end: at a time, or when its caller cancels. Safe for threads. */
 public final class Deadline implements AutoCloseable {
   /** Runs something after some milliseconds, on a thread that nobody blocks. */
   public interface Timers {
@@ -15,8 +19,10 @@ public final class Deadline implements AutoCloseable {
 
   private final double at;
   private final Timers timers;
-  private final CompletableFuture<End<Void>> stopped = new CompletableFuture<>();
   private final Future<?> timer;
+  private final Set<Consumer<End<Void>>> listeners = new LinkedHashSet<>();
+  private End<Void> stopped;
+  private Runnable leaveParent = () -> {};
 
   /** @param at on the monotonic clock, in milliseconds */
   public Deadline(Timers timers, double at) {
@@ -44,24 +50,45 @@ public final class Deadline implements AutoCloseable {
     return End.deadline(leftMs() < -BUSY_MS);
   }
 
-  /** Completes with how the call ends before it has a result. */
-  public CompletableFuture<End<Void>> stopped() {
-    return stopped;
-  }
-
   /** Ends the call as the deadline does. */
   public void expire() {
-    stopped.complete(passedNow());
+    stop(passedNow());
   }
 
   public void cancel() {
-    stopped.complete(End.cancelled());
+    stop(End.cancelled());
+  }
+
+  private void stop(End<Void> end) {
+    List<Consumer<End<Void>>> told;
+    synchronized (this) {
+      if (stopped != null) return;
+      stopped = end;
+      told = new ArrayList<>(listeners);
+      listeners.clear();
+    }
+    told.forEach(listener -> listener.accept(end));
+  }
+
+  /** Calls {@code listener} with how the call ends before it has a result; at once if it has. Returns how to stop that. */
+  public Runnable onStop(Consumer<End<Void>> listener) {
+    End<Void> already;
+    synchronized (this) {
+      already = stopped;
+      if (already == null) listeners.add(listener);
+    }
+    if (already != null) listener.accept(already);
+    return () -> {
+      synchronized (this) {
+        listeners.remove(listener);
+      }
+    };
   }
 
   /** A deadline of its own for a part of the work: at most {@code milliseconds} from now, and no later than this one. To be closed. */
   public Deadline within(double milliseconds) {
     Deadline part = new Deadline(timers, Math.min(at, now() + milliseconds));
-    stopped.thenAccept(part.stopped::complete);
+    part.leaveParent = onStop(part::stop);
     return part;
   }
 
@@ -72,5 +99,6 @@ public final class Deadline implements AutoCloseable {
   @Override
   public void close() {
     timer.cancel(false);
+    leaveParent.run();
   }
 }

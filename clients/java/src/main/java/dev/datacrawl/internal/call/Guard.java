@@ -197,37 +197,57 @@ public final class Guard {
       return CompletableFuture.completedFuture(
           denied(Reason.REQUEST_REFUSED, message, Refusal.NOT_A_REQUEST).decisionId(Ids.uuid(Instant.now())).build());
     }
-    return waitMore(decisionId, deadline, null, null, FIRST_PAUSE_MS);
+    CompletableFuture<Verdict> resolved = new CompletableFuture<>();
+    waitMore(decisionId, deadline, null, null, FIRST_PAUSE_MS, resolved);
+    return resolved;
   }
 
-  private CompletableFuture<Verdict> waitMore(
-      String decisionId, Deadline deadline, Verdict before, End<Verdict> last, double pauseMs) {
+  /** One future for all streams: a chain of them would grow for as long as people take. */
+  private void waitMore(
+      String decisionId,
+      Deadline deadline,
+      Verdict before,
+      End<Verdict> last,
+      double pauseMs,
+      CompletableFuture<Verdict> resolved) {
     double startedAt = Deadline.now();
-    return watch(decisionId, deadline)
-        .thenCompose(
+    watch(decisionId, deadline)
+        .thenAccept(
             end -> {
-              if (end.kind == End.Kind.DEADLINE || end.kind == End.Kind.CANCELLED)
-                return CompletableFuture.completedFuture(
-                    before != null ? before : unresolved(decisionId, end.kind, last));
-              // A limit of the service ends; anything else that it refuses stays refused.
-              if (end.kind == End.Kind.REFUSED && end.refusal.code != RefusalCode.RATE_LIMITED)
-                return CompletableFuture.completedFuture(
-                    unwatched(decisionId, Reason.REQUEST_REFUSED, end.problem, end.refusal));
-              if (end.answer != null && end.answer.decision() != Decision.NEEDS_REVIEW)
-                return CompletableFuture.completedFuture(end.answer);
+              Verdict result = resultOf(decisionId, end, before, last);
+              if (result != null) {
+                resolved.complete(result);
+                return;
+              }
               Verdict pending = end.answer != null ? end.answer : before;
               double planned = end.answer != null ? FIRST_PAUSE_MS : pauseMs;
               double left = Math.max(FIRST_PAUSE_MS, planned - (Deadline.now() - startedAt));
               double nextPause = end.answer != null ? planned : Math.min(planned * 2, MAX_PAUSE_MS);
               // Half of it is chance: those who lost a service together do not come back together.
-              return Asker.pause(deadline, left * (0.5 + Ids.fraction() / 2))
-                  .thenCompose(
-                      stop ->
-                          stop == null
-                              ? waitMore(decisionId, deadline, pending, end, nextPause)
-                              : CompletableFuture.completedFuture(
-                                  pending != null ? pending : unresolved(decisionId, stop.kind, end)));
-            });
+              Asker.pause(deadline, left * (0.5 + Ids.fraction() / 2))
+                  .thenAccept(
+                      stop -> {
+                        if (stop == null) waitMore(decisionId, deadline, pending, end, nextPause, resolved);
+                        else resolved.complete(pending != null ? pending : unresolved(decisionId, stop.kind, end));
+                      })
+                  .exceptionally(error -> failed(resolved, error));
+            })
+        .exceptionally(error -> failed(resolved, error));
+  }
+
+  private static Void failed(CompletableFuture<?> future, Throwable error) {
+    future.completeExceptionally(error);
+    return null;
+  }
+
+  /** What the wait comes to by the end of a stream; null if it goes on. */
+  private static Verdict resultOf(String decisionId, End<Verdict> end, Verdict before, End<Verdict> last) {
+    if (end.kind == End.Kind.DEADLINE || end.kind == End.Kind.CANCELLED)
+      return before != null ? before : unresolved(decisionId, end.kind, last);
+    // A limit of the service ends; anything else that it refuses stays refused.
+    if (end.kind == End.Kind.REFUSED && end.refusal.code != RefusalCode.RATE_LIMITED)
+      return unwatched(decisionId, Reason.REQUEST_REFUSED, end.problem, end.refusal);
+    return end.answer != null && end.answer.decision() != Decision.NEEDS_REVIEW ? end.answer : null;
   }
 
   /** One stream, to its end. */

@@ -29,8 +29,10 @@ final class Http2Client extends Http2ConnectionHandler {
   private static final int MAX_EMPTY_FRAMES = 100;
 
   private final Map<Integer, Exchange> exchanges = new HashMap<>();
-  private String connectionProblem;
-  private boolean isGoingAway;
+  /** Volatile, as the other fields are not: callers of other threads look whether the connection is usable. */
+  private volatile String connectionProblem;
+
+  private volatile boolean isGoingAway;
 
   private Http2Client(
       Http2ConnectionDecoder decoder, Http2ConnectionEncoder encoder, Http2Settings settings, Events events) {
