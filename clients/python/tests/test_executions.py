@@ -163,7 +163,7 @@ class Ran(Exception):
 def test_protect_asks_starts_runs_and_reports() -> None:
     with serving(allow) as server, DataCrawl(server.url, API_KEY) as dc:
 
-        @dc.protect("gmail.send_email", key=lambda message_id: f"send-{message_id}", principal=lambda to: to)
+        @dc.protect("gmail.send_email", key=lambda message_id: f"send-{message_id}", principal=lambda to, **rest: to)
         def send(to: str, message_id: int, *, cc: list[str] | None = None) -> str:
             """Sends."""
             return f"sent to {to}"

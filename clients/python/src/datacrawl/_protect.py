@@ -53,7 +53,12 @@ class _Call:
         arguments = self.bound.arguments
         parameters = inspect.signature(given).parameters.values()
         by_name = {one.name: arguments[one.name] for one in parameters if one.name in arguments and one.kind in _NAMED}
-        if all(one.name in by_name or one.default is not one.empty for one in parameters):
+        if any(one.kind is one.VAR_KEYWORD for one in parameters):
+            # `**rest` takes the arguments that no other parameter names.
+            by_name = dict(arguments)
+        if all(
+            one.name in by_name or one.default is not one.empty or one.kind is one.VAR_KEYWORD for one in parameters
+        ):
             return given(**by_name)
         return given(*self.bound.args, **self.bound.kwargs)
 
