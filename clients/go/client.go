@@ -169,9 +169,6 @@ func optional(text string) *string {
 
 // bounded ends at the context's deadline or after the timeout, whichever is earlier.
 func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	return context.WithTimeout(ctx, c.settings.timeout)
 }
 

@@ -35,9 +35,6 @@ func (c *Client) WaitForReview(ctx context.Context, decisionID string) (verdict 
 	if !uuid.MatchString(decisionID) {
 		return c.deny(badRequest("The decision id is not a UUID."), Verdict{})
 	}
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	limit := maxWait
 	if _, ok := ctx.Deadline(); !ok {
 		limit = defaultWait
