@@ -179,6 +179,59 @@ def test_tasks_share_a_client() -> None:
         asyncio.run(work(server.url))
 
 
+def test_closing_a_client_ends_the_calls_of_other_threads() -> None:
+    with serving(Asked.hang) as server:
+        dc = DataCrawl(server.url, API_KEY)
+        verdicts: list[Verdict] = []
+        thread = threading.Thread(target=lambda: verdicts.append(dc.authorize(tool="mail", timeout=60)))
+        thread.start()
+        while not server.asked:
+            time.sleep(0.01)
+        dc.close()
+        thread.join(20)
+        assert [verdict.decision for verdict in verdicts] == ["deny"]
+
+
+def test_closing_a_client_ends_the_calls_of_other_tasks() -> None:
+    async def work(url: str) -> Verdict:
+        dc = AsyncDataCrawl(url, API_KEY)
+        task = asyncio.create_task(dc.authorize(tool="mail", timeout=60))
+        while not server.asked:
+            await asyncio.sleep(0.01)
+        await dc.close()
+        return await asyncio.wait_for(task, 20)
+
+    with serving(Asked.hang) as server:
+        assert not asyncio.run(work(server.url)).allowed
+
+
+def test_cancelling_many_calls_disturbs_no_other() -> None:
+    async def work(url: str) -> list[bool]:
+        async with AsyncDataCrawl(url, API_KEY) as dc:
+
+            async def cancelled() -> None:
+                task = asyncio.create_task(dc.authorize(tool="mail", timeout=60))
+                await asyncio.sleep(0.005)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+            async def kept(number: int) -> bool:
+                verdict = await dc.authorize(tool="mail", idempotency_key=str(number), timeout=60)
+                return verdict.allowed
+
+            rounds = [
+                asyncio.gather(*[cancelled() for _ in range(8)], *[kept(8 * n + m) for m in range(8)]) for n in range(4)
+            ]
+            return [one for found in await asyncio.gather(*rounds) for one in found if one is not None]
+
+    def respond(asked: Asked) -> None:
+        asked.closing.wait(0.01)
+        allow(asked)
+
+    with serving(respond) as server:
+        assert asyncio.run(work(server.url)) == [True] * 32
+
+
 def test_cancelling_a_task_cancels_its_call_and_counts_nothing() -> None:
     async def work(url: str) -> None:
         async with AsyncDataCrawl(url, API_KEY, circuit_failures=1) as dc:

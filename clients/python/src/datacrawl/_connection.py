@@ -7,6 +7,7 @@ it to `_grpc.py` and `_answers.py` to say what they mean.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -125,6 +126,11 @@ class Connection:
             return True
         except (OSError, Broken, h2.exceptions.ProtocolError):
             return False
+
+    def interrupt(self) -> None:
+        """Breaks off the call that is under way, which then closes the connection: nobody closes a socket that another one waits for."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.reusable = False

@@ -90,14 +90,16 @@ class Guard:
         """Never raises, and never outlives the call's deadline. Whatever goes wrong starts nothing."""
         decision_id = ""
         try:
-            decision_id = str(verdict.decision_id)
+            if not isinstance(verdict, Verdict):
+                return _refused("", "The verdict is not one of this client's.")
+            decision_id = verdict.decision_id
             deadline = self._deadline(timeout)
             if deadline is None:
                 return _refused(decision_id, _WRONG_TIMEOUT)
             if not is_allow(verdict.decision):
                 return _refused(decision_id, "The verdict is not an allow.")
-            if not UUID.fullmatch(decision_id):
-                return _refused(decision_id, "The decision id is not a UUID.")
+            if not isinstance(decision_id, str) or not UUID.fullmatch(decision_id):
+                return _refused(str(decision_id), "The decision id is not a UUID.")
             return await self._start(io, decision_id, deadline, traceparent)
         except Exception:
             self._bug()

@@ -106,15 +106,20 @@ class AsyncioIo:
         thread = _Thread(work, notify)
         await _bounded(_waiting(ended), deadline)
         result = thread.result()
-        return await _bounded(_waiting(result), deadline) if inspect.isawaitable(result) else result
+        return await _bounded(_waiting(result), deadline, settle=False) if inspect.isawaitable(result) else result
 
 
 async def _waiting(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
-async def _bounded(work: Coroutine[Any, Any, T], deadline: Deadline) -> T:
-    """Not asyncio.wait_for, which before Python 3.12 may swallow a cancellation."""
+async def _bounded(work: Coroutine[Any, Any, T], deadline: Deadline, *, settle: bool = True) -> T:
+    """
+    Not asyncio.wait_for, which before Python 3.12 may swallow a cancellation.
+
+    :param settle: wait until cancelled work has ended, which must then be at once. The socket that it waits for must not be closed
+        before: another one may get its number, and the loop would confuse the two
+    """
     try:
         left = deadline.remaining()
     except DeadlinePassed:
@@ -126,6 +131,8 @@ async def _bounded(work: Coroutine[Any, Any, T], deadline: Deadline) -> T:
     finally:
         if not task.done():
             task.cancel()
+            if settle:
+                await asyncio.wait({task})
     if not task.done() or task.cancelled():
         raise DeadlinePassed
     return task.result()

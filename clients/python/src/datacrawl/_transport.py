@@ -92,10 +92,13 @@ class Transport:
         """Closes every connection; calls under way are broken off."""
         with self._lock:
             self._closed = True
-            self._idle.clear()
-            connections, self._all = self._all, set()
-        for connection in connections:
+            idle, self._idle = self._idle, []
+            self._all.difference_update(idle)
+            busy = list(self._all)
+        for connection in idle:
             connection.close()
+        for connection in busy:
+            connection.interrupt()
 
     @property
     def closed(self) -> bool:
@@ -123,7 +126,7 @@ class Transport:
 
     def _give_back(self, connection: Connection) -> None:
         with self._lock:
-            if connection.reusable and connection in self._all and len(self._idle) < _MAX_IDLE:
+            if connection.reusable and not self._closed and connection in self._all and len(self._idle) < _MAX_IDLE:
                 self._idle.append(connection)
                 return
         self._drop(connection)
