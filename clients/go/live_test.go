@@ -12,7 +12,7 @@ import (
 	"github.com/datacrawl/datacrawl/clients/go"
 )
 
-// These tests ask a real service and a real sidecar, which test/e2e/go-client.test.ts starts.
+// These tests ask a real service and a real sidecar, which test/clients/go.test.ts starts.
 
 // live is an address that the environment names.
 func live(t *testing.T, variable string) string {
@@ -22,9 +22,9 @@ func live(t *testing.T, variable string) string {
 	case address != "":
 		return address
 	case os.Getenv("CI") == "true":
-		t.Fatalf("%s is not set: run `npx vitest run test/e2e/go-client.test.ts`", variable)
+		t.Fatalf("%s is not set: run `npx vitest run test/clients/go.test.ts`", variable)
 	default:
-		t.Skipf("%s is not set: run `npx vitest run test/e2e/go-client.test.ts`", variable)
+		t.Skipf("%s is not set: run `npx vitest run test/clients/go.test.ts`", variable)
 	}
 	return ""
 }

@@ -615,7 +615,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   // The client for Go.
   ...caughtBy(
-    ["test/e2e/go-client.test.ts"],
+    ["test/clients/go.test.ts"],
     [
       [
         "only allow is permission, in Go",
