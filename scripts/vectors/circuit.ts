@@ -332,7 +332,7 @@ function finalOf(end: End, busy: boolean): Parameters<typeof resultOf<{ readonly
       return { kind: end, problem: "", saysNo: false };
     case "refused": {
       const refusal = { code: "BAD_REQUEST", retryAfterMs: null } as const;
-      return { kind: end, problem: "", final: true, ofAgent: false, refusal };
+      return { kind: end, problem: "", final: true, ofAgent: false, refusal, status: "INVALID_ARGUMENT" };
     }
     case "unavailable":
     case "failed":

@@ -39,7 +39,10 @@ export function reportWith({ guard, timeoutMs, wayBackMs, clock }: ExecutionHand
       ...(summary !== null && { summary }),
     };
     const reported = await guard.report({ decisionId, executionId, ...said }, { deadlineAt: until, signal });
-    if (reported.state === "not_recorded") throw faultOf(reported);
+    if (reported.state === "not_recorded") {
+      const { reportRefusal, message } = reported;
+      throw reportRefusal === null ? faultOf(reported) : new Fault(reportRefusal, message);
+    }
     const { endedAt, replayed } = reported;
     return { decisionId, executionId, outcome, endedAt, replayed };
   };

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { ExecutionRefusal, ExecutionState } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import { loadSidecarConfig } from "../../src/sidecar/config.ts";
 import { runSidecar } from "../../src/sidecar/sidecar.ts";
+import { reasonOf } from "../support/agent-calls.ts";
 import {
   allowing,
   API_KEY,
@@ -171,12 +172,19 @@ describe("ReportOutcome behind a sidecar", () => {
     expect(said).toEqual([[2, "E", 7n, "no"]]);
   });
 
+  test.each([
+    ["that is contradicted", 9, "OUTCOME_CONTRADICTED"],
+    ["of an unknown execution", 5, "EXECUTION_UNKNOWN"],
+    ["that breaks the contract", 3, "REQUEST_MALFORMED"],
+  ])("%s is the error that the service gives, with its reason", async (_, status, reason) => {
+    const { call } = await start({ report: ({ stream }) => fail(stream, status, "It ended otherwise.") });
+    const answer = await call("ReportOutcome", report);
+    expect(answer.body["message"]).toContain("It ended otherwise");
+    expect(reasonOf(answer)).toBe(reason);
+  });
+
   test("is an error where it was not recorded", async () => {
-    const { call } = await start({ report: ({ stream }) => fail(stream, 9, "It ended otherwise.") });
-    expect(await call("ReportOutcome", report)).toMatchObject({
-      status: 400,
-      body: { message: expect.stringContaining("It ended otherwise") },
-    });
+    const { call } = await start({});
     expect(await call("ReportOutcome", { ...report, outcome: "OUTCOME_UNSPECIFIED" })).toMatchObject({ status: 400 });
   });
 });

@@ -1,5 +1,12 @@
 import type { Source } from "@datacrawl/core/decision";
-import type { ExecutionOutcome, ExecutionRefusal, GuardRefusal, GuardReported, GuardStart } from "./call/execution.ts";
+import type {
+  ExecutionOutcome,
+  ExecutionRefusal,
+  GuardRefusal,
+  GuardReported,
+  GuardStart,
+  ReportRefusal,
+} from "./call/execution.ts";
 import type { RefusalCode } from "./call/outcome.ts";
 import type { NoAnswer } from "./call/result.ts";
 
@@ -79,7 +86,7 @@ export interface ReportRecorded {
   readonly replayed: boolean;
 }
 
-/** The outcome is not on record, as far as is known: the execution stays without an end, and will count as unresolved. */
+/** The outcome is not on record, as far as is known. Unless it is `kept`, the execution stays without an end, and will count as unresolved. */
 export interface ReportNotRecorded {
   /** Nothing is known to be on record. */
   readonly state: "not_recorded";
@@ -91,6 +98,10 @@ export interface ReportNotRecorded {
   readonly code: RefusalCode | null;
   /** How long the service asks to wait before a retry, in milliseconds; null if it does not say. */
   readonly retryAfterMs: number | null;
+  /** Why it will never be recorded: another outcome is, or the agent has no such execution. Else null. */
+  readonly reportRefusal: ReportRefusal | null;
+  /** The report is in the journal's directory, and will be sent when the service can be reached, by this process or a later one. */
+  readonly kept: boolean;
 }
 
 /** A guard's start as its callers see it. */
@@ -117,8 +128,8 @@ export function startOf(start: GuardStart): Start {
 /** What became of a guard's report as its callers see it. */
 export function reportedOf(reported: GuardReported): Reported {
   if (reported.state === "recorded") return Object.freeze({ ...reported, endedAt: dateOf(reported.endedAt) });
-  const { state, reason, message } = reported;
-  return Object.freeze({ state, reason, message, ...codeOf(reported) });
+  const { state, reason, message, reportRefusal, kept } = reported;
+  return Object.freeze({ state, reason, message, ...codeOf(reported), reportRefusal, kept });
 }
 
 function codeOf({ refusal }: Pick<NoAnswer, "refusal">) {

@@ -27,7 +27,13 @@ export type {
   Authorizer,
   WaitOptions,
 } from "./authorizer.ts";
-export type { ExecutionOutcome, ExecutionRefusal, ExecutionReport, GuardRefusal } from "./call/execution.ts";
+export type {
+  ExecutionOutcome,
+  ExecutionRefusal,
+  ExecutionReport,
+  GuardRefusal,
+  ReportRefusal,
+} from "./call/execution.ts";
 export type { GuardStatus } from "./call/open.ts";
 export type {
   AlreadyStarted,
@@ -124,7 +130,14 @@ export class DataCrawl implements Authorizer, AsyncDisposable {
     options: AuthorizeOptions = {},
   ): Promise<Reported> {
     const refuse = (message: string): Reported =>
-      reportedOf({ state: "not_recorded", reason: "REQUEST_REFUSED", message, refusal: NOT_A_REQUEST });
+      reportedOf({
+        state: "not_recorded",
+        reason: "REQUEST_REFUSED",
+        message,
+        refusal: NOT_A_REQUEST,
+        reportRefusal: null,
+        kept: false,
+      });
     try {
       const { decisionId, executionId } = execution;
       const said = typeof outcome === "string" ? { outcome } : { ...outcome };

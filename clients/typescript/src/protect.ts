@@ -108,7 +108,8 @@ async function runOnce<Result>(
       const reported = await ports.report(execution, { ...said, durationMs }, { timeoutMs, traceparent });
       if (reported.state === "recorded") return;
       const what = `the outcome "${said.outcome}" of the execution of decision ${execution.decisionId}`;
-      ports.warn(`${what} was not recorded (${reported.reason}): ${reported.message}`);
+      const later = reported.kept ? " It is kept and will be sent later." : "";
+      ports.warn(`${what} was not recorded (${reported.reason}): ${reported.message}${later}`);
     } catch {
       // A logger that throws changes nothing either.
     }

@@ -103,7 +103,9 @@ export class FakeDataCrawl implements Authorizer {
     const report = typeof outcome === "string" ? { outcome } : outcome;
     const found = [...this.#started.values()].find((one) => one.execution.executionId === execution.executionId);
     if (found === undefined || (found.report !== null && found.report.outcome !== report.outcome)) {
-      const why = { reason: "REQUEST_REFUSED", code: "BAD_REQUEST", retryAfterMs: null } as const;
+      const reportRefusal = found === undefined ? "EXECUTION_UNKNOWN" : "OUTCOME_CONTRADICTED";
+      const refused = { reason: "REQUEST_REFUSED", code: "BAD_REQUEST", retryAfterMs: null } as const;
+      const why = { ...refused, reportRefusal, kept: false } as const;
       return { state: "not_recorded", ...why, message: "There is no such execution, or it ended otherwise." };
     }
     const replayed = found.report !== null;

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { AlreadyStartedError, DataCrawl, type DataCrawlOptions, DeniedError, NotStartedError } from "../src/index.ts";
 import { FakeDataCrawl } from "../src/testing.ts";
@@ -55,6 +58,19 @@ async function serve(
 }
 
 const [SUCCEEDED, FAILED, UNKNOWN] = [1, 2, 4];
+
+test("a report that the service did not take is sent by the next process of the directory, as it closes at the latest", async () => {
+  const journalDir = await mkdtemp(join(tmpdir(), "datacrawl-protect-"));
+  opened.push(() => rm(journalDir, { recursive: true }));
+  const dead = await serve({ report: ({ stream }) => fail(stream, 14) }, { journalDir, timeoutMs: 600 });
+  await dead.dc.protect("mail.send", () => "sent", { idempotencyKey: () => "k" })({});
+  expect(dead.warnings).toEqual([expect.stringMatching(/was not recorded \(SERVICE_UNAVAILABLE\).* sent later/)]);
+  await dead.dc.close();
+  const next = await serve({}, { journalDir });
+  await next.dc.ready();
+  await next.dc.close();
+  expect(next.calls).toEqual([[SUCCEEDED, ""]]);
+});
 
 describe("a protected action", () => {
   test("runs between its start and its report, and comes to what it comes to", async () => {

@@ -53,6 +53,9 @@ export interface ExecutionReport {
   readonly summary?: string | undefined;
 }
 
+/** Why a report will never be recorded: another one is, or the agent has no such execution. */
+export type ReportRefusal = "OUTCOME_CONTRADICTED" | "EXECUTION_UNKNOWN";
+
 /** What became of a report. */
 export type GuardReported =
   | { readonly state: "recorded"; readonly endedAt: Micros; readonly replayed: boolean }
@@ -61,4 +64,7 @@ export type GuardReported =
       readonly reason: GuardRefusal;
       readonly message: string;
       readonly refusal: Refusal | null;
+      readonly reportRefusal: ReportRefusal | null;
+      /** It is on this machine's disk and will be sent later. */
+      readonly kept: boolean;
     };

@@ -7,9 +7,10 @@ import { Deadline } from "@datacrawl/core/deadline";
 import { failpoint } from "@datacrawl/core/failpoint";
 import { UUID, uuidV7 } from "@datacrawl/core/ids";
 import type { Breaker } from "../circuit/breaker.ts";
+import type { KeptReports } from "../journal/kept-reports.ts";
 import { type BypassStarts, type KeptStart, saysTheSame } from "../journal/starts.ts";
 import { type AskParts, attempt, type Attempted } from "./ask.ts";
-import type { ExecutionReport, GuardRefusal, GuardReported, GuardStart } from "./execution.ts";
+import type { ExecutionReport, GuardRefusal, GuardReported, GuardStart, ReportRefusal } from "./execution.ts";
 import { NOT_A_REQUEST, type Refusal } from "./outcome.ts";
 import type { RecentDecisions } from "./recent-decisions.ts";
 import { type AnsweredReport, interpretReport, WIRE_OUTCOME } from "./report-answer.ts";
@@ -35,6 +36,7 @@ export interface ExecutionParts extends AskParts {
   /** Idempotency keys of decisions of the service's. */
   readonly keys: RecentDecisions<string>;
   readonly starts: BypassStarts;
+  readonly reports: KeptReports;
   /** Given what the service has said, for a time when it cannot be asked. */
   readonly hear: (final: CallResult<Attempted<AnsweredStart>>["final"]) => void;
   /** Called with each error that should not exist. Its call starts nothing. */
@@ -59,6 +61,11 @@ export interface ReportRequest extends ExecutionReport {
   readonly decisionId: string;
   readonly executionId: string;
 }
+
+/** Of a report's time, what is left for its file when the service does not take it. */
+const WRITING_MS = 200;
+/** How long a kept report may take. */
+const RESEND_MS = 3000;
 
 /** How long an execution under a bypass may run before it counts as unresolved: the service's default. */
 const REPORT_DUE_MICROS = 15 * 60 * 1_000_000;
@@ -95,7 +102,7 @@ export class Executions {
       return bypassed === null ? await this.#send(report, call) : await this.#endBypassed(report, bypassed);
     } catch (error) {
       onBug?.(error);
-      return { state: "not_recorded", ...no("REQUEST_REFUSED", "The report could not be read.", NOT_A_REQUEST) };
+      return notRecorded(no("REQUEST_REFUSED", "The report could not be read.", NOT_A_REQUEST), null);
     }
   }
 
@@ -167,21 +174,44 @@ export class Executions {
     return bypassed.holds() ? guardStart(start) : refused(decisionId, over);
   }
 
+  /** Sends what the service did not take in time. To be called when it can be asked. Never rejects. */
+  async sendKept(): Promise<void> {
+    const { clock, reports } = this.#parts;
+    for (const report of await reports.list()) {
+      using deadline = new Deadline(clock, clock.monotonic() + RESEND_MS, { awaited: false });
+      const final = await this.#attemptReport(report, deadline, null);
+      if (final.kind !== "answered" && isPassing(final)) return;
+      await reports.remove(report).catch(() => {});
+    }
+  }
+
   async #send(report: ReportRequest, { deadlineAt, signal, traceparent = null }: GuardCall): Promise<GuardReported> {
-    const { clock } = this.#parts;
+    const { clock, reports } = this.#parts;
+    // What is left when it is given up is for writing it down.
+    const writingMs = reports.isOpen ? Math.min(WRITING_MS, (deadlineAt - clock.monotonic()) / 2) : 0;
+    using sending = new Deadline(clock, deadlineAt - writingMs, { signal });
+    failpoint("report-sending");
+    const attempt = () => this.#attemptReport(report, sending, traceparent);
+    const { final } = await withRetries(this.#parts, sending, attempt, Number.POSITIVE_INFINITY);
+    failpoint("report-answered");
+    if (final.kind === "answered") return { state: "recorded", endedAt: final.endedAt, replayed: final.replayed };
+    if (!isPassing(final)) return notRecorded(noAnswerOf(final), refusalOf(final));
+    using writing = new Deadline(clock, deadlineAt, { signal });
+    const kept = await writing.race(reports.keep(report));
+    return notRecorded(noAnswerOf(final), null, kept.kind === "done" && kept.value);
+  }
+
+  async #attemptReport(
+    report: ReportRequest,
+    deadline: Deadline,
+    traceparent: string | null,
+  ): Promise<Attempted<AnsweredReport>> {
     const { decisionId, executionId, outcome, errorCode = "", durationMs, summary = "" } = report;
     const fields = { decisionId, executionId, outcome: WIRE_OUTCOME[outcome], errorCode, summary };
     const request = create(ReportOutcomeRequestSchema, fields);
     if (durationMs !== undefined) request.durationMs = BigInt(durationMs);
     const rpc = { method: "ReportOutcome", message: toBinary(ReportOutcomeRequestSchema, request), traceparent };
-    failpoint("report-sending");
-    using deadline = new Deadline(clock, deadlineAt, { signal });
-    const { final } = await withRetries(this.#parts, deadline, () =>
-      attempt<AnsweredReport>(this.#parts, rpc, deadline, (reply) => interpretReport(reply, report)),
-    );
-    failpoint("report-answered");
-    if (final.kind !== "answered") return { state: "not_recorded", ...noAnswerOf(final) };
-    return { state: "recorded", endedAt: final.endedAt, replayed: final.replayed };
+    return await attempt<AnsweredReport>(this.#parts, rpc, deadline, (reply) => interpretReport(reply, report));
   }
 
   async #endBypassed(report: ReportRequest, { idempotencyKey }: Bypassed): Promise<GuardReported> {
@@ -189,10 +219,10 @@ export class Executions {
     const { decisionId, executionId, ...said } = report;
     const start = (await starts.lookup(idempotencyKey))?.start ?? null;
     if (start === null || start.decisionId !== decisionId || start.executionId !== executionId)
-      return { state: "not_recorded", ...no("REQUEST_REFUSED", "There is no such execution.", NOT_A_REQUEST) };
+      return notRecorded(no("REQUEST_REFUSED", "There is no such execution.", NOT_A_REQUEST), "EXECUTION_UNKNOWN");
     if (start.end !== null) {
       if (saysTheSame(start.end, said)) return { state: "recorded", endedAt: start.end.endedAt, replayed: true };
-      return { state: "not_recorded", ...no("REQUEST_REFUSED", "Another end is on record.", NOT_A_REQUEST) };
+      return notRecorded(no("REQUEST_REFUSED", "Another end is on record.", NOT_A_REQUEST), "OUTCOME_CONTRADICTED");
     }
     const endedAt = clock.now();
     await starts.end(start, said, endedAt);
@@ -202,6 +232,23 @@ export class Executions {
 
 function no(reason: GuardRefusal, message: string, refusal: Refusal | null = null): NoAnswer {
   return { reason, message, refusal };
+}
+
+function notRecorded(why: NoAnswer, reportRefusal: ReportRefusal | null, kept = false): GuardReported {
+  return { state: "not_recorded", ...why, reportRefusal, kept };
+}
+
+type Unanswered = Exclude<Attempted<AnsweredReport>, { readonly kind: "answered" }>;
+
+/** Whether the same report may be taken later. */
+function isPassing(final: Unanswered): boolean {
+  return final.kind === "refused" ? !final.final || final.ofAgent : final.kind !== "cancelled";
+}
+
+function refusalOf(final: Unanswered): ReportRefusal | null {
+  if (final.kind !== "refused") return null;
+  if (final.status === "FAILED_PRECONDITION") return "OUTCOME_CONTRADICTED";
+  return final.status === "NOT_FOUND" ? "EXECUTION_UNKNOWN" : null;
 }
 
 function refused(decisionId: string, why: NoAnswer): GuardStart {

@@ -10,6 +10,7 @@ import { Denials, EVERY_REQUEST } from "./denials.ts";
 import { type Bypassed, Executions } from "./executions.ts";
 import type { GrantKeeper } from "../grants/grants.ts";
 import type { Journal } from "../journal/journal.ts";
+import type { KeptReports } from "../journal/kept-reports.ts";
 import type { BypassStarts } from "../journal/starts.ts";
 import { requestDigest } from "./key.ts";
 import { excerpt, NOT_A_REQUEST, type Outcome, type Refusal } from "./outcome.ts";
@@ -27,6 +28,7 @@ export interface GuardParts extends AskParts {
   readonly journal: Journal;
   readonly grants: GrantKeeper;
   readonly starts: BypassStarts;
+  readonly reports: KeptReports;
   /** Called with each error that should not exist. Its call is denied. */
   readonly onBug?: ((error: unknown) => void) | undefined;
 }

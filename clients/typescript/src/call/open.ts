@@ -14,6 +14,7 @@ import type { GuardReported, GuardStart } from "./execution.ts";
 import type { BeginRequest, ReportRequest } from "./executions.ts";
 import { Guard, type GuardParts } from "./guard.ts";
 import { type Journal, openJournal } from "../journal/journal.ts";
+import { KeptReports } from "../journal/kept-reports.ts";
 import { BypassStarts } from "../journal/starts.ts";
 import type { GuardRequest } from "./question.ts";
 import { startSync, type Sync, type SyncStatus } from "../sync/sync.ts";
@@ -157,7 +158,9 @@ export class OpenGuard {
   /** @see Executions.report */
   async report(request: ReportRequest, call: GuardCall): Promise<GuardReported> {
     const guard = this.#core?.guard ?? (await this.#openedFor(call));
-    return guard === null ? { state: "not_recorded", ...NOT_OPEN } : guard.executions.report(request, call);
+    return guard === null
+      ? { state: "not_recorded", ...NOT_OPEN, reportRefusal: null, kept: false }
+      : guard.executions.report(request, call);
   }
 
   /**
@@ -204,11 +207,12 @@ export class OpenGuard {
   /** Never rejects: a disk that fails takes the bypass away, and nothing else. */
   async #open(): Promise<Core> {
     const { journalDir, agentId, syncs = true, clock, random } = this.#settings;
-    const { journal, grants, starts, problem } = await openDisk(journalDir, agentId, clock);
+    const { journal, grants, starts, reports, problem } = await openDisk(journalDir, agentId, clock);
     const { breaker } = this;
     const transport = this.#transport;
     // Before the first call: a circuit that was held open stays so, also while the service is down.
     const commands = await openCircuitCommands({ dir: journalDir, agentId, breaker, clock });
+    const guard = new Guard({ ...this.#settings, transport, breaker, journal, grants, starts, reports });
     const sync = startSync({
       exchange: (request, timeoutMs) => exchangeSync(transport, request, timeoutMs, clock),
       journal,
@@ -217,12 +221,15 @@ export class OpenGuard {
       clock,
       random: () => fraction(random),
       onCommand: (command) => commands.take(command),
-      beforeUpload: () => starts.tellJournal(),
+      beforeUpload: async () => {
+        await starts.tellJournal();
+        await guard.executions.sendKept();
+      },
       rounds: syncs,
       ...(this.#fleet && { redis: this.#fleet.grants }),
     });
     return {
-      guard: new Guard({ ...this.#settings, transport, breaker, journal, grants, starts }),
+      guard,
       journal,
       grants,
       sync,
@@ -253,13 +260,16 @@ async function openDisk(
   dir: string | null,
   agentId: string,
   clock: Clock,
-): Promise<Omit<Core, "guard" | "sync" | "commands"> & { readonly starts: BypassStarts }> {
+): Promise<
+  Omit<Core, "guard" | "sync" | "commands"> & { readonly starts: BypassStarts; readonly reports: KeptReports }
+> {
   try {
     const grants = await openGrantKeeper({ dir, agentId, clock });
     const journal = await openJournal({ dir, agentId, clock });
     const starts = new BypassStarts({ dir: dir === null ? null : join(dir, agentId), agentId, clock, journal });
     await starts.tellJournal();
-    return { grants, starts, journal, problem: null };
+    const reports = new KeptReports(dir === null ? null : join(dir, agentId), clock);
+    return { grants, starts, reports, journal, problem: null };
   } catch (error) {
     if (dir === null) throw error;
     const memory = await openDisk(null, agentId, clock);

@@ -33,6 +33,7 @@ export type Failure =
       readonly final: boolean;
       readonly ofAgent: boolean;
       readonly refusal: Refusal;
+      readonly status: Status;
     }
   /** The agent could not say who it is, so that nothing was asked, and nothing is known of the service. */
   | { readonly kind: "unsent"; readonly problem: string }
@@ -106,17 +107,17 @@ export function outcomeOfStatus(
     case "DEADLINE_EXCEEDED":
       return { kind: "late", problem };
     case "RESOURCE_EXHAUSTED":
-      return refused(problem, { code: "RATE_LIMITED", retryAfterMs }, { final: false });
+      return refused(status, problem, { code: "RATE_LIMITED", retryAfterMs }, { final: false });
     case "UNAUTHENTICATED":
-      return refused(problem, { code: "BAD_CREDENTIAL", retryAfterMs }, { ofAgent: true });
+      return refused(status, problem, { code: "BAD_CREDENTIAL", retryAfterMs }, { ofAgent: true });
     case "PERMISSION_DENIED":
-      return refused(problem, { code: "NOT_PERMITTED", retryAfterMs });
+      return refused(status, problem, { code: "NOT_PERMITTED", retryAfterMs });
     case "INVALID_ARGUMENT":
     case "NOT_FOUND":
     case "ALREADY_EXISTS":
     case "FAILED_PRECONDITION":
     case "OUT_OF_RANGE":
-      return refused(problem, { code: "BAD_REQUEST", retryAfterMs });
+      return refused(status, problem, { code: "BAD_REQUEST", retryAfterMs });
     case "CANCELLED":
     case "UNKNOWN":
     case "ABORTED":
@@ -127,6 +128,6 @@ export function outcomeOfStatus(
   }
 }
 
-function refused(problem: string, refusal: Refusal, { final = true, ofAgent = false } = {}): Failure {
-  return { kind: "refused", problem, final, ofAgent, refusal };
+function refused(status: Status, problem: string, refusal: Refusal, { final = true, ofAgent = false } = {}): Failure {
+  return { kind: "refused", problem, final, ofAgent, refusal, status };
 }

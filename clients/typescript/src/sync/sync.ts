@@ -24,7 +24,7 @@ export interface SyncOptions {
   readonly intervalMs?: number;
   /** Called with the operators' newest command for the circuit, from the service's answer; null if there is none. */
   readonly onCommand?: (command: CircuitCommand | null) => Promise<void>;
-  /** Brings into the journal what is missing there. Its failure keeps nothing else from being uploaded. */
+  /** Brings into the journal what is missing there, and does what waits for the service. Its failure keeps nothing from being uploaded. */
   readonly beforeUpload?: () => Promise<void>;
   /** Called when the service has answered. */
   readonly onSynced?: () => void;

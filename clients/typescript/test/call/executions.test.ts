@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -171,6 +171,102 @@ describe("a report", () => {
     const { rig } = await rigOn({ report });
     expect(await rig.report(said)).toMatchObject({ state: "not_recorded", reason });
     expect(rig.breaker.snapshot.consecutiveFailures).toBe(0);
+  });
+});
+
+describe("a report that the service does not take", () => {
+  const said = { decisionId: DECISION, executionId: EXECUTION, outcome: "succeeded", durationMs: 3 } as const;
+  const UNAVAILABLE = 14;
+
+  test("is sent again as long as it has time", async () => {
+    let sent = 0;
+    const { rig } = await rigOn({
+      report: ({ stream, request }) => {
+        if (++sent < 5) fail(stream, UNAVAILABLE);
+        else reply(stream, recording(request));
+      },
+    });
+    expect(await rig.report(said, 20_000)).toMatchObject({ state: "recorded" });
+    expect(sent).toBe(5);
+  });
+
+  test.each<[string, (asked: AskedReport) => void]>([
+    ["is unavailable", ({ stream }) => fail(stream, UNAVAILABLE)],
+    ["fails", ({ stream }) => fail(stream, 13)],
+    ["does not answer", () => {}],
+    ["has too much to do", ({ stream }) => fail(stream, 8)],
+    ["does not know the credential", ({ stream }) => fail(stream, 16)],
+  ])("as it %s, is kept, and sent once the service takes it, also by the next process", async (_, report) => {
+    const dir = await mkdtemp(join(tmpdir(), "datacrawl-reports-"));
+    opened.push(() => rm(dir, { recursive: true }));
+    const { rig } = await rigOn({ report }, { dir });
+    expect(await rig.report(said)).toMatchObject({ state: "not_recorded", kept: true, reportRefusal: null });
+    await rig.sendKept();
+    expect(await readdir(join(dir, "agent-1", "reports"))).toHaveLength(1);
+    const sent: unknown[] = [];
+    const { rig: heir } = await rigOn(
+      {
+        report: ({ stream, request }) => {
+          sent.push([request.decisionId, request.executionId, request.outcome, request.durationMs]);
+          reply(stream, recording(request));
+        },
+      },
+      { dir },
+    );
+    await heir.sendKept();
+    await heir.sendKept();
+    expect(sent).toEqual([[DECISION, EXECUTION, 1, 3n]]);
+    expect(await readdir(join(dir, "agent-1", "reports"))).toEqual([]);
+  });
+
+  test.each([
+    ["contradicted", 9, "OUTCOME_CONTRADICTED"],
+    ["of an execution that nobody knows", 5, "EXECUTION_UNKNOWN"],
+    ["not permitted", 7, null],
+  ])("as it is %s, is not kept, nor is it if it was kept before", async (_, status, reportRefusal) => {
+    const dir = await mkdtemp(join(tmpdir(), "datacrawl-reports-"));
+    opened.push(() => rm(dir, { recursive: true }));
+    let answer = status;
+    const { rig } = await rigOn({ report: ({ stream }) => fail(stream, answer) }, { dir });
+    expect(await rig.report(said)).toMatchObject({ state: "not_recorded", kept: false, reportRefusal });
+    answer = UNAVAILABLE;
+    expect(await rig.report(said)).toMatchObject({ kept: true });
+    answer = status;
+    await rig.sendKept();
+    expect(await readdir(join(dir, "agent-1", "reports"))).toEqual([]);
+  });
+
+  test("is kept once, and another one of its execution is not", async () => {
+    const { rig } = await rigOn({ report: ({ stream }) => fail(stream, UNAVAILABLE) });
+    expect(await rig.report(said)).toMatchObject({ kept: true });
+    expect(await rig.report(said)).toMatchObject({ kept: true });
+    expect(await rig.report({ ...said, outcome: "failed" })).toMatchObject({ kept: false });
+  });
+
+  test("is not kept without a directory, or where none can be made", async () => {
+    const report = ({ stream }: AskedReport): void => fail(stream, UNAVAILABLE);
+    expect(await (await rigOn({ report }, { disk: false })).rig.report(said)).toMatchObject({ kept: false });
+    const dir = await mkdtemp(join(tmpdir(), "datacrawl-reports-"));
+    opened.push(() => rm(dir, { recursive: true }));
+    const { rig } = await rigOn({ report }, { dir });
+    await mkdir(join(dir, "agent-1"), { recursive: true });
+    await writeFile(join(dir, "agent-1", "reports"), "in the way");
+    expect(await rig.report(said)).toMatchObject({ state: "not_recorded", kept: false });
+  });
+
+  test("that a crash left half written is removed, as is one of another week", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "datacrawl-reports-"));
+    opened.push(() => rm(dir, { recursive: true }));
+    const reports = join(dir, "agent-1", "reports");
+    await mkdir(reports, { recursive: true });
+    await writeFile(join(reports, `${DECISION}.${EXECUTION}`), "{");
+    await writeFile(join(reports, `${EXECUTION}.${DECISION}`), JSON.stringify(said));
+    const old = Date.now() / 1000 - 8 * 24 * 3600;
+    await utimes(join(reports, `${EXECUTION}.${DECISION}`), old, old);
+    let sent = 0;
+    const { rig } = await rigOn({ report: () => void sent++ }, { dir });
+    await rig.sendKept();
+    expect([sent, await readdir(reports)]).toEqual([0, []]);
   });
 });
 

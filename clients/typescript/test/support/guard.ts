@@ -13,6 +13,7 @@ import { type Journal, openJournal } from "../../src/journal/journal.ts";
 import type { TokenSource } from "../../src/transport/identity.ts";
 import type { GuardRequest } from "../../src/call/question.ts";
 import type { GuardCall } from "../../src/call/through-circuit.ts";
+import { KeptReports } from "../../src/journal/kept-reports.ts";
 import { BypassStarts } from "../../src/journal/starts.ts";
 import { Transport } from "../../src/transport/transport.ts";
 import type { GuardVerdict } from "../../src/call/verdict.ts";
@@ -34,8 +35,10 @@ export interface Rig {
     call?: { timeoutMs?: number } & Partial<GuardCall>,
     nonce?: Uint8Array,
   ): Promise<GuardStart>;
-  /** Reports how an execution ended, within a second. */
-  report(request: ReportRequest): Promise<GuardReported>;
+  /** Reports how an execution ended, by default within a second. */
+  report(request: ReportRequest, timeoutMs?: number): Promise<GuardReported>;
+  /** Sends the reports that were kept. */
+  sendKept(): Promise<void>;
   /** Whatever it is. */
   askAnything(request: unknown): Promise<GuardVerdict>;
   /** Signs and offers a grant, as a healthy service would have. */
@@ -99,6 +102,7 @@ export async function openRig(options: RigOptions): Promise<Rig> {
     journal,
     grants,
     starts,
+    reports: new KeptReports(dir === null ? null : join(dir, AGENT_ID), clock),
     clock,
     random: new RandomPool(),
   });
@@ -118,7 +122,9 @@ export async function openRig(options: RigOptions): Promise<Rig> {
       ),
     begin: (decisionId, { timeoutMs = 4000, ...call } = {}, nonce) =>
       guard.executions.begin({ decisionId, nonce }, { deadlineAt: clock.monotonic() + timeoutMs, ...call }),
-    report: (request) => guard.executions.report(request, { deadlineAt: clock.monotonic() + 1000 }),
+    report: (request, timeoutMs = 1000) =>
+      guard.executions.report(request, { deadlineAt: clock.monotonic() + timeoutMs }),
+    sendKept: () => guard.executions.sendKept(),
     askAnything: (request) => guard.authorize(request as GuardRequest, { deadlineAt: clock.monotonic() + 4000 }),
     grant: (claims) => offer(grants, key, clock, { kind: "grant", claims: { ...grantClaims(clock), ...claims } }),
     revoke: (epoch) => {
