@@ -260,7 +260,7 @@ MUTANTS = [
         "_grpc.py",
         "    if len(messages) > 1 and not streams:",
         "    if False:",
-        "test_authorize.py",
+        "test_reading.py",
     ),
     Mutant(
         "a token has half of the time",

@@ -310,7 +310,15 @@ def raising() -> str:
     raise LookupError("the secret is s3cret")
 
 
-@pytest.mark.parametrize("token", [raising, lambda: "", lambda: "two words", lambda: None, lambda: time.sleep(1.5)])
+def late() -> str:
+    # More than half of the call's time, so that the service would have too little.
+    time.sleep(0.8)
+    return "late"
+
+
+@pytest.mark.parametrize(
+    "token", [raising, late, lambda: "", lambda: "two words", lambda: None, lambda: time.sleep(1.5)]
+)
 def test_without_a_token_nothing_is_asked_and_nothing_counts(client: Both, token: Any) -> None:
     with serving(allow) as server:
         dc = client(server.url, token=token, agent_id=AGENT)
