@@ -72,7 +72,7 @@ func (s *fakeService) times() int {
 }
 
 // serve starts a service that allows, starts and records everything, until a test says otherwise.
-func serve(t *testing.T) *fakeService {
+func serve(t testing.TB) *fakeService {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -81,7 +81,7 @@ func serve(t *testing.T) *fakeService {
 	return serveOn(t, listener)
 }
 
-func serveOn(t *testing.T, listener net.Listener, options ...grpc.ServerOption) *fakeService {
+func serveOn(t testing.TB, listener net.Listener, options ...grpc.ServerOption) *fakeService {
 	t.Helper()
 	service := &fakeService{url: "http://" + listener.Addr().String()}
 	service.authorize = func(_ context.Context, request *authzv1.AuthorizeRequest) (*authzv1.AuthorizeResponse, error) {
@@ -133,7 +133,7 @@ func startTo(request *authzv1.BeginExecutionRequest) *authzv1.BeginExecutionResp
 }
 
 // open makes a client of the URL, which is closed after the test. Then nothing of it is left.
-func open(t *testing.T, url string, change ...func(*Options)) *Client {
+func open(t testing.TB, url string, change ...func(*Options)) *Client {
 	t.Helper()
 	options := Options{URL: url, APIKey: testKey, Logger: quiet()}
 	for _, one := range change {
@@ -161,7 +161,7 @@ var looking sync.Map
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // nothingLeft waits until no goroutine of the client's runs.
-func nothingLeft(t *testing.T) {
+func nothingLeft(t testing.TB) {
 	t.Helper()
 	var stacks string
 	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
