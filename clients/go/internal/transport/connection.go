@@ -16,10 +16,9 @@ import (
 type connection struct {
 	certificate *tls.Certificate
 	// ready is closed when h2 or err is set.
-	ready  chan struct{}
-	h2     *http2.ClientConn
-	socket *watchedConn
-	err    error
+	ready chan struct{}
+	h2    *http2.ClientConn
+	err   error
 	// The bytes that have arrived, to tell a slow server from a silent one.
 	heard atomic.Int64
 	stop  context.CancelFunc
@@ -49,8 +48,7 @@ func (c *connection) open(ctx context.Context, endpoint Endpoint, certificate *t
 	if err != nil {
 		return err
 	}
-	c.socket = watch(socket, &c.heard)
-	c.h2, err = newHTTP2().NewClientConn(c.socket)
+	c.h2, err = newHTTP2().NewClientConn(watch(socket, &c.heard))
 	if err != nil {
 		_ = socket.Close()
 	}
@@ -109,24 +107,14 @@ func (c *connection) usable() bool {
 	}
 }
 
-// close ends the connection and what is under way on it. It waits for nothing.
+// close ends the connection and what is under way on it.
 func (c *connection) close() {
 	c.stop()
 	select {
 	case <-c.ready:
 		if c.err == nil {
-			// Not h2.Close first: it writes, and a peer that reads nothing would block it.
-			_ = c.socket.abort()
 			_ = c.h2.Close()
 		}
 	default: // the goroutine that makes it closes it
 	}
-}
-
-// abort closes the socket below TLS, whose own close waits to send an alert.
-func (c *watchedConn) abort() error {
-	if secure, ok := c.Conn.(*tls.Conn); ok {
-		return secure.NetConn().Close()
-	}
-	return c.Conn.Close()
 }
