@@ -2,10 +2,12 @@ package datacrawl
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -225,7 +227,7 @@ func TestNoProxyOfTheEnvironmentIsAsked(t *testing.T) {
 func TestATokenThatDoesNotComeIsADenyThatDoesNotCount(t *testing.T) {
 	service := serve(t)
 	for name, token := range map[string]func(context.Context) (string, error){
-		"an error": func(context.Context) (string, error) { return "secret", io.ErrUnexpectedEOF },
+		"an error": func(context.Context) (string, error) { return "secret", errors.New("secret") },
 		"empty":    func(context.Context) (string, error) { return "", nil },
 		"a line":   func(context.Context) (string, error) { return "secret\r\nx", nil },
 		"a panic":  func(context.Context) (string, error) { panic("secret") },
@@ -233,7 +235,7 @@ func TestATokenThatDoesNotComeIsADenyThatDoesNotCount(t *testing.T) {
 	} {
 		client := open(t, service.url, timeout(400*time.Millisecond), func(o *Options) { o.APIKey, o.Token, o.AgentID = "", token, "demo" })
 		verdict := deniesInTime(t, client, 400*time.Millisecond)
-		if verdict.Reason != ReasonRequestRefused || verdict.Code != CodeBadCredential {
+		if verdict.Reason != ReasonRequestRefused || verdict.Code != CodeBadCredential || strings.Contains(verdict.Message, "secret") {
 			t.Errorf("%s: %+v", name, verdict)
 		}
 		if state := client.Circuit(); state.ConsecutiveFailures != 0 {
