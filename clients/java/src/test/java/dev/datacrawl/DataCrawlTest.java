@@ -261,9 +261,11 @@ class DataCrawlTest {
 
   @Test
   void aSidecarsOwnDecisionsCountOnlyFromASidecar() {
+    service.authorize = (q, out) -> answer(out, allow(q).setReasonValue(25).setSourceValue(2).build());
+    assertEquals(Reason.MALFORMED_RESPONSE, dc.authorize(REQUEST).reason());
+    // Without an agentId only the sidecar knows the agent.
     service.authorize =
         (q, out) -> answer(out, allow(q).setReasonValue(25).setSourceValue(2).setAgentId("the-sidecars").build());
-    assertEquals(Reason.MALFORMED_RESPONSE, dc.authorize(REQUEST).reason());
     use(patient().sidecar(service.address()));
     Verdict verdict = dc.authorize(REQUEST);
     assertTrue(verdict.allowed(), verdict.toString());
@@ -446,8 +448,22 @@ class DataCrawlTest {
     CompletableFuture<Verdict> future = dc.authorizeAsync(REQUEST);
     while (service.asked.isEmpty()) Thread.sleep(1);
     future.cancel(true);
-    assertTrue(cancelled.await(10, TimeUnit.SECONDS));
+    assertTrue(cancelled.await(30, TimeUnit.SECONDS));
     assertEquals(CircuitSnapshot.State.CLOSED, dc.circuit().state());
+  }
+
+  @Test
+  void anInterruptedThreadCancelsItsCall() throws Exception {
+    CountDownLatch cancelled = new CountDownLatch(1);
+    service.authorize =
+        (q, out) -> ((io.grpc.stub.ServerCallStreamObserver<?>) out).setOnCancelHandler(cancelled::countDown);
+    Thread thread = new Thread(() -> dc.authorize(REQUEST));
+    thread.start();
+    while (service.asked.isEmpty()) Thread.sleep(1);
+    thread.interrupt();
+    assertTrue(cancelled.await(30, TimeUnit.SECONDS));
+    thread.join();
+    assertEquals(0, dc.circuit().consecutiveFailures());
   }
 
   @Test

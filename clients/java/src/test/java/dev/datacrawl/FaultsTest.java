@@ -250,6 +250,7 @@ class FaultsTest {
         asking.close();
         hanging.close();
         assertFalse(hung.get().allowed());
+        assertTrue(clientThreads().stream().noneMatch(name -> name.startsWith("datacrawl-io")), clientThreads().toString());
       }
       for (Socket socket : silent.sockets) {
         socket.setSoTimeout(10_000);

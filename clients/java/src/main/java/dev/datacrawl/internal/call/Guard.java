@@ -31,6 +31,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.SynchronousQueue;
+import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
@@ -54,6 +55,8 @@ public final class Guard {
   private final Asker asker;
   private final Set<Deadline> active = ConcurrentHashMap.newKeySet();
   private volatile boolean isClosed;
+  /** Null before the first call. */
+  private volatile Thread loopThread;
 
   /**
    * Starts one thread, and connects with the first call.
@@ -64,7 +67,9 @@ public final class Guard {
     this.agentId = agentId;
     this.sidecar = sidecar;
     this.breaker = breaker;
-    group = new MultiThreadIoEventLoopGroup(1, new DefaultThreadFactory("datacrawl-io", true), NioIoHandler.newFactory());
+    DefaultThreadFactory daemons = new DefaultThreadFactory("datacrawl-io", true);
+    ThreadFactory threads = task -> loopThread = daemons.newThread(task);
+    group = new MultiThreadIoEventLoopGroup(1, threads, NioIoHandler.newFactory());
     loop = group.next();
     workers =
         new ThreadPoolExecutor(
@@ -303,21 +308,18 @@ public final class Guard {
     return "The circuit is open after repeated failures of the service; the next try may be in " + seconds + " s.";
   }
 
-  /** Ends what is under way, closes every connection, and waits for its thread. */
+  /** Ends what is under way, and waits for the event loop to close its connections and end its thread. */
   public void close() {
     isClosed = true;
     active.forEach(Deadline::cancel);
-    transport.close();
-    watching.close();
     workers.shutdown();
     group.shutdownGracefully(0, CLOSE_MS, TimeUnit.MILLISECONDS);
-    boolean isInterrupted = false;
     try {
-      group.awaitTermination(CLOSE_MS, TimeUnit.MILLISECONDS);
+      Thread thread = loopThread;
+      if (thread != null && thread != Thread.currentThread()) thread.join(CLOSE_MS);
     } catch (InterruptedException error) {
-      isInterrupted = true;
+      Thread.currentThread().interrupt();
     }
-    if (isInterrupted) Thread.currentThread().interrupt();
   }
 
   /** Why there is no answer, in a guard's words. */

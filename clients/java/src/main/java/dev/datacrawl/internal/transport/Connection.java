@@ -55,10 +55,6 @@ final class Connection {
     return !isRetired && !isOver && http2.isUsable();
   }
 
-  boolean isClosed() {
-    return isOver;
-  }
-
   /** How many bytes have arrived, to tell a slow server from a silent one. */
   long heard() {
     return heard;
@@ -102,11 +98,11 @@ final class Connection {
         });
   }
 
-  void destroy() {
+  private void destroy() {
     isRetired = true;
     run(
         () -> {
-          fail("the client is closed");
+          fail("the connection was given up");
           if (channel != null) channel.close();
         });
   }

@@ -5,12 +5,10 @@ import io.netty.channel.EventLoop;
 import io.netty.handler.codec.http2.DefaultHttp2Headers;
 import io.netty.handler.codec.http2.Http2Headers;
 import io.netty.handler.ssl.SslContext;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
 
-/** gRPC on one HTTP/2 connection at a time. Safe for threads. */
+/** gRPC on one HTTP/2 connection at a time. The connections close with the event loop. Safe for threads. */
 public final class GrpcTransport {
   /** A call that was sent. */
   public static final class Call {
@@ -46,7 +44,6 @@ public final class GrpcTransport {
   private final EventLoop loop;
   private final Executor workers;
   private final Target target;
-  private final Set<Connection> open = ConcurrentHashMap.newKeySet();
   private Connection current;
   private SslContext currentTls;
 
@@ -81,15 +78,8 @@ public final class GrpcTransport {
   private synchronized Connection connectionFor(SslContext tls) {
     if (current != null && current.isUsable() && currentTls == tls) return current;
     if (current != null) current.retire();
-    open.removeIf(Connection::isClosed);
     current = new Connection(loop, workers, target, tls);
     currentTls = tls;
-    open.add(current);
     return current;
-  }
-
-  /** Breaks off what is under way, as unreachable, and closes every connection. */
-  public void close() {
-    open.forEach(Connection::destroy);
   }
 }
