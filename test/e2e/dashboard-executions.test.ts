@@ -18,6 +18,11 @@ const POLICIES = `rules:
     description: Refunds are for people.
     tools: [refund]
     effect: needs_review
+  - id: notes
+    description: Ann's notes are hers.
+    tools: [notes.write]
+    effect: allow
+    when: request.principal == "ann@example.com"
 `;
 /** Without control characters, which a session cannot have. */
 const SESSION = '../100%41/?id=x&y#<img src=x onerror="document.title=1">+\u202e é';
@@ -169,6 +174,20 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     await ann.getByLabel(`resolve the execution ${executionId}`).waitFor({ state: "detached" });
     const ended = await call("BeginExecution", { decisionId, nonce: newNonce() });
     expect(ended).toMatchObject({ state: "EXECUTION_STATE_ALREADY_STARTED", outcome: "OUTCOME_FAILED" });
+  });
+
+  test("a request is tried on behalf of a principal, and of nobody if the field is empty", async () => {
+    await go(ann, "/policies", "Policies");
+    const tester = ann.getByRole("region", { name: "Try a request" });
+    const tried = async (principal: string, decision: string): Promise<void> => {
+      await tester.getByLabel("Tool").fill("notes.write");
+      await tester.getByLabel("Principal").fill(principal);
+      await tester.getByRole("button", { name: "What would be answered?" }).click();
+      await tester.getByRole("status").getByText(decision, { exact: true }).first().waitFor();
+    };
+    await tried("", "deny");
+    await tried("ann@example.com", "allow");
+    await tried("bob@example.com", "deny");
   });
 
   test("a session is a timeline, oldest first and still growing, also where its id is hostile", async () => {

@@ -613,6 +613,103 @@ export const MUTANTS: readonly Mutant[] = [
       ],
     ],
   ),
+  ...caughtBy(
+    ["clients/typescript/test/protect.test.ts"],
+    [
+      [
+        "a protected action runs only if this call has started it",
+        "clients/typescript/src/protect.ts",
+        'if (start.state === "started") return await',
+        'if (start.state !== "refused") return await',
+      ],
+      [
+        "a protected action does not run if its start is refused",
+        "clients/typescript/src/protect.ts",
+        'if (start.state === "refused") throw',
+        "if (false) throw",
+      ],
+      [
+        "an action that was broken off is reported as unknown",
+        "clients/typescript/src/protect.ts",
+        'isAbort(error, signal) ? "unknown" : "failed"',
+        '"failed"',
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["clients/typescript/test/call/executions.test.ts"],
+    [
+      [
+        "while the circuit is open no start is asked for",
+        "clients/typescript/src/call/executions.ts",
+        'if (permit.kind === "denied")',
+        "if (false)",
+      ],
+      [
+        "a start under a bypass is made once for each key",
+        "clients/typescript/src/call/executions.ts",
+        "if (claimed.value !== null) return startedBefore(decisionId, claimed.value.start, start.nonce);",
+        "",
+      ],
+      [
+        "a start under a bypass is in the journal before it is answered",
+        "clients/typescript/src/journal/starts.ts",
+        "await this.#tell(dir, name, start);\n      // INVARIANT",
+        "// INVARIANT",
+      ],
+      [
+        "a key that a bypass has started is not started through the service",
+        "clients/typescript/src/call/executions.ts",
+        "return (await this.#startedUnderBypass(id, call)) ??",
+        "return null ??",
+      ],
+      [
+        "a report that the service did not take is kept",
+        "clients/typescript/src/call/executions.ts",
+        "if (!isPassing(final)) return notRecorded",
+        "return notRecorded",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["clients/typescript/test/call/start-answer.test.ts"],
+    [
+      [
+        "a start's answer names the decision",
+        "clients/typescript/src/call/start-answer.ts",
+        'if (unverified.decisionId !== expected.decisionId) return "the answer is for another decision";',
+        "",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/authorize/upload-executions.test.ts"],
+    [
+      [
+        "a journal starts nothing but its agent's bypasses",
+        "src/authorize/upload-executions.ts",
+        'return decision !== null && (decision.agentId !== agentId || decision.reason !== "CIRCUIT_BYPASS");',
+        "return false;",
+      ],
+      [
+        "an uploaded end that contradicts the recorded one is noticed",
+        "src/authorize/upload-executions.ts",
+        "if (agrees(recorded, claim.record, digestWith(ports, agentId))) return null;",
+        "return null;",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/authorize/begin.test.ts"],
+    [
+      [
+        "what a guard has started is not started again under its key",
+        "src/authorize/begin.ts",
+        "return execution === null ? null : startedAnswer(request, execution);",
+        "return null;",
+      ],
+    ],
+  ),
   // The client for Go.
   ...caughtBy(
     ["test/clients/go.test.ts"],
