@@ -76,6 +76,37 @@ func TestAnEarlierStartAndARefusalAreNotStarts(t *testing.T) {
 	}
 }
 
+func TestAnAnswerToAnotherStartIsNotAStart(t *testing.T) {
+	service := serve(t)
+	client := open(t, service.url)
+	for name, spoil := range map[string]func(*authzv1.BeginExecutionResponse){
+		"the nonce":           func(r *authzv1.BeginExecutionResponse) { r.Nonce = make([]byte, 16) },
+		"the decision":        func(r *authzv1.BeginExecutionResponse) { r.DecisionId = "0195e0b2-7a3b-7c1d-8a2b-ffffffffffff" },
+		"the agent":           func(r *authzv1.BeginExecutionResponse) { r.AgentId = "other" },
+		"no execution":        func(r *authzv1.BeginExecutionResponse) { r.ExecutionId = "" },
+		"no time":             func(r *authzv1.BeginExecutionResponse) { r.StartedAt = nil },
+		"a reason to refuse":  func(r *authzv1.BeginExecutionResponse) { r.Reason = authzv1.ExecutionRefusal_EXECUTION_REFUSAL_EXPIRED },
+		"an outcome, no time": func(r *authzv1.BeginExecutionResponse) { r.Outcome = authzv1.Outcome_OUTCOME_FAILED },
+		"an unknown state":    func(r *authzv1.BeginExecutionResponse) { r.State = 3 },
+	} {
+		service.begin = func(_ context.Context, request *authzv1.BeginExecutionRequest) (*authzv1.BeginExecutionResponse, error) {
+			answer := startTo(request)
+			spoil(answer)
+			return answer, nil
+		}
+		if start := client.Begin(t.Context(), allowed); start.Started() || start.Reason != ReasonMalformedResponse {
+			t.Errorf("%s: %+v", name, start)
+		}
+	}
+	service.report = func(_ context.Context, request *authzv1.ReportOutcomeRequest) (*authzv1.ReportOutcomeResponse, error) {
+		return &authzv1.ReportOutcomeResponse{DecisionId: request.DecisionId, ExecutionId: request.ExecutionId, Outcome: authzv1.Outcome_OUTCOME_UNKNOWN, EndedAt: timestamppb.Now()}, nil
+	}
+	execution := Start{State: Started, DecisionID: testDecision, ExecutionID: testDecision}
+	if reported := client.Report(t.Context(), execution, Report{Outcome: Succeeded}); reported.Recorded || reported.Reason != ReasonMalformedResponse {
+		t.Errorf("%+v", reported)
+	}
+}
+
 func TestReportsThatBreakTheContractAreNotSent(t *testing.T) {
 	service := serve(t)
 	client := open(t, service.url)

@@ -114,8 +114,8 @@ func readOptions(options Options, env func(string) string) (settings, error) {
 		s.endpoint, problem = serviceEndpoint(firstOf(named, defaultURL))
 		check(problem == "", "URL", "(or DATACRAWL_URL) "+problem)
 		s.readProofs(env, check)
-		// The service answers nobody without a credential, so an address on this machine is then a sidecar's.
-		s.sidecar = named != "" && isLoopback(s.endpoint.Host) && !s.endpoint.Secure && !s.hasProof()
+		// The service answers nobody without a credential, so an address in clear text, which is on this machine, is then a sidecar's.
+		s.sidecar = named != "" && !s.endpoint.Secure && !s.hasProof()
 	}
 	s.endpoint.RootCAs = s.RootCAs
 	s.readAgent(check)
