@@ -78,7 +78,7 @@ func TestAnEarlierStartAndARefusalAreNotStarts(t *testing.T) {
 
 func TestAnAnswerToAnotherStartIsNotAStart(t *testing.T) {
 	service := serve(t)
-	client := open(t, service.url)
+	client := open(t, service.url, func(o *Options) { o.Circuit.Failures = 1000 })
 	for name, spoil := range map[string]func(*authzv1.BeginExecutionResponse){
 		"the nonce":           func(r *authzv1.BeginExecutionResponse) { r.Nonce = make([]byte, 16) },
 		"the decision":        func(r *authzv1.BeginExecutionResponse) { r.DecisionId = "0195e0b2-7a3b-7c1d-8a2b-ffffffffffff" },
