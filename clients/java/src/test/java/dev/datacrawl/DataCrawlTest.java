@@ -259,6 +259,28 @@ class DataCrawlTest {
     assertEquals(0, service.asked.size());
   }
 
+  /** Else an agent that gets no token in time would look like a service that does not answer. */
+  @Test
+  void aTokenThatTakesMoreThanHalfOfTheTimeIsNotWaitedFor() {
+    use(
+        DataCrawl.builder()
+            .url(service.url())
+            .agentId("demo")
+            .timeout(Duration.ofSeconds(3))
+            .token(
+                () -> {
+                  try {
+                    Thread.sleep(2000);
+                  } catch (InterruptedException error) {
+                    Thread.currentThread().interrupt();
+                  }
+                  return "late";
+                }));
+    Verdict verdict = dc.authorize(REQUEST);
+    assertEquals(Optional.of(RefusalCode.BAD_CREDENTIAL), verdict.code(), verdict.toString());
+    assertEquals(0, service.asked.size());
+  }
+
   @Test
   void aSidecarsOwnDecisionsCountOnlyFromASidecar() {
     service.authorize = (q, out) -> answer(out, allow(q).setReasonValue(25).setSourceValue(2).build());
