@@ -143,14 +143,14 @@ MUTANTS = [
         "test_faults.py",
     ),
     Mutant(
-        "a late answer is none",
+        "a late answer does not count",
         "_transport.py",
         '        if deadline.passed:\n            return Failure("deadline", busy',
         '        if False:\n            return Failure("deadline", busy',
         "test_faults.py",
     ),
     Mutant(
-        "a busy process blames nobody",
+        "a busy process does not blame the service",
         "_transport.py",
         "busy=deadline.left < -_BUSY_SECONDS",
         "busy=False",

@@ -140,8 +140,8 @@ def test_says_how_long_the_service_asks_to_wait() -> None:
     retry_info = encode_bytes(1, b"type.googleapis.com/google.rpc.RetryInfo") + encode_bytes(2, delay)
     details = base64.b64encode(encode_number(1, 8) + encode_bytes(3, retry_info)).decode()
     limited = [("grpc-status", "8"), ("grpc-message", "slow%20down.")]
-    for told, seconds in ((details, 1.5), (details.rstrip("="), 1.5), ("AAAA", None), ("!", None), ("", None)):
-        failure = unframe(reply(trailers=[*limited, ("grpc-status-details-bin", told)]), streams=False)
+    for hint, seconds in ((details, 1.5), (details.rstrip("="), 1.5), ("AAAA", None), ("!", None), ("", None)):
+        failure = unframe(reply(trailers=[*limited, ("grpc-status-details-bin", hint)]), streams=False)
         assert isinstance(failure, Failure)
         assert (failure.code, failure.problem) == ("RATE_LIMITED", "RESOURCE_EXHAUSTED: slow down")
         assert failure.retry_after == seconds

@@ -128,7 +128,7 @@ class Connection:
             return False
 
     def interrupt(self) -> None:
-        """Breaks off the call that is under way, which then closes the connection: nobody closes a socket that another one waits for."""
+        """Breaks off the call that is under way, which then closes the connection. A socket is not closed while a call waits for it."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 

@@ -25,7 +25,7 @@ def envelope(message: bytes) -> bytes:
 
 
 def unframe(reply: RawReply, *, streams: bool) -> list[bytes] | Failure:
-    """The messages of a reply, at least one, or why there is none."""
+    """The messages of a reply, at least one, or why there is no message."""
     headers, body = reply.headers, bytes(reply.body)
     content_type = _only(headers, "content-type")
     if content_type not in _CONTENT_TYPES:
