@@ -10,9 +10,8 @@ export interface Cluster {
   readonly superUrl: string;
 }
 
-/** Null where the machine has no Postgres. */
-export async function makeCluster(extra: Env = {}): Promise<Cluster | null> {
-  const server = inject("postgresUrl");
+/** Null where the machine has no Postgres. @param server of a superuser; by default the one that all suites share */
+export async function makeCluster(extra: Env = {}, server = inject("postgresUrl")): Promise<Cluster | null> {
   if (server === null) return null;
   const { ownerUrl, serviceUrl, superUrl } = await makeMigratedDatabase(server);
   const env: Env = {
