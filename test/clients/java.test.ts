@@ -33,12 +33,9 @@ function hasJava(): boolean {
 
 /** Runs Maven in clients/java to its end. */
 async function maven(args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
-  const command = spawn("mvn", ["-B", "-ntp", ...args], {
-    cwd: CLIENT,
-    env: cleanEnv(env),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const child = ownProcess(command);
+  const child = ownProcess(
+    spawn("mvn", ["-B", "-ntp", ...args], { cwd: CLIENT, env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] }),
+  );
   const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
   const [out, err, code] = await Promise.all([text(child.stdout), text(child.stderr), exited]);
   if (code !== 0) throw new Error(`mvn ${args.join(" ")} exited with ${code}:\n${out}${err}`);
