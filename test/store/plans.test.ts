@@ -19,7 +19,7 @@ import { openTestTrail, recordDecisions } from "../support/trail.ts";
 const MONTH = new Date(systemClock.now() / 1000).toISOString().slice(0, 7).replace("-", "m");
 /** A node of a plan that joins, or that reads a table with many rows. (Partitions of other months are empty.) */
 const NODE = new RegExp(
-  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on (?:idempotency_claims|audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH}(?:_\w+_idx)?)))\b`,
+  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on (?:idempotency_claims|executions|audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH}(?:_\w+_idx)?)))\b`,
 );
 
 /** Explains each statement before it runs it. */
@@ -195,9 +195,16 @@ test.skipIf(inject("postgresUrl") === null)(
       const executions = new SqlExecutionStore(database.kysely);
       const plan = await database.plansOf(() => executions.findDecision("01890000-0000-7000-8000-000000000000"));
       expect(plan.filter((node) => /Seq Scan|Hash|Merge/.test(node))).toEqual([]);
-      expect(plan).toContain(
-        "Index Scan using idempotency_claims_pkey on idempotency_claims by agent_id, idempotency_key",
-      );
+      for (const index of [
+        "idempotency_claims_pkey on idempotency_claims by agent_id, idempotency_key",
+        "executions_bypassed on executions by agent_id, idempotency_key, recorded_at",
+      ])
+        expect(plan).toContain(`Index Scan using ${index}`);
+      expect(await database.plansOf(() => executions.find("01890000-0000-7000-8000-000000000000"))).toEqual([
+        "Nested Loop Left Join",
+        "Index Scan using executions_pkey on executions by decision_id",
+        "Index Scan using audit_decisions_pkey on audit_decisions by decision_id",
+      ]);
     } finally {
       await database.close();
       await store.close();
