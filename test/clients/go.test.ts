@@ -1,3 +1,4 @@
+// @module-tag full
 import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -76,7 +77,7 @@ describe.skipIf(go === null)("the client for Go", () => {
     });
   });
 
-  describe("against the conformance kit", { tags: ["full"] }, () => {
+  describe("against the conformance kit", () => {
     const client = join(tempDir(), "conformanceadapter");
 
     beforeAll(() => {
