@@ -5,6 +5,8 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 const ALL = "{,clients/typescript/,conformance/}test/**/*.test.ts";
 /** Suites that start services, kill them, and share nothing. */
 const PROCESSES = "test/{e2e,faults,support}/**/*.test.ts";
+/** Suites that build a client in another language, and have its own tests and the conformance kit ask real services. */
+const CLIENTS = "test/clients/{go,java,python}.test.ts";
 
 class Sequencer extends BaseSequencer {
   override shard(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -40,8 +42,9 @@ export default defineConfig({
     tags: [{ name: "full", description: "left out of `npm test`, see CONTRIBUTING.md" }],
     projects: [
       { test: { ...each, name: "processes", include: [PROCESSES] } },
+      { test: { ...each, name: "clients", include: [CLIENTS] } },
       // One process runs many of these files: most of the time of each would be to load the same modules.
-      { test: { ...each, name: "parts", include: [ALL], exclude: [PROCESSES], isolate: false } },
+      { test: { ...each, name: "parts", include: [ALL], exclude: [PROCESSES, CLIENTS], isolate: false } },
     ],
   },
 });
