@@ -321,7 +321,7 @@ WITH input AS (${inputOf(json, END_INPUTS)}), ended AS (
   ON CONFLICT (decision_id) DO NOTHING
   RETURNING decision_id, event_id
 ), settled AS (
-  DELETE FROM execution_reports_due WHERE decision_id IN (SELECT decision_id FROM ended)
+  DELETE FROM execution_reports_due WHERE decision_id = ANY (ARRAY(SELECT decision_id FROM ended))
 ), recorded AS (
   ${insertEvents(sql`FROM input WHERE event_event_id IN (SELECT event_id FROM ended)`)}
 )

@@ -19,7 +19,7 @@ import { openTestTrail, recordDecisions } from "../support/trail.ts";
 const MONTH = new Date(systemClock.now() / 1000).toISOString().slice(0, 7).replace("-", "m");
 /** A node of a plan that joins, or that reads a table with many rows. (Partitions of other months are empty.) */
 const NODE = new RegExp(
-  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on (?:idempotency_claims|executions|audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH}(?:_\w+_idx)?)))\b`,
+  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on (?:idempotency_claims|executions|execution_reports_due|audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH}(?:_\w+_idx)?)))\b`,
 );
 
 /** Explains each statement before it runs it. */
@@ -187,7 +187,7 @@ describe.skipIf(inject("postgresUrl") === null)("lists of decisions", () => {
 });
 
 test.skipIf(inject("postgresUrl") === null)(
-  "decisions to be started are read by their keys, also by a plan that was made while the tables were empty",
+  "starts and reports read by keys, also by plans that were made while the tables were empty",
   async () => {
     const store = await openPostgres(inject("postgresUrl") as string);
     const database = new ExplainingDatabase(store.serviceUrl as string, { connections: 1, onError: console.error });
@@ -200,6 +200,10 @@ test.skipIf(inject("postgresUrl") === null)(
         "executions_bypassed on executions by agent_id, idempotency_key, recorded_at",
       ])
         expect(plan).toContain(`Index Scan using ${index}`);
+      const ends = await database.plansOf(() => executions.endBatch([]));
+      expect(ends.filter((node) => /Scan on execution_reports_due/.test(node))).toEqual([
+        "Bitmap Heap Scan on execution_reports_due",
+      ]);
       expect(await database.plansOf(() => executions.find("01890000-0000-7000-8000-000000000000"))).toEqual([
         "Nested Loop Left Join",
         "Index Scan using executions_pkey on executions by decision_id",
