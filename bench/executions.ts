@@ -186,7 +186,7 @@ await runProgram<Results>({
   marker: "executions measured",
   filePrefix: "executions-",
   measure: (stack, directory, { quick }) =>
-    measureAll(stack, directory, quick ? { rounds: 1, calls: 200 } : { rounds: 5, calls: 3_000 }),
+    measureAll(stack, directory, quick ? { rounds: 1, calls: 200 } : { rounds: 3, calls: 1_500 }),
   figures,
   markdown,
   problem: () => null,
