@@ -7,7 +7,7 @@ import { report } from "../../conformance/test/support/command.ts";
 import { freePort } from "../support/net.ts";
 import { ownProcess } from "../support/owned.ts";
 import { findPython } from "../support/python.ts";
-import { addReviewer, type Reviewer, signInAs } from "../support/reviewers.ts";
+import { addReviewer, approveAll, signInAs } from "../support/reviewers.ts";
 import { cleanEnv, demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 import { startSidecar } from "../support/sidecar.ts";
 
@@ -21,16 +21,6 @@ const python = findPython(
 
 /** The client that is installed, or that of the sources. */
 const paths = process.env["TEST_PYTHON"] === undefined ? { PYTHONPATH: join(CLIENT, "src") } : undefined;
-
-/** Approves each review as soon as it opens. */
-async function approveAll(reviewer: Reviewer, until: AbortSignal): Promise<void> {
-  while (!until.aborted) {
-    const { body } = await reviewer.call("ListReviews", { state: "REVIEW_STATE_OPEN" });
-    for (const { reviewId } of (body["reviews"] ?? []) as { reviewId: string }[])
-      await reviewer.call("ApproveReview", { reviewId, comment: "it is a test" });
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  }
-}
 
 describe.skipIf(python === null)("the client for Python", () => {
   let service: ServiceProcess;
