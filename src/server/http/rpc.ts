@@ -177,11 +177,15 @@ async function* emptyMessage({ headers }: NodeRequest): AsyncGenerator<Uint8Arra
   yield Buffer.from(isEnveloped(headers) ? `\0\0\0\0${String.fromCharCode(message.length)}${message}` : message);
 }
 
-/** Node fires timers of more than 24 days at once, and the library sets one for what the caller asks. It refuses what is no timeout. */
+/**
+ * Node fires timers of more than 24 days at once, and the library sets one for what the caller asks. It refuses what is no timeout.
+ * The library counts what is left in whole milliseconds of the wall clock, so it gets a second more than {@link Limit} allows.
+ */
 function clampTimeout(headers: Headers, maxMs: number): void {
-  if ((connectTimeoutMs(headers.get("connect-timeout-ms") ?? "") ?? 0) > maxMs)
-    headers.set("connect-timeout-ms", String(maxMs));
-  if ((grpcTimeoutMs(headers.get("grpc-timeout") ?? "") ?? 0) > maxMs) headers.set("grpc-timeout", `${maxMs}m`);
+  const clampedMs = maxMs + 1_000;
+  if ((connectTimeoutMs(headers.get("connect-timeout-ms") ?? "") ?? 0) > clampedMs)
+    headers.set("connect-timeout-ms", String(clampedMs));
+  if ((grpcTimeoutMs(headers.get("grpc-timeout") ?? "") ?? 0) > clampedMs) headers.set("grpc-timeout", `${clampedMs}m`);
 }
 
 /** What is left of a body that was refused unread must not be taken for the next request, nor be waited for. */
