@@ -103,11 +103,12 @@ describe("the packages of the repository", () => {
     expect(wrong).toEqual([]);
   });
 
-  test("the client depends on one package; Redis' client and OpenTelemetry's API are optional", () => {
+  test("the client depends on one package; Redis' client, OpenTelemetry's API and the frameworks are optional", () => {
     const manifest = JSON.parse(readFileSync(join(ROOT, "clients/typescript/package.json"), "utf8"));
     expect(Object.keys(manifest.dependencies)).toEqual(["@bufbuild/protobuf"]);
     expect(manifest.peerDependenciesMeta).toEqual({
       "@opentelemetry/api": { optional: true },
+      ai: { optional: true },
       ioredis: { optional: true },
     });
   });

@@ -9,7 +9,12 @@ import { expect, test } from "vitest";
  */
 
 const ROOT = join(import.meta.dirname, "..");
-const ENTRIES = ["clients/typescript/src/index.ts", "clients/typescript/src/testing.ts", "conformance/src/index.ts"];
+const ENTRIES = [
+  "clients/typescript/src/index.ts",
+  "clients/typescript/src/testing.ts",
+  "clients/typescript/src/integrations/ai-sdk.ts",
+  "conformance/src/index.ts",
+];
 
 interface Node {
   readonly type: string;

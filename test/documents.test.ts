@@ -13,7 +13,7 @@ const DOCUMENTS = [
   "clients/go/README.md",
   "clients/python/README.md",
   "conformance/README.md",
-  ...["docs", "docs/clients"].flatMap((dir) =>
+  ...["docs", "docs/clients", "docs/integrations"].flatMap((dir) =>
     readdirSync(join(ROOT, dir))
       .filter((name) => name.endsWith(".md"))
       .map((name) => `${dir}/${name}`),
