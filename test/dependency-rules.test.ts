@@ -110,6 +110,7 @@ describe("the packages of the repository", () => {
       "@opentelemetry/api": { optional: true },
       ai: { optional: true },
       ioredis: { optional: true },
+      langchain: { optional: true },
     });
   });
 });

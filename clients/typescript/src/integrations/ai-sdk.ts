@@ -23,13 +23,11 @@ export interface AiSdkContext {
   readonly context?: unknown;
 }
 
-/** Options of {@link guardTools}. */
+/**
+ * Options of {@link guardTools}. The SDK tells tools no id of the run. So `run` is a random id for the set of tools by default: guard the tools once
+ * for each run then, because models may repeat the ids of calls.
+ */
 export interface AiSdkOptions extends GuardOptions<AiSdkContext> {
-  /**
-   * The run or conversation, such as the chat's id: with it, a call is one action also when another process resumes the chat. The SDK does not tell
-   * it to tools. Default: a random id for this set of tools; guard the tools once for each run then, because models may repeat call ids.
-   */
-  readonly run?: string | undefined;
   /** Tools without `execute`, which somebody else runs: the provider, or your client. DataCrawl does not see their calls. */
   readonly unguarded?: readonly string[] | undefined;
 }
@@ -52,8 +50,9 @@ export function guardTools<Tools extends Readonly<Record<string, object>>>(
   tools: Tools,
   options: AiSdkOptions = {},
 ): Tools {
-  checkGuardOptions(options, ["run", "unguarded"]);
-  const { run = crypto.randomUUID(), unguarded = [] } = options;
+  checkGuardOptions(options, ["unguarded"]);
+  const { unguarded = [] } = options;
+  const run = crypto.randomUUID();
   const guardOne = ([toolName, tool]: [string, object]): [string, object] => {
     const { execute } = tool as { readonly execute?: Execute };
     if (typeof execute !== "function") {

@@ -27,6 +27,11 @@ export interface ToolCall<Context> {
 
 /** Options of every adapter. */
 export interface GuardOptions<Context> {
+  /**
+   * The run or conversation that calls belong to, such as a chat's id: a call is the same action also when another process goes on with the run.
+   * Each adapter says its default.
+   */
+  readonly run?: string | ((context: Context) => string | undefined) | undefined;
   /** The name to ask DataCrawl about. Default: the tool's name in the framework. */
   readonly tool?: ((call: ToolCall<Context>) => string) | undefined;
   /**
@@ -57,7 +62,10 @@ export interface GuardOptions<Context> {
 export interface FoundCall<Context> {
   readonly toolName: string;
   readonly callId: string | undefined;
+  /** The run, if the options name none. */
   readonly run: string | undefined;
+  /** The conversation, if it is not the run. */
+  readonly session?: string | undefined;
   readonly unverifiedArgs: unknown;
   readonly context: Context;
   readonly signal: AbortSignal | undefined;
@@ -89,16 +97,16 @@ export class ToolNotRunError extends Error {
 /**
  * Runs a tool if its call is allowed, on a copy of the arguments that was made before they were judged.
  *
- * INVARIANT: `run` is called by `protect` alone. Whatever is thrown before that is a `ToolNotRunError`; what `run` throws is passed on.
+ * INVARIANT: `execute` is called by `protect` alone. Whatever is thrown before that is a `ToolNotRunError`; what it throws is passed on.
  *
- * @param run gets the judged arguments
+ * @param execute gets the judged arguments
  * @throws ToolNotRunError if the tool did not run
  */
 export async function runJudged<Context, Result>(
   authorizer: Authorizer,
   options: GuardOptions<Context>,
   found: FoundCall<Context>,
-  run: (args: JsonValue) => Result | Promise<Result>,
+  execute: (args: JsonValue) => Result | Promise<Result>,
 ): Promise<Result> {
   let isRunning = false;
   try {
@@ -106,32 +114,46 @@ export async function runJudged<Context, Result>(
     const isObject = typeof unverifiedArgs === "object" && unverifiedArgs !== null && !Array.isArray(unverifiedArgs);
     const judged = copyPayload(isObject ? unverifiedArgs : { input: unverifiedArgs });
     // The functions get a copy of their own: what they change in it does not reach the tool.
-    const call = { toolName, callId: found.callId ?? "", run: found.run ?? "", args: copyPayload(judged), context };
     const { tool, key, payload, principal, sessionId, reviewTimeoutMs, timeoutMs, once } = options;
+    const run = (typeof options.run === "function" ? options.run(context) : options.run) ?? found.run;
+    const call = { toolName, callId: found.callId ?? "", run: run ?? "", args: copyPayload(judged), context };
     const named = text("tool", tool === undefined ? toolName : tool(call));
     const keyed = text("key", key === undefined ? keyOf(call) : key(call));
     const action = (): Result | Promise<Result> => {
       // An authorizer may not have looked at the signal.
       signal?.throwIfAborted();
       isRunning = true;
-      return run(isObject ? judged : (judged["input"] as JsonValue));
+      return execute(isObject ? judged : (judged["input"] as JsonValue));
     };
     signal?.throwIfAborted();
     const ask = authorizer.protect(named, action, {
       idempotencyKey: () => keyed,
       onReview: reviewTimeoutMs === 0 ? "deny" : "wait",
       principal: typeof principal === "function" ? principal(call) : principal,
-      sessionId: typeof sessionId === "function" ? sessionId(call) : (sessionId ?? found.run),
+      sessionId: typeof sessionId === "function" ? sessionId(call) : (sessionId ?? found.session ?? run),
       reviewTimeoutMs,
       timeoutMs,
       once,
     });
     return await ask(payload === undefined ? judged : payload(call), { signal });
   } catch (error) {
+    if (isRunning && error instanceof FailedResult) return error.result as Result;
     if (isRunning) throw error;
     // The model does not read what went wrong in an option's function: people have to.
     if (!isOurs(error) && found.signal?.aborted !== true) warn(`the call of ${found.toolName}`, error);
     throw new ToolNotRunError(found.toolName, error, options.explain);
+  }
+}
+
+/** Thrown by an adapter's `execute` where a framework makes a result of a tool's error: the report says that it failed. */
+export class FailedResult extends Error {
+  /** What the report says. */
+  readonly code = "TOOL_ERROR";
+  readonly result: unknown;
+
+  constructor(result: unknown) {
+    super("the tool failed");
+    this.result = result;
   }
 }
 
@@ -140,7 +162,7 @@ function isOurs(error: unknown): error is DeniedError | AlreadyStartedError | No
   return error instanceof DeniedError || error instanceof AlreadyStartedError || error instanceof NotStartedError;
 }
 
-const OTHER_OPTIONS = ["principal", "sessionId", "timeoutMs", "reviewTimeoutMs", "once"];
+const OTHER_OPTIONS = ["run", "principal", "sessionId", "timeoutMs", "reviewTimeoutMs", "once"];
 
 /** @throws TypeError naming an option that no adapter has, or whose function is none: it was meant to do something */
 export function checkGuardOptions(options: object, others: readonly string[]): void {
