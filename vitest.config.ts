@@ -6,7 +6,7 @@ const ALL = "{,clients/typescript/,conformance/}test/**/*.test.ts";
 /** Suites that start services, kill them, and share nothing. */
 const PROCESSES = "test/{e2e,faults,support}/**/*.test.ts";
 /** Suites that build a client in another language, and have its own tests and the conformance kit ask real services. */
-const CLIENTS = "test/clients/{go,java,python}.test.ts";
+const CLIENTS = "test/clients/{go,java,python,python-integrations}.test.ts";
 
 class Sequencer extends BaseSequencer {
   override shard(files: TestSpecification[]): Promise<TestSpecification[]> {

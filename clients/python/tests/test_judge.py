@@ -1,0 +1,157 @@
+"""The judgement that all adapters share, with a framework that does nothing of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from typing import Any
+
+import pytest
+from server import API_KEY, serving
+from situations import ARGUMENTS, TOOL, Framework, Service, Situations, Tool
+
+from datacrawl import DataCrawl
+from datacrawl.integrations import Refusal, SelfTestError, ToolCall
+from datacrawl.integrations._judge import SELF_TEST_TOOL, Judge
+from datacrawl.testing import FakeDataCrawl
+
+
+class Async(Framework):
+    async def run(
+        self,
+        client: Any,
+        tool: Tool,
+        *,
+        call_id: str = "call-1",
+        run_id: str = "run-1",
+        arguments: dict[str, Any] = ARGUMENTS,
+        **options: Any,
+    ) -> str:
+        if "tool_name" in options:
+            options["tool"] = options.pop("tool_name")
+        judge = Judge(client, options)
+        try:
+            result = await self.call(judge, ToolCall(TOOL, arguments, call_id, run_id), tool)
+        except ValueError as error:
+            return str(error)
+        return judge.text(result) if isinstance(result, Refusal) else result  # type: ignore[no-any-return]
+
+    async def call(self, judge: Judge, call: ToolCall, tool: Tool) -> Any:
+        return await judge.run_async(lambda: call, lambda arguments: tool.arun(**arguments))
+
+    async def self_test(self, client: Any, tool: str = SELF_TEST_TOOL, **options: Any) -> None:
+        judge = Judge(client, {})
+        with judge.self_test(tool) as test:
+            judge.run(lambda: ToolCall(tool, {}, test.call_id, "run-1"), lambda arguments: test.run())
+
+
+class Sync(Async):
+    asynchronous = False
+
+    async def call(self, judge: Judge, call: ToolCall, tool: Tool) -> Any:
+        return judge.run(lambda: call, lambda arguments: tool.run(**arguments))
+
+
+class TestJudgeSync(Situations):
+    framework = Sync()
+
+
+class TestJudgeAsync(Situations):
+    framework = Async()
+
+
+@pytest.mark.parametrize(("call_id", "run_id"), [("", "run-1"), ("call-1", "")])
+def test_a_call_without_an_id_is_refused(call_id: str, run_id: str) -> None:
+    dc, tool = FakeDataCrawl({TOOL: "allow"}), Tool()
+    said = asyncio.run(Async().run(dc, tool, call_id=call_id, run_id=run_id))
+    assert "the option key is needed" in said
+    assert dc.requests == []
+    assert tool.calls == []
+
+
+def test_a_call_that_cannot_be_read_is_refused_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    tool = Tool()
+
+    def unreadable() -> ToolCall:
+        raise AttributeError("no such attribute")
+
+    judge = Judge(FakeDataCrawl({TOOL: "allow"}), {})
+    for result in (
+        judge.run(unreadable, lambda arguments: tool.run(**arguments)),
+        asyncio.run(judge.run_async(unreadable, lambda arguments: tool.arun(**arguments))),
+    ):
+        assert isinstance(result, Refusal)
+        assert (result.reason, result.message) == ("ADAPTER_ERROR", "The call could not be read.")
+    assert "no such attribute" in caplog.text
+    assert tool.calls == []
+
+
+def test_arguments_that_are_not_json_are_refused_without_a_payload() -> None:
+    dc = FakeDataCrawl({TOOL: "allow"})
+    arguments = {"at": datetime.date(2026, 1, 1)}
+    ran: list[Any] = []
+    refused = Judge(dc, {}).run(lambda: ToolCall(TOOL, arguments, "call-1", "run-1"), ran.append)
+    assert refused.message == "arguments.at must be a JSON value, is a date."
+    judge = Judge(dc, {"payload": lambda call: {"at": str(call.arguments["at"])}})
+    judge.run(lambda: ToolCall(TOOL, arguments, "call-2", "run-1"), ran.append)
+    assert ran == [arguments]
+    assert ran[0] is not arguments
+    assert [request.payload for request in dc.requests] == [{"at": "2026-01-01"}]
+
+
+def test_an_option_that_changes_the_arguments_does_not_change_what_the_tool_gets() -> None:
+    ran: list[Any] = []
+    judge = Judge(FakeDataCrawl({TOOL: "allow"}), {"key": lambda call: str(call.arguments.pop("to"))})
+    judge.run(lambda: ToolCall(TOOL, dict(ARGUMENTS), "call-1", "run-1"), ran.append)
+    assert ran == [ARGUMENTS]
+
+
+def test_a_result_that_is_a_failure_is_reported_as_failed() -> None:
+    dc = FakeDataCrawl({TOOL: "allow"})
+    judge = Judge(dc, {}, failed=lambda result: result == "failed")
+    assert judge.run(lambda: ToolCall(TOOL, {}, "call-1", "run-1"), lambda arguments: "failed") == "failed"
+    assert [(report.outcome, report.error_code) for report in dc.reports] == [("failed", "TOOL_ERROR")]
+
+
+def test_the_default_text_is_used_if_the_option_explain_raises() -> None:
+    judge = Judge(FakeDataCrawl(), {"explain": lambda refusal: refusal.nothing})  # type: ignore[attr-defined]
+    refused = judge.run(lambda: ToolCall(TOOL, {}, "call-1", "run-1"), lambda arguments: "ran")
+    assert "NO_MATCHING_RULE" in judge.text(refused)
+
+
+def test_the_text_says_what_the_model_can_do() -> None:
+    judge = Judge(FakeDataCrawl(), {})
+    texts = {
+        reason: judge.text(Refusal(TOOL, reason, "Because.", "0195e0b2"))
+        for reason in ("RULE_DENIED", "REVIEW_PENDING", "CIRCUIT_OPEN", "ALREADY_STARTED")
+    }
+    assert texts["RULE_DENIED"] == (
+        "transfer did not run (RULE_DENIED, decision 0195e0b2). Because. Do not call it again with the same arguments."
+    )
+    assert "waits for a person" in texts["REVIEW_PENDING"]
+    assert "again later" in texts["CIRCUIT_OPEN"]
+    assert "for the same purpose" in texts["ALREADY_STARTED"]
+
+
+def test_options_and_clients_that_are_wrong_are_refused() -> None:
+    with pytest.raises(TypeError, match="keys"):
+        Judge(FakeDataCrawl(), {"keys": lambda call: "k"})  # type: ignore[typeddict-unknown-key]
+    with pytest.raises(TypeError, match="is a str"):
+        Judge("http://127.0.0.1:7440", {})  # type: ignore[arg-type]
+
+
+def test_the_self_test_raises_if_the_guard_was_not_asked() -> None:
+    with pytest.raises(SelfTestError, match="not asked"), Judge(FakeDataCrawl(), {}).self_test("wipe"):
+        pass
+
+
+def test_a_report_that_is_lost_changes_nothing_of_the_result() -> None:
+    service, tool = Service(), Tool()
+    with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
+
+        def run(arguments: dict[str, Any]) -> str:
+            service.says = "unavailable"
+            return tool.run(**arguments)
+
+        said = Judge(dc, {}).run(lambda: ToolCall(TOOL, ARGUMENTS, "call-1", "run-1"), run)
+    assert said == "transferred"
