@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import threading
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -34,6 +36,20 @@ _ANSWERS: dict[str, dict[str, Any]] = {
     "malformed": {"nonce": b"0123456789abcdef"},
     "unknown decision": {"decision": 9},
 }
+
+
+def run_snippets(page: str, monkeypatch: pytest.MonkeyPatch, **names: Any) -> Service:
+    """Runs the snippets of a page of docs/integrations as they stand, one after the other."""
+    text = (Path(__file__).resolve().parents[3] / "docs/integrations" / page).read_text()
+    snippets = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert snippets
+    service = Service()
+    with serving(service) as server:
+        monkeypatch.setenv("DATACRAWL_URL", server.url)
+        monkeypatch.setenv("DATACRAWL_API_KEY", API_KEY)
+        for snippet in snippets:
+            exec(compile(snippet, page, "exec"), names)
+    return service
 
 
 class Service:

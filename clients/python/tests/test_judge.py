@@ -29,12 +29,12 @@ class Async(Framework):
     ) -> str:
         if "tool_name" in options:
             options["tool"] = options.pop("tool_name")
-        judge = Judge(client, options)
+        judge = Judge(client, options)  # type: ignore[arg-type]
         try:
             result = await self.call(judge, ToolCall(TOOL, arguments, call_id, run_id), tool)
         except ValueError as error:
             return str(error)
-        return judge.text(result) if isinstance(result, Refusal) else result  # type: ignore[no-any-return]
+        return judge.text(result) if isinstance(result, Refusal) else result
 
     async def call(self, judge: Judge, call: ToolCall, tool: Tool) -> Any:
         return await judge.run_async(lambda: call, lambda arguments: tool.arun(**arguments))

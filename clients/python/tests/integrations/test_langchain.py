@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from server import API_KEY, serving
-from situations import ARGUMENTS, TOOL, Framework, Service, Situations, Tool
+from situations import ARGUMENTS, TOOL, Framework, Service, Situations, Tool, run_snippets
 
 from datacrawl import DataCrawl
 from datacrawl.integrations import SelfTestError
@@ -176,3 +176,10 @@ def test_a_tool_that_the_agent_does_not_have_is_not_asked_about_twice() -> None:
     with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
         agent: Any = create_agent(model(), [], middleware=[ToolGuard(dc)])
         assert "not a valid tool" in last_of(agent.invoke(QUESTION))
+
+
+def test_the_snippets_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = Tool()
+    service = run_snippets("langchain.md", monkeypatch, model=model(), tools=[tool_of(tool)])
+    assert tool.calls == [ARGUMENTS]
+    assert [asked["tool"] for asked in service.authorized] == ["datacrawl_self_test", TOOL]
