@@ -1,0 +1,149 @@
+/**
+ * DataCrawl in the OpenAI Agents SDK: each function tool asks before it runs. docs/integrations/openai-agents.md has the whole story.
+ *
+ * The adapter wraps `invoke`, the last step before the tool. Guardrails and `needsApproval` come earlier and fail open: a guardrail that returns `{}`
+ * or an unknown behavior lets the tool run, and so does an approval function that returns nothing.
+ */
+import type { Authorizer } from "../authorizer.ts";
+import {
+  checkGuardOptions,
+  FailedResult,
+  type FoundCall,
+  type GuardOptions,
+  runJudged,
+  ToolNotRunError,
+} from "./judged-call.ts";
+import { proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
+
+export { type GuardOptions, type ToolCall, ToolNotRunError } from "./judged-call.ts";
+export type { SelfTestProbe } from "./self-test.ts";
+
+/** What the SDK passes to a tool beside its input. */
+export interface OpenAiContext {
+  /** The SDK's `RunContext`, with the `context` of the run. */
+  readonly runContext: RunContext;
+  /** The SDK's `ToolCallDetails`; absent where somebody calls `invoke` without them. */
+  readonly details?: Details | undefined;
+}
+
+interface RunContext {
+  readonly context?: unknown;
+}
+
+interface Details {
+  readonly toolCall?: { readonly callId: string } | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Options of {@link guardTools}. The SDK tells tools no id of the run. So `run` is a random id for the list of tools by default: the ids of calls are
+ * the model's, and OpenAI's do not repeat.
+ */
+export interface OpenAiAgentsOptions extends GuardOptions<OpenAiContext> {
+  /** Names of tools that the SDK or OpenAI runs, such as `web_search`. DataCrawl does not see their calls. */
+  readonly unguarded?: readonly string[] | undefined;
+}
+
+type Invoke = (this: unknown, runContext: RunContext, input: string, details?: Details) => unknown;
+
+interface FunctionTool {
+  readonly type?: string;
+  readonly name: string;
+  readonly invoke?: Invoke;
+  readonly outputSchema?: unknown;
+}
+
+/** What the SDK's own handling makes of a tool's error, unless the tool has another `errorFunction`. */
+const FAILED = "An error occurred while running the tool. Please try again.";
+
+const guarded = new WeakSet<object>();
+
+/**
+ * The same tools; each runs only if its call is allowed, and once, on the judged copy of its arguments. Else the model reads why, as the tool's result.
+ *
+ * @throws TypeError if an option is wrong, or if a tool is no function tool and is not named in `unguarded`
+ * @example
+ * const agent = new Agent({ name: "Assistant", tools: guardTools(dc, [sendEmail, refund]) });
+ */
+export function guardTools<Tool extends { readonly name: string }>(
+  authorizer: Authorizer,
+  tools: readonly Tool[],
+  options: OpenAiAgentsOptions = {},
+): Tool[] {
+  checkGuardOptions(options, ["unguarded"]);
+  const run = crypto.randomUUID();
+  return tools.map((tool) => {
+    const { type, name, invoke, outputSchema } = tool as FunctionTool;
+    if (type !== "function" || typeof invoke !== "function") {
+      if (options.unguarded?.includes(name) === true) return tool;
+      throw new TypeError(
+        `the tool ${name} is not a function tool, so that its calls cannot be judged here: leave it out, or name it in "unguarded"`,
+      );
+    }
+    const wrapped: Invoke = async (runContext, input, details) => {
+      const { args, isJson } = parsed(input);
+      const context = { runContext, details };
+      const callId = details?.toolCall?.callId;
+      const found: FoundCall<OpenAiContext> = {
+        toolName: name,
+        callId,
+        run,
+        unverifiedArgs: args,
+        context,
+        signal: details?.signal,
+      };
+      try {
+        return await runJudged(authorizer, options, found, async (judged) => {
+          const result = await invoke.call(tool, runContext, isJson ? JSON.stringify(judged) : input, details);
+          if (result === FAILED) throw new FailedResult(result);
+          return result;
+        });
+      } catch (error) {
+        // A text is no answer of a tool that promises a structure: its run ends.
+        if (!(error instanceof ToolNotRunError) || outputSchema !== undefined) throw error;
+        return error.message;
+      }
+    };
+    guarded.add(wrapped);
+    // With the SDK's members that have symbols for names, or are getters.
+    const members = { ...Object.getOwnPropertyDescriptors(tool), invoke: { value: wrapped, enumerable: true } };
+    return Object.create(Object.getPrototypeOf(tool) as object, members) as Tool;
+  });
+}
+
+/**
+ * Proves at start that every tool of an agent is guarded, and that a tool that the policy denies does not run.
+ *
+ * @param agent each agent of a run has tools of its own: test also those that calls are handed to
+ * @throws Error naming what is not guarded; or if the tool ran, or the service did not deny it
+ */
+export async function selfTest(
+  authorizer: Authorizer,
+  agent: { readonly tools: readonly object[]; readonly mcpServers?: readonly unknown[] | undefined },
+  options: OpenAiAgentsOptions & { readonly probe?: SelfTestProbe | undefined } = {},
+): Promise<void> {
+  const { probe = {}, ...guardOptions } = options;
+  const { toolName = SELF_TEST_TOOL, args = {} } = probe;
+  const bare = (agent.tools as readonly FunctionTool[]).filter(({ invoke, name }) =>
+    invoke === undefined ? options.unguarded?.includes(name) !== true : !guarded.has(invoke),
+  );
+  if (bare.length > 0) throw new Error(`self-test: not guarded: ${bare.map(({ name }) => name).join(", ")}`);
+  if (agent.mcpServers !== undefined && agent.mcpServers.length > 0)
+    throw new Error("self-test: not guarded: the tools of mcpServers; pass them as tools, guarded (getAllMcpTools)");
+  await proveDenied(toolName, async (ran) => {
+    // With a schema of its output the guard rejects, and the reason is seen.
+    const bareProbe = { type: "function", name: toolName, outputSchema: {}, invoke: ran };
+    const [guardedProbe] = guardTools(authorizer, [bareProbe], guardOptions);
+    const toolCall = { callId: `self-test-${crypto.randomUUID()}` };
+    await (guardedProbe as unknown as { invoke: Invoke }).invoke({}, JSON.stringify(args), { toolCall });
+  });
+}
+
+/** A text that is not JSON is judged as it is, and refused by the tool. */
+function parsed(input: string): { readonly args: unknown; readonly isJson: boolean } {
+  try {
+    return { args: input.trim() === "" ? {} : JSON.parse(input), isJson: true };
+  } catch {
+    return { args: input, isJson: false };
+  }
+}
