@@ -31,7 +31,15 @@ class Sequencer extends BaseSequencer {
   }
 }
 
-const each = { setupFiles: ["test/support/setup.ts"], testTimeout: 60_000, hookTimeout: 120_000 };
+const each = {
+  setupFiles: ["test/support/setup.ts"],
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  // What a test waits for comes late on a machine that is busy; vitest's second is too short.
+  expect: { poll: { timeout: 20_000 } },
+  // One process runs many of these files: to load the same modules for each would take as long as most of the tests.
+  isolate: false,
+};
 
 export default defineConfig({
   test: {
@@ -43,8 +51,7 @@ export default defineConfig({
     projects: [
       { test: { ...each, name: "processes", include: [PROCESSES] } },
       { test: { ...each, name: "clients", include: [CLIENTS] } },
-      // One process runs many of these files: most of the time of each would be to load the same modules.
-      { test: { ...each, name: "parts", include: [ALL], exclude: [PROCESSES, CLIENTS], isolate: false } },
+      { test: { ...each, name: "parts", include: [ALL], exclude: [PROCESSES, CLIENTS] } },
     ],
   },
 });

@@ -15,7 +15,7 @@ import { storeKinds, type TestStore } from "../support/stores.ts";
 import { amount } from "../support/amount.ts";
 import { chanceOf } from "../support/chance.ts";
 
-const ROUNDS = amount(30, 2000);
+const ROUNDS = amount(12, 2000);
 const chance = chanceOf("bypass");
 const random = new RandomPool();
 const now = (): number => systemClock.now();

@@ -47,7 +47,7 @@ describe.each(storeKinds())("following decisions on $name", ({ open }) => {
       await sleep(130);
     }
     for (const { ids, gaps, errors } of followers) {
-      await expect.poll(() => ids.length, { timeout: 10_000 }).toBe(expected.length);
+      await expect.poll(() => ids.length).toBe(expected.length);
       expect(new Set(ids)).toEqual(new Set(expected));
       expect([gaps(), errors]).toEqual([0, []]);
     }
@@ -59,9 +59,9 @@ describe.each(storeKinds())("following decisions on $name", ({ open }) => {
   }, async () => {
     const follower = await follow();
     const [recent] = await record(store, [{ recordedAt: systemClock.now() - 2_000_000 }]);
-    await expect.poll(() => follower.ids, { timeout: 5000 }).toEqual([recent?.decisionId]);
+    await expect.poll(() => follower.ids).toEqual([recent?.decisionId]);
     const [late] = await record(store, [{ recordedAt: systemClock.now() - 30_000_000 }]);
-    await expect.poll(() => follower.ids, { timeout: 20_000 }).toEqual([recent?.decisionId, late?.decisionId]);
+    await expect.poll(() => follower.ids).toEqual([recent?.decisionId, late?.decisionId]);
   });
 
   test("more than can be followed is a gap, and what comes then is told again", {
@@ -74,10 +74,10 @@ describe.each(storeKinds())("following decisions on $name", ({ open }) => {
       store,
       Array.from({ length: 2500 }, (_, index) => ({ recordedAt: at + index })),
     );
-    await expect.poll(follower.gaps, { timeout: 10_000 }).toBeGreaterThan(0);
+    await expect.poll(follower.gaps).toBeGreaterThan(0);
     await sleep(1500);
     const before = follower.ids.length;
     const [next] = await record(store, [{}]);
-    await expect.poll(() => follower.ids.slice(before), { timeout: 10_000 }).toEqual([next?.decisionId]);
+    await expect.poll(() => follower.ids.slice(before)).toEqual([next?.decisionId]);
   });
 });

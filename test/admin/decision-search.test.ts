@@ -11,6 +11,7 @@ import { SqlPolicyBundles } from "../../src/store/policy-bundles.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { filters, naively, newestFirst, record, variedRows } from "./decisions.ts";
 import { query } from "../support/sql.ts";
+import { amount } from "../support/amount.ts";
 import { chanceOf } from "../support/chance.ts";
 import { type DecisionFilter, type DecisionSummary, EVERY_DECISION } from "../../src/audit/row/decision-filter.ts";
 
@@ -68,7 +69,7 @@ describe.each(storeKinds())("searching decisions on $name", ({ open }) => {
         expect(newestFirst(all.filter(matches))).toEqual(expected);
       },
     );
-    await fc.assert(property, { numRuns: 40 });
+    await fc.assert(property, { numRuns: amount(15, 200) });
   });
 
   test("misses and repeats nothing while others record", async () => {

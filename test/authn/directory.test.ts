@@ -133,25 +133,25 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     }
   });
 
-  test("refuses a revoked agent's key within a second, and sees a freeze as soon", async () => {
+  test("refuses a revoked agent's key, and sees a freeze, by its own look at the store", async () => {
     const [revoked, frozen] = [await makeAgent(), await makeAgent()];
     const { directory } = await openDirectory();
     await directory.authenticate(`Bearer ${revoked.key}`);
     await elsewhere.revokeAgent(revoked.agentId, "test");
     await elsewhere.freezeAgent(frozen.agentId, "test", "test");
-    await waitUntil(() => directory.stateOf(frozen.agentId) === "frozen", 1500, "the freeze is not seen");
+    await waitUntil(() => directory.stateOf(frozen.agentId) === "frozen", 20_000, "the freeze is not seen");
     expect(await faultOf(directory.authenticate(`Bearer ${revoked.key}`))).toMatchObject({
       code: "CREDENTIAL_UNKNOWN",
     });
     await directory.authenticate(`Bearer ${frozen.key}`);
     await elsewhere.unfreezeAgent(frozen.agentId, "test", "test");
-    await waitUntil(() => directory.stateOf(frozen.agentId) === "active", 1500, "the unfreeze is not seen");
+    await waitUntil(() => directory.stateOf(frozen.agentId) === "active", 20_000, "the unfreeze is not seen");
   });
 
   describe("with two keys of one agent", () => {
     const keyIdOf = (key: string): string => parseCredential(key)?.keyId as string;
 
-    test("takes both, and each until it is revoked, everywhere within a second", async () => {
+    test("takes both, and each until it is revoked, everywhere", async () => {
       const [here, there] = [await openDirectory(), await openDirectory()];
       const { agentId, key: old } = await makeAgent();
       const { key: fresh, keyId } = await elsewhere.createAgentKey(agentId, "test");
@@ -163,7 +163,7 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
       await elsewhere.revokeAgentKey(agentId, keyIdOf(old), "test");
       for (const { directory } of [here, there]) {
         const isRefused = (): Promise<boolean> => directory.authenticate(`Bearer ${old}`).then(() => false, isUnknown);
-        await waitUntil(isRefused, 1500, "the revocation is not seen");
+        await waitUntil(isRefused, 20_000, "the revocation is not seen");
         expect(await directory.authenticate(`Bearer ${fresh}`)).toMatchObject({ agentId });
       }
       const told = await query<{ kind: string; detail: string }>(
@@ -231,7 +231,7 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     const { directory, watched, errors } = await openDirectory();
     expect(await directory.confirmedStateOf(agentId)).toBe("active");
     watched.down = true;
-    await waitUntil(() => directory.age > 1000, 3000, "its knowledge does not age");
+    await waitUntil(() => directory.age > 1000, 20_000, "its knowledge does not age");
     expect(await faultOf(directory.confirmedStateOf(agentId))).toMatchObject({ code: "STORE_UNAVAILABLE" });
     const unknown = `Bearer ${formatCredential(newCredential("nobody", random))}`;
     expect(await faultOf(directory.authenticate(unknown))).toMatchObject({ code: "STORE_UNAVAILABLE" });
@@ -245,7 +245,7 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     const stopped = Promise.withResolvers<void>();
     watched.held = stopped.promise;
     const { queries } = watched;
-    await waitUntil(() => watched.queries > queries, 10_000, "the store is not asked");
+    await waitUntil(() => watched.queries > queries, 20_000, "the store is not asked");
     directory.stop();
     watched.down = true;
     stopped.resolve();
@@ -257,7 +257,7 @@ describe.each(storeKinds())("the directory on $name", ({ open }) => {
     const { agentId } = await makeAgent();
     const { directory, watched } = await openDirectory();
     watched.delayMs = 1300;
-    await waitUntil(() => directory.age > 1000, 3000, "its knowledge does not age");
+    await waitUntil(() => directory.age > 1000, 20_000, "its knowledge does not age");
     // The refresh under way has read "active" before the freeze, and comes home after it, more than a second old.
     await elsewhere.freezeAgent(agentId, "test", "test");
     expect(await faultOf(directory.confirmedStateOf(agentId))).toMatchObject({ code: "STORE_UNAVAILABLE" });

@@ -23,6 +23,8 @@ import {
   deny,
 } from "../../clients/typescript/test/support/journal-samples.ts";
 
+import { amount } from "../support/amount.ts";
+
 const journalId = "7b0c2c1e-3a54-4f2e-8d25-0c6a1f0f9b11";
 
 function chain(records: readonly JournalRecord[]): JournalEntry[] {
@@ -138,7 +140,7 @@ describe("a journal file", () => {
           from < 0 ? [] : hashes(entries).slice(from, from + content.entries.length),
         );
       }),
-      { numRuns: 3000 },
+      { numRuns: amount(1000, 30_000) },
     );
   });
 
@@ -200,7 +202,7 @@ describe("a record's body", () => {
         expect(body.length).toBeLessThanOrEqual(MAX_BODY_BYTES);
         expect(readBody(body)).toMatchObject({ kind: "deny", sequence: 1 });
       }),
-      { numRuns: 500 },
+      { numRuns: amount(150, 5000) },
     );
   });
 

@@ -84,7 +84,7 @@ describe("A bug in a running service", () => {
       expect(failure?.code).toBe(Code.Internal);
       const [info] = failure?.findDetails(RequestInfoSchema) ?? [];
       const ofThis = (): Line[] => bugs().filter(({ requestId }) => requestId === info?.requestId);
-      await waitUntil(() => ofThis().length > 0, 10_000, "the bug is not logged");
+      await waitUntil(() => ofThis().length > 0, 20_000, "the bug is not logged");
       expect(ofThis()).toMatchObject([
         {
           code: "INTERNAL",
@@ -105,7 +105,7 @@ describe("A bug in a running service", () => {
     const { status, stderr } = runCli(["decision", "show", UUID], { DATACRAWL_DATA_DIR: service.dataDir });
     expect([status, stderr]).toEqual([expect.any(Number), expect.stringContaining("The service failed")]);
     const ofThis = (): Line[] => bugs().filter(({ method }) => method === "GetDecision");
-    await waitUntil(() => ofThis().length > 0, 10_000, "the bug is not logged");
+    await waitUntil(() => ofThis().length > 0, 20_000, "the bug is not logged");
     expect(ofThis()).toMatchObject([
       {
         code: "INTERNAL",
@@ -154,7 +154,7 @@ describe("A bug in a sidecar", () => {
     });
     expect(body).toMatchObject({ decision: "DECISION_DENY", source: "SOURCE_GUARD" });
     const bugs = (): Line[] => linesOf(sidecar.output()).filter(({ error }) => error !== undefined);
-    await waitUntil(() => bugs().length > 0, 10_000, "the bug is not logged");
+    await waitUntil(() => bugs().length > 0, 20_000, "the bug is not logged");
     expect(bugs()).toMatchObject([
       { agentId: "demo", error: { stack: expect.stringContaining("clients/typescript/src/call/ask.ts") } },
     ]);

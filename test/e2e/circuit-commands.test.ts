@@ -36,10 +36,10 @@ describe("an operator's command to a circuit", () => {
     expect(cli("circuit", "force-open", "nobody", "--reason", "x").status).toBe(1);
     const forced = cli("circuit", "force-open", "demo", "--reason", "INC-\u001b[31m7", "--for", "10m");
     expect(forced.status).toBe(0);
-    await waitUntil(answers("REASON_CIRCUIT_OPEN"), 15_000, "the order did not reach the sidecar");
+    await waitUntil(answers("REASON_CIRCUIT_OPEN"), 20_000, "the order did not reach the sidecar");
     expect((await askSidecar()).body["message"]).toContain("by an operator's command");
     const state = (): string => cli("circuit", "show", "demo", "--json").stdout;
-    await waitUntil(() => state().includes('"cause": "forced"'), 15_000, "the guard did not report it");
+    await waitUntil(() => state().includes('"cause": "forced"'), 20_000, "the guard did not report it");
     const shown = cli("circuit", "show", "demo");
     expect(shown.stdout).toMatch(/forced {3}until .*, by socket: INC-\\u001b\[31m7\n/);
     expect(shown.stdout).not.toContain("\u001b");

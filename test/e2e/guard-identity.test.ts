@@ -234,7 +234,7 @@ describe("a guard", () => {
       for (const sidecar of sidecars) {
         await waitUntil(
           async () => (await ask(sidecar)).reason === Reason.REQUEST_REFUSED,
-          10_000,
+          20_000,
           "the file is not read again",
         );
       }

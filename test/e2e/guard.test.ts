@@ -82,7 +82,7 @@ describe("a service that dies under a sidecar", () => {
     });
     const circuits = async (): Promise<{ state: string }[]> =>
       JSON.parse((await run("circuit", "list", "--json")).stdout) as { state: string }[];
-    await waitUntil(async () => (await circuits())[0]?.state === "closed", 15_000, "the circuit was not reported");
+    await waitUntil(async () => (await circuits())[0]?.state === "closed", 20_000, "the circuit was not reported");
   });
 
   test("a grant is set by a named operator with a reason, is listed, and needs an agent that may act", async () => {

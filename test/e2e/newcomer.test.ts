@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cli } from "../support/cli.ts";
 import { freePort, waitUntil } from "../support/net.ts";
 import { findPython } from "../support/python.ts";
 import {
@@ -37,7 +38,7 @@ describe("from nothing to the first decisions, on the embedded default", () => {
   test("the printed curl line works as it is pasted", async () => {
     // The service can be ready before what it printed has come through the pipe.
     const isPrinted = (): boolean => /^ *curl .*\n$/ms.test(service.output().out);
-    await waitUntil(isPrinted, 10_000, "the service does not print the line");
+    await waitUntil(isPrinted, 20_000, "the service does not print the line");
     const line = service.output().out.slice(service.output().out.indexOf("curl "));
     const { stdout } = spawnSync("bash", ["-c", line], { encoding: "utf8" });
     expect(JSON.parse(stdout)).toMatchObject({
@@ -113,28 +114,34 @@ describe("from nothing to the first decisions, on the embedded default", () => {
     expect(ran.stdout, ran.stderr).toContain("\nsending the email to ann@example.com");
   });
 
-  test("authorize from the command line says by its exit status what was decided", () => {
+  test("authorize from the command line says by its exit status what was decided", async () => {
     const env = { DATACRAWL_DATA_DIR: service.dataDir, DATACRAWL_URL: `http://127.0.0.1:${service.grpcPort}` };
-    const run = (tool: string, payload: unknown) =>
-      runCli(["authorize", "--tool", tool, "--payload", JSON.stringify(payload), "--json"], env);
-    expect(run("gmail.send_email", inside).status).toBe(0);
-    expect(run("no.such_tool", {}).status).toBe(2);
-    expect(run("gmail.send_email", outside).status).toBe(3);
-    expect(JSON.parse(run("gmail.send_email", inside).stdout)).toMatchObject({ decision: "allow" });
-    expect(runCli(["authorize", "--payload", "{}"], env).status).toBe(64);
+    const line = (tool: string, payload: unknown): string[] => [
+      "authorize",
+      "--tool",
+      tool,
+      "--payload",
+      JSON.stringify(payload),
+      "--json",
+    ];
+    const { status, stdout } = runCli(line("gmail.send_email", inside), env);
+    expect([status, JSON.parse(stdout)]).toEqual([0, expect.objectContaining({ decision: "allow" })]);
+    expect(runCli(line("no.such_tool", {}), env).status).toBe(2);
+    expect((await cli(line("gmail.send_email", outside), env)).status).toBe(3);
+    expect((await cli(["authorize", "--payload", "{}"], env)).status).toBe(64);
   });
 
   test("agents are made, listed and revoked over the socket; a revoked credential is worth nothing at once", async () => {
     const env = { DATACRAWL_DATA_DIR: service.dataDir };
-    const made = JSON.parse(runCli(["agent", "create", "billing-1", "--json"], env).stdout) as {
+    const made = JSON.parse((await cli(["agent", "create", "billing-1", "--json"], env)).stdout) as {
       agentId: string;
       key: string;
     };
     expect(made.key).toMatch(/^dc_agent_billing-1_[0-9a-f]{12}_[0-9a-f]{64}$/);
     const request = { tool: "gmail.send_email", payload: inside, idempotencyKey: "x" };
     expect((await ask(service.connectUrl, made.key, request)).status).toBe(200);
-    expect(runCli(["agent", "create", "billing-1"], env).status).toBe(1);
-    expect(JSON.parse(runCli(["agent", "list", "--json"], env).stdout)).toMatchObject([
+    expect((await cli(["agent", "create", "billing-1"], env)).status).toBe(1);
+    expect(JSON.parse((await cli(["agent", "list", "--json"], env)).stdout)).toMatchObject([
       { agentId: "billing-1" },
       { agentId: "demo" },
     ]);
@@ -149,14 +156,14 @@ describe("from nothing to the first decisions, on the embedded default", () => {
     const env = { DATACRAWL_DATA_DIR: service.dataDir };
     const request = { tool: "gmail.send_email", payload: inside, idempotencyKey: "freeze" };
     const first = await ask(service.connectUrl, key, request);
-    expect(runCli(["agent", "freeze", "demo", "--reason", "test"], env).status).toBe(0);
+    expect((await cli(["agent", "freeze", "demo", "--reason", "test"], env)).status).toBe(0);
     const frozen = await ask(service.connectUrl, key, request);
     expect(frozen.body).toMatchObject({ decision: "DECISION_DENY", reason: "REASON_AGENT_FROZEN" });
-    const shown = runCli(["audit", "show", String(frozen.body["decisionId"]), "--json"], env).stdout;
+    const shown = (await cli(["audit", "show", String(frozen.body["decisionId"]), "--json"], env)).stdout;
     expect((JSON.parse(shown) as { row: Record<string, unknown> }).row["linked_decision_id"]).toBe(
       first.body["decisionId"],
     );
-    expect(runCli(["agent", "unfreeze", "demo", "--reason", "test"], env).status).toBe(0);
+    expect((await cli(["agent", "unfreeze", "demo", "--reason", "test"], env)).status).toBe(0);
     expect((await ask(service.connectUrl, key, request)).body).toMatchObject({
       decision: "DECISION_ALLOW",
       decisionId: first.body["decisionId"],

@@ -110,7 +110,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null)("a service in operati
     const file = join(policyDir, "new.yaml");
     let asked = 0;
     const becomes = (wanted: string): Promise<void> =>
-      waitUntil(async () => (await decision(`policy-${asked++}`)) === wanted, 15_000, `it does not become ${wanted}`);
+      waitUntil(async () => (await decision(`policy-${asked++}`)) === wanted, 20_000, `it does not become ${wanted}`);
 
     expect(await decision("policy-before")).toBe("DECISION_DENY");
     writeFileSync(file, rule("allow"));
@@ -119,7 +119,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null)("a service in operati
     // Broken, beside a change that would deny: not even the half that is whole comes into force.
     writeFileSync(file, `${rule("deny")}  - id: broken\n`);
     service.child.kill("SIGHUP");
-    await waitUntil(async () => (await page("/readyz")).includes("ok, but"), 15_000, "/readyz does not tell");
+    await waitUntil(async () => (await page("/readyz")).includes("ok, but"), 20_000, "/readyz does not tell");
     expect((await fetch(`${service.connectUrl}/readyz`)).status).toBe(200);
     expect(await page("/metrics")).toContain("\ndatacrawl_policies_refused 1\n");
     expect(await decision("policy-broken")).toBe("DECISION_ALLOW");
@@ -127,7 +127,7 @@ describe.skipIf(postgresUrl === null || redisUrl === null)("a service in operati
     writeFileSync(file, rule("needs_review"));
     service.child.kill("SIGHUP");
     await becomes("DECISION_NEEDS_REVIEW");
-    await waitUntil(async () => !(await page("/readyz")).includes("ok, but"), 15_000, "/readyz still complains");
+    await waitUntil(async () => !(await page("/readyz")).includes("ok, but"), 20_000, "/readyz still complains");
     expect(await page("/metrics")).toContain("\ndatacrawl_policies_refused 0\n");
   });
 
@@ -242,10 +242,10 @@ describe.skipIf(postgresUrl === null || redisUrl === null)("a service in operati
     await ask(service.connectUrl, `${cluster.agentKey}f`, request("bad"));
     await waitUntil(
       () => service.output().err.includes(String(body["decisionId"])),
-      5000,
+      20_000,
       "the decision is not logged",
     );
-    await waitUntil(() => service.output().err.includes("CREDENTIAL_UNKNOWN"), 5000, "the refusal is not logged");
+    await waitUntil(() => service.output().err.includes("CREDENTIAL_UNKNOWN"), 20_000, "the refusal is not logged");
     const { err } = service.output();
     for (const line of err.trim().split("\n")) expect(() => JSON.parse(line), line).not.toThrow();
     expect(err).not.toContain("needle");

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { totpCode } from "../../src/authn/totp.ts";
 import { call, cookieOf, reasonOf, signIn } from "../server/admin/admin-fixture.ts";
 import { base32Decode } from "../support/base32.ts";
+import { cli } from "../support/cli.ts";
 import { ask, cleanEnv, demoKey, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
 
 const PASSWORD = "correct horse battery";
@@ -19,20 +20,20 @@ describe("operators of a service", () => {
   });
   afterAll(() => discard(service));
 
-  const cli = (args: readonly string[], input?: string) => runCli(args, env, input);
+  const run = (args: readonly string[], input?: string) => cli(args, env, input);
   const bypass = ["bypass", "set", "demo", "--all-tools", "--reason", "INC-1", "--json"];
 
-  test("are added, listed, changed and removed over the socket", () => {
-    const add = (name: string, role: string, password = PASSWORD) =>
-      cli(["operator", "add", name, "--role", role, "--password-stdin"], `${password}\n`);
-    expect(add("alice", "operator")).toMatchObject({ status: 0, stdout: "Added alice as operator.\n" });
-    expect(add("vera", "viewer").status).toBe(0);
-    expect(add("alice", "viewer").stderr).toContain("An operator alice exists or existed");
-    expect(add("eve", "owner").status).toBe(64);
-    expect(add("eve", "viewer", "short").stderr).toContain("password must have at least 12 characters");
-    expect(cli(["operator", "set-role", "vera", "--role", "reviewer"]).status).toBe(0);
-    expect(cli(["operator", "remove", "nobody"]).stderr).toContain("There is no operator");
-    expect(JSON.parse(cli(["operator", "list", "--json"]).stdout)).toMatchObject([
+  test("are added, listed, changed and removed over the socket", async () => {
+    const add = (name: string, role: string): string[] => ["operator", "add", name, "--role", role, "--password-stdin"];
+    const added = runCli(add("alice", "operator"), env, `${PASSWORD}\n`);
+    expect(added).toMatchObject({ status: 0, stdout: "Added alice as operator.\n" });
+    expect((await run(add("vera", "viewer"), PASSWORD)).status).toBe(0);
+    expect((await run(add("alice", "viewer"), PASSWORD)).stderr).toContain("An operator alice exists or existed");
+    expect((await run(add("eve", "owner"), PASSWORD)).status).toBe(64);
+    expect((await run(add("eve", "viewer"), "short")).stderr).toContain("password must have at least 12 characters");
+    expect((await run(["operator", "set-role", "vera", "--role", "reviewer"])).status).toBe(0);
+    expect((await run(["operator", "remove", "nobody"])).stderr).toContain("There is no operator");
+    expect(JSON.parse((await run(["operator", "list", "--json"])).stdout)).toMatchObject([
       { name: "alice", role: "operator", totp: false },
       { name: "vera", role: "reviewer", totp: false },
     ]);
@@ -57,26 +58,28 @@ describe("operators of a service", () => {
     expect([wrong.status, wrong.stdout]).toEqual([1, expect.stringContaining("[unauthenticated]")]);
   });
 
-  test("set a bypass through the socket and over the network, each with a sign-in of its own", () => {
+  test("set a bypass through the socket and over the network, each with a sign-in of its own", async () => {
     const as = ["--as", "alice", "--password-stdin"];
     const url = ["--admin-url", service.adminUrl];
-    expect(cli([...bypass, ...as, ...url], PASSWORD).status).toBe(0);
-    expect(cli([...bypass, "--as", "vera", "--password-stdin"], PASSWORD).stderr).toContain("needs the role operator");
-    expect(cli(bypass).stderr).toContain("needs a named operator");
-    expect(cli(["bypass", "clear", "demo", "--reason", "over"]).status).toBe(0);
+    expect((await run([...bypass, ...as, ...url], PASSWORD)).status).toBe(0);
+    const byVera = await run([...bypass, "--as", "vera", "--password-stdin"], PASSWORD);
+    expect(byVera.stderr).toContain("needs the role operator");
+    expect((await run(bypass)).stderr).toContain("needs a named operator");
+    expect((await run(["bypass", "clear", "demo", "--reason", "over"])).status).toBe(0);
   });
 
-  test("prove themselves with one-time codes too, each of which works once", () => {
-    const enabled = cli(["operator", "totp", "enable", "alice", "--json"]);
+  test("prove themselves with one-time codes too, each of which works once", async () => {
+    const enabled = await run(["operator", "totp", "enable", "alice", "--json"]);
     const uri = new URL((JSON.parse(enabled.stdout) as { uri: string }).uri);
     const secret = base32Decode(uri.searchParams.get("secret") ?? "");
     const code = totpCode(secret, Math.floor(Date.now() / 30_000));
-    const list = (...totp: string[]) => cli(["agent", "list", "--as", "alice", "--password-stdin", ...totp], PASSWORD);
-    expect(list().stderr).toContain("[unauthenticated]");
-    expect(list("--totp", code === "000000" ? "000001" : "000000").stderr).toContain("[unauthenticated]");
-    expect(list("--totp", code).status).toBe(0);
-    expect(list("--totp", code).stderr).toContain("[unauthenticated]");
-    expect(cli(["operator", "totp", "disable", "alice"]).status).toBe(0);
+    const list = (...totp: string[]) => run(["agent", "list", "--as", "alice", "--password-stdin", ...totp], PASSWORD);
+    expect((await list()).stderr).toContain("[unauthenticated]");
+    const wrong = code === "000000" ? "000001" : "000000";
+    expect((await list("--totp", wrong)).stderr).toContain("[unauthenticated]");
+    expect((await list("--totp", code)).status).toBe(0);
+    expect((await list("--totp", code)).stderr).toContain("[unauthenticated]");
+    expect((await run(["operator", "totp", "disable", "alice"])).status).toBe(0);
   });
 
   test("are worth nothing on the agents' ports, nor agents on theirs", async () => {

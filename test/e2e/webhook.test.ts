@@ -48,7 +48,7 @@ test("the embedded store tells a webhook with the secret that it made itself, an
     expect(signedWith("agent.frozen")).toEqual([true, false]);
     expect(signedWith("agent.unfrozen")).toEqual([true, true]);
     const delivered = 'datacrawl_webhook_attempts_total{outcome="delivered"}';
-    await waitUntil(async () => (await metric(service, delivered)) === receiver.received.length, 10_000, "not counted");
+    await waitUntil(async () => (await metric(service, delivered)) === receiver.received.length, 20_000, "not counted");
     const { out, err } = service.output();
     for (const text of [receiver.url, secret.slice(6, 20)]) expect(out + err).not.toContain(text);
   } finally {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { DataCrawl } from "@datacrawl/client";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { GUARD_FAILPOINTS, SYNC_FAILPOINTS } from "../../src/core/failpoint.ts";
@@ -105,12 +106,12 @@ describe.skipIf(inject("postgresUrl") === null)("kill -9 around a bypassed actio
     return journalDir;
   }
 
-  /** The next process of the agent, on the same disk, with the service well: it uploads what it finds. */
+  /** The next guard of the agent, on the same disk, with the service well: it uploads what it finds. */
   async function inherit(journalDir: string): Promise<void> {
-    const heir = startActor(specOf({ journalDir, wishes: 0, port: service.grpcPort }));
-    await heir.said("acted");
-    heir.upload();
-    expect((await heir.exited).code).toBe(0);
+    const { url, apiKey } = specOf({ journalDir, port: service.grpcPort });
+    const heir = new DataCrawl({ url, apiKey, journalDir });
+    await heir.ready();
+    await heir.close();
   }
 
   /** Each action has its record in the trail; each record is one row; and nothing stays behind. */

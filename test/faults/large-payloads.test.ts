@@ -43,7 +43,7 @@ describe.skipIf(inject("postgresUrl") === null)("large payloads while Postgres s
     expect(answers.filter(({ status }) => status === 200)).toEqual([]);
     proxy.setMode("pass");
     proxy.cut();
-    await waitUntil(() => isReady(service.connectUrl), 15_000, "the service did not recover");
+    await waitUntil(() => isReady(service.connectUrl), 20_000, "the service did not recover");
     const after = await ask(service.connectUrl, cluster.agentKey, request("after"));
     expect(after.status).toBe(200);
   }, 60_000);

@@ -106,7 +106,7 @@ describe.skipIf(inject("postgresUrl") === null)("Postgres gone for a while", () 
     // None waits for Postgres to be back.
     const refusedMeanwhile = refused.filter((answer) => answer.during === "outage").map(({ client }) => client);
     expect(new Set(refusedMeanwhile).size).toBe(CLIENTS);
-    await waitUntil(() => isReady(service.connectUrl), 15_000, "the service did not recover");
+    await waitUntil(() => isReady(service.connectUrl), 20_000, "the service did not recover");
     const after = await ask(service.connectUrl, cluster.agentKey, request(`after-${how}`));
     expect(after.body["decision"]).toBe("DECISION_ALLOW");
     expect(residentMiB() - before).toBeLessThan(250);
@@ -148,6 +148,6 @@ describe.skipIf(inject("postgresUrl") === null)("Postgres gone for a while", () 
     );
     expect(await isReady(service.connectUrl)).toBe(false);
     await proxy.setListening(true);
-    await waitUntil(() => isReady(service.connectUrl), 15_000, "the service did not recover");
+    await waitUntil(() => isReady(service.connectUrl), 20_000, "the service did not recover");
   });
 });

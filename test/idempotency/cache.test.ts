@@ -48,7 +48,7 @@ async function remembered(cache: ClaimCache, agentId: string, key: string): Prom
   let claim: Claim | null = null;
   await waitUntil(
     async () => (claim = await cache.at(agentId, key).get()) !== null,
-    5000,
+    20_000,
     `${agentId} ${key} is not remembered`,
   );
   return claim as unknown as Claim;
@@ -78,7 +78,7 @@ describe.each(kinds)("claims remembered in $name", ({ open }) => {
     subject.cache.at("demo", "replaced").set(newer);
     const isNewer = async (): Promise<boolean> =>
       (await subject.cache.at("demo", "replaced").get())?.decisionId === newer.decisionId;
-    await waitUntil(isNewer, 5000, "the older claim stayed");
+    await waitUntil(isNewer, 20_000, "the older claim stayed");
   });
 
   test("belong to one agent and key, however the two are written", async () => {
@@ -164,7 +164,7 @@ describe.skipIf(redisUrl === null)("a Redis that fails", () => {
   };
 
   test("while it is stalled, lookups give up soon and what is to be remembered is dropped, not queued", async () => {
-    await waitUntil(works, 5000, "Redis does not work");
+    await waitUntil(works, 20_000, "Redis does not work");
     const before = await keysStored();
     process.kill(redis.pid, "SIGSTOP");
     const lookups: Promise<Claim | null>[] = [];
@@ -177,7 +177,7 @@ describe.skipIf(redisUrl === null)("a Redis that fails", () => {
     // They end while Redis is still stopped.
     expect((await Promise.all(lookups)).filter((claim) => claim !== null)).toEqual([]);
     process.kill(redis.pid, "SIGCONT");
-    await waitUntil(works, 10_000, "Redis is not used again");
+    await waitUntil(works, 20_000, "Redis is not used again");
     // The few commands that were under way when it stalled.
     expect((await keysStored()) - before).toBeLessThan(5000);
   });
@@ -190,12 +190,12 @@ describe.skipIf(redisUrl === null)("a Redis that fails", () => {
       await sleep(5);
     }
     redis = (await startRedis(redis.port)) as RedisServer;
-    await waitUntil(works, 10_000, "Redis is not used again");
+    await waitUntil(works, 20_000, "Redis is not used again");
     expect(subject.errors.length).toBeGreaterThan(0);
   });
 
   test("a lookup of very many at once is answered, and so is each of them", async () => {
-    await waitUntil(works, 10_000, "Redis does not work");
+    await waitUntil(works, 20_000, "Redis does not work");
     const found = await Promise.all(Array.from({ length: 5000 }, () => subject.cache.at("demo", "works").get()));
     expect(found).toHaveLength(5000);
     expect(found.filter((claim) => claim !== null).length).toBeGreaterThan(0);

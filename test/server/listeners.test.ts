@@ -43,7 +43,7 @@ afterEach(async () => {
 describe("closing", () => {
   test("lets what is under way finish, and takes nothing new", async () => {
     const holding = clients.map(({ ask }) => ask({ ...VALID, tool: "hold" }));
-    await expect.poll(() => open.handler.calls.length, { timeout: 15_000 }).toBe(clients.length);
+    await expect.poll(() => open.handler.calls.length).toBe(clients.length);
     const listeners = [open.grpc, open.connect, open.grpcTls, open.connectTls];
     const closed = Promise.all(listeners.map((listener) => listener.close({ drainMs: LONGER_THAN_A_TEST_MS })));
     const refused = Promise.all(clientsTo(open).map(({ ask }) => ask(VALID, { timeoutMs: 1000 })));
@@ -55,7 +55,7 @@ describe("closing", () => {
 
   test("cuts off what does not finish in time", async () => {
     const waiting = clients.map(({ ask }) => ask({ ...VALID, tool: "hold" }, { timeoutMs: 20_000 }));
-    await expect.poll(() => open.handler.calls.length, { timeout: 15_000 }).toBe(clients.length);
+    await expect.poll(() => open.handler.calls.length).toBe(clients.length);
     const listeners = [open.grpc, open.connect, open.grpcTls, open.connectTls];
     await Promise.all(listeners.map((listener) => listener.close({ drainMs: 200 })));
     for (const outcome of await Promise.all(waiting)) expect(outcome).not.toHaveProperty("answer");

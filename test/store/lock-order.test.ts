@@ -60,7 +60,7 @@ describe.skipIf(inject("postgresUrl") === null)("a batch that waits for the firs
     await holder.query("BEGIN");
     await holder.query(insert, ["a"]);
     const recorded = Promise.allSettled([record(["z", "m", "a", "q"])]);
-    await waitUntil(() => isWaiting(observer), 10_000, "the batch does not wait");
+    await waitUntil(() => isWaiting(observer), 20_000, "the batch does not wait");
     await observer.query("BEGIN");
     await observer.query("SET LOCAL lock_timeout = '1s'");
     for (const key of ["q", "m", "z"])

@@ -104,5 +104,5 @@ export async function type(page: Page, label: string, text: string): Promise<voi
 
 /** As `expect.poll`, with the patience that a loaded machine needs. */
 export function eventually<Value>(read: () => Value | Promise<Value>): ReturnType<typeof expect.poll<Value>> {
-  return expect.poll(read, { timeout: 20_000 });
+  return expect.poll(read);
 }

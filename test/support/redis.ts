@@ -36,7 +36,7 @@ export async function startRedis(port?: number): Promise<RedisServer | null> {
     directory,
   ];
   const child = ownProcess(spawn("redis-server", args, { stdio: "ignore" }));
-  await waitUntil(() => accepts(listen), 10_000, "Redis did not start");
+  await waitUntil(() => accepts(listen), 20_000, "Redis did not start");
   return {
     url: `redis://127.0.0.1:${listen}`,
     port: listen,

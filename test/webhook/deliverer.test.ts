@@ -259,7 +259,7 @@ describe.each(storeKinds())("telling a webhook, with the $name store", ({ open }
     let again: Leased[] = [];
     await waitUntil(async () => (again = await outbox.lease(8, 60_000)).length > 0, PATIENCE, "the lease does not end");
     await outbox.delivered(lost);
-    await outbox.postpone(lost, 0, "late");
+    await outbox.postpone(lost, 20_000, "late");
     await outbox.bury(lost, "late");
     expect(await outbox.figures()).toMatchObject({ pending: 1, dead: 0 });
     expect(await outbox.lease(8, 1_500)).toEqual([]);

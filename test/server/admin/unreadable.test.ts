@@ -145,7 +145,7 @@ describe("a request that cannot be read", () => {
     const socket = connect({ host, port: Number(port) });
     const head = `POST ${SERVICE}/CreateAgent HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncookie: ${cookie}`;
     socket.write(`${head}\r\ncontent-length: 100\r\n\r\n{"agentId":`, () => setTimeout(() => socket.destroy(), 200));
-    await waitUntil(async () => (await recorded()).length > 0, 10_000, "nothing is recorded");
+    await waitUntil(async () => (await recorded()).length > 0, 20_000, "nothing is recorded");
     expect(await recorded()).toEqual([event("operator:alice", "CANCELED")]);
   });
 

@@ -81,10 +81,10 @@ describe("a watch", () => {
     expect(watch.messages[0]?.overview?.minutes).toHaveLength(60);
     await decide();
     const denied = await decide({ decision: "deny", reason: "RULE_DENIED" });
-    await expect.poll(() => idsOf(watch), { timeout: 5000 }).toEqual([denied]);
-    await expect.poll(() => countsOf(watch), { timeout: 10_000 }).toEqual({ allowed: 1n, deniedByPolicy: 1n });
+    await expect.poll(() => idsOf(watch)).toEqual([denied]);
+    await expect.poll(() => countsOf(watch)).toEqual({ allowed: 1n, deniedByPolicy: 1n });
     const heard = watch.messages.length;
-    await expect.poll(() => watch.messages.length, { timeout: 8000 }).toBeGreaterThan(heard);
+    await expect.poll(() => watch.messages.length).toBeGreaterThan(heard);
     watch.stop();
     expect(await watch.ended).toMatch(/^Canceled/);
   }, 30_000);
@@ -94,14 +94,14 @@ describe("a watch", () => {
     const filter = { agentId: "resumer" };
     const first = watchAs(cookie, { decisions: filter });
     const before = await decide({ agentId: "resumer" });
-    await expect.poll(() => idsOf(first), { timeout: 5000 }).toEqual([before]);
+    await expect.poll(() => idsOf(first)).toEqual([before]);
     first.stop();
     await first.ended;
     const missed = [await decide({ agentId: "resumer" }), await decide({ agentId: "resumer" })];
     const resumeToken = first.messages.at(-1)?.resumeToken as string;
     const second = watchAs(cookie, { decisions: filter, resumeToken });
     const next = await decide({ agentId: "resumer" });
-    await expect.poll(() => idsOf(second).filter((id) => id !== before), { timeout: 8000 }).toEqual([...missed, next]);
+    await expect.poll(() => idsOf(second).filter((id) => id !== before)).toEqual([...missed, next]);
     second.stop();
     for (const request of [
       { decisions: { agentId: "other" }, resumeToken },
@@ -128,7 +128,7 @@ describe("a watch", () => {
       await expect.poll(() => watch.messages.length).toBeGreaterThan(0);
       await query(fixture.store.database, "UPDATE operator_sessions SET used_at = now() - interval '29 minutes'");
       const heard = watch.messages.length;
-      await expect.poll(() => watch.messages.length, { timeout: 15_000 }).toBeGreaterThan(heard + 1);
+      await expect.poll(() => watch.messages.length).toBeGreaterThan(heard + 1);
       const used = "SELECT FROM operator_sessions WHERE used_at > now() - interval '28 minutes'";
       expect(await query(fixture.store.database, used)).toEqual([]);
       await end(cookie);
@@ -139,12 +139,12 @@ describe("a watch", () => {
   test("is one of a bounded number for each operator", async () => {
     const cookie = cookieOf(await signIn(fixture.url, "vera"));
     const watches = Array.from({ length: LIMITS.streamsPerCaller }, () => watchAs(cookie, { overview: true }));
-    await expect.poll(() => watches.every(({ messages }) => messages.length > 0), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => watches.every(({ messages }) => messages.length > 0)).toBe(true);
     expect(await watchAs(cookie, {}).ended).toMatch(/^ResourceExhausted: operator:vera has 32 streams open/);
     for (const watch of watches) watch.stop();
     await Promise.all(watches.map(({ ended }) => ended));
     const again = watchAs(cookie, {});
-    await expect.poll(() => again.messages.length, { timeout: 8000 }).toBe(1);
+    await expect.poll(() => again.messages.length).toBe(1);
     again.stop();
     await again.ended;
   }, 30_000);

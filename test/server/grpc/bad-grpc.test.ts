@@ -240,9 +240,7 @@ describe("the gRPC transport", () => {
       await new Promise((resolve) => void setImmediate(resolve));
       stream.close(8);
     }
-    expect(
-      await Promise.race([ended, new Promise((resolve) => void setTimeout(resolve, 5000, "it did not"))]),
-    ).not.toBe("it did not");
+    expect(await ended).toEqual(expect.any(Number));
     session.destroy();
   });
 });

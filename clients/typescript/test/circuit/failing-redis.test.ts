@@ -50,10 +50,10 @@ describe("when Redis fails", () => {
     const [key] = keysOf("http://service", agentId);
     const [first, second, third] = await opened(await trio(redis.url, agentId, { ...CONFIG, probeAfterMs: 3_000 }));
     await client.flushall();
-    await waitUntil(async () => (await client.hexists(key, "opened_at")) === 1, 3_000, "not opened again");
+    await waitUntil(async () => (await client.hexists(key, "opened_at")) === 1, 20_000, "not opened again");
     // It may have heard of the emptiness, and then a first call would be let through, until it hears again.
     await sleep(200);
-    await waitUntil(() => (third.breaker.snapshot.nextProbeInMs ?? 0) > 0, 3_000, "the third has not heard");
+    await waitUntil(() => (third.breaker.snapshot.nextProbeInMs ?? 0) > 0, 20_000, "the third has not heard");
     expect(first.breaker.permit()).toMatchObject({ kind: "denied", cause: "local" });
     expect(second.breaker.permit()).toMatchObject({ kind: "denied", cause: "local" });
     expect(third.breaker.permit()).toMatchObject({ kind: "denied", cause: "shared" });
@@ -65,7 +65,7 @@ describe("when Redis fails", () => {
     const fleet = await opened(await trio(before.url, newAgent(), { ...CONFIG, probeAfterMs: 8_000 }));
     const [first, , third] = fleet;
     await before.stop();
-    await waitUntil(() => third.breaker.snapshot.nextProbeInMs === 0, 5_000, "others' word did not lapse");
+    await waitUntil(() => third.breaker.snapshot.nextProbeInMs === 0, 20_000, "others' word did not lapse");
     expect(third.breaker.permit().kind).toBe("probe");
     expect(third.breaker.permit().kind).toBe("denied");
     expect(first.breaker.permit()).toMatchObject({ kind: "denied", cause: "local" });
@@ -129,10 +129,12 @@ describe("when Redis lies", () => {
     const dueAt = performance.now() + 0.9 * 1_500;
     const [key] = keysOf("http://service", agentId);
     const seen = new Set<string>();
-    while (performance.now() < dueAt - 50) {
+    for (;;) {
       const [values] = fc.sample(fc.dictionary(fc.constantFrom(...FIELDS), NONSENSE, { minKeys: 3 }), 1);
       await client.hset(key, { ...values });
       await sleep(10);
+      // Of the last one it is not known whether it was due.
+      if (performance.now() > dueAt - 50) break;
       seen.add(failing.breaker.permit().kind);
     }
     expect([...seen]).toEqual(["denied"]);

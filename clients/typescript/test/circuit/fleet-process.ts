@@ -12,7 +12,11 @@ const options = { service: "service", agentId, config: JSON.parse(config), clock
 const shared = openSharedCircuit({ ...options, redisUrl });
 const breaker = createBreaker({ ...options, shared });
 
-breaker.on(({ to }) => process.send?.(to));
+let state = "closed";
+breaker.on(({ to }) => {
+  state = to;
+  process.send?.(to);
+});
 process.on("disconnect", () => process.exit());
 setInterval(callOnce, 25);
 const joining = setInterval(() => {
@@ -27,10 +31,11 @@ function callOnce(): void {
   void service(permit.kind).then((result) => breaker.report(permit.token, result));
 }
 
-/** Says what it is, and whose; any answer is a success. */
+/** Says what it is, whose, and in which state of the circuit it was sent; any answer is a success. */
 function service(kind: Permit["kind"]): Promise<Result> {
+  const sentIn = state;
   return new Promise((resolve) => {
-    const socket = connect(Number(port), "127.0.0.1", () => socket.write(`${kind} ${process.pid}`));
+    const socket = connect(Number(port), "127.0.0.1", () => socket.write(`${kind} ${process.pid} ${sentIn}`));
     socket.once("data", () => resolve({ kind: "success" }));
     socket.once("error", (error) => resolve({ kind: "failure", error: error.message }));
     socket.once("close", () => resolve({ kind: "failure", error: "closed" }));

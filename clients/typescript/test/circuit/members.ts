@@ -64,7 +64,7 @@ export async function trio(redisUrl: string, agentId = newAgent(), config = CONF
 /** Waits until each has had an answer from Redis. */
 export async function heard<T extends readonly Member[]>(members: T): Promise<T> {
   const all = (): boolean => members.every(({ shared }) => shared.view(systemClock.monotonic()) !== null);
-  await waitUntil(all, 10_000, "not all heard");
+  await waitUntil(all, 20_000, "not all heard");
   return members;
 }
 

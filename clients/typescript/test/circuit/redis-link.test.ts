@@ -82,9 +82,9 @@ describe("a server is given up for the next one", () => {
     cleanups.push(first.stop, second.stop);
     const member = await one(`${first.url},${second.url}`);
     process.kill(first.pid, "SIGSTOP");
-    await waitUntil(() => member.shared.problem !== null, 10_000, "the silence was not noticed");
+    await waitUntil(() => member.shared.problem !== null, 20_000, "the silence was not noticed");
     await heard([member]);
-    await waitUntil(() => member.shared.problem === null, 10_000, "the next one was not asked");
+    await waitUntil(() => member.shared.problem === null, 20_000, "the next one was not asked");
     expect(member.shared.view(systemClock.monotonic())).not.toBeNull();
   });
 

@@ -217,7 +217,7 @@ describe("a journal", () => {
     }
     vi.advanceTimersByTime(50);
     vi.useRealTimers();
-    await expect.poll(lines, { timeout: 10_000 }).toBe(20);
+    await expect.poll(lines).toBe(20);
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     journal.recordDeny(() => deny());
     await journal.recordBypass(bypass());

@@ -290,21 +290,21 @@ describe("by itself", () => {
     await journal.recordBypass(bypass());
     const service = new Service();
     sync(service, { intervalMs: 50 });
-    await expect.poll(() => journal.counts.unsynced, { timeout: 20_000 }).toBe(0);
+    await expect.poll(() => journal.counts.unsynced).toBe(0);
     expect(service.recorded.size).toBe(3001);
     service.grants = [signing.grant(1)];
-    await expect.poll(() => problem(), { timeout: 10_000 }).toBeNull();
+    await expect.poll(() => problem()).toBeNull();
   });
 
   test("it outlives an outage, and picks up where it was", async () => {
     const service = new Service();
     service.answer = () => new Error("unavailable");
     const started = sync(service, { intervalMs: 20 });
-    await expect.poll(() => started.status.failures, { timeout: 10_000 }).toBeGreaterThan(3);
+    await expect.poll(() => started.status.failures).toBeGreaterThan(3);
     const record = bypass();
     await journal.recordBypass(record);
     service.answer = (_, response) => response;
-    await expect.poll(() => journal.counts.unsynced, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => journal.counts.unsynced).toBe(0);
     expect(service.decisionIds).toEqual([record.decisionId]);
   });
 
@@ -413,7 +413,7 @@ const redisUrl = inject("redisUrl");
 async function shared(name = "http://service"): Promise<SharedGrants> {
   const link = new RedisLink(redisUrl ?? "", "datacrawl:test", Math.random, () => {});
   open.push(link);
-  await expect.poll(() => link.ready, { timeout: 5000 }).toBe(true);
+  await expect.poll(() => link.ready).toBe(true);
   return redisGrants(link, `${name} ${dir}`, agentId);
 }
 
