@@ -1,22 +1,16 @@
-import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { JsonObject, Verdict } from "@datacrawl/client";
-import { OpenGuard } from "@datacrawl/client/internal/call/open";
-import { readOptions } from "@datacrawl/client/internal/options";
 import { verdictOf } from "@datacrawl/client/internal/verdict";
-import { systemClock } from "../../core/clock.ts";
 import { parseCredential } from "../../core/credential.ts";
 import { type Decision, isAllow } from "../../core/decision.ts";
 import { UsageError } from "../../core/fault.ts";
-import { RandomPool } from "../../core/ids.ts";
-import { readAuthorities } from "../../core/pem.ts";
 import { withoutService } from "../admin-options.ts";
 import { ExitCode, type Io } from "../io.ts";
 import { outJson, printable } from "../output.ts";
 import { parseDuration } from "../parse.ts";
 import { parsePayload } from "../payload.ts";
+import { closeInTime, ENDING_MS, hasProof, openOwnGuard, readKey } from "./own-guard.ts";
 
 interface Flags {
   readonly tool: string;
@@ -34,11 +28,6 @@ const EXIT: Readonly<Record<Decision, ExitCode>> = {
   deny: ExitCode.deny,
   needs_review: ExitCode.needsReview,
 };
-
-/** Of the whole time, what is kept for printing the verdict, closing the client and ending the process. */
-const ENDING_MS = 400;
-/** How much of that the closing may take, which waits for a service that may never answer. */
-const CLOSING_MS = 250;
 
 /** `datacrawl authorize`: one question, asked as a guard asks it, so that whatever goes wrong is a deny. */
 export function authorizeCommand(io: Io): Command {
@@ -69,7 +58,8 @@ A process for each question costs far more than the question. A hook that runs o
 
 async function authorize(io: Io, flags: Flags): Promise<void> {
   const endsAt = io.startedAt + flags.timeout;
-  const guard = await openOwnGuard(io);
+  // By the variables that the client library reads; where none says who asks, as the demo agent.
+  const guard = openOwnGuard(io, hasProof(io) ? {} : { apiKey: await demoKey(io) });
   const { tool, payload, key: idempotencyKey, principal, session: sessionId } = flags;
   const request = { tool, payload: payload as JsonObject, idempotencyKey, principal, sessionId };
   const verdict = verdictOf(await guard.authorize(request, { deadlineAt: endsAt - ENDING_MS }));
@@ -78,42 +68,13 @@ async function authorize(io: Io, flags: Flags): Promise<void> {
   if (flags.json) outJson(io, verdict);
   else describe(io, verdict);
   if (flags.exit2 && !isAllow(verdict.decision)) io.err(`datacrawl: ${sentenceOf(verdict)}\n`);
-  await within(CLOSING_MS, guard.close());
-}
-
-/** Resolves with `work`, or without it when the time is up. */
-async function within(milliseconds: number, work: Promise<void>): Promise<void> {
-  const timeUp = new AbortController();
-  const late = sleep(milliseconds, undefined, { signal: timeUp.signal }).catch(() => undefined);
-  await Promise.race([work, late]);
-  timeUp.abort();
+  await closeInTime(guard);
 }
 
 function parseTimeout(text: string): number {
   const milliseconds = parseDuration(text);
   if (milliseconds >= 500 && milliseconds <= 600_000) return milliseconds;
   throw new InvalidArgumentError("Write a time from 500ms to 10m.");
-}
-
-/** By the variables that the client library reads; where none says who asks, as the demo agent. */
-async function openOwnGuard(io: Io): Promise<OpenGuard> {
-  const ca = readCa(io);
-  const hasProof = PROOFS.some((variable) => io.env[variable]);
-  try {
-    const { timeoutMs: _, ...settings } = readOptions({ ca, ...(!hasProof && { apiKey: await demoKey(io) }) }, io.env);
-    // The process is over with the answer: operators have no use for its circuit, nor it for their orders.
-    return new OpenGuard({ ...settings, syncs: false, clock: systemClock, random: new RandomPool() });
-  } catch (error) {
-    if (error instanceof TypeError) throw new UsageError(error.message.split("; "));
-    throw error;
-  }
-}
-
-const PROOFS = ["DATACRAWL_API_KEY", "DATACRAWL_TOKEN_FILE", "DATACRAWL_CLIENT_CERT_FILE", "DATACRAWL_CLIENT_KEY_FILE"];
-
-function readCa({ env, cwd }: Io): string | undefined {
-  const path = env["DATACRAWL_CA_FILE"];
-  return path ? readAuthorities("DATACRAWL_CA_FILE", resolve(cwd, path)) : undefined;
 }
 
 function describe(io: Io, verdict: Verdict): void {
@@ -129,14 +90,10 @@ async function demoKey(io: Io): Promise<string> {
   // The service's configuration is loaded for its demo alone.
   const { loadDataConfig } = await import("../../config.ts");
   const path = join(loadDataConfig(io.env, io.cwd).dataDir, "demo-agent.key");
-  let key: string;
-  try {
-    key = readFileSync(path, "utf8").trim();
-  } catch {
-    throw new UsageError([
-      `no credential: set DATACRAWL_API_KEY, or one of the others in --help (there is no ${path})`,
-    ]);
-  }
+  const key = readKey(
+    path,
+    `no credential: set DATACRAWL_API_KEY, or one of the others in --help (there is no ${path})`,
+  );
   if (parseCredential(key) === null)
     throw new UsageError([`${path} holds no agent's key: remove it, or set DATACRAWL_API_KEY`]);
   return key;
