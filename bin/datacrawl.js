@@ -6,9 +6,11 @@ import module from "node:module";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 
-// `authorize --exit-2`: hosts that block a tool on status 2 alone run it on all others, so nothing but an allow may end in another:
-// no wrong flag, no signal that can be caught, no error that nobody foresaw.
-if (process.argv.includes("--exit-2")) {
+// `authorize --exit-2` and `hook HOST`: hosts that block a tool on status 2 alone run it on all others, so nothing but an allow may end in
+// another: no wrong flag, no signal that can be caught, no error that nobody foresaw.
+const [command, subject] = process.argv.slice(2);
+const isHook = command === "hook" && !["install", "uninstall", "test", "--help", "-h"].includes(subject);
+if (isHook || process.argv.includes("--exit-2")) {
   process.exitCode = 2;
   process.on("exit", (status) => {
     if (status !== 0) process.exitCode = 2;
@@ -30,6 +32,7 @@ setFlagsFromString(`--heap-growing-percent=${stays ? 60 : 400}`);
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("../node_modules/.cache/datacrawl", import.meta.url));
 module.enableCompileCache();
 // A checkout runs its sources (Node strips the types); the published package has only the built files.
-const source = new URL("../src/main.ts", import.meta.url);
-const built = new URL("../dist/src/main.js", import.meta.url);
+const isQuick = command === "authorize" || command === "hook";
+const source = isQuick ? new URL("../src/quick.ts", import.meta.url) : new URL("../src/main.ts", import.meta.url);
+const built = new URL(isQuick ? "../dist/src/quick.js" : "../dist/src/main.js", import.meta.url);
 await import((existsSync(source) ? source : built).href);

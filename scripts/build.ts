@@ -8,6 +8,7 @@
 import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
+import { build, type Rolldown } from "vite";
 
 interface Manifest {
   readonly name: string;
@@ -55,6 +56,29 @@ for (const [path, text] of compiled)
     relocate(path, text, (same) => same),
   );
 for (const one of published) buildWorkspace(one);
+await bundle("dist/src/quick.js");
+
+/**
+ * Puts everything that `entry` loads, of ours and of other packages, into that one file. Parts that are loaded later are files beside it.
+ * What packages load by `require` alone stays where it is: it is optional.
+ */
+async function bundle(entry: string): Promise<void> {
+  const made = await build({
+    configFile: false,
+    logLevel: "warn",
+    publicDir: false,
+    ssr: { noExternal: true },
+    build: {
+      ssr: entry,
+      write: false,
+      minify: false,
+      target: "node22",
+      rolldownOptions: { output: { format: "esm", chunkFileNames: "quick/[name]-[hash].js" } },
+    },
+  });
+  for (const { output } of [made].flat() as Rolldown.RolldownOutput[])
+    for (const file of output) if (file.type === "chunk") write(join(dirname(entry), file.fileName), file.code);
+}
 
 /** The package of a workspace: its own files at the top, and those of others that it imports in folders. */
 function buildWorkspace({ dir, manifest }: Workspace): void {

@@ -24,7 +24,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["store"],
   ["authorize", "admin"],
   ["server", "sidecar", "cli"],
-  ["main.ts"],
+  ["main.ts", "quick.ts"],
 ];
 /** Siblings of one layer that may see each other: commands run what they start, and a sidecar is a server. */
 const SIBLINGS_MAY = new Set(["sidecar → server", "cli → server", "cli → sidecar"]);

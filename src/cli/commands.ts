@@ -1,15 +1,8 @@
-import type { Command } from "commander";
-import type { Io } from "./io.ts";
-
-/** A command of `datacrawl`. Its module is loaded when it is called: most need a small part of the whole. */
-export interface CommandEntry {
-  readonly name: string;
-  readonly description: string;
-  readonly load: (io: Io) => Promise<Command>;
-}
+import { ASKING_GROUP } from "./agents/entries.ts";
+import type { CommandGroup } from "./command-entry.ts";
 
 /** By who uses them, a newcomer's first. */
-export const COMMAND_GROUPS: readonly { readonly heading: string; readonly commands: readonly CommandEntry[] }[] = [
+export const COMMAND_GROUPS: readonly CommandGroup[] = [
   {
     heading: "Run it:",
     commands: [
@@ -36,13 +29,9 @@ export const COMMAND_GROUPS: readonly { readonly heading: string; readonly comma
     ],
   },
   {
-    heading: "Ask it, and test clients that ask:",
+    heading: ASKING_GROUP.heading,
     commands: [
-      {
-        name: "authorize",
-        description: "Ask for one decision. Exit status: 0 allow, 2 deny, 3 needs_review.",
-        load: async (io) => (await import("./agents/authorize.ts")).authorizeCommand(io),
-      },
+      ...ASKING_GROUP.commands,
       {
         name: "conformance",
         description: "Test a client of any language against a server that answers wrongly in every way.",

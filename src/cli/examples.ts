@@ -14,6 +14,8 @@ const EXAMPLES: Readonly<Record<string, string | readonly string[]>> = {
     `datacrawl authorize --tool stripe.refund --payload '{"amount":50,"currency":"EUR"}' --key refund-17`,
     `datacrawl authorize --tool shell.exec --payload '{"command":"ls"}' --timeout 3s --exit-2`,
   ],
+  "datacrawl hook": "datacrawl hook claude-code --key-file agent.key < event.json",
+  "datacrawl hook claude-code": "datacrawl hook claude-code --key-file agent.key --timeout 3s < event.json",
   "datacrawl serve": "DATABASE_URL=postgres://… REDIS_URL=redis://… datacrawl serve",
   "datacrawl sidecar": "DATACRAWL_URL=https://authz.internal:7440 DATACRAWL_API_KEY=dc_agent_… datacrawl sidecar",
   "datacrawl operator": "datacrawl operator add alice --role operator",

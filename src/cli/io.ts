@@ -4,8 +4,12 @@ export interface ProcessIo {
   readonly cwd: string;
   /** When the command began, by `systemClock.monotonic()`. */
   readonly startedAt: number;
-  /** All of standard input, as text. */
-  readInput(): Promise<string>;
+  /**
+   * All of standard input, as text.
+   *
+   * @throws UsageError if it has more than `maxBytes`, or is not UTF-8
+   */
+  readInput(maxBytes?: number): Promise<string>;
   /** Asks at the terminal without showing what is typed. @throws UsageError if there is no terminal */
   askSecret(question: string): Promise<string>;
   /** Results. With `--json`, exactly one JSON value in all. */

@@ -4,7 +4,7 @@ import { Command, CommanderError, Help } from "commander";
 import { messageOf, UsageError } from "../core/fault.ts";
 import { PACKAGE_ROOT } from "../package-root.ts";
 import { adminOptions, arrange, asksService, calledName } from "./admin-options.ts";
-import { COMMAND_GROUPS, type CommandEntry } from "./commands.ts";
+import type { CommandEntry, CommandGroup } from "./command-entry.ts";
 import { addExamples, examplesOf } from "./examples.ts";
 import { type AdminFlags, ExitCode, type Io, type ProcessIo } from "./io.ts";
 import { printableLines } from "./output.ts";
@@ -16,16 +16,16 @@ const { version: VERSION } = JSON.parse(readFileSync(join(PACKAGE_ROOT, "package
 const STATUSES = "Exit status: 0 done or allow, 1 failed, 2 deny, 3 needs_review, 64 wrong usage.";
 
 /** Runs `datacrawl` with `args` (without node and script). Never throws: what went wrong is on stderr and in the status. */
-export async function run(args: readonly string[], io: ProcessIo): Promise<void> {
+export async function run(args: readonly string[], io: ProcessIo, groups: readonly CommandGroup[]): Promise<void> {
   try {
     const line = helpAsFlag(args);
-    const program = await openProgram([calledName(line)], io);
+    const program = await openProgram([calledName(line)], io, groups);
     await program.parseAsync(arrange(program, line), { from: "user" });
   } catch (error) {
     if (error instanceof CommanderError) {
       const isHelp = error.exitCode === 0;
-      // Help is no allow, which alone may end a command with --exit-2 otherwise.
-      io.exit(isHelp && args.includes("--exit-2") ? ExitCode.deny : isHelp ? ExitCode.ok : ExitCode.usage);
+      // Help is no allow.
+      io.exit(isHelp && blocksUnlessAllowed(args) ? ExitCode.deny : isHelp ? ExitCode.ok : ExitCode.usage);
     } else {
       const problems = error instanceof UsageError ? error.problems : [messageOf(error)];
       // They may quote what a caller sent.
@@ -35,8 +35,20 @@ export async function run(args: readonly string[], io: ProcessIo): Promise<void>
   }
 }
 
+/** Words behind `hook` that name no host. */
+const NO_HOSTS: readonly (string | undefined)[] = ["install", "uninstall", "test", "--help", "-h"];
+
+/** Whether a host runs this command before a tool, so that nothing but an allow may end it otherwise than with 2. As in bin/datacrawl.js. */
+export function blocksUnlessAllowed(args: readonly string[]): boolean {
+  return args.includes("--exit-2") || (args[0] === "hook" && !NO_HOSTS.includes(args[1]));
+}
+
 /** The program, in which the commands of these names are whole. The others have a name and a description, for `--help`. */
-export async function openProgram(loaded: readonly (string | undefined)[], processIo: ProcessIo): Promise<Command> {
+export async function openProgram(
+  loaded: readonly (string | undefined)[],
+  processIo: ProcessIo,
+  groups: readonly CommandGroup[],
+): Promise<Command> {
   const program = new Command("datacrawl").version(VERSION).helpCommand(false);
   program.description(["Fail-closed authorization for AI agents.", "", ...examplesOf("datacrawl")].join("\n"));
   program.configureHelp({ boxWrap, subcommandTerm: (command) => command.name() });
@@ -46,7 +58,7 @@ export async function openProgram(loaded: readonly (string | undefined)[], proce
     flags = action.opts<AdminFlags>();
   });
   const io: Io = { ...processIo, adminFlags: () => flags };
-  for (const { heading, commands } of COMMAND_GROUPS)
+  for (const { heading, commands } of groups)
     for (const entry of commands)
       program.addCommand((await openCommand(entry, loaded.includes(entry.name), io)).helpGroup(heading));
   prepare(program, io, program.name());

@@ -1,8 +1,19 @@
-import { text } from "node:stream/consumers";
 import { UsageError } from "../core/fault.ts";
 
-export async function readInput(): Promise<string> {
-  return await text(process.stdin);
+/** @throws UsageError if it is longer, or not UTF-8 */
+export async function readInput(maxBytes = Number.POSITIVE_INFINITY): Promise<string> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of process.stdin as AsyncIterable<Buffer>) {
+    bytes += part.length;
+    if (bytes > maxBytes) throw new UsageError([`standard input has more than ${maxBytes} bytes`]);
+    parts.push(part);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(parts));
+  } catch {
+    throw new UsageError(["standard input is not UTF-8"]);
+  }
 }
 
 const CTRL_C = "\u0003";

@@ -11,7 +11,7 @@ const names = COMMAND_GROUPS.flatMap(({ commands }) => commands.map(({ name }) =
 
 /** The options that the command of these words ends up with, without running it. */
 async function optionsOf(line: string): Promise<Record<string, unknown>> {
-  const program = await openProgram(names, io);
+  const program = await openProgram(names, io, COMMAND_GROUPS);
   const words = line.split(" ");
   let command: Command = program;
   while (command.commands.length > 0) {
@@ -47,7 +47,7 @@ describe("a former flag means the same as the present one", () => {
   });
 
   test("and is not in the help", async () => {
-    const program = await openProgram(names, io);
+    const program = await openProgram(names, io, COMMAND_GROUPS);
     const helpOf = (command: Command): string =>
       [command.helpInformation(), ...command.commands.map(helpOf)].join("\n");
     expect(helpOf(program)).not.toMatch(/--(policy-dir|key <key|from|to|payloads|deadline-ms|slack-ms)\b/);

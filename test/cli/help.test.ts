@@ -8,7 +8,7 @@ import { NO_TERMINAL } from "../support/io.ts";
 
 const io = { ...NO_TERMINAL, env: {}, cwd: process.cwd(), out: () => {}, err: () => {}, exit: () => {} };
 const NAMES = COMMAND_GROUPS.flatMap(({ commands }) => commands.map(({ name }) => name));
-const program = await openProgram(NAMES, io);
+const program = await openProgram(NAMES, io, COMMAND_GROUPS);
 
 /** Every command, groups too, by the words that call it. */
 function commandsOf(command: Command, path: readonly string[]): [string, Command][] {

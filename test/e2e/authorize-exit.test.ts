@@ -71,6 +71,14 @@ describe("authorize --exit-2", () => {
   });
 });
 
+const EVENT = JSON.stringify({
+  session_id: "session",
+  hook_event_name: "PreToolUse",
+  tool_name: "Bash",
+  tool_input: {},
+  tool_use_id: "call",
+});
+
 /** Prints what was loaded, when the process ends. */
 const COUNTER = moduleOf(`
   import { registerHooks } from "node:module";
@@ -93,6 +101,7 @@ describe("a command loads what it needs", () => {
   test.each<[string, readonly string[], readonly string[]]>([
     ["authorize, of a service that is not there", DENIED, LIGHT],
     ["authorize --help", ["authorize", "--help"], LIGHT],
+    ["hook, of a service that is not there", ["hook", "claude-code"], LIGHT],
     ["--help", ["--help"], ["commander"]],
     ["agent list", ["agent", "list", "--admin-url", "http://127.0.0.1:1"], ADMIN],
     ["overview", ["overview", "--admin-url", "http://127.0.0.1:1"], ADMIN],
@@ -101,7 +110,7 @@ describe("a command loads what it needs", () => {
       DATACRAWL_URL: "http://127.0.0.1:1",
       DATACRAWL_API_KEY: `dc_agent_demo_${"0".repeat(12)}_${"0".repeat(64)}`,
     };
-    const { stderr } = await runBin(args, { env, imports: [COUNTER] });
+    const { stderr } = await runBin(args, { env, imports: [COUNTER], input: EVENT });
     const [, loaded = "{}"] = /(\{"packages".*\})$/.exec(stderr) ?? [];
     expect(JSON.parse(loaded)).toMatchObject({ packages });
     if (packages === LIGHT) expect(JSON.parse(loaded)).toMatchObject({ internal: [] });

@@ -20,6 +20,8 @@ export interface ProcessOptions {
   readonly env?: Env;
   readonly stdout?: Sink;
   readonly stderr?: Sink;
+  /** What the command reads: text or bytes, or a pipe that stays open behind them. Default: nothing. */
+  readonly input?: string | Buffer | { readonly open: string };
   /** Modules to load first. */
   readonly imports?: readonly string[];
   /** Called with each part of stdout, and with how to send a signal. */
@@ -28,18 +30,22 @@ export interface ProcessOptions {
 
 /** Runs `datacrawl` as it is installed, in a process of its own, to its end. */
 export async function runBin(args: readonly string[], options: ProcessOptions = {}): Promise<Ended> {
-  const { env, stdout = "pipe", stderr = "pipe", imports = [] } = options;
+  const { env, stdout = "pipe", stderr = "pipe", imports = [], input } = options;
   const full = openSync("/dev/full", "w");
   const target = (sink: Sink): "pipe" | number => (sink === "full" ? full : "pipe");
   const child = ownProcess(
     spawn(process.execPath, [...imports.flatMap((url) => ["--import", url]), BIN, ...args], {
       env: cleanEnv(env),
-      stdio: ["ignore", target(stdout), target(stderr)],
+      stdio: [input === undefined ? "ignore" : "pipe", target(stdout), target(stderr)],
       // A command that does not end fails its test.
       timeout: 60_000,
       killSignal: "SIGKILL",
     }),
   );
+  // A command may end before it has read everything.
+  child.stdin?.on("error", () => {});
+  if (typeof input === "object" && "open" in input) child.stdin?.write(input.open);
+  else child.stdin?.end(input);
   const printed = { stdout: "", stderr: "" };
   if (stdout === "closed") child.stdout?.destroy();
   else

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
 import { formatVkey } from "../../../src/audit/log/note.ts";
+import { COMMAND_GROUPS } from "../../../src/cli/commands.ts";
 import { run } from "../../../src/cli/program.ts";
 import { NO_TERMINAL } from "../../support/io.ts";
 import {
@@ -32,14 +33,18 @@ const fileOf = (content: string | Buffer): string => {
 /** Without any environment: these commands need none. */
 async function audit(...args: string[]): Promise<{ out: string; err: string; status: number }> {
   const result = { out: "", err: "", status: 0 };
-  await run(["audit", ...args], {
-    ...NO_TERMINAL,
-    env: {},
-    cwd: dir,
-    out: (text) => (result.out += text),
-    err: (text) => (result.err += text),
-    exit: (code) => (result.status = code),
-  });
+  await run(
+    ["audit", ...args],
+    {
+      ...NO_TERMINAL,
+      env: {},
+      cwd: dir,
+      out: (text) => (result.out += text),
+      err: (text) => (result.err += text),
+      exit: (code) => (result.status = code),
+    },
+    COMMAND_GROUPS,
+  );
   return result;
 }
 

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ExitCode, Io } from "../../../src/cli/io.ts";
+import { COMMAND_GROUPS } from "../../../src/cli/commands.ts";
 import { run } from "../../../src/cli/program.ts";
 import { policyDir } from "../../policy/support.ts";
 import { NO_TERMINAL } from "../../support/io.ts";
@@ -14,20 +15,24 @@ interface Result {
 async function datacrawl(args: readonly string[], env: Io["env"] = {}, cwd = process.cwd()): Promise<Result> {
   let [out, err] = ["", ""];
   let status: ExitCode | undefined;
-  await run(args, {
-    env,
-    cwd,
-    ...NO_TERMINAL,
-    out: (text) => {
-      out += text;
+  await run(
+    args,
+    {
+      env,
+      cwd,
+      ...NO_TERMINAL,
+      out: (text) => {
+        out += text;
+      },
+      err: (text) => {
+        err += text;
+      },
+      exit: (code) => {
+        status = code;
+      },
     },
-    err: (text) => {
-      err += text;
-    },
-    exit: (code) => {
-      status = code;
-    },
-  });
+    COMMAND_GROUPS,
+  );
   return { out, err, status };
 }
 
