@@ -8,6 +8,8 @@ cd "$(dirname "$0")"
 
 declare -A frameworks=(
   [langchain]="langchain==1.5.2"
+  [openai_agents]="openai-agents==0.24.0"
+  [pydantic_ai]="pydantic-ai-slim==2.68.0"
 )
 tests="pytest==9.2.0 protobuf==7.36.2 h2==4.4.1"
 
@@ -35,7 +37,7 @@ fi
 check() {
   local name=$1 started=$SECONDS python="$work/$1/bin/python"
   "$uv" venv --quiet --python python3 "$work/$name"
-  "$uv" pip install --quiet --python "$python" -r "tests/integrations/pins/$name.txt" "$(echo "$work"/dist/*.whl)[$name]"
+  "$uv" pip install --quiet --python "$python" -r "tests/integrations/pins/$name.txt" "$(echo "$work"/dist/*.whl)[${name//_/-}]"
   local installed=$((SECONDS - started)) status=0
   # Frameworks warn of their own dependencies.
   "$python" -m pytest -q -p no:cacheprovider -o filterwarnings=default --disable-warnings \

@@ -99,11 +99,35 @@ def test_arguments_that_are_not_json_are_refused_without_a_payload() -> None:
     assert [request.payload for request in dc.requests] == [{"at": "2026-01-01"}]
 
 
+def test_objects_are_judged_as_json_and_given_to_the_tool_as_objects() -> None:
+    dc, ran, names = FakeDataCrawl({TOOL: "allow"}), list[Any](), ["ann"]
+    day = datetime.date(2026, 1, 1)
+
+    def key(call: ToolCall) -> str:
+        names.append("eve")
+        return "key"
+
+    judge = Judge(dc, {"key": key}, to_json=lambda given: {"at": str(given["at"])})
+    judge.run(lambda: ToolCall(TOOL, {"at": day, "names": names}, "call-1", "run-1"), ran.append)
+    assert ran == [{"at": day, "names": ["ann"]}]
+    assert [request.payload for request in dc.requests] == [{"at": "2026-01-01"}]
+
+
 def test_an_option_that_changes_the_arguments_does_not_change_what_the_tool_gets() -> None:
     ran: list[Any] = []
     judge = Judge(FakeDataCrawl({TOOL: "allow"}), {"key": lambda call: str(call.arguments.pop("to"))})
     judge.run(lambda: ToolCall(TOOL, dict(ARGUMENTS), "call-1", "run-1"), ran.append)
     assert ran == [ARGUMENTS]
+
+
+def test_what_the_tool_raises_is_raised() -> None:
+    judge, tool = Judge(FakeDataCrawl({TOOL: "allow"}), {"once": False}), Tool()
+    tool.error = ValueError("no such account")
+    with pytest.raises(ValueError, match="no such account"):
+        judge.run(lambda: ToolCall(TOOL, ARGUMENTS, "call-1", "run-1"), lambda arguments: tool.run(**arguments))
+    call = ToolCall(TOOL, ARGUMENTS, "call-1", "run-1")
+    with pytest.raises(ValueError, match="no such account"):
+        asyncio.run(judge.run_async(lambda: call, lambda arguments: tool.arun(**arguments)))
 
 
 def test_a_result_that_is_a_failure_is_reported_as_failed() -> None:

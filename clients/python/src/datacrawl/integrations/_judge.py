@@ -158,6 +158,7 @@ class Judge:
     Runs tools for an adapter.
 
     :param failed: whether a tool's result is a failure, for a framework that turns errors into results
+    :param to_json: for a framework whose tools get objects: what to ask about them. The tool gets a deep copy of the same objects
     """
 
     def __init__(
@@ -166,12 +167,14 @@ class Judge:
         options: ToolGuardOptions,
         *,
         failed: Callable[[Any], bool] = lambda result: False,
+        to_json: Callable[[dict[str, Any]], Any] | None = None,
     ) -> None:
         if not isinstance(client, _Calls):
             raise TypeError(f"the client must be a DataCrawl or an AsyncDataCrawl, is a {type(client).__name__}")
         self._client = client
         self._settings = _Settings(**options)
         self._failed = failed
+        self._to_json = to_json
         self._tests: list[SelfTest] = []
 
     def run(self, read: Callable[[], ToolCall], execute: Callable[[dict[str, Any]], Any]) -> Any:
@@ -183,7 +186,7 @@ class Judge:
         """
         attempt = _Attempt()
         try:
-            call = _copied(read(), self._settings)
+            call = self._copied(read())
             attempt.call = call
 
             def tool() -> Any:
@@ -202,7 +205,7 @@ class Judge:
         """As `run`, in asyncio. A cancellation is raised, whether or not the tool was running."""
         attempt = _Attempt()
         try:
-            call = _copied(read(), self._settings)
+            call = self._copied(read())
             attempt.call = call
 
             async def tool() -> Any:
@@ -238,13 +241,26 @@ class Judge:
         why = f"{refusal.reason}, decision {refusal.decision_id}" if refusal.decision_id else refusal.reason
         return f"{refusal.tool or 'The tool'} did not run ({why}). {refusal.message} {_advice(refusal)}"
 
+    def _copied(self, call: ToolCall) -> ToolCall:
+        """The call with a copy of the arguments, which only this module has: nobody changes them after they were judged."""
+        if self._to_json is None:
+            try:
+                return replace(call, arguments=plain_copy(call.arguments, "arguments"))
+            except NotJson:
+                if self._settings.payload is None:
+                    raise
+        return replace(call, arguments=copy.deepcopy(call.arguments))
+
     def _protected(self, call: ToolCall, tool: Callable[[], Any]) -> _Protected:
         """`protect`, for this one call."""
         settings = self._settings
         # The functions see a copy of their own: what they change, the tool does not get.
         seen = replace(call, arguments=copy.deepcopy(call.arguments))
         name, key = settings.tool(seen), _key(seen, settings)
-        payload = seen.arguments if settings.payload is None else settings.payload(seen)
+        if settings.payload is not None:
+            payload = settings.payload(seen)
+        else:
+            payload = seen.arguments if self._to_json is None else self._to_json(seen.arguments)
         principal, session_id = _of(seen, settings.principal), _of(seen, settings.session_id)
         options = ProtectOptions(
             key=lambda: key,
@@ -273,17 +289,6 @@ class Judge:
             if call is None or call.tool == test.tool:
                 test.refusals.append(refusal)
         return refusal
-
-
-def _copied(call: ToolCall, settings: _Settings) -> ToolCall:
-    """The call with a copy of the arguments, which only this module has: nobody changes them after they were judged."""
-    try:
-        return replace(call, arguments=plain_copy(call.arguments, "arguments"))
-    except NotJson:
-        if settings.payload is None:
-            raise
-        # Such as a model of Pydantic's. What is asked about then is the payload function's matter.
-        return replace(call, arguments=copy.deepcopy(call.arguments))
 
 
 def _key(call: ToolCall, settings: _Settings) -> str:
