@@ -24,11 +24,15 @@ const USAGE = `Usage: npm run bench:executions -- [--quick] [--json] [--write]
 `;
 
 const IN_FLIGHT = [1, 128] as const;
-const WORKS = ["authorize", "authorize, begin, report", "begin"] as const;
+const WORKS = ["authorize", "authorize, begin, report", "begin", "begin, long after"] as const;
 type Work = (typeof WORKS)[number];
 
 /** How long after a decision its seal is in the database: the sealer runs each second. */
 const SEALED_MS = 3_000;
+/** So many are decided before they are begun: fewer than the service remembers. */
+const WAVE = 1_000;
+/** How many of its newest decisions the service remembers for a start. */
+const REMEMBERED = 4_096;
 
 interface Round {
   readonly work: Work;
@@ -90,31 +94,44 @@ async function measure(
   inFlight: number,
   calls: number,
 ): Promise<Omit<Round, "round">> {
-  // Begin alone starts decisions that were made, and sealed, before the clock runs.
-  const decided: Verdict[] = [];
-  if (work === "begin") {
-    await each(calls, 128, async () => void decided.push(await allow(dc)));
-    await sleep(SEALED_MS);
-  }
-  const cpuBefore = cpuOf(processes);
-  const startedAt = performance.now();
+  const isBeginAlone = work === "begin" || work === "begin, long after";
+  const wave = work === "begin" ? WAVE : calls;
   const latencies: number[] = [];
-  await each(calls, inFlight, async (n) => {
-    const callAt = performance.now();
-    const verdict = decided[n] ?? (await allow(dc));
-    if (work !== "authorize") await execute(dc, verdict, work !== "begin");
-    latencies.push(performance.now() - callAt);
-  });
-  const seconds = (performance.now() - startedAt) / 1000;
+  let [cpu, seconds] = [0, 0];
+  for (let first = 0; first < calls; first += wave) {
+    const count = Math.min(wave, calls - first);
+    // The clock stands still while the decisions are made.
+    const decided: Verdict[] = [];
+    if (isBeginAlone) await each(count, 128, async () => void decided.push(await allow(dc)));
+    if (work === "begin, long after") {
+      await forget(dc);
+      await sleep(SEALED_MS);
+    }
+    const cpuBefore = cpuOf(processes);
+    const startedAt = performance.now();
+    await each(count, inFlight, async (n) => {
+      const callAt = performance.now();
+      const verdict = decided[n] ?? (await allow(dc));
+      if (work !== "authorize") await execute(dc, verdict, !isBeginAlone);
+      latencies.push(performance.now() - callAt);
+    });
+    seconds += (performance.now() - startedAt) / 1000;
+    cpu += cpuOf(processes) - cpuBefore;
+  }
   const sorted = Float64Array.from(latencies).toSorted();
   return {
     work,
     inFlight,
-    cpuUs: ((cpuOf(processes) - cpuBefore) / calls) * 1e6,
+    cpuUs: (cpu / calls) * 1e6,
     p50Us: quantile(sorted, 0.5) * 1000,
     p99Us: quantile(sorted, 0.99) * 1000,
     perSecond: calls / seconds,
   };
+}
+
+/** Decides so much that the service remembers nothing of what came before. */
+async function forget(dc: DataCrawl): Promise<void> {
+  await each(REMEMBERED, 128, async () => void (await allow(dc)));
 }
 
 async function allow(dc: DataCrawl): Promise<Verdict> {
@@ -159,6 +176,7 @@ function figures({ rounds }: Results): Figure[] {
     const full = "authorize, begin, report";
     return [
       figure("CPU of begin, against a decision", ratio("begin", inFlight, cpu), { atMost: 0.7 }),
+      figure("CPU of begin long after, against a decision", ratio("begin, long after", inFlight, cpu)),
       figure(`CPU of ${full}, against authorize`, ratio(full, inFlight, cpu)),
       figure(`median latency of ${full}, against authorize`, ratio(full, inFlight, latency)),
     ];

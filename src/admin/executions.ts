@@ -68,7 +68,7 @@ export class ExecutionOperations {
 
   /** The execution of a decision; null if it was never started. */
   async find(decisionId: string): Promise<ExecutionView | null> {
-    const execution = await this.#ports.store.find(decisionId);
+    const execution = await this.#ports.store.findStored(decisionId);
     return execution === null ? null : this.#view(execution);
   }
 
@@ -121,7 +121,7 @@ export class ExecutionOperations {
   }
 
   async #known(decisionId: string): Promise<StoredExecution> {
-    const execution = await this.#ports.store.find(decisionId);
+    const execution = await this.#ports.store.findStored(decisionId);
     if (execution === null)
       throw new Fault("EXECUTION_UNKNOWN", `The decision ${decisionId} was never started, or is not recorded.`);
     return execution;

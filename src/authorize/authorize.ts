@@ -1,4 +1,5 @@
 import type { Entry, Written } from "../audit/write/writer.ts";
+import type { DecisionRow } from "../audit/row/record.ts";
 import type { AgentState, AuthenticatedAgent } from "../authn/directory.ts";
 import type { Micros } from "../core/clock.ts";
 import { Deadline } from "../core/deadline.ts";
@@ -46,6 +47,8 @@ export interface AuthorizePorts extends FramePorts {
   /** A decision that needs a review, as the review stands now. */
   readonly reviews: { current(first: RecordedDecision, policyVersion: string): Promise<RecordedDecision> };
   readonly writer: { record(entry: Entry, deadline: SharedDeadline): Promise<Written | null> };
+  /** What this process allows, for a start that follows. */
+  readonly recent: { note(row: DecisionRow, expiresAt: Micros): void };
   readonly keys: DigestKeys;
   readonly random: RandomPool;
   /** The store's time, as good as this process knows it. */
@@ -156,8 +159,12 @@ async function decide(
   progress.mark("recorded");
 
   remember(slot, decision);
+  if (decision.decisionId !== entry.row.decisionId) {
+    progress.mark("remembered");
+    return await replay(ports, request, deadline, decision);
+  }
+  if (DECISION_OF[decision.reason] === "allow" && isClaim(decision)) ports.recent.note(entry.row, decision.expiresAt);
   progress.mark("remembered");
-  if (decision.decisionId !== entry.row.decisionId) return await replay(ports, request, deadline, decision);
   return answerTo(request, decision, false);
 }
 

@@ -28,6 +28,8 @@ export interface BeginPorts extends FramePorts {
     findDecision(decisionId: string): Promise<StartableDecision | null>;
     find(decisionId: string): Promise<Execution | null>;
   };
+  /** What this process has just allowed. */
+  readonly recent: { find(decisionId: string): StartableDecision | null };
   /** The review of a decision that needs one, as it stands now; null if it has none. */
   readonly reviews: { currentReview(first: RecordedDecision, policyVersion: string): Promise<Review | null> };
   readonly policy: () => {
@@ -38,7 +40,7 @@ export interface BeginPorts extends FramePorts {
   };
   /** How long an execution may take to be reported where its rule does not say. */
   readonly executionMicros: Micros;
-  /** Null if the decision was started before. */
+  /** Null if the decision was started before, holds its claim no more, or a guard has started its key. */
   readonly starts: { record(entry: StartEntry, deadline: { readonly at: number }): Promise<true | null> };
   readonly events: { append(event: HashedEvent): Promise<void> };
   /** Decisions of before this cannot be started: the database was rolled back, and may have forgotten that they were. 0: none. */
@@ -59,19 +61,25 @@ export function createBegin(ports: BeginPorts): BeginHandler {
   async function begin(call: Call<UnverifiedBegin>, agent: AuthenticatedAgent): Promise<BeginAnswer> {
     const { agentId, keyId: credentialId } = agent;
     const request = { agentId, credentialId, ...checkBegin(call.readBody()) };
-    const decision = await ports.executions.findDecision(request.decisionId);
+    const recent = ports.recent.find(request.decisionId);
     const answer =
-      (await bypassedAnswer(ports, request, decision)) ?? (await answerTo(request, decision, call.deadlineAt));
+      (recent && (await answerTo(request, recent, call.deadlineAt))) ??
+      (await answerTo(request, await ports.executions.findDecision(request.decisionId), call.deadlineAt));
+    if (answer === null)
+      throw new Fault("STORE_UNAVAILABLE", "The decision changed while it was being started.", { retryAfterMs: 100 });
     ports.begun(answer);
     failpoint("before-begin-answer");
     return answer;
   }
 
+  /** Null if the decision is not any more what it was found to be. */
   async function answerTo(
     request: BeginRequest,
     decision: StartableDecision | null,
     deadlineAt: number,
-  ): Promise<BeginAnswer> {
+  ): Promise<BeginAnswer | null> {
+    const bypassed = await bypassedAnswer(ports, request, decision);
+    if (bypassed !== null) return bypassed;
     const refusal = await refusalOf(ports, request, decision);
     if (refusal === null && decision !== null) return await start(ports, request, decision, deadlineAt);
     return await refuse(ports, request, decision, refusal ?? "UNKNOWN_DECISION");
@@ -137,13 +145,13 @@ async function reviewRefusal(ports: BeginPorts, decision: RecordedDecision): Pro
   return review.approvalExpiresAt === null ? "NOT_ALLOWED" : "APPROVAL_LAPSED";
 }
 
-/** Starts the decision, or finds out who has. */
+/** Starts the decision, or finds out who has; null if it can be started no more. */
 async function start(
   ports: BeginPorts,
   request: BeginRequest,
   decision: StartableDecision,
   deadlineAt: number,
-): Promise<BeginAnswer> {
+): Promise<BeginAnswer | null> {
   const entry = startEntry(ports, request, decision);
   failpoint("before-start-commit");
   const isFirst = (await ports.starts.record(entry, { at: deadlineAt })) !== null;
@@ -151,10 +159,7 @@ async function start(
   // INVARIANT: from here on the start is durable. A crash loses the answer, and a retry with the same nonce finds the start.
   if (isFirst) return startedAnswer(request, { ...entry.execution, end: null });
   const execution = await ports.executions.find(request.decisionId);
-  if (execution !== null) return startedAnswer(request, execution);
-  throw new Fault("STORE_UNAVAILABLE", "The execution that was started before could not be read.", {
-    retryAfterMs: 100,
-  });
+  return execution === null ? null : startedAnswer(request, execution);
 }
 
 function startEntry(

@@ -11,7 +11,7 @@ import type { Schema, StoredTime } from "./schema.ts";
 import { SharedRead } from "./shared-read.ts";
 import { arrayLiteral, at, atColumn, micros, NOW, prepared } from "./dialect/statements.ts";
 import type { Position } from "../audit/row/position.ts";
-import type { StoredExecution } from "../execution/execution.ts";
+import type { Execution, StoredExecution } from "../execution/execution.ts";
 import type { StartableDecision } from "../execution/startable.ts";
 import type { EndEntry, StartEntry } from "./execution-entries.ts";
 
@@ -22,14 +22,24 @@ export class SqlExecutionStore extends Repository {
     return new Map(found.map((row) => [row.decisionId, { ...row, policyVersion: row.policyVersion ?? "" }]));
   });
 
+  readonly #executions = new SharedRead<Execution>(async (ids) => {
+    const found = await FIND.execute(this.db, { decisionIds: arrayLiteral(ids) });
+    return new Map(found.map((execution) => [execution.decisionId, execution]));
+  });
+
   /** The decision of that id, whichever agent's it is. @param decisionId a UUID in lower case */
   async findDecision(decisionId: string): Promise<StartableDecision | null> {
     return await this.#decisions.find(decisionId);
   }
 
-  /** The execution of the decision; null if nobody has started it. */
-  async find(decisionId: string): Promise<StoredExecution | null> {
-    const [execution] = await FIND.execute(this.db, { decisionId });
+  /** The execution of the decision; null if nobody has started it. @param decisionId a UUID in lower case */
+  async find(decisionId: string): Promise<Execution | null> {
+    return await this.#executions.find(decisionId);
+  }
+
+  /** The same with what its decision says besides. */
+  async findStored(decisionId: string): Promise<StoredExecution | null> {
+    const [execution] = await executions(this.db).where("e.decision_id", "=", decisionId).execute();
     return execution ?? null;
   }
 
@@ -85,7 +95,10 @@ export class SqlExecutionStore extends Repository {
     return (await this.endBatch([entry])).size > 0;
   }
 
-  /** Commits starts, each with its event. @returns what was written, by its event's id */
+  /**
+   * Commits starts, each with its event, of those decisions that hold their claim, were not started, and whose key no guard has
+   * started. @returns what was written, by its event's id
+   */
   async startBatch(entries: readonly StartEntry[]): Promise<ReadonlyMap<string, true>> {
     const json = JSON.stringify(entries.map(startJson));
     return await commitBatch(
@@ -121,13 +134,17 @@ export class SqlExecutionStore extends Repository {
 }
 
 /** Executions with how they ended, and what their decisions say besides. */
-export function executions(db: Kysely<Schema>) {
-  const started = db
-    .selectFrom("executions as e")
+function executions(db: Kysely<Schema>) {
+  return endedExecutions(db)
     .leftJoin("audit_decisions as d", (join) =>
       join.onRef("d.decision_id", "=", "e.decision_id").onRef("d.recorded_at", "=", "e.recorded_at"),
-    );
-  return started.select((eb) => [
+    )
+    .select(["d.principal", "d.session_id as sessionId"]);
+}
+
+/** Executions with how they ended. */
+export function endedExecutions(db: Kysely<Schema>) {
+  return db.selectFrom("executions as e").select((eb) => [
     "e.decision_id as decisionId",
     "e.execution_id as executionId",
     "e.agent_id as agentId",
@@ -138,8 +155,6 @@ export function executions(db: Kysely<Schema>) {
     "e.started_by as startedBy",
     "e.report_due_at as reportDueAt",
     "e.source",
-    "d.principal",
-    "d.session_id as sessionId",
     jsonObjectFrom(
       eb
         .selectFrom("execution_outcomes as o")
@@ -167,14 +182,21 @@ function unresolved(db: Kysely<Schema>) {
     .orderBy("r.decision_id");
 }
 
-const FIND = prepared(({ decisionId }: { decisionId: string }, db) =>
-  executions(db).where("e.decision_id", "=", decisionId),
+// Each id on its own, by the index: compared with a whole array, new executions cost a scan of all until they are analyzed.
+const FIND = prepared(({ decisionIds }: { decisionIds: string }, db) =>
+  db
+    .selectFrom(wantedIds(decisionIds))
+    .innerJoinLateral(
+      () => endedExecutions(db).whereRef("e.decision_id", "=", sql.ref("wanted.id")).limit(1).as("found"),
+      (join) => join.onTrue(),
+    )
+    .selectAll("found"),
 );
 
 // Each id on its own, by both indexes: joined as sets, new decisions cost a scan of all claims until they are analyzed.
 const FIND_DECISIONS = prepared(({ decisionIds }: { decisionIds: string }, db) =>
   db
-    .selectFrom(sql<{ id: string }>`unnest(${decisionIds}::text::uuid[])`.as<"wanted">(sql`wanted(id)`))
+    .selectFrom(wantedIds(decisionIds))
     .innerJoinLateral(
       (from) =>
         from.selectFrom("audit_decisions").selectAll().whereRef("decision_id", "=", "wanted.id").limit(1).as("d"),
@@ -220,6 +242,11 @@ const FIND_DECISIONS = prepared(({ decisionIds }: { decisionIds: string }, db) =
           .as("bypassedDecisionId"),
     ]),
 );
+
+/** A row for each id of an array literal. */
+function wantedIds(ids: string) {
+  return sql<{ id: string }>`unnest(${ids}::text::uuid[])`.as<"wanted">(sql`wanted(id)`);
+}
 
 /** The columns of a batch's input, as its JSON has them, beside those of an event. */
 export function inputOf(json: string, columns: readonly { readonly name: string; readonly type: string }[]) {
@@ -271,7 +298,15 @@ WITH input AS (${inputOf(json, START_INPUTS)}), started AS (
   SELECT decision_id, execution_id, ${atColumn(sql`recorded_at`)}, agent_id, tool, idempotency_key, nonce,
     ${atColumn(sql`started_at`)}, started_by, ${atColumn(sql`report_due_at`)}
   -- All batches take their locks in one order, so they do not deadlock.
-  FROM input ORDER BY decision_id
+  FROM input
+  -- What was found of the decision may have changed since. Subselects with a limit are looked up by index for each row.
+  WHERE (SELECT true FROM idempotency_claims c
+      WHERE c.agent_id = input.agent_id AND c.idempotency_key = input.idempotency_key AND c.decision_id = input.decision_id
+        AND c.expires_at > ${NOW} LIMIT 1)
+    AND (SELECT true FROM executions g
+      WHERE g.agent_id = input.agent_id AND g.idempotency_key = input.idempotency_key AND g.source = 'guard'
+        AND g.recorded_at > ${NOW} - interval '24 hours' LIMIT 1) IS NULL
+  ORDER BY decision_id
   ON CONFLICT (decision_id) DO NOTHING
   RETURNING decision_id, execution_id, report_due_at
 ), due AS (

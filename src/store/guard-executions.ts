@@ -6,7 +6,7 @@ import { bytea } from "./decision-input.ts";
 import { arrayLiteral, atColumn, NOW, prepared } from "./dialect/statements.ts";
 import { eventJson, insertEvents } from "./events.ts";
 import type { EndEntry, StartEntry } from "./execution-entries.ts";
-import { END_INPUTS, endJson, executions, inputOf, START_INPUTS, startJson } from "./executions.ts";
+import { END_INPUTS, endJson, endedExecutions, inputOf, START_INPUTS, startJson } from "./executions.ts";
 import { Repository } from "./repository.ts";
 
 /** A record of a guard's journal, by which the trail knows it again. */
@@ -80,7 +80,7 @@ async function written(rows: Promise<readonly { readonly id: string }[]>): Promi
 }
 
 const FIND_ALL = prepared(({ decisionIds }: { decisionIds: string }, db) =>
-  executions(db).where("e.decision_id", "=", sql<string>`ANY (${decisionIds}::text::uuid[])`),
+  endedExecutions(db).where("e.decision_id", "=", sql<string>`ANY (${decisionIds}::text::uuid[])`),
 );
 
 const STARTED_KEYS = prepared(

@@ -93,6 +93,26 @@ describe("Authorize answers a key that was never used", () => {
   });
 });
 
+describe("Authorize remembers for a start that follows", () => {
+  test("what it allows", async () => {
+    const world = authorizeWorld();
+    const { decisionId } = answerOf(await world.ask());
+    expect(world.recent).toEqual([decisionId]);
+  });
+
+  test.each<[string, (world: ReturnType<typeof authorizeWorld>) => void]>([
+    ["what it denies", (world) => (world.policy.judgement = judge("RULE_DENIED", "Denied."))],
+    ["what needs a review", (world) => (world.policy.judgement = judge("REVIEW_PENDING", "Ask."))],
+    ["what another request has decided", (world) => (world.store.first = claim({ reason: "RULE_ALLOWED" }))],
+    ["what it answers from memory", (world) => (world.remembered = claim({ reason: "RULE_ALLOWED" }))],
+  ])("nothing of %s", async (_title, arrange) => {
+    const world = authorizeWorld();
+    arrange(world);
+    answerOf(await world.ask());
+    expect(world.recent).toEqual([]);
+  });
+});
+
 /** What is known of the key beforehand, and where. */
 type Where = "cache" | "store";
 

@@ -77,6 +77,45 @@ describe("an allowed decision", () => {
   });
 });
 
+describe("a decision that this process has just allowed", () => {
+  beforeEach(() => {
+    world.recent = startable();
+  });
+
+  test("is started without being read", async () => {
+    world.executions.unreadable = new Outage("down");
+    expect(await world.begin()).toMatchObject({ state: "started", execution: { startedBy: "key-1" } });
+    expect(kinds()).toEqual(["execution.started"]);
+  });
+
+  test("is another agent's as much as one that is read", async () => {
+    world.recent = startable({ agentId: "another" });
+    expect(await world.begin()).toMatchObject({ state: "refused", reason: "UNKNOWN_DECISION" });
+    expect(kinds()).toEqual(["execution.refused"]);
+  });
+
+  test("is not started for a frozen agent", async () => {
+    world.agents.confirmed = "frozen";
+    expect(await world.begin()).toMatchObject({ state: "refused", reason: "AGENT_FROZEN" });
+    expect(world.executions.execution).toBeNull();
+  });
+
+  test("is read again where it is not started, and refused if its claim is gone", async () => {
+    world.executions.decision = startable({ requestDigest: null, expiresAt: null });
+    world.executions.starts.record = async () => null;
+    expect(await world.begin()).toMatchObject({ state: "refused", reason: "EXPIRED" });
+    expect(kinds()).toEqual(["execution.refused"]);
+  });
+
+  test("is read again where it is not started, and tells of the guard that has started its key", async () => {
+    world.executions.decision = startable({ bypassedDecisionId: OTHER_ID });
+    world.executions.starts.record = async () => null;
+    world.executions.find = async (decisionId) =>
+      decisionId === OTHER_ID ? execution({ decisionId: OTHER_ID, nonce: OTHER_NONCE }) : null;
+    expect(await world.begin()).toMatchObject({ state: "already_started" });
+  });
+});
+
 describe("a start that fails", () => {
   test("is not answered, and can be tried again", async () => {
     world.executions.failure = { error: new Outage("down"), persists: false };

@@ -79,7 +79,7 @@ export class FakeExecutions {
     return this.decision;
   }
 
-  async find(): Promise<Execution | null> {
+  async find(_decisionId: string): Promise<Execution | null> {
     if (this.unreadable !== null) throw this.unreadable;
     const read = this.execution;
     await this.afterRead?.();
@@ -191,6 +191,8 @@ export function executionWorld() {
     review: null as Review | null,
     recovery: { checks: 0, from: Number.POSITIVE_INFINITY },
     voidBefore: 0,
+    /** What the process remembers of the decision; null if nothing. */
+    recent: null as StartableDecision | null,
     refusals: [] as Fault[],
     answers: [] as (BeginAnswer | ReportAnswer)[],
     begin,
@@ -214,6 +216,7 @@ export function executionWorld() {
     starts: executions.starts,
     reviews: { currentReview: async () => world.review },
     executionMicros: TIMEOUT,
+    recent: { find: () => world.recent },
     decisionsVoidBefore: () => world.voidBefore,
     begun: (answer) => void world.answers.push(answer),
   });

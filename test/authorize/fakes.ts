@@ -208,6 +208,8 @@ export function authorizeWorld() {
     remembered: null as Claim | null,
     /** Each claim that was put into the cache. */
     noted: [] as Claim[],
+    /** Ids of the decisions of which a start that follows is told. */
+    recent: [] as string[],
     /** What a review that was opened has come to; an error if it cannot be read. */
     review: null as Reason | Error | null,
     /** What admission throws. */
@@ -236,6 +238,7 @@ export function authorizeWorld() {
       }),
       close: async () => {},
     },
+    recent: { note: (row) => void world.recent.push(row.decisionId) },
     ledger: store,
     policy: () => policy,
     reviews: {

@@ -318,6 +318,12 @@ export const MUTANTS: readonly Mutant[] = [
         "FROM input",
       ],
       [
+        "a decision without its claim is not started",
+        "src/store/executions.ts",
+        "AND c.expires_at > ${NOW} LIMIT 1)",
+        "OR true LIMIT 1)",
+      ],
+      [
         "an event of an outcome is written only with the outcome",
         "src/store/executions.ts",
         "FROM input WHERE event_event_id IN (SELECT event_id FROM ended)",

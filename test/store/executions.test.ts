@@ -49,13 +49,14 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
     const [first, second] = [startOf(entry), startOf(entry)];
     expect([...(await executions.startBatch([first])).keys()]).toEqual([first.event.row.eventId]);
     expect((await executions.startBatch([second])).size).toBe(0);
-    const { recordedAt: _, ...found } = { ...(await executions.find(entry.row.decisionId)), recordedAt: 0 };
-    expect({ ...found, nonce: Buffer.from(found.nonce ?? []) }).toEqual({
-      ...first.execution,
-      source: "service",
+    const expected = { ...first.execution, source: "service", end: null };
+    const found = await executions.find(entry.row.decisionId);
+    expect({ ...found, nonce: Buffer.from(found?.nonce ?? []) }).toEqual(expected);
+    const stored = await executions.findStored(entry.row.decisionId);
+    expect({ ...stored, nonce: Buffer.from(stored?.nonce ?? []) }).toEqual({
+      ...expected,
       principal: "ann@example.com",
       sessionId: null,
-      end: null,
     });
     const [event, ...others] = await eventsAbout(entry.row.decisionId);
     expect(others).toEqual([]);
@@ -72,6 +73,20 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
     const written = await executions.startBatch([late, one, two]);
     expect([...written.keys()].toSorted()).toEqual([one.event.row.eventId, two.event.row.eventId].toSorted());
     expect(await kinds(taken.execution.decisionId)).toEqual(["execution.started"]);
+  });
+
+  test("a decision whose claim has expired or is another's is not started, and its neighbours are", async () => {
+    const expire = "UPDATE idempotency_claims SET expires_at = now() WHERE decision_id = $1::text::uuid";
+    const [expired, replaced, free] = [await decided("expired"), await decided("replaced"), await decided("held")];
+    await query(store.database, expire, [expired.row.decisionId]);
+    await query(store.database, expire, [replaced.row.decisionId]);
+    await decided("replaced");
+    const starts = [startOf(expired), startOf(replaced), startOf(free)];
+    expect([...(await executions.startBatch(starts)).keys()]).toEqual([starts[2]?.event.row.eventId]);
+    for (const { row } of [expired, replaced]) {
+      expect(await executions.find(row.decisionId)).toBeNull();
+      expect(await kinds(row.decisionId)).toEqual([]);
+    }
   });
 
   test("of starts at once one wins", async () => {

@@ -156,6 +156,8 @@ describe.each(storeKinds())("executions that guards upload on $name", ({ open })
     expect(await bypassedUnder()).toBeNull();
     const start = await startedUnder("taken");
     await uploads.recordStarts([start]);
+    expect((await executions.startBatch([startOf(decided)])).size).toBe(0);
+    expect(await kindsOf(decisionId)).toEqual([]);
     expect(await bypassedUnder()).toBe(start.execution.decisionId);
     expect((await executions.findDecision(start.execution.decisionId))?.bypassedDecisionId).toBe(
       start.execution.decisionId,

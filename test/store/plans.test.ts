@@ -204,10 +204,14 @@ test.skipIf(inject("postgresUrl") === null)(
       expect(ends.filter((node) => /Scan on execution_reports_due/.test(node))).toEqual([
         "Bitmap Heap Scan on execution_reports_due",
       ]);
+      const starts = await database.plansOf(() => executions.startBatch([]));
+      expect(starts.filter((node) => /Scan.* on (?:idempotency_claims|executions)/.test(node))).toEqual([
+        "Index Only Scan using executions_bypassed on executions by agent_id, idempotency_key, recorded_at",
+        "Index Scan using idempotency_claims_pkey on idempotency_claims by agent_id, idempotency_key",
+      ]);
       expect(await database.plansOf(() => executions.find("01890000-0000-7000-8000-000000000000"))).toEqual([
-        "Nested Loop Left Join",
+        "Nested Loop",
         "Index Scan using executions_pkey on executions by decision_id",
-        "Index Scan using audit_decisions_pkey on audit_decisions by decision_id",
       ]);
     } finally {
       await database.close();

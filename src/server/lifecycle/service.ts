@@ -8,6 +8,7 @@ import { Admission } from "../../authorize/admission.ts";
 import { createAuthorize } from "../../authorize/authorize.ts";
 import { createBegin } from "../../authorize/begin.ts";
 import { endKind, startKind } from "../../authorize/execution-entries.ts";
+import { RecentDecisions } from "../../authorize/recent-decisions.ts";
 import { createReport } from "../../authorize/report.ts";
 import { Reviews } from "../../authorize/reviews.ts";
 import type { RefusedCall } from "../../authorize/frame.ts";
@@ -167,8 +168,10 @@ export async function openService(
       logAnswer(log, answer);
     },
   };
+  const recent = new RecentDecisions();
   const authorize = createAuthorize({
     ...deciding,
+    recent,
     answered: (answer, milliseconds) => {
       deciding.answered(answer);
       latencies.observe(milliseconds);
@@ -186,6 +189,7 @@ export async function openService(
   const begun = { ...shared, admit: deciding.admit, executions, events };
   const beginExecution = createBegin({
     ...begun,
+    recent,
     reviews,
     executionMicros: config.executionMicros,
     starts: new GroupWriter(startKind(executions), monotonic, metrics.executions),
