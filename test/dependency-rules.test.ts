@@ -107,6 +107,7 @@ describe("the packages of the repository", () => {
     const manifest = JSON.parse(readFileSync(join(ROOT, "clients/typescript/package.json"), "utf8"));
     expect(Object.keys(manifest.dependencies)).toEqual(["@bufbuild/protobuf"]);
     expect(manifest.peerDependenciesMeta).toEqual({
+      "@mastra/core": { optional: true },
       "@openai/agents": { optional: true },
       "@opentelemetry/api": { optional: true },
       ai: { optional: true },

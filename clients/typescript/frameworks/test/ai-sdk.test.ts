@@ -1,44 +1,17 @@
 import { FakeDataCrawl } from "@datacrawl/client/testing";
 import { type AiSdkOptions, guardTools, selfTest } from "@datacrawl/client/ai-sdk";
 import { generateText, isStepCount, type ToolSet, tool } from "ai";
-import { MockLanguageModelV4 } from "ai/test";
+import type { MockLanguageModelV4 } from "ai/test";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { readBy, scripted } from "../examples/app/language-model.ts";
 import { testExample } from "./support/example.ts";
 import { ARGS, clientAt, type Scenario, testAdapter, warnings } from "./support/matrix.ts";
 
-const usage = {
-  inputTokens: { total: 1, noCache: 1, cacheRead: 0, cacheWrite: 0 },
-  outputTokens: { total: 1, text: 1, reasoning: 0 },
-};
 const inputSchema = z.object({ to: z.string(), cc: z.array(z.string()) });
 
-/** A model that calls `send_email` once under each id, and then ends. */
-function scripted(callIds: readonly string[]): MockLanguageModelV4 {
-  const calls = callIds.map((toolCallId) => {
-    return { type: "tool-call" as const, toolCallId, toolName: "send_email", input: JSON.stringify(ARGS) };
-  });
-  return new MockLanguageModelV4({
-    doGenerate: [
-      { content: calls, finishReason: { unified: "tool-calls", raw: undefined }, usage, warnings: [] },
-      {
-        content: [{ type: "text", text: "done" }],
-        finishReason: { unified: "stop", raw: undefined },
-        usage,
-        warnings: [],
-      },
-    ],
-  });
-}
-
-/** What the model reads of the calls of tools. */
-function readBy(model: MockLanguageModelV4): string[] {
-  const prompt = model.doGenerateCalls[1]?.prompt ?? [];
-  return prompt
-    .flatMap(({ role, content }) => (role === "tool" ? content : []))
-    .map((part) => (part.type === "tool-result" && "value" in part.output ? JSON.stringify(part.output.value) : ""))
-    .map((text) => text.replaceAll("\\", ""));
-}
+const calling = (...ids: string[]): MockLanguageModelV4 =>
+  scripted(ids.map((id) => ({ name: "send_email", args: ARGS, id })));
 
 testAdapter("Vercel AI SDK", async ({ dc, options = {}, callIds = ["call-1"], run, signal, tool: act }: Scenario) => {
   const runs: unknown[] = [];
@@ -50,7 +23,7 @@ testAdapter("Vercel AI SDK", async ({ dc, options = {}, callIds = ["call-1"], ru
     },
   });
   const guard = { ...options, ...(run !== undefined && { run }) } as AiSdkOptions;
-  const model = scripted(callIds);
+  const model = calling(...callIds);
   await generateText({
     model,
     tools: guardTools(dc, { send_email }, guard),
@@ -69,7 +42,7 @@ describe("Vercel AI SDK: what its own approval does not stop", () => {
     let runs = 0;
     const tools: ToolSet = { send_email: tool({ inputSchema, execute: () => ++runs }) };
     const guarded = guard === undefined ? tools : guardTools(guard, tools);
-    const model = scripted(["call-1"]);
+    const model = calling("call-1");
     await generateText({ model, tools: guarded, toolApproval: toolApproval as never, prompt: "send it" });
     return runs;
   };
@@ -90,14 +63,7 @@ describe("Vercel AI SDK: what its own approval does not stop", () => {
       const guarded = guard === undefined ? tools : guardTools(guard, tools);
       const toolApproval = { send_email: "user-approval" } as const;
       await generateText({
-        model: new MockLanguageModelV4({
-          doGenerate: {
-            content: [{ type: "text", text: "done" }],
-            finishReason: { unified: "stop", raw: undefined },
-            usage,
-            warnings: [],
-          },
-        }),
+        model: calling(),
         tools: guarded,
         toolApproval,
         messages: [

@@ -6,7 +6,7 @@
  */
 import type { Authorizer } from "../authorizer.ts";
 import { checkGuardOptions, type FoundCall, type GuardOptions, runJudged } from "./judged-call.ts";
-import { proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
+import { checkAllGuarded, markGuarded, proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
 
 export { type GuardOptions, type ToolCall, ToolNotRunError } from "./judged-call.ts";
 export type { SelfTestProbe } from "./self-test.ts";
@@ -33,8 +33,6 @@ export interface AiSdkOptions extends GuardOptions<AiSdkContext> {
 }
 
 type Execute = (this: unknown, input: unknown, options: AiSdkContext) => unknown;
-
-const guarded = new WeakSet<object>();
 
 /**
  * The same tools; each runs only if its call is allowed, and once, on the judged copy of its input. Else the call is a `tool-error`, and the model
@@ -75,9 +73,7 @@ export function guardTools<Tools extends Readonly<Record<string, object>>>(
     const wrapped = isGenerator
       ? (input: unknown, context: AiSdkContext) => relay((emit) => judged(input, context, emit))
       : (input: unknown, context: AiSdkContext) => judged(input, context);
-    const copy = { ...tool, execute: wrapped };
-    guarded.add(wrapped);
-    return [toolName, copy];
+    return [toolName, { ...tool, execute: markGuarded(wrapped) }];
   };
   return Object.fromEntries(Object.entries(tools).map(guardOne)) as Tools;
 }
@@ -95,11 +91,7 @@ export async function selfTest(
 ): Promise<void> {
   const { probe = {}, ...guardOptions } = options;
   const { toolName = SELF_TEST_TOOL, args = {} } = probe;
-  const bare = Object.entries(tools).filter(([name, tool]) => {
-    const { execute } = tool as { readonly execute?: object };
-    return execute === undefined ? options.unguarded?.includes(name) !== true : !guarded.has(execute);
-  });
-  if (bare.length > 0) throw new Error(`self-test: not guarded: ${bare.map(([name]) => name).join(", ")}`);
+  checkAllGuarded(tools, options.unguarded);
   await proveDenied(toolName, async (ran) => {
     const guardedProbe = guardTools(authorizer, { [toolName]: { execute: ran } }, guardOptions)[toolName];
     const context = { toolCallId: `self-test-${crypto.randomUUID()}`, messages: [] };

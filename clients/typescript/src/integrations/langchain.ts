@@ -6,7 +6,7 @@
  */
 import type { Authorizer } from "../authorizer.ts";
 import { checkGuardOptions, FailedResult, type GuardOptions, runJudged, ToolNotRunError } from "./judged-call.ts";
-import { proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
+import { isGuarded, markGuarded, proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
 
 export { type GuardOptions, type ToolCall, ToolNotRunError } from "./judged-call.ts";
 export type { SelfTestProbe } from "./self-test.ts";
@@ -58,7 +58,6 @@ export interface ToolGuard<Message> {
 
 /** Why a message was made in place of a tool's result. */
 const stopped = new WeakMap<object, ToolNotRunError>();
-const guards = new WeakSet<object>();
 
 /**
  * A middleware for `createMiddleware`. A tool runs only if its call is allowed, and once, on the judged copy of the arguments. Else the model reads a
@@ -94,8 +93,7 @@ export function guardToolCalls<Message extends object>(
       return message;
     }
   };
-  guards.add(wrapToolCall);
-  return { name: "DataCrawl", wrapToolCall };
+  return { name: "DataCrawl", wrapToolCall: markGuarded(wrapToolCall) };
 }
 
 /**
@@ -109,7 +107,7 @@ export async function selfTest(middleware: readonly object[], probe: SelfTestPro
   const wrapping = middleware.filter((one) => typeof member(one, "wrapToolCall") === "function");
   const innermost = wrapping.at(-1);
   const wrapToolCall = member(innermost, "wrapToolCall") as ToolGuard<object>["wrapToolCall"] | undefined;
-  if (wrapToolCall === undefined || !guards.has(wrapToolCall)) {
+  if (wrapToolCall === undefined || !isGuarded(wrapToolCall)) {
     const found = innermost === undefined ? "none does" : `"${String(member(innermost, "name"))}" does`;
     throw new Error(`self-test: the guard must be the last middleware that wraps tool calls; ${found}`);
   }

@@ -13,7 +13,7 @@ import {
   runJudged,
   ToolNotRunError,
 } from "./judged-call.ts";
-import { proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
+import { isGuarded, markGuarded, proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
 
 export { type GuardOptions, type ToolCall, ToolNotRunError } from "./judged-call.ts";
 export type { SelfTestProbe } from "./self-test.ts";
@@ -55,8 +55,6 @@ interface FunctionTool {
 
 /** What the SDK's own handling makes of a tool's error, unless the tool has another `errorFunction`. */
 const FAILED = "An error occurred while running the tool. Please try again.";
-
-const guarded = new WeakSet<object>();
 
 /**
  * The same tools; each runs only if its call is allowed, and once, on the judged copy of its arguments. Else the model reads why, as the tool's result.
@@ -104,9 +102,11 @@ export function guardTools<Tool extends { readonly name: string }>(
         return error.message;
       }
     };
-    guarded.add(wrapped);
     // With the SDK's members that have symbols for names, or are getters.
-    const members = { ...Object.getOwnPropertyDescriptors(tool), invoke: { value: wrapped, enumerable: true } };
+    const members = {
+      ...Object.getOwnPropertyDescriptors(tool),
+      invoke: { value: markGuarded(wrapped), enumerable: true },
+    };
     return Object.create(Object.getPrototypeOf(tool) as object, members) as Tool;
   });
 }
@@ -125,7 +125,7 @@ export async function selfTest(
   const { probe = {}, ...guardOptions } = options;
   const { toolName = SELF_TEST_TOOL, args = {} } = probe;
   const bare = (agent.tools as readonly FunctionTool[]).filter(({ invoke, name }) =>
-    invoke === undefined ? options.unguarded?.includes(name) !== true : !guarded.has(invoke),
+    invoke === undefined ? options.unguarded?.includes(name) !== true : !isGuarded(invoke),
   );
   if (bare.length > 0) throw new Error(`self-test: not guarded: ${bare.map(({ name }) => name).join(", ")}`);
   if (agent.mcpServers !== undefined && agent.mcpServers.length > 0)

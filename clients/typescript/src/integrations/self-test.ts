@@ -12,6 +12,29 @@ export interface SelfTestProbe {
 /** The name of a probe that is not named. */
 export const SELF_TEST_TOOL = "datacrawl_self_test";
 
+/** What adapters have put in the place of tools' own functions. */
+const guarded = new WeakSet<object>();
+
+/** Marks a tool's function as one that asks before it runs. */
+export function markGuarded<Run extends object>(run: Run): Run {
+  guarded.add(run);
+  return run;
+}
+
+/** Whether an adapter has made the function. */
+export function isGuarded(run: unknown): boolean {
+  return typeof run === "function" && guarded.has(run);
+}
+
+/** @throws Error naming the tools whose `execute` no adapter has made */
+export function checkAllGuarded(tools: Readonly<Record<string, object>>, unguarded: readonly string[] = []): void {
+  const bare = Object.entries(tools).filter(([name, tool]) => {
+    const { execute } = tool as { readonly execute?: unknown };
+    return execute === undefined ? !unguarded.includes(name) : !isGuarded(execute);
+  });
+  if (bare.length > 0) throw new Error(`self-test: not guarded: ${bare.map(([name]) => name).join(", ")}`);
+}
+
 /**
  * Calls a tool that is known to be denied, the way that the framework would.
  *
