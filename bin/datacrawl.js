@@ -25,7 +25,7 @@ if (major < 22 || (major === 22 && minor < 18)) {
 }
 // How far the heap may grow between two collections. A process that stays should be small; a command should be done soon.
 // Not in the first line: an engine that does not know the flag would not start.
-const stays = ["serve", "sidecar"].includes(process.argv[2] ?? "");
+const stays = ["serve", "sidecar", "mcp"].includes(process.argv[2] ?? "");
 setFlagsFromString(`--heap-growing-percent=${stays ? 60 : 400}`);
 // What Node compiles is kept for the next start, in our own directory: who can write to it can change the code itself. Node's default is the
 // system's temporary directory, which others can write to. By the environment, so that our threads have it, too.

@@ -23,15 +23,15 @@ const LAYERS: readonly (readonly string[])[] = [
   ["policy", "idempotency", "audit", "review", "execution", "authn", "webhook"],
   ["store"],
   ["authorize", "admin"],
-  ["server", "sidecar", "cli"],
+  ["server", "sidecar", "mcp", "cli"],
   ["main.ts", "quick.ts"],
 ];
 /** Siblings of one layer that may see each other: commands run what they start, and a sidecar is a server. */
-const SIBLINGS_MAY = new Set(["sidecar → server", "cli → server", "cli → sidecar"]);
+const SIBLINGS_MAY = new Set(["sidecar → server", "mcp → server", "cli → server", "cli → sidecar", "cli → mcp"]);
 /** The parts of the service that may import each of the other packages. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "@datacrawl/proto": ["server", "sidecar", "cli"],
-  "@datacrawl/client": ["sidecar", "cli"],
+  "@datacrawl/client": ["sidecar", "mcp", "cli"],
   "@datacrawl/conformance": ["cli"],
 };
 

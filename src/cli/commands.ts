@@ -33,6 +33,11 @@ export const COMMAND_GROUPS: readonly CommandGroup[] = [
     commands: [
       ...ASKING_GROUP.commands,
       {
+        name: "mcp",
+        description: "Stand between an MCP client and an MCP server: a tool is called only if that is allowed.",
+        load: async (io) => (await import("./agents/mcp.ts")).mcpCommand(io),
+      },
+      {
         name: "conformance",
         description: "Test a client of any language against a server that answers wrongly in every way.",
         load: async (io) => (await import("./agents/conformance.ts")).conformanceCommand(io),

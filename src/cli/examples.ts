@@ -16,6 +16,7 @@ const EXAMPLES: Readonly<Record<string, string | readonly string[]>> = {
   ],
   "datacrawl hook": "datacrawl hook claude-code --key-file agent.key < event.json",
   "datacrawl hook claude-code": "datacrawl hook claude-code --key-file agent.key --timeout 3s < event.json",
+  "datacrawl mcp": "datacrawl mcp --name github -- npx -y @modelcontextprotocol/server-github",
   "datacrawl serve": "DATABASE_URL=postgres://… REDIS_URL=redis://… datacrawl serve",
   "datacrawl sidecar": "DATACRAWL_URL=https://authz.internal:7440 DATACRAWL_API_KEY=dc_agent_… datacrawl sidecar",
   "datacrawl operator": "datacrawl operator add alice --role operator",

@@ -32,9 +32,9 @@ function examplesOf(help: string): string[] {
   return lines.slice(0, until).flatMap((line) => /^ .*?\b(datacrawl( .*)?)$/.exec(line)?.[1] ?? []);
 }
 
-/** As a shell would, of what the examples hold. */
+/** As a shell would, of what the examples hold. What stands behind -- is another program's. */
 function wordsOf(example: string): string[] {
-  const [call = ""] = example.split(/ [|<>] /);
+  const [call = ""] = example.split(/ (?:[|<>]|--) /);
   return [...call.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
     ([, ...parts]) => parts.find((part) => part !== undefined) ?? "",
   );

@@ -753,4 +753,58 @@ export const MUTANTS: readonly Mutant[] = [
       ],
     ],
   ),
+  // The proxy for MCP.
+  ...caughtBy(
+    ["test/mcp/"],
+    [
+      [
+        "an MCP call is forwarded only on an allow",
+        "src/mcp/stdio/proxy.ts",
+        "if (verdicts.every((verdict) => isAllow(verdict?.decision)))",
+        'if (!verdicts.some((verdict) => verdict?.decision === "deny"))',
+      ],
+      [
+        "an MCP call that was cancelled is not forwarded",
+        "src/mcp/stdio/proxy.ts",
+        "if (held.some((one) => one?.signal.aborted)) return;",
+        "",
+      ],
+      [
+        "a carriage return hides no second message from the proxy",
+        "src/mcp/stdio/proxy.ts",
+        'return text.includes("\\r") ?',
+        "return false ?",
+      ],
+      [
+        "an MCP method in another case is not taken for unknown text",
+        "src/mcp/message.ts",
+        "if (lookalike !== null) return refuse(lookalike);",
+        "",
+      ],
+      [
+        "an MCP method that is not known does not pass",
+        "src/mcp/message.ts",
+        "if (!known.has(method) && !passMethods.has(method)) {",
+        "if (false) {",
+      ],
+      [
+        "an MCP call's numbers are those that were judged",
+        "src/mcp/message.ts",
+        'const exact = parse(text, "exact");',
+        'const exact = parse(text, "rounded");',
+      ],
+      ["one approval forwards one MCP call", "src/mcp/gate.ts", "this.#reviews.delete(question);", ""],
+    ],
+  ),
+  ...caughtBy(
+    ["test/e2e/mcp.test.ts"],
+    [
+      [
+        "an MCP server does not get the agent's key",
+        "src/mcp/stdio/server-process.ts",
+        "value !== undefined && !/^DATACRAWL_/i.test(name)",
+        "value !== undefined",
+      ],
+    ],
+  ),
 ];

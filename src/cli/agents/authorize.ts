@@ -1,16 +1,14 @@
-import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { JsonObject, Verdict } from "@datacrawl/client";
 import { verdictOf } from "@datacrawl/client/internal/verdict";
-import { parseCredential } from "../../core/credential.ts";
 import { type Decision, isAllow } from "../../core/decision.ts";
-import { UsageError } from "../../core/fault.ts";
 import { withoutService } from "../admin-options.ts";
 import { ExitCode, type Io } from "../io.ts";
 import { outJson, printable } from "../output.ts";
 import { parseDuration } from "../parse.ts";
 import { parsePayload } from "../payload.ts";
-import { closeInTime, ENDING_MS, hasProof, openOwnGuard, readKey } from "./own-guard.ts";
+import { demoKey } from "./demo-key.ts";
+import { closeInTime, ENDING_MS, hasProof, openOwnGuard } from "./own-guard.ts";
 
 interface Flags {
   readonly tool: string;
@@ -84,17 +82,4 @@ function describe(io: Io, verdict: Verdict): void {
 
 function sentenceOf({ decision, reason, message }: Verdict): string {
   return `${decision}  ${reason}  ${printable(message)}`;
-}
-
-async function demoKey(io: Io): Promise<string> {
-  // The service's configuration is loaded for its demo alone.
-  const { loadDataConfig } = await import("../../config.ts");
-  const path = join(loadDataConfig(io.env, io.cwd).dataDir, "demo-agent.key");
-  const key = readKey(
-    path,
-    `no credential: set DATACRAWL_API_KEY, or one of the others in --help (there is no ${path})`,
-  );
-  if (parseCredential(key) === null)
-    throw new UsageError([`${path} holds no agent's key: remove it, or set DATACRAWL_API_KEY`]);
-  return key;
 }

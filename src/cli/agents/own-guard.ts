@@ -23,17 +23,18 @@ export function hasProof({ env }: Io): boolean {
 }
 
 /**
- * The guard of a process that asks once. What `options` do not say is taken from the variables that the client library reads.
+ * The guard of this process. What `options` do not say is taken from the variables that the client library reads.
  *
+ * @param syncs false for a process that asks once: it is over with the answer, so that operators have no use for its circuit, nor it for
+ * their orders
  * @throws UsageError
  */
-export function openOwnGuard(io: Io, options: DataCrawlOptions = {}): OpenGuard {
+export function openOwnGuard(io: Io, options: DataCrawlOptions = {}, syncs = false): OpenGuard {
   const path = io.env["DATACRAWL_CA_FILE"];
   const ca = path ? readAuthorities("DATACRAWL_CA_FILE", resolve(io.cwd, path)) : undefined;
   try {
     const { timeoutMs: _, ...settings } = readOptions({ ca, ...options }, io.env);
-    // The process is over with the answer: operators have no use for its circuit, nor it for their orders.
-    return new OpenGuard({ ...settings, syncs: false, clock: systemClock, random: new RandomPool() });
+    return new OpenGuard({ ...settings, syncs, clock: systemClock, random: new RandomPool() });
   } catch (error) {
     if (error instanceof TypeError) throw new UsageError(error.message.split("; "));
     throw error;

@@ -1,0 +1,216 @@
+import { once } from "node:events";
+import type { Readable, Writable } from "node:stream";
+import type { JsonObject } from "../../core/json.ts";
+import { isAllow } from "../../core/decision.ts";
+import type { Gate, GuardVerdict } from "../gate.ts";
+import { type Held, InFlight } from "../in-flight.ts";
+import { ErrorCode, type Frame, readFrame, type ToolCall } from "../message.ts";
+import { callReply, endedReply, errorReply, unreadReply, waitingNotice, withheldReply } from "../reply.ts";
+import { type Line, LineSplitter } from "./lines.ts";
+import type { ServerEnd, ServerProcess } from "./server-process.ts";
+
+export interface StdioProxyOptions {
+  readonly gate: Pick<Gate, "decide">;
+  readonly server: Pick<ServerProcess, "stdin" | "stdout" | "stop" | "ended">;
+  /** Of the client. */
+  readonly input: Readable;
+  readonly output: Writable;
+  readonly passMethods: ReadonlySet<string>;
+  /** Takes a sentence for people. */
+  readonly warn: (problem: string) => void;
+}
+
+/** Of a line from the client. More than any call may have; images in answers to the server are larger. */
+export const MAX_CLIENT_LINE = 16 * 1024 * 1024;
+/** Of a line from the server, which may be a whole file. */
+const MAX_SERVER_LINE = 64 * 1024 * 1024;
+
+/** The one version that knows them. */
+const BATCHES = "2025-03-26";
+const CANCELLED = "notifications/cancelled";
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Carries messages between a client and a server over their standard streams. Calls of tools are forwarded when they are allowed.
+ *
+ * Resolves when both have ended: to null if the client ended it, else to how the server did.
+ */
+export async function runStdioProxy(options: StdioProxyOptions): Promise<ServerEnd | null> {
+  return await new StdioProxy(options).run();
+}
+
+class StdioProxy {
+  readonly #options: StdioProxyOptions;
+  readonly #inFlight = new InFlight();
+  /** Aborted when the client has ended, or nothing more can be written to it. */
+  readonly #clientGone = new AbortController();
+  readonly #deciding = new Set<Promise<void>>();
+  /** The version that client and server agreed on; null before that. */
+  #agreedVersion: string | null = null;
+  #hasServerEnded = false;
+
+  constructor(options: StdioProxyOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<ServerEnd | null> {
+    const { input, output, server } = this.#options;
+    // A client that reads no more has ended, whatever it may still write.
+    output.on("error", () => input.destroy());
+    const clientEnded = this.#readClient().finally(() => this.#clientGone.abort());
+    const serverRead = this.#readServer();
+    const first = await Promise.race([clientEnded.then(() => null), server.ended]);
+    if (first === null) {
+      await Promise.all(this.#deciding);
+      await server.stop();
+      await serverRead;
+      return null;
+    }
+    this.#hasServerEnded = true;
+    await serverRead;
+    const unanswered = this.#inFlight.forwarded;
+    const unknown = `The MCP server ${first.how}. Whether it has done what was asked is unknown.`;
+    for (const id of unanswered) await this.#send(errorReply(id, ErrorCode.internal, unknown));
+    this.#clientGone.abort();
+    await Promise.all(this.#deciding);
+    input.destroy();
+    return { ...first, isClean: first.isClean && unanswered.length === 0 };
+  }
+
+  async #readClient(): Promise<void> {
+    const splitter = new LineSplitter(MAX_CLIENT_LINE);
+    try {
+      for await (const chunk of this.#options.input)
+        for (const line of splitter.take(chunk as Buffer)) await this.#takeLine(line);
+    } catch {
+      // It was cut off, which ends it as well.
+    }
+  }
+
+  async #takeLine(line: Line): Promise<void> {
+    const read = textOf(line);
+    if ("problem" in read) return await this.#send(unreadReply(read.problem));
+    if (read.text.trim() === "") return;
+    const { passMethods } = this.#options;
+    const frame = readFrame(read.text, { passMethods, batches: this.#agreedVersion === BATCHES });
+    const calls = frame.messages.filter((message) => message.kind === "call");
+    if (frame.messages.some(({ kind }) => kind === "refused")) return await this.#refuse(frame);
+    if (calls.length === 0) return await this.#pass(frame);
+    // The next line does not wait for it: a call may wait for people, and what cancels it comes on the same stream.
+    const deciding = this.#decide(frame, calls).finally(() => this.#deciding.delete(deciding));
+    this.#deciding.add(deciding);
+  }
+
+  async #refuse({ messages }: Frame): Promise<void> {
+    for (const message of messages) {
+      if (message.kind === "refused" && message.answer === "none")
+        this.#options.warn(`a notification was not forwarded: ${message.message}`);
+      await this.#send(withheldReply(message));
+    }
+  }
+
+  async #pass(frame: Frame): Promise<void> {
+    const [message] = frame.messages;
+    const isCancel = message?.kind === "notification" && message.method === CANCELLED;
+    // The server has not heard of a call that waits here.
+    if (isCancel && this.#inFlight.cancel(message.params["requestId"])) return;
+    await this.#forward(frame);
+  }
+
+  /** INVARIANT: a frame with calls is forwarded here alone, when each of them is allowed and none was cancelled. */
+  async #decide(frame: Frame, calls: readonly ToolCall[]): Promise<void> {
+    const held = calls.map((call) => this.#inFlight.hold(call));
+    const verdicts = await Promise.all(held.map((one) => one && this.#ask(one)));
+    for (const one of held) one?.release();
+    if (held.some((one) => one?.signal.aborted)) return;
+    if (verdicts.every((verdict) => isAllow(verdict?.decision))) return await this.#forward(frame);
+    for (const message of frame.messages) {
+      const index = calls.indexOf(message as ToolCall);
+      await this.#send(
+        index < 0 ? withheldReply(message) : callReply(calls[index] as ToolCall, verdicts[index] ?? null),
+      );
+    }
+  }
+
+  #ask({ call, signal }: Held): Promise<GuardVerdict> {
+    const { progressToken } = call;
+    const onWaiting = (count: number, verdict: GuardVerdict): void => {
+      if (progressToken !== null) void this.#send(waitingNotice(progressToken, count, verdict));
+    };
+    return this.#options.gate.decide(call, { signal, hurry: this.#clientGone.signal, onWaiting });
+  }
+
+  async #forward({ messages, text }: Frame): Promise<void> {
+    if (this.#hasServerEnded) {
+      for (const message of messages) await this.#send(endedReply(message));
+      return;
+    }
+    for (const message of messages)
+      if (message.kind === "call" || message.kind === "request") this.#inFlight.forward(message);
+    await write(this.#options.server.stdin, `${text}\n`);
+  }
+
+  async #readServer(): Promise<void> {
+    const splitter = new LineSplitter(MAX_SERVER_LINE);
+    try {
+      for await (const chunk of this.#options.server.stdout)
+        for (const line of splitter.take(chunk as Buffer)) {
+          if (line === null)
+            this.#options.warn(`a message of the server is longer than ${MAX_SERVER_LINE} bytes and was left out`);
+          else await this.#takeAnswer(line);
+        }
+    } catch {
+      // What it had written is read; that it ends is seen by its process.
+    }
+  }
+
+  async #takeAnswer(line: Buffer): Promise<void> {
+    for (const message of looselyRead(line)) this.#noteAnswer(message);
+    await write(this.#options.output, Buffer.concat([line, Buffer.from("\n")]));
+  }
+
+  #noteAnswer({ id, method, result }: JsonObject): void {
+    if (method !== undefined || id === undefined) return;
+    const answered = this.#inFlight.answered(id);
+    if (answered !== "initialize" || typeof result !== "object" || result === null || Array.isArray(result)) return;
+    const { protocolVersion } = result;
+    if (typeof protocolVersion === "string") this.#agreedVersion = protocolVersion;
+  }
+
+  async #send(message: JsonObject | null): Promise<void> {
+    if (message !== null) await write(this.#options.output, `${JSON.stringify(message)}\n`);
+  }
+}
+
+/** A carriage return ends a line for some readers: what stands between two of them would be another message to them. */
+function textOf(line: Line): { readonly text: string } | { readonly problem: string } {
+  if (line === null) return { problem: `it is longer than ${MAX_CLIENT_LINE} bytes` };
+  let text: string;
+  try {
+    text = UTF8.decode(line);
+  } catch {
+    return { problem: "it is not valid UTF-8" };
+  }
+  if (text.endsWith("\r")) text = text.slice(0, -1);
+  return text.includes("\r") ? { problem: "it has a carriage return inside" } : { text };
+}
+
+/** The messages of a server's line, for keeping account of what is in flight. What is none passes all the same. */
+function looselyRead(line: Buffer): readonly JsonObject[] {
+  try {
+    const value: unknown = JSON.parse(line.toString());
+    return [value].flat().filter((one): one is JsonObject => typeof one === "object" && one !== null);
+  } catch {
+    return [];
+  }
+}
+
+/** Resolves when more may be written. What cannot be written is lost: its reader has gone. */
+async function write(stream: Writable, data: string | Buffer): Promise<void> {
+  if (!stream.writable || stream.write(data)) return;
+  const gone = new AbortController();
+  const close = (): void => gone.abort();
+  stream.once("close", close).once("error", close);
+  await once(stream, "drain", { signal: gone.signal }).catch(() => {});
+  stream.off("close", close).off("error", close);
+}
