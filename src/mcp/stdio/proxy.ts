@@ -120,7 +120,7 @@ class StdioProxy {
   /** INVARIANT: a frame with calls is forwarded here alone, when each of them is allowed and none was cancelled. */
   async #decide(frame: Frame, calls: readonly ToolCall[]): Promise<void> {
     const held = calls.map((call) => this.#inFlight.hold(call));
-    const verdicts = await Promise.all(held.map((one) => one && this.#ask(one)));
+    const verdicts = await Promise.all(held.map(async (one) => one && (await this.#ask(one))));
     for (const one of held) one?.release();
     if (held.some((one) => one?.signal.aborted)) return;
     if (verdicts.every((verdict) => isAllow(verdict?.decision))) return await this.#forward(frame);
