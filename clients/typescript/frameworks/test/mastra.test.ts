@@ -67,7 +67,7 @@ describe("Mastra: what its own hooks do not stop", () => {
 });
 
 interface Executable {
-  execute(input: unknown, context: unknown): Promise<unknown>;
+  readonly execute: (input: unknown, context: unknown) => Promise<unknown>;
 }
 
 describe("Mastra: guarded tools", () => {
