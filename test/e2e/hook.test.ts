@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -11,6 +11,14 @@ interface Event {
   readonly tool_name?: string;
   readonly tool_input?: object;
   readonly tool_use_id?: string | undefined;
+}
+
+/** What `hook test --json` says of a command. */
+interface Finding {
+  readonly command: string;
+  readonly status: number | null;
+  readonly decisionId: string | null;
+  readonly problem: string | null;
 }
 
 const SESSION = "dd3f72ad-7972-4f5e-a5df-477533be13ac";
@@ -227,4 +235,78 @@ describe("datacrawl hook claude-code", () => {
       expect((await hook(event(ALLOWED), { stdout: sink })).status).toBe(2);
     },
   );
+
+  describe("as it is installed", () => {
+    const bin = join(import.meta.dirname, "../../bin/datacrawl.js");
+    const ours = `${process.execPath} ${bin}`;
+    const home = (): Env => ({ ...env, HOME: tempDir() });
+    const install = (at: Env, command: string, ...flags: string[]): Promise<Ended> =>
+      runBin(["hook", "install", "claude-code", "--yes", "--command", command, "--timeout", "30s", ...flags], {
+        env: at,
+      });
+    const selfTest = async (at: Env): Promise<[number | null, Finding]> => {
+      const { status, stdout } = await runBin(["hook", "test", "claude-code", "--json"], { env: at });
+      return [status, (JSON.parse(stdout) as { commands: [Finding] }).commands[0]];
+    };
+
+    test("blocks a call that is denied, by a decision of the service", async () => {
+      const at = home();
+      await install(at, ours);
+      expect(await selfTest(at)).toEqual([
+        0,
+        { command: expect.any(String), status: 2, decisionId: expect.stringMatching(/^[0-9a-f-]{36}$/), problem: null },
+      ]);
+    });
+
+    test("blocks while the service cannot be asked, which the test says", async () => {
+      const at = home();
+      await install(at, ours, "--url", "http://127.0.0.1:1");
+      expect(await selfTest(at)).toEqual([
+        1,
+        expect.objectContaining({
+          status: 2,
+          problem: expect.stringMatching(/nothing is decided.*SERVICE_UNAVAILABLE/s),
+        }),
+      ]);
+    });
+
+    test.each([
+      ["a command that is missing", "/nonexistent/datacrawl"],
+      ["a command that is killed", "sh -c 'kill -9 $$' datacrawl"],
+      [
+        "a command that runs out of memory",
+        `${process.execPath} --max-old-space-size=16 -e 'const a = []; for (;;) a.push([...a])' datacrawl`,
+      ],
+      ["a command that ends with 1", "sh -c 'exit 1' datacrawl"],
+    ])("blocks with %s", async (_, command) => {
+      const at = home();
+      await install(at, command);
+      expect(await selfTest(at)).toEqual([1, expect.objectContaining({ status: 2, decisionId: null })]);
+    });
+
+    test("is found to be open where it does not block, or where a rule allows everything", async () => {
+      const at = home();
+      await install(at, "exit 3; datacrawl");
+      expect(await selfTest(at)).toEqual([
+        1,
+        expect.objectContaining({ status: 3, problem: expect.stringContaining("the host runs the tool") }),
+      ]);
+      await install(at, "exit 0; datacrawl");
+      expect(await selfTest(at)).toEqual([
+        1,
+        expect.objectContaining({ status: 0, problem: expect.stringContaining("allow tools by their names") }),
+      ]);
+    });
+
+    test("is not there before it is installed, and is turned off by a setting, which the test says", async () => {
+      const at = home();
+      const { status, stderr } = await runBin(["hook", "test", "claude-code"], { env: at });
+      expect([status, stderr]).toEqual([1, expect.stringContaining("no hook is installed")]);
+      await install(at, ours);
+      const file = join(at["HOME"] ?? "", ".claude/settings.json");
+      writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), disableAllHooks: true }));
+      const off = await runBin(["hook", "test", "claude-code"], { env: at });
+      expect([off.status, off.stdout]).toEqual([1, expect.stringContaining('"disableAllHooks" turns off every hook')]);
+    });
+  });
 });

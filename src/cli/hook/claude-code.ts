@@ -1,4 +1,6 @@
+import { join } from "node:path";
 import { type Host, HookEventError, objectIn, textIn, toolName } from "./host.ts";
+import { groupedHooks } from "./settings.ts";
 
 const NAME = "claude-code";
 const EVENT = "PreToolUse";
@@ -28,4 +30,29 @@ export const claudeCode: Host = {
   deny: (reason) => ({
     hookSpecificOutput: { hookEventName: EVENT, permissionDecision: "deny", permissionDecisionReason: reason },
   }),
+
+  event: (tool, sessionId, callId) => ({
+    hook_event_name: EVENT,
+    session_id: sessionId,
+    tool_name: tool,
+    tool_input: {},
+    tool_use_id: callId,
+  }),
+
+  settings: {
+    files: {
+      user: (home, _, env) => join(env["CLAUDE_CONFIG_DIR"] || join(home, ".claude"), "settings.json"),
+      project: (_, cwd) => join(cwd, ".claude/settings.json"),
+      local: (_, cwd) => join(cwd, ".claude/settings.local.json"),
+    },
+    ...groupedHooks(NAME, EVENT, (command, timeoutMs) => ({
+      type: "command",
+      command,
+      timeout: Math.ceil(timeoutMs / 1000),
+      // Versions before 2.1.295 ignore it.
+      onFailure: "block",
+    })),
+    problem: ({ disableAllHooks }) =>
+      disableAllHooks === true ? '"disableAllHooks" turns off every hook: remove it' : null,
+  },
 };

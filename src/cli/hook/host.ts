@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from "../../core/json.ts";
+import type { HostSettings } from "./settings.ts";
 
 /** What a coding agent is about to do, as its host says it. */
 export interface ToolCall {
@@ -27,6 +28,9 @@ export interface Host {
   allow(call: ToolCall, grants: boolean): JsonObject | null;
   /** What is printed beside the blocking status. */
   deny(reason: string): JsonObject;
+  /** An event as the host sends it, about a call without arguments. */
+  event(tool: string, sessionId: string, callId: string): JsonObject;
+  readonly settings: HostSettings;
 }
 
 /** Why a host's event cannot be judged, as a sentence. */
