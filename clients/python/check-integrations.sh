@@ -7,6 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 declare -A frameworks=(
+  [crewai]="crewai==1.15.30"
+  [google_adk]="google-adk==2.13.0"
   [langchain]="langchain==1.5.2"
   [openai_agents]="openai-agents==0.24.0"
   [pydantic_ai]="pydantic-ai-slim==2.68.0"

@@ -217,7 +217,7 @@ class Situations:
             server.url,
             tool,
             tool_name=lambda call: f"bank.{call.tool}",
-            key=lambda call: f"{call.call_id}!",
+            key=lambda call: f"{call.arguments['to']}-7",
             payload=lambda call: {"cents": call.arguments["amount"] * 100},
             principal=lambda call: call.arguments["to"],
             session_id="session-7",
@@ -226,7 +226,7 @@ class Situations:
             {
                 "tool": "bank.transfer",
                 "payload": {"cents": 700},
-                "key": "call-1!",
+                "key": "ann-7",
                 "principal": "ann",
                 "session": "session-7",
             }
