@@ -41,7 +41,7 @@ import io, sys
 script = compile(sys.argv[1], "audit-format.md", "exec")
 for line in sys.stdin.read().splitlines():
     sys.stdin = io.StringIO(line)
-    exec(script, {})
+    eval(script, {})
 `;
 
 describe("the audit format", () => {
