@@ -39,6 +39,8 @@ const each = {
   expect: { poll: { timeout: 20_000 } },
   // One process runs many of these files: to load the same modules for each would take as long as most of the tests.
   isolate: false,
+  // Each of the embedded databases is used for seconds: to optimize it takes longer than it saves.
+  execArgv: ["--liftoff-only"],
 };
 
 export default defineConfig({

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Outcome } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
-import { call, cookieOf, PASSWORD, signIn } from "../server/admin/admin-fixture.ts";
+import { call, cookieOf, signIn } from "../server/admin/admin-fixture.ts";
 import { outcomeOfCall } from "../support/call-outcome.ts";
 import { QUESTION } from "../support/agent-transports.ts";
 import { type Issuer, startIssuer } from "../support/issuer.ts";
-import { demoKey, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
+import { addReviewer } from "../support/reviewers.ts";
+import { demoKey, discard, type ServiceProcess, startService } from "../support/service.ts";
 
 const AGENTS = "datacrawl-agents";
 const OPERATORS = "datacrawl-operators";
@@ -73,9 +74,7 @@ beforeAll(async () => {
   };
   const keyOf = async (agentId: string): Promise<string> => String((await admin("CreateAgent", { agentId }))["key"]);
   const session = async (role: string): Promise<string> => {
-    const add = ["operator", "add", role, "--role", role, "--password-stdin"];
-    const { status, stderr } = runCli(add, { DATACRAWL_DATA_DIR: service.dataDir }, `${PASSWORD}\n`);
-    if (status !== 0) throw new Error(stderr);
+    await addReviewer(role, { DATACRAWL_DATA_DIR: service.dataDir }, role);
     return cookieOf(await signIn(service.adminUrl, role));
   };
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cli } from "../support/cli.ts";
 import { waitUntil } from "../support/net.ts";
+import { addReviewer, REVIEWER_PASSWORD } from "../support/reviewers.ts";
 import { type Asked, ask, demoKey, discard, type ServiceProcess, startService } from "../support/service.ts";
 import { type SidecarProcess, startSidecar } from "../support/sidecar.ts";
 
@@ -43,9 +44,8 @@ describe("a service that dies under a sidecar", () => {
 
   const askSidecar = (request: Record<string, unknown>): Promise<Asked> => ask(sidecar.connectUrl, "none", request);
   const run = (...args: string[]) => cli(args, { DATACRAWL_DATA_DIR: service.dataDir });
-  const password = "correct horse battery";
   const runAs = (name: string, ...args: string[]) =>
-    cli([...args, "--as", name, "--password-stdin"], { DATACRAWL_DATA_DIR: service.dataDir }, `${password}\n`);
+    cli([...args, "--as", name, "--password-stdin"], { DATACRAWL_DATA_DIR: service.dataDir }, `${REVIEWER_PASSWORD}\n`);
   const shown = async (id: string): Promise<{ row: Record<string, unknown>; hashMatches: boolean } | null> => {
     const { status, stdout } = await run("audit", "show", id, "--json");
     return status === 0 ? (JSON.parse(stdout) as { row: Record<string, unknown>; hashMatches: boolean }) : null;
@@ -86,8 +86,7 @@ describe("a service that dies under a sidecar", () => {
   });
 
   test("a grant is set by a named operator with a reason, is listed, and needs an agent that may act", async () => {
-    const add = ["operator", "add", "alice", "--role", "operator", "--password-stdin"];
-    expect((await cli(add, { DATACRAWL_DATA_DIR: service.dataDir }, password)).status).toBe(0);
+    await addReviewer("alice", { DATACRAWL_DATA_DIR: service.dataDir }, "operator");
     expect((await runAs("alice", "bypass", "set", "demo", "--for", "30m", "--tool", "stripe.refund")).status).toBe(64);
     expect((await runAs("alice", "bypass", "set", "nobody", "--reason", "x", "--all-tools")).status).toBe(1);
     expect(

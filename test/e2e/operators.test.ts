@@ -24,7 +24,16 @@ describe("operators of a service", () => {
   const bypass = ["bypass", "set", "demo", "--all-tools", "--reason", "INC-1", "--json"];
 
   test("are added, listed, changed and removed over the socket", async () => {
-    const add = (name: string, role: string): string[] => ["operator", "add", name, "--role", role, "--password-stdin"];
+    const add = (name: string, role: string): string[] => [
+      "operator",
+      "add",
+      name,
+      "--role",
+      role,
+      "--password-stdin",
+      "--timeout",
+      "1m",
+    ];
     const added = runCli(add("alice", "operator"), env, `${PASSWORD}\n`);
     expect(added).toMatchObject({ status: 0, stdout: "Added alice as operator.\n" });
     expect((await run(add("vera", "viewer"), PASSWORD)).status).toBe(0);

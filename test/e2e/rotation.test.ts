@@ -2,11 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DataCrawl } from "@datacrawl/client";
 import { waitUntil } from "../support/net.ts";
+import { addReviewer, REVIEWER_PASSWORD } from "../support/reviewers.ts";
 import { demoKey, discard, runCli, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 
 const request = { tool: "stripe.refund", payload: { amount: 5, currency: "EUR" } };
-
-const PASSWORD = "correct horse battery";
 
 /** A guard that has pinned a grant key, and what becomes of its grant when the service's operators change that key. */
 describe("the grant key is rotated", () => {
@@ -14,8 +13,7 @@ describe("the grant key is rotated", () => {
   let dc: DataCrawl;
   beforeAll(async () => {
     service = await startService();
-    const add = ["operator", "add", "alice", "--role", "operator", "--password-stdin"];
-    runCli(add, { DATACRAWL_DATA_DIR: service.dataDir }, `${PASSWORD}\n`);
+    await addReviewer("alice", { DATACRAWL_DATA_DIR: service.dataDir }, "operator");
     const url = `http://127.0.0.1:${service.grpcPort}`;
     dc = new DataCrawl({ url, apiKey: demoKey(service.dataDir), journalDir: tempDir(), circuit: { failures: 2 } });
     await dc.ready();
@@ -28,7 +26,7 @@ describe("the grant key is rotated", () => {
   const setBypass = (reason: string) => {
     const set = ["bypass", "set", "demo", "--reason", reason, "--for", "30m", "--tool", request.tool];
     const named = [...set, "--as", "alice", "--password-stdin"];
-    return runCli(named, { DATACRAWL_DATA_DIR: service.dataDir }, `${PASSWORD}\n`);
+    return runCli(named, { DATACRAWL_DATA_DIR: service.dataDir }, `${REVIEWER_PASSWORD}\n`);
   };
   const pinned = () => dc.status?.grant.pinnedKey ?? null;
   const epoch = () => dc.status?.grant.epoch ?? 0;

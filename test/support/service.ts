@@ -8,6 +8,9 @@ import { ownDirectory, ownProcess } from "./owned.ts";
 
 const MAIN = join(import.meta.dirname, "../../src/main.ts");
 
+/** WebAssembly, which is the embedded database, is not optimized: for the seconds that a test takes, that costs more than it saves. */
+const UNOPTIMIZED = ["--liftoff-only"];
+
 export type Env = Readonly<Record<string, string>>;
 
 /** A real `datacrawl serve` in a process of its own, which ends at the latest with the test file. */
@@ -62,7 +65,7 @@ export async function startService(env: Env = {}, options: StartOptions = {}): P
     ...env,
   });
   const child = ownProcess(
-    spawn(process.execPath, [MAIN, "serve"], { env: variables, stdio: ["ignore", "pipe", "pipe"] }),
+    spawn(process.execPath, [...UNOPTIMIZED, MAIN, "serve"], { env: variables, stdio: ["ignore", "pipe", "pipe"] }),
   );
   const printed = { out: "", err: "" };
   child.stdout.on("data", (chunk: Buffer) => (printed.out += chunk.toString()));
