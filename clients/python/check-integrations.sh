@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 declare -A frameworks=(
+  [claude_agent_sdk]="claude-agent-sdk==0.2.189"
   [crewai]="crewai==1.15.30"
   [google_adk]="google-adk==2.13.0"
   [langchain]="langchain==1.5.2"

@@ -7,7 +7,7 @@ import { ownProcess } from "../support/owned.ts";
 import { cleanEnv, demoKey, discard, type ServiceProcess, startService } from "../support/service.ts";
 
 const CHECK = join(import.meta.dirname, "../../clients/python/check-integrations.sh");
-const FRAMEWORKS = ["crewai", "google_adk", "langchain", "openai_agents", "pydantic_ai"];
+const FRAMEWORKS = ["claude_agent_sdk", "crewai", "google_adk", "langchain", "openai_agents", "pydantic_ai"];
 
 describe("the adapters for Python", () => {
   let service: ServiceProcess;
