@@ -19,7 +19,10 @@ const EXAMPLES: Readonly<Record<string, string | readonly string[]>> = {
   "datacrawl hook uninstall": "datacrawl hook uninstall claude-code --yes",
   "datacrawl hook test": "datacrawl hook test claude-code",
   "datacrawl hook claude-code": "datacrawl hook claude-code --key-file agent.key --timeout 3s < event.json",
-  "datacrawl mcp": "datacrawl mcp --name github -- npx -y @modelcontextprotocol/server-github",
+  "datacrawl mcp": [
+    "datacrawl mcp --name github -- npx -y @modelcontextprotocol/server-github",
+    "datacrawl mcp --name linear --url https://mcp.linear.app/mcp --listen 127.0.0.1:7446",
+  ],
   "datacrawl serve": "DATABASE_URL=postgres://… REDIS_URL=redis://… datacrawl serve",
   "datacrawl sidecar": "DATACRAWL_URL=https://authz.internal:7440 DATACRAWL_API_KEY=dc_agent_… datacrawl sidecar",
   "datacrawl operator": "datacrawl operator add alice --role operator",

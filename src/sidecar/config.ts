@@ -74,19 +74,26 @@ export function loadSidecarConfig(env: Env, cwd: string): SidecarConfig {
   return Object.freeze({ ...client, journalDir, grpc, connect, allowedHosts, logLevel });
 }
 
-/** INVARIANT: callers need no credential, so every process that can reach the sidecar is the agent: only this machine, or a socket's owner. */
 function readAddress(env: Env, variable: string, fallback: string, problems: string[]): Address {
-  const text = env[variable] || fallback;
+  const read = loopbackAddress(env[variable] || fallback, variable);
+  if (typeof read !== "string") return read;
+  problems.push(`${variable} ${read}`);
+  return { kind: "tcp", host: "", port: 0, variable };
+}
+
+/**
+ * An address that only this machine reaches, or why `text` is none, as the end of a sentence.
+ *
+ * INVARIANT: callers need no credential, so every process that can reach the listener is the agent: only this machine, or a socket's owner.
+ */
+export function loopbackAddress(text: string, variable: string): Address | string {
   const path = /^unix:(\/.+)$/.exec(text)?.[1];
   if (path !== undefined) return { kind: "unix", path, variable };
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
   const host = match?.[1] ?? match?.[2] ?? "";
   const port = Number(match?.[3]);
-  if (match === null || port > 65_535) {
-    problems.push(`${variable} must be a loopback HOST:PORT, such as ${fallback}, or unix:/path`);
-  } else if (!isLoopback(host)) {
-    problems.push(`${variable} must be an address of this machine alone: callers of a sidecar need no credential`);
-  }
+  if (match === null || port > 65_535) return "must be a loopback HOST:PORT, such as 127.0.0.1:7443, or unix:/path";
+  if (!isLoopback(host)) return "must be an address of this machine alone: callers need no credential";
   return { kind: "tcp", host, port, variable };
 }
 

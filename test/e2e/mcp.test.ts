@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -207,6 +208,55 @@ describe("datacrawl mcp before a server on standard streams", () => {
     child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
     const [status] = await once(child, "close");
     expect([status, stderr]).toEqual([1, expect.stringContaining("there is no command no-such-server")]);
+  });
+});
+
+describe("datacrawl mcp before a server over HTTP", () => {
+  let service: ServiceProcess;
+  const received: unknown[] = [];
+  const upstream = createHttpServer((request, response) => {
+    let body = "";
+    request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+    request.on("end", () => {
+      const { id, params } = JSON.parse(body) as Message;
+      received.push(params?.["arguments"]);
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify({ jsonrpc: "2.0", id, result: { content: [] } }));
+    });
+  });
+  beforeAll(async () => {
+    service = await startService();
+    upstream.listen(0, "127.0.0.1");
+    await once(upstream, "listening");
+  });
+  afterAll(async () => {
+    upstream.closeAllConnections();
+    upstream.close();
+    await discard(service);
+  });
+
+  test("forwards what is allowed, answers what is denied, denies without the service, and stops", async () => {
+    const { port } = upstream.address() as { port: number };
+    const args = ["mcp", "--name", "stripe", "--url", `http://127.0.0.1:${port}/mcp`, "--listen", "127.0.0.1:0"];
+    const env = { DATACRAWL_URL: `http://127.0.0.1:${service.grpcPort}`, DATACRAWL_API_KEY: demoKey(service.dataDir) };
+    const child = ownProcess(
+      spawn(process.execPath, [BIN, ...args], { env: cleanEnv(env), stdio: ["ignore", "pipe", "ignore"] }),
+    );
+    const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+    const [, proxyPort] = /is reached at 127\.0\.0\.1:(\d+)\/mcp\.$/.exec(line) ?? [];
+    const call = async (amount: object): Promise<Message> => {
+      const body = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "refund", arguments: amount } };
+      const init = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+      return (await (await fetch(`http://127.0.0.1:${proxyPort}/mcp`, init)).json()) as Message;
+    };
+    expect((await call(ALLOWED)).result).toEqual({ content: [] });
+    expect((await call(DENIED)).result?.content?.[0]?.text).toContain("RULE_DENIED");
+    await service.kill("SIGKILL");
+    expect((await call(ALLOWED)).result?.isError).toBe(true);
+    expect(received).toEqual([ALLOWED]);
+    const exited = once(child, "exit");
+    child.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
   });
 });
 

@@ -770,6 +770,24 @@ export const MUTANTS: readonly Mutant[] = [
         "",
       ],
       [
+        "an MCP call over HTTP is forwarded only on an allow",
+        "src/mcp/http/proxy.ts",
+        "if (calls.every((call) => isAllow(verdictOf(call)?.decision)))",
+        'if (!calls.some((call) => verdictOf(call)?.decision === "deny"))',
+      ],
+      [
+        "a header does not name another tool than the body of an MCP call",
+        "src/mcp/http/headers.ts",
+        "if (name !== null && decoded(name) !== nameOf(message))",
+        "if (false)",
+      ],
+      [
+        "an MCP server's redirect leads nobody past the proxy",
+        "src/mcp/http/upstream.ts",
+        "if (statusCode < 300 || statusCode >= 400) return answer;",
+        "return answer;",
+      ],
+      [
         "a carriage return hides no second message from the proxy",
         "src/mcp/stdio/proxy.ts",
         'return text.includes("\\r") ?',

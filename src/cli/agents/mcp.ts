@@ -1,22 +1,24 @@
 import { basename } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { OpenGuard } from "@datacrawl/client/internal/call/open";
 import { systemClock } from "../../core/clock.ts";
 import { UsageError } from "../../core/fault.ts";
 import { RandomPool, uuidV7 } from "../../core/ids.ts";
+import { isLoopback } from "../../core/loopback.ts";
 import { Gate } from "../../mcp/gate.ts";
-import { runStdioProxy } from "../../mcp/stdio/proxy.ts";
-import { ServerProcess } from "../../mcp/stdio/server-process.ts";
 import { serverNameOf, serverNameProblem } from "../../mcp/server-name.ts";
 import { withoutService } from "../admin-options.ts";
 import { ExitCode, type Io } from "../io.ts";
 import { printable } from "../output.ts";
 import { collect, parseDuration } from "../parse.ts";
-import { untilStopped } from "../process.ts";
+import { shownAddress, untilStopped } from "../process.ts";
 import { demoKey } from "./demo-key.ts";
 import { hasProof, openOwnGuard } from "./own-guard.ts";
 
 interface Flags {
   readonly name?: string;
+  readonly url?: URL;
+  readonly listen?: string;
   readonly timeout: number;
   readonly reviewWait: number;
   readonly passMethod?: readonly string[];
@@ -28,8 +30,12 @@ interface Flags {
 /** `datacrawl mcp`: between an MCP client and an MCP server. */
 export function mcpCommand(io: Io): Command {
   return withoutService(new Command("mcp"))
-    .argument("[command...]", "how the MCP server is started, after --")
+    .argument("[command...]", "how an MCP server on standard streams is started, after --")
     .option("--name <name>", "the server's name in the names of tools; the command's file name without it", parseName)
+    .addOption(
+      new Option("--url <url>", "an MCP server over HTTP, instead of a command; needs --name").argParser(parseUrl),
+    )
+    .option("--listen <host:port>", "where clients of that server reach it: an address of this machine, or unix:/path")
     .addOption(
       new Option("--timeout <duration>", "how long a decision may take").argParser(parseTimeout).default(5000, "5s"),
     )
@@ -40,7 +46,7 @@ export function mcpCommand(io: Io): Command {
     )
     .option("--pass-method <method>", "let this method pass without a decision; may be repeated", collect)
     .option("--principal <name>", "the person or service on whose behalf the agent acts")
-    .option("--session <id>", "the run or conversation that the calls belong to; one for each start without it")
+    .option("--session <id>", "the run or conversation that the calls belong to; with a command one for each start")
     .option("--journal-dir <path>", "where the journal and the grant are kept; without it there is no bypass")
     .addHelpText(
       "after",
@@ -50,52 +56,98 @@ The credential and the service are those of "datacrawl authorize --help".
 The server's tool "send" is asked about as <name>.send, with its arguments as the payload. The server does not get the variables that
 begin with DATACRAWL_.`,
     )
-    .action((command: string[], flags: Flags) => mcp(io, command, flags));
+    .action(async (words: string[], flags: Flags) => {
+      const [file, ...args] = words;
+      if (flags.url !== undefined && file === undefined) await overHttp(io, flags.url, flags);
+      else if (file !== undefined && flags.url === undefined) await overStreams(io, [file, ...args], flags);
+      else throw new UsageError(["write either -- and the command that starts the MCP server, or --url and --listen"]);
+    });
 }
 
-async function mcp(io: Io, command: readonly string[], flags: Flags): Promise<void> {
-  const [file, ...args] = command;
-  if (file === undefined) throw new UsageError(["no server: write -- and the command that starts it"]);
-  const server = flags.name ?? serverNameOf(basename(file));
-  if (server === null)
-    throw new UsageError([`--name is needed: "${basename(file)}" does not say which server it starts`]);
-  const random = new RandomPool();
-  const apiKey = hasProof(io) ? undefined : await demoKey(io);
-  const guard = openOwnGuard(io, { journalDir: flags.journalDir, apiKey }, true);
-  const gate = new Gate({
-    guard,
-    server,
-    timeoutMs: flags.timeout,
-    reviewWaitMs: flags.reviewWait,
-    principal: flags.principal,
-    sessionId: flags.session ?? `mcp-${uuidV7(systemClock.now(), random)}`,
-    clock: systemClock,
-    random,
-  });
-  const warn = (problem: string): void => io.err(`datacrawl: ${printable(problem)}\n`);
-  const problem = await guard.opened;
-  if (problem !== null) warn(`${problem}; there will be no bypass`);
-  const child = new ServerProcess({ command: [file, ...args], cwd: io.cwd, env: io.env });
+async function overStreams(io: Io, command: readonly [string, ...string[]], flags: Flags): Promise<void> {
+  if (flags.listen !== undefined)
+    throw new UsageError(["--listen needs --url: a command is reached by standard streams"]);
+  const program = basename(command[0]);
+  const server = flags.name ?? serverNameOf(program);
+  if (server === null) throw new UsageError([`--name is needed: "${program}" does not say which server it starts`]);
+  const { guard, gate } = await openGate(io, flags, server, `mcp-${uuidV7(systemClock.now(), new RandomPool())}`);
+  const { runStdioProxy } = await import("../../mcp/stdio/proxy.ts");
+  const { ServerProcess } = await import("../../mcp/stdio/server-process.ts");
   // A client that stops us waits for the server as well.
   void untilStopped().then(() => process.stdin.destroy());
   const ended = await runStdioProxy({
     gate,
-    server: child,
+    server: new ServerProcess({ command, cwd: io.cwd, env: io.env }),
     input: process.stdin,
     output: process.stdout,
     passMethods: new Set(flags.passMethod),
-    warn,
+    warn: warnWith(io),
   });
   await guard.close();
   if (ended === null) return io.exit(ExitCode.ok);
-  warn(`the MCP server ${ended.how}`);
+  warnWith(io)(`the MCP server ${ended.how}`);
   io.exit(ended.isClean ? ExitCode.ok : ExitCode.failed);
+}
+
+/** How long requests that are under way may take to finish when the proxy stops. */
+const DRAIN_MS = 5_000;
+
+async function overHttp(io: Io, url: URL, flags: Flags): Promise<void> {
+  if (flags.name === undefined) throw new UsageError(["--url needs --name: the server's name in the names of tools"]);
+  const { loopbackAddress } = await import("../../sidecar/config.ts");
+  const { HOSTS_WANTED, parseHosts } = await import("../../config.ts");
+  const address = loopbackAddress(flags.listen ?? "", "--listen");
+  if (typeof address === "string") throw new UsageError([`--listen ${address}`]);
+  const allowedHosts = parseHosts(io.env["DATACRAWL_ALLOWED_HOSTS"]);
+  if (allowedHosts === null) throw new UsageError([`DATACRAWL_ALLOWED_HOSTS: ${HOSTS_WANTED}`]);
+  const stopped = untilStopped();
+  const { guard, gate } = await openGate(io, flags, flags.name, undefined);
+  const { openHttpProxy } = await import("../../mcp/http/proxy.ts");
+  const passMethods = new Set(flags.passMethod);
+  const listener = await openHttpProxy({ gate, url, address, allowedHosts, passMethods });
+  io.out(
+    `The MCP server at ${url.origin}${url.pathname} is reached at ${shownAddress(listener.address)}${url.pathname}.\n`,
+  );
+  await stopped;
+  await listener.close({ drainMs: DRAIN_MS });
+  await guard.close();
+}
+
+async function openGate(
+  io: Io,
+  flags: Flags,
+  server: string,
+  session: string | undefined,
+): Promise<{ readonly guard: OpenGuard; readonly gate: Gate }> {
+  const apiKey = hasProof(io) ? undefined : await demoKey(io);
+  const guard = openOwnGuard(io, { journalDir: flags.journalDir, apiKey }, true);
+  const problem = await guard.opened;
+  if (problem !== null) warnWith(io)(`${problem}; there will be no bypass`);
+  const { timeout: timeoutMs, reviewWait: reviewWaitMs, principal } = flags;
+  const sessionId = flags.session ?? session;
+  const parts = { guard, clock: systemClock, random: new RandomPool() };
+  return { guard, gate: new Gate({ ...parts, server, timeoutMs, reviewWaitMs, principal, sessionId }) };
+}
+
+function warnWith(io: Io): (problem: string) => void {
+  return (problem) => io.err(`datacrawl: ${printable(problem)}\n`);
 }
 
 function parseName(text: string): string {
   const problem = serverNameProblem(text);
   if (problem === null) return text;
   throw new InvalidArgumentError(`It ${problem}.`);
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "")
+    throw new InvalidArgumentError(
+      "Write an http:// or https:// URL without a password, such as https://mcp.example.com/mcp.",
+    );
+  if (url.protocol === "http:" && !isLoopback(url.hostname.replace(/^\[(.*)\]$/, "$1")))
+    throw new InvalidArgumentError("It must be https://, since it is not this machine.");
+  return url;
 }
 
 function parseTimeout(text: string): number {

@@ -1,0 +1,177 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Address } from "../../config.ts";
+import { isAllow } from "../../core/decision.ts";
+import { openHttp } from "../../server/http/http.ts";
+import { pathOf } from "../../server/http/node-http.ts";
+import { RequestRules } from "../../server/limits/request-rules.ts";
+import type { Listener } from "../../server/listen.ts";
+import type { Gate, GuardVerdict } from "../gate.ts";
+import { type ClientMessage, ErrorCode, type Frame, readFrame, type RequestId, type ToolCall } from "../message.ts";
+import { callReply, errorReply, unreadReply, waitingNotice, withheldReply } from "../reply.ts";
+import { readBody } from "./body.ts";
+import { Exchange } from "./exchange.ts";
+import { headerProblem } from "./headers.ts";
+import { Upstream } from "./upstream.ts";
+
+export interface HttpProxyOptions {
+  readonly gate: Pick<Gate, "decide">;
+  /** Of the MCP server. The proxy serves the same path. */
+  readonly url: URL;
+  readonly address: Address;
+  /** Besides those of loopback, in lower case and without ports. */
+  readonly allowedHosts: readonly string[];
+  readonly passMethods: ReadonlySet<string>;
+}
+
+/** Without the header a request is of this version, which is the one that knows batches. */
+const BATCHES = "2025-03-26";
+const MIRRORED_SINCE = "2026-07-28";
+
+/**
+ * Carries messages between clients and a server over streamable HTTP. Calls of tools are forwarded when they are allowed.
+ *
+ * @throws UsageError if the address cannot be listened on
+ */
+export async function openHttpProxy(options: HttpProxyOptions): Promise<Listener> {
+  const proxy = new HttpProxy(options);
+  const listener = await openHttp(options.address, null, (request, response) => {
+    // Without TLS all of them are of HTTP/1.1.
+    void proxy.handle(request as IncomingMessage, response as ServerResponse);
+  });
+  return {
+    ...listener,
+    close: async (closing) => {
+      await listener.close(closing);
+      proxy.close();
+    },
+  };
+}
+
+class HttpProxy {
+  readonly #options: HttpProxyOptions;
+  readonly #upstream: Upstream;
+  readonly #rules: RequestRules;
+  /** Calls that wait here, by session and id. Without a session a client cancels by closing the connection. */
+  readonly #held = new Map<string, AbortController>();
+
+  constructor(options: HttpProxyOptions) {
+    this.#options = options;
+    this.#upstream = new Upstream(options.url);
+    this.#rules = new RequestRules({ address: options.address, encrypted: false, allowedHosts: options.allowedHosts });
+  }
+
+  close(): void {
+    this.#upstream.close();
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const exchange = new Exchange(request, response);
+    try {
+      const fault = this.#rules.problemOf(request);
+      if (fault !== null) return exchange.refuse(fault.status === "permission_denied" ? 403 : 400, fault.message);
+      if (pathOf(request) !== this.#options.url.pathname)
+        return exchange.refuse(404, `The MCP server is at ${this.#options.url.pathname}.`);
+      if (request.method === "POST") return await this.#post(request, exchange);
+      // Streams of what the server says by itself, and the end of a session.
+      if (request.method === "GET" || request.method === "DELETE")
+        return await this.#forward(request, exchange, null, null);
+      exchange.refuse(405, "An MCP server takes POST, GET and DELETE.", { Allow: "POST, GET, DELETE" });
+    } catch {
+      // The client has gone.
+      response.destroy();
+    }
+  }
+
+  async #post(request: IncomingMessage, exchange: Exchange): Promise<void> {
+    const body = await readBody(request);
+    if ("problem" in body) return exchange.reply(body.status, unreadReply(body.problem));
+    const version = request.headers["mcp-protocol-version"] ?? BATCHES;
+    const { passMethods } = this.#options;
+    const frame = readFrame(body.text, { passMethods, batches: version === BATCHES });
+    const [first] = frame.messages;
+    if (frame.messages.some(({ kind }) => kind === "refused"))
+      return this.#refuse(frame, exchange, version >= MIRRORED_SINCE);
+    const problem = headerProblem(request.headersDistinct, frame.isBatch ? null : (first ?? null));
+    if (problem !== null) return exchange.reply(400, errorReply(idOf(first), ErrorCode.headerMismatch, problem));
+    const calls = frame.messages.filter((message) => message.kind === "call");
+    if (calls.length > 0) return await this.#decide(request, exchange, frame, calls);
+    if (first?.kind === "notification" && first.method === "notifications/cancelled") {
+      const held = this.#held.get(heldKey(request, first.params["requestId"]) ?? "");
+      held?.abort();
+      // The server has not heard of that call.
+      if (held !== undefined) return exchange.accepted();
+    }
+    await this.#forward(request, exchange, frame.text, idOf(first));
+  }
+
+  #refuse({ messages, isBatch }: Frame, exchange: Exchange, isModern: boolean): void {
+    const [first] = messages;
+    const replies = messages.map(withheldReply).filter((one) => one !== null);
+    const [reply] = replies;
+    if (isBatch && replies.length > 0) return exchange.reply(200, replies);
+    if (first?.kind !== "refused" || reply === undefined)
+      return exchange.refuse(
+        400,
+        first?.kind === "refused" ? `DataCrawl did not forward this: ${first.message}.` : "It was not forwarded.",
+      );
+    // Clients of former versions take another status for an end of the connection.
+    const isAnswer = first.answer === "result" || (first.id !== null && !isModern);
+    exchange.reply(isAnswer ? 200 : first.code === ErrorCode.unknownMethod ? 404 : 400, reply);
+  }
+
+  /** INVARIANT: a body with calls is forwarded here alone, when each of them is allowed and none was cancelled. */
+  async #decide(request: IncomingMessage, exchange: Exchange, frame: Frame, calls: readonly ToolCall[]): Promise<void> {
+    const verdicts = await Promise.all(calls.map((call) => this.#ask(request, exchange, call)));
+    if (exchange.gone.aborted) return;
+    const id = idOf(frame.messages[0]);
+    if (verdicts.includes("cancelled"))
+      // The client does not wait for it, but its connection does.
+      return exchange.reply(200, errorReply(id, ErrorCode.invalidRequest, "The call was cancelled."));
+    const verdictOf = (call: ToolCall): GuardVerdict | null => {
+      const verdict = verdicts[calls.indexOf(call)];
+      return typeof verdict === "object" ? verdict : null;
+    };
+    if (calls.every((call) => isAllow(verdictOf(call)?.decision)))
+      return await this.#forward(request, exchange, frame.text, id);
+    const replies = frame.messages
+      .map((message) => (message.kind === "call" ? callReply(message, verdictOf(message)) : withheldReply(message)))
+      .filter((one) => one !== null);
+    const [reply] = replies;
+    if (reply !== undefined) exchange.reply(200, frame.isBatch ? replies : reply);
+  }
+
+  /** Null if another call of the session that waits has the same id. */
+  async #ask(request: IncomingMessage, exchange: Exchange, call: ToolCall): Promise<GuardVerdict | "cancelled" | null> {
+    const key = heldKey(request, call.id);
+    if (key !== null && this.#held.has(key)) return null;
+    const cancel = new AbortController();
+    if (key !== null) this.#held.set(key, cancel);
+    const { progressToken } = call;
+    const verdict = await this.#options.gate.decide(call, {
+      signal: AbortSignal.any([cancel.signal, exchange.gone]),
+      onWaiting: (count, waiting) => {
+        if (progressToken !== null) exchange.notify(waitingNotice(progressToken, count, waiting));
+      },
+    });
+    if (key !== null) this.#held.delete(key);
+    return cancel.signal.aborted ? "cancelled" : verdict;
+  }
+
+  async #forward(
+    { method = "", rawHeaders }: IncomingMessage,
+    exchange: Exchange,
+    body: string | null,
+    id: RequestId | null,
+  ): Promise<void> {
+    await exchange.pass(await this.#upstream.ask({ method, rawHeaders, body, signal: exchange.gone }), id);
+  }
+}
+
+function heldKey({ headers }: IncomingMessage, id: unknown): string | null {
+  const session = headers["mcp-session-id"];
+  return session === undefined ? null : `${JSON.stringify(session)} ${JSON.stringify(id)}`;
+}
+
+function idOf(message: ClientMessage | undefined): RequestId | null {
+  return message !== undefined && "id" in message ? message.id : null;
+}
