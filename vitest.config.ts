@@ -7,6 +7,8 @@ const ALL = "{,clients/typescript/,conformance/}test/**/*.test.ts";
 const PROCESSES = "test/{e2e,faults,support}/**/*.test.ts";
 /** Suites that build a client in another language, and have its own tests and the conformance kit ask real services. */
 const CLIENTS = "test/clients/{go,java,python,python-integrations}.test.ts";
+/** Suites that run coding agents, which are not installed with the repository: test/coding-agents/test.sh. */
+const CODING_AGENTS = "test/coding-agents/**";
 
 class Sequencer extends BaseSequencer {
   override shard(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -53,7 +55,7 @@ export default defineConfig({
     projects: [
       { test: { ...each, name: "processes", include: [PROCESSES] } },
       { test: { ...each, name: "clients", include: [CLIENTS] } },
-      { test: { ...each, name: "parts", include: [ALL], exclude: [PROCESSES, CLIENTS] } },
+      { test: { ...each, name: "parts", include: [ALL], exclude: [PROCESSES, CLIENTS, CODING_AGENTS] } },
     ],
   },
 });
