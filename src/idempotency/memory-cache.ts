@@ -1,22 +1,22 @@
 import type { Micros } from "../core/clock.ts";
+import { NewestMap } from "../core/newest-map.ts";
 import type { Claim, ClaimCache, ClaimSlot } from "./ledger.ts";
 
-/** Claims remembered in this process: the newest `limit` of them. */
+/** Claims remembered in this process: the newest of them, at most `limit`. */
 export class MemoryClaimCache implements ClaimCache {
-  readonly #claims = new Map<string, Claim>();
+  readonly #claims: NewestMap<string, Claim>;
   readonly #now: () => Micros;
-  readonly #limit: number;
 
   /** @param now the store's time, as good as this process knows it */
   constructor(now: () => Micros, limit = 20_000) {
     this.#now = now;
-    this.#limit = limit;
+    this.#claims = new NewestMap(limit);
   }
 
   at(agentId: string, idempotencyKey: string): ClaimSlot {
     // Agent ids have no spaces.
     const name = `${agentId} ${idempotencyKey}`;
-    return { get: async () => this.#get(name), set: (claim) => this.#set(name, claim) };
+    return { get: async () => this.#get(name), set: (claim) => this.#claims.set(name, claim) };
   }
 
   #get(name: string): Claim | null {
@@ -27,14 +27,6 @@ export class MemoryClaimCache implements ClaimCache {
       return null;
     }
     return claim;
-  }
-
-  #set(name: string, claim: Claim): void {
-    this.#claims.delete(name);
-    this.#claims.set(name, claim);
-    if (this.#claims.size <= this.#limit) return;
-    const oldest = this.#claims.keys().next();
-    if (oldest.done !== true) this.#claims.delete(oldest.value);
   }
 
   async close(): Promise<void> {

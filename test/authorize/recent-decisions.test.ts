@@ -16,11 +16,11 @@ test("a recent decision is found as the store has it", () => {
 });
 
 test("only the newest decisions are remembered", () => {
-  const recent = new RecentDecisions(2);
-  const ids = ["a", "b", "c"].map((key) => {
+  const recent = new RecentDecisions(4);
+  const ids = ["a", "b", "c", "d", "e"].map((key) => {
     const { row } = entryFor(key);
     recent.note(row, EXPIRES_AT);
     return row.decisionId;
   });
-  expect(ids.map((id) => recent.find(id) !== null)).toEqual([false, true, true]);
+  expect(ids.map((id) => recent.find(id) !== null)).toEqual([false, false, true, true, true]);
 });
