@@ -32,7 +32,7 @@ const SEALED_MS = 3_000;
 /** So many are decided before they are begun: fewer than the service remembers. */
 const WAVE = 1_000;
 /** How many of its newest decisions the service remembers for a start. */
-const REMEMBERED = 4_096;
+const REMEMBERED = 2_048;
 
 interface Round {
   readonly work: Work;

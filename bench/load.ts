@@ -13,7 +13,8 @@ import { cpuSecondsOfTree } from "./support/procfs.ts";
 import { quantile } from "./support/statistics.ts";
 
 export interface LoadSpec {
-  readonly port: number;
+  /** The connections are spread over them. */
+  readonly ports: readonly number[];
   readonly path: string;
   readonly metadata: Readonly<Record<string, string>>;
   /** The request message in base64; its idempotency key, {@link KEY_LENGTH} bytes long, starts at `keyAt`. */
@@ -108,10 +109,11 @@ class Load {
   }
 
   async connect(): Promise<void> {
-    const { port, path, metadata, keyAt } = this.spec;
+    const { ports, path, metadata, keyAt } = this.spec;
     const message = Buffer.from(this.spec.message, "base64");
-    const frames = unaryFrames({ path, authority: `127.0.0.1:${port}`, metadata, message, keyAt });
     for (let i = 0; i < this.spec.connections; i++) {
+      const port = ports[i % ports.length]!;
+      const frames = unaryFrames({ path, authority: `127.0.0.1:${port}`, metadata, message, keyAt });
       const socket = connect(port, "127.0.0.1");
       await once(socket, "connect");
       const connection = new LoadConnection(socket, frames, {

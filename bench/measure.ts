@@ -17,6 +17,7 @@ export type ScenarioName =
   | "decisions"
   | "replays"
   | "one at a time"
+  | "processes"
   | "denies"
   | "denies, one at a time"
   | "decisions, by trail";
@@ -78,7 +79,7 @@ function keySequences(keys: Scenario["keys"]): (peer: Peer, round: number) => Ke
 export async function load(peer: Peer, settings: Keys & LoadSettings): Promise<LoadResult> {
   const { keyPrefix, keyCycle, expected, connections, streams, warmupMs, measureMs } = settings;
   const spec: LoadSpec = {
-    port: peer.port,
+    ports: [peer.port, ...(peer.otherPorts ?? [])],
     path: peer.path,
     metadata: peer.metadata,
     message: peer.request.message.toString("base64"),

@@ -1,10 +1,12 @@
 /**
- * `node bench/profile.ts [SECONDS] [replays] [allocations]`: where the microseconds of a durable decision, or of a replay, go; or with
- * `allocations` its bytes. Runs the service under the bench's load, samples its main thread for SECONDS (8) in the midst of it, and
+ * `node bench/profile.ts [SECONDS] [replays] [allocations] [flame]`: where the microseconds of a durable decision, or of a replay, go; or
+ * with `allocations` its bytes; `flame` draws the microseconds into docs/images/flame.svg. Runs the service under the bench's load, samples its main thread for SECONDS (8) in the midst of it, and
  * prints its own time, or what it allocated itself, per answer by module and by function. The sampling itself slows the service, by
  * a tenth or so.
  */
+import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import type { LoadResult } from "./load.ts";
 import { answersPerSecond, load, newPrefix, REPLAYED_KEYS } from "./measure.ts";
 import { startDatacrawl } from "./peers/datacrawl.ts";
@@ -16,9 +18,11 @@ import {
   profileAllocations,
   profileProcess,
 } from "./support/inspector.ts";
+import { type Flame, flameSvg, newFlame } from "./support/flame.ts";
 import { interruptible, runMain } from "./support/signals.ts";
 import { startPostgres, startRedis, temporaryDirectory } from "./support/stores.ts";
 
+const FLAME = fileURLToPath(new URL("../docs/images/flame.svg", import.meta.url));
 const WARMUP_MS = 4_000;
 /** The sampler itself stops the process for longer than this when it starts; that is nobody's self time. */
 const SAMPLER_PAUSE_US = 50_000;
@@ -31,11 +35,18 @@ async function main(): Promise<void> {
   const sampleMs = Number(seconds ?? 8) * 1000;
   const keys = words.includes("replays") ? REPLAYS : FRESH;
   const isOfBytes = words.includes("allocations");
+  if (isOfBytes && words.includes("flame")) throw new Error("flame draws microseconds: leave allocations out");
   await using stack = new AsyncDisposableStack();
-  const sample = async (port: number) =>
-    isOfBytes
-      ? bytesBy(await profileAllocations(port, sampleMs))
-      : microsecondsBy(await profileProcess(port, sampleMs));
+  const sample = async (port: number) => {
+    if (isOfBytes) return bytesBy(await profileAllocations(port, sampleMs));
+    const profile = await profileProcess(port, sampleMs);
+    if (words.includes("flame"))
+      writeFileSync(
+        FLAME,
+        flameSvg(flameOf(profile), `The service's main thread, ${keys === REPLAYS ? "replays" : "every key new"}`),
+      );
+    return microsecondsBy(profile);
+  };
   const { sampled, result } = await interruptible(sampleUnderLoad(stack, sampleMs, keys, sample));
   if (result.failed > 0) throw new Error(`not all answers were as expected: ${result.firstFailure}`);
   const answers = (answersPerSecond(result) * sampleMs) / 1000;
@@ -84,6 +95,29 @@ function microsecondsBy({ nodes, samples, timeDeltas }: CpuProfile): Sampled {
     }
     return totals;
   };
+}
+
+/** What ran, idling left out. */
+function flameOf({ nodes, samples, timeDeltas }: CpuProfile): Flame {
+  const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id] as const)));
+  const names = new Map(nodes.map(({ id, callFrame }) => [id, functionOf(callFrame)]));
+  const root = newFlame("all");
+  for (const [i, id] of samples.entries()) {
+    const delta = timeDeltas[i]!;
+    if (delta >= SAMPLER_PAUSE_US || names.get(id)!.startsWith("(idle)")) continue;
+    const stack: string[] = [];
+    for (let node: number | undefined = id; node !== undefined && parents.has(node); node = parents.get(node))
+      stack.push(names.get(node)!);
+    let flame = root;
+    flame.total += delta;
+    for (const name of stack.toReversed()) {
+      let child = flame.children.get(name);
+      if (child === undefined) flame.children.set(name, (child = newFlame(name)));
+      child.total += delta;
+      flame = child;
+    }
+  }
+  return root;
 }
 
 function bytesBy(head: Allocations): Sampled {

@@ -5,7 +5,7 @@
 import { isoMicros, systemClock } from "../src/core/clock.ts";
 import { measure, type Pace, type Scenario, unexpectedAnswers } from "./measure.ts";
 import { startCerbos } from "./peers/cerbos.ts";
-import { startDatacrawl, startTimes } from "./peers/datacrawl.ts";
+import { startDatacrawl, startReplicas, startTimes } from "./peers/datacrawl.ts";
 import { startEcho, startFloor } from "./peers/node-peers.ts";
 import type { Peer } from "./peers/peer.ts";
 import { figures, markdown, type Results } from "./report.ts";
@@ -39,6 +39,7 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
   // What one service seals after its turn would be counted as the other's CPU.
   const stores10k = { ...stores, postgres: await startPostgres(stack, directory, "postgres_10k") };
   const datacrawl10k = await startDatacrawl(stack, directory, stores10k, { name: "datacrawl_10k", rules: 10_000 });
+  const replicas = await startReplicas(stack, directory, stores10k, { name: "replicas", rules: 10 });
 
   const many = { connections: 4, streams: 32 };
   const one = { connections: 1, streams: 1 };
@@ -46,6 +47,7 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
     { name: "decisions", ...many, keys: "fresh", peers: [echo, cerbos, datacrawl, datacrawl10k] },
     { name: "replays", ...many, keys: "replayed", peers: [echo, datacrawl] },
     { name: "one at a time", ...one, keys: "fresh", peers: [echo, floor, cerbos, datacrawl] },
+    { name: "processes", ...many, keys: "fresh", peers: replicas },
   ];
   const measurements = [];
   for (const scenario of scenarios) measurements.push(...(await measure(scenario, pace, progress)));
@@ -55,7 +57,7 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
     machine,
     pace: `Medians of ${pace.rounds} interleaved rounds of ${pace.measureMs / 1000} s after ${pace.warmupMs / 1000} s of warm-up.`,
     measurements,
-    peakMemoryMiB: memoryOf([echo, floor, cerbos, datacrawl, datacrawl10k]),
+    peakMemoryMiB: memoryOf([echo, floor, cerbos, datacrawl, datacrawl10k, ...replicas]),
     startSeconds,
   };
 }

@@ -1,11 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { answersHttp, type Child, freePort, run, start } from "../support/child.ts";
 import { installedCommand } from "../support/package.ts";
 import type { Postgres, Redis } from "../support/stores.ts";
 import type { Peer } from "./peer.ts";
 import { untilAnswering } from "./probe.ts";
-import { AGENT, AUTHORIZE_PATH, authorizeRequest, policyYaml } from "./question.ts";
+import { AGENT, AUTHORIZE_PATH, authorizeRequest, policyFiles } from "./question.ts";
 
 export interface Datacrawl {
   /** Also the name of its database. */
@@ -87,6 +87,32 @@ export async function servePrepared(
   return peer;
 }
 
+/**
+ * A deployment of one process, and the same one with a second process beside it, which takes half of the load. Both run all the time,
+ * so what an idle process costs is a part of both.
+ */
+export async function startReplicas(
+  stack: AsyncDisposableStack,
+  directory: string,
+  stores: Stores,
+  options: Datacrawl,
+): Promise<[Peer, Peer]> {
+  const prepared = await prepareDatacrawl(directory, stores, options);
+  const addresses = await freeAddresses();
+  const dataDir = join(directory, `${options.name}-second`);
+  // With the same keys.
+  cpSync(prepared.environment["DATACRAWL_DATA_DIR"]!, dataDir, { recursive: true });
+  const one = await servePrepared(stack, directory, stores, prepared);
+  const environment = { ...prepared.environment, ...addresses.environment, DATACRAWL_DATA_DIR: dataDir };
+  const second = serve(stack, prepared.command, environment, join(directory, `${options.name}-second.log`));
+  await second.untilReady(() => answersHttp(`http://127.0.0.1:${addresses.connectPort}/readyz`));
+  const processes = { ...one.processes, second: second.pid };
+  return [
+    { ...one, name: "one process", processes },
+    { ...one, name: "two processes", processes, otherPorts: [addresses.grpcPort] },
+  ];
+}
+
 /** Runs one command of a deployment. @param more variables for it alone */
 export function datacrawl(
   { command, environment }: Prepared,
@@ -120,15 +146,23 @@ function serve(stack: AsyncDisposableStack, command: string, env: Record<string,
 async function configure(directory: string, rules: number) {
   const policies = join(directory, "policies");
   mkdirSync(policies, { recursive: true });
-  writeFileSync(join(policies, "bench.yaml"), policyYaml(rules));
-  const [grpcPort, connectPort, adminPort] = [await freePort(), await freePort(), await freePort()];
+  for (const [name, text] of Object.entries(policyFiles(rules))) writeFileSync(join(policies, name), text);
+  const addresses = await freeAddresses();
   const environment = {
     DATACRAWL_DATA_DIR: join(directory, "data"),
     DATACRAWL_POLICY_DIR: policies,
+    DATACRAWL_AGENT_RATE: "0",
+    ...addresses.environment,
+  };
+  return { ...addresses, environment };
+}
+
+async function freeAddresses() {
+  const [grpcPort, connectPort, adminPort] = [await freePort(), await freePort(), await freePort()];
+  const environment = {
     DATACRAWL_GRPC_ADDR: `127.0.0.1:${grpcPort}`,
     DATACRAWL_CONNECT_ADDR: `127.0.0.1:${connectPort}`,
     DATACRAWL_ADMIN_ADDR: `127.0.0.1:${adminPort}`,
-    DATACRAWL_AGENT_RATE: "0",
   };
   return { environment, grpcPort, connectPort };
 }

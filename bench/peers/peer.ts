@@ -4,6 +4,8 @@ import type { Expectation } from "../load/answer.ts";
 export interface Peer {
   readonly name: string;
   readonly port: number;
+  /** Of the other processes that share the load. */
+  readonly otherPorts?: readonly number[];
   /** The gRPC method, as `/package.Service/Method`. */
   readonly path: string;
   readonly metadata: Readonly<Record<string, string>>;

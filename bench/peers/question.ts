@@ -64,19 +64,24 @@ export function authorizeResponse(): Buffer {
   return Buffer.from(toBinary(AuthorizeResponseSchema, response));
 }
 
-/** DataCrawl's policy: the two rules, and rules about other tools up to `rules` in all. */
-export function policyYaml(rules: number): string {
+/** The service reads at most 1 MiB of a file. */
+const RULES_OF_A_FILE = 5_000;
+
+/** DataCrawl's policy by the names of its files: the two rules, and rules about other tools up to `rules` in all. */
+export function policyFiles(rules: number): Record<string, string> {
   const others = Array.from({ length: rules - 2 }, (_, i) => {
     const condition = `payload.amount <= ${i}.0 && payload.currency == "EUR"`;
     return `  - { id: other-${i}, tools: [tool${i}.act], effect: allow, when: '${condition}' }`;
   });
-  return [
-    "rules:",
+  const all = [
     `  - { id: refund-small, tools: [${TOOL}], effect: allow, when: '${allowIf("payload")}' }`,
     `  - { id: refund-huge, tools: [${TOOL}], effect: deny, when: '${denyIf("payload")}' }`,
     ...others,
-    "",
-  ].join("\n");
+  ];
+  const files: Record<string, string> = {};
+  for (let first = 0; first < all.length; first += RULES_OF_A_FILE)
+    files[`bench-${first}.yaml`] = ["rules:", ...all.slice(first, first + RULES_OF_A_FILE), ""].join("\n");
+  return files;
 }
 
 /**

@@ -2,7 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** V8's CPU profile, as the inspector's protocol gives it; only the fields used here. */
 export interface CpuProfile {
-  readonly nodes: readonly { readonly id: number; readonly callFrame: CallFrame }[];
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly callFrame: CallFrame;
+    readonly children?: readonly number[];
+  }[];
   /** In microseconds, like all times here. */
   readonly startTime: number;
   readonly endTime: number;
