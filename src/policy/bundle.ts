@@ -192,6 +192,7 @@ function versionOf({ rules, redact, constants }: RuleFiles): string {
     // Nothing where a rule says nothing, so that bundles from before there were such keys keep their versions.
     ...(rule.review === null ? [] : [rule.review]),
     ...(rule.exceptAgents.length === 0 ? [] : [{ exceptAgents: rule.exceptAgents }]),
+    ...(rule.hidesDescription ? [{ hidesDescription: true }] : []),
     ...(rule.executionMicros === null ? [] : [{ executionMicros: rule.executionMicros }]),
   ]);
   const redacted = redact.map(({ tools, paths }) => [tools, paths.map(({ source }) => source)]);

@@ -133,9 +133,16 @@ function noRule({ undecided }: Search): string {
 }
 
 function undecidedRule(rule: Rule, failure: Failure): string {
-  return `Rule "${rule.id}"${rule.description === null ? "" : ` (${rule.description})`} could not be decided: ${failure.message}.`;
+  const description = toldDescription(rule);
+  return `Rule "${rule.id}"${description === null ? "" : ` (${description})`} could not be decided: ${failure.message}.`;
 }
 
 function says(rule: Rule, verb: string): string {
-  return `Rule "${rule.id}" ${verb} this call${rule.description === null ? "." : `: ${rule.description}`}`;
+  const description = toldDescription(rule);
+  return `Rule "${rule.id}" ${verb} this call${description === null ? "." : `: ${description}`}`;
+}
+
+/** What agents are told of why the rule exists; null for nothing. */
+function toldDescription({ description, hidesDescription }: Rule): string | null {
+  return hidesDescription ? null : description;
 }

@@ -26,6 +26,8 @@ export interface Rule {
   readonly condition: Condition;
   /** Why the rule exists, for people; null if the file does not say. */
   readonly description: string | null;
+  /** Whether answers, which agents and their models read, name the rule without its description. */
+  readonly hidesDescription: boolean;
   /** Of a needs_review rule that says so; null for the default terms. */
   readonly review: ReviewTerms | null;
   /** How long what it allows may run before its outcome is missed; null for the service's own time. */
@@ -61,6 +63,7 @@ const RULE_KEYS: readonly string[] = [
   "description",
   "review",
   "execution_timeout",
+  "hide_description",
 ];
 const EFFECTS: readonly Effect[] = ["allow", "deny", "needs_review"];
 const MAX_ID_LENGTH = 128;
@@ -119,13 +122,15 @@ function readRule(file: YamlFile, node: Node | null, constants: Constants): Writ
   const when = entries.get("when");
   const compiled = readCondition(file, when, constants);
   const description = readDescription(file, entries.get("description"));
+  const hidesDescription = readHideDescription(file, entries.get("hide_description"));
   const review = readReview(file, entries.get("review"), effect);
   const executionMicros = readExecutionTimeout(file, entries.get("execution_timeout"), effect);
   if (id === null || tools === null || agents === null || exceptAgents === null) return null;
   if (effect === null || compiled === null) return null;
   const start = file.placeWithin(node, 0);
   const { condition, syntax } = compiled;
-  const rule = { id, tools, agents, exceptAgents, effect, condition, description, review, executionMicros };
+  const says = { description, hidesDescription };
+  const rule = { id, tools, agents, exceptAgents, effect, condition, ...says, review, executionMicros };
   return {
     rule: { ...rule, file: file.path, line: start.line },
     syntax,
@@ -184,6 +189,13 @@ function literalBool(node: Node | null): string | null {
 
 function readDescription(file: YamlFile, entry: Entry | undefined): string | null {
   return entry === undefined ? null : (file.text(entry.value, "description", entry.key)?.trim() ?? null);
+}
+
+function readHideDescription(file: YamlFile, entry: Entry | undefined): boolean {
+  if (entry === undefined) return false;
+  const literal = literalBool(entry.value);
+  if (literal === null) file.refuse(entry.value ?? entry.key, "hide_description is no bool; write true or false");
+  return literal === "true";
 }
 
 function readReview(file: YamlFile, entry: Entry | undefined, effect: Effect | null): ReviewTerms | null {

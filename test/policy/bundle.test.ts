@@ -44,6 +44,7 @@ describe("a bundle", () => {
       "effect: allow, when: 'false'",
       "effect: allow, agents: [a]",
       "effect: allow, description: d",
+      "effect: allow, description: d, hide_description: true",
     ];
     const versions = await Promise.all(others.map((other) => versionOf(ALLOW.replace("effect: allow", other))));
     versions.push(await versionOf(ALLOW.replace("[t]", "[u]")), await versionOf(ALLOW.replace("ok", "okay")));

@@ -68,6 +68,13 @@ describe("a judgement", () => {
     );
   });
 
+  it("names the rule without its description where the rule hides that", () => {
+    const yaml = `  - {id: r, tools: [shop.buy], effect: deny, description: Not today., hide_description: true, when: payload.secret > 1}\n`;
+    expect(judge(yaml, { secret: 2 }).message).toBe('Rule "r" denies this call.');
+    expect(judge(yaml, {}).message).toMatch(/^Rule "r" could not be decided/);
+    expect(judge(yaml.replace("true", "false"), { secret: 2 }).message).toContain("Not today.");
+  });
+
   it("says of an allow rule that could not be decided why it did not allow", () => {
     expect(judge(rule("r", "allow", "error"))).toMatchObject({
       reason: "NO_MATCHING_RULE",

@@ -75,6 +75,8 @@ rules:
     [`rules: [{${RULE}, agents: ["*-x"]}]`, 'p.yaml:1:53: agent pattern "*-x"'],
     [`rules: [{${RULE}, when: 1}]`, "p.yaml:1:50: when is 1; write a text"],
     [`rules: [{${RULE}, when: }]`, "when is empty; write a text"],
+    [`rules: [{${RULE}, hide_description: yes}]`, "hide_description is no bool; write true or false"],
+    [`rules: [{${RULE}, hide_description: }]`, "hide_description is no bool; write true or false"],
     ["rules: []\n---\nrules: []", "p.yaml:2:1: a second document begins here; write it into a file of its own"],
     [`rules: ${"[".repeat(50_000)}`, "this is nested too deeply; write it flatter"],
     [`rules: [{${RULE}, id: b}]`, "p.yaml:1:44: this key occurs twice in one mapping; keep one"],
