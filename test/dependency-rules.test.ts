@@ -107,6 +107,7 @@ describe("the packages of the repository", () => {
     const manifest = JSON.parse(readFileSync(join(ROOT, "clients/typescript/package.json"), "utf8"));
     expect(Object.keys(manifest.dependencies)).toEqual(["@bufbuild/protobuf"]);
     expect(manifest.peerDependenciesMeta).toEqual({
+      "@anthropic-ai/claude-agent-sdk": { optional: true },
       "@mastra/core": { optional: true },
       "@openai/agents": { optional: true },
       "@opentelemetry/api": { optional: true },

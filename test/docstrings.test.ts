@@ -13,6 +13,7 @@ const ENTRIES = [
   "clients/typescript/src/index.ts",
   "clients/typescript/src/testing.ts",
   "clients/typescript/src/integrations/ai-sdk.ts",
+  "clients/typescript/src/integrations/claude-agent-sdk.ts",
   "clients/typescript/src/integrations/langchain.ts",
   "clients/typescript/src/integrations/mastra.ts",
   "clients/typescript/src/integrations/openai-agents.ts",
