@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { Journal } from "../../src/journal/journal.ts";
-import { openRig, type Rig, type RigOptions } from "../support/guard.ts";
+import { MovableClock, openRig, type Rig, type RigOptions } from "../support/guard.ts";
 import { allowing, type Asked, denied, fail, frozen, inReview, later, reply, serveGrpc } from "../support/service.ts";
 
 const opened: { close(): Promise<void> }[] = [];
@@ -57,12 +57,13 @@ describe("with a grant, an open circuit allows", () => {
   });
 
   it("not the calls that open it, and not the probe", async () => {
-    const { rig } = await start(down, { probeAfterMs: 100 });
+    const clock = new MovableClock();
+    const { rig } = await start(down, { clock });
     await rig.grant();
     expect(await rig.ask()).toMatchObject({ reason: "SERVICE_UNAVAILABLE" });
     expect(await rig.ask()).toMatchObject({ reason: "SERVICE_UNAVAILABLE" });
     expect(await rig.ask()).toMatchObject({ reason: "CIRCUIT_BYPASS" });
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    clock.ahead(40_000);
     expect(await rig.ask()).toMatchObject({ reason: "SERVICE_UNAVAILABLE" });
     expect(await rig.ask()).toMatchObject({ reason: "CIRCUIT_BYPASS" });
   });
@@ -70,12 +71,13 @@ describe("with a grant, an open circuit allows", () => {
 
 describe("there is no bypass", () => {
   it("while the circuit is closed, or recovers", async () => {
-    const { rig, now } = await start(down, { probeAfterMs: 50 });
+    const clock = new MovableClock();
+    const { rig, now } = await start(down, { clock });
     await rig.grant();
     expect(await rig.ask()).toMatchObject({ reason: "SERVICE_UNAVAILABLE" });
     await openCircuit(rig);
     now((asked) => setTimeout(() => no(asked), 20));
-    await new Promise((resolve) => setTimeout(resolve, 80));
+    clock.ahead(40_000);
     await rig.ask({ tool: "other" });
     expect(rig.breaker.snapshot.state).toBe("recovering");
     // One call is under way, so that the ramp denies most of the others: they must not be bypassed.
@@ -244,8 +246,9 @@ describe("there is no bypass", () => {
 
   it("when the grant was revoked, or the service has said no, while the record was written", async () => {
     let meanwhile = nothing;
+    const clock = new MovableClock();
     const { rig, now } = await start(down, {
-      probeAfterMs: 1500,
+      clock,
       wrapJournal: (journal) => delayed(journal, () => meanwhile()),
     });
     await rig.grant();
@@ -255,20 +258,16 @@ describe("there is no bypass", () => {
     await rig.grant({ epoch: 3 });
     meanwhile = async () => {
       now(no);
-      await sleep(1700);
+      clock.ahead(40_000);
       await rig.ask({ idempotencyKey: "probe" });
     };
-    expect(await rig.ask()).toMatchObject({ decision: "deny", reason: "CIRCUIT_OPEN" });
+    expect(await rig.ask({}, { timeoutMs: 100_000 })).toMatchObject({ decision: "deny", reason: "CIRCUIT_OPEN" });
     // Both were recorded as bypassed before they were denied: the trail never lacks an allow, and may hold one too many.
     expect((await kinds(rig.journal)).filter((kind) => kind === "bypass_allow")).toHaveLength(2);
   });
 });
 
 async function nothing(): Promise<void> {}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
 
 /** The real journal, on a disk that something happens before. */
 function delayed(journal: Journal, before: () => Promise<void>): Journal {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { openRig, type Rig, type RigOptions } from "../support/guard.ts";
+import { MovableClock, openRig, type Rig, type RigOptions } from "../support/guard.ts";
 import {
   allowing,
   type Asked,
@@ -233,9 +233,13 @@ describe("the deadline", () => {
   });
 
   it("speaks against a service that says UNAVAILABLE until then", async () => {
-    const service = await grpc(({ stream, number }) => (number === 1 ? fail(stream, 14) : undefined));
+    const service = await grpc((asked) => {
+      if (asked.number === 1) yes(asked);
+      if (asked.number === 2) fail(asked.stream, 14);
+    });
     const rig = await rigFor(service);
-    expect(await rig.ask({}, { timeoutMs: 500 })).toMatchObject({ reason: "DEADLINE_EXCEEDED" });
+    await rig.ask({ tool: "connects" });
+    expect(await rig.ask({}, { timeoutMs: 900 })).toMatchObject({ reason: "DEADLINE_EXCEEDED" });
     expect(rig.breaker.snapshot.consecutiveFailures).toBe(1);
   });
 
@@ -341,10 +345,11 @@ describe("the circuit", () => {
   it("is closed by a probe, one, while the others are denied", async () => {
     let well = false;
     const service = await grpc((asked) => (well ? setTimeout(() => yes(asked), 50) : fail(asked.stream, 13)));
-    const rig = await rigFor(service, { failures: 1, probeAfterMs: 100 });
+    const clock = new MovableClock();
+    const rig = await rigFor(service, { failures: 1, clock });
     await rig.ask();
     well = true;
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    clock.ahead(40_000);
     const verdicts = await Promise.all(Array.from({ length: 10 }, () => rig.ask()));
     expect(verdicts.filter(({ decision }) => decision === "allow")).toHaveLength(1);
     expect(verdicts.filter(({ reason }) => reason === "CIRCUIT_OPEN")).toHaveLength(9);
@@ -353,9 +358,10 @@ describe("the circuit", () => {
 
   it("is closed also by a service that refuses its probe", async () => {
     const service = await grpc(({ stream, number }) => fail(stream, number === 1 ? 13 : 16));
-    const rig = await rigFor(service, { failures: 1, probeAfterMs: 50 });
+    const clock = new MovableClock();
+    const rig = await rigFor(service, { failures: 1, clock });
     await rig.ask();
-    await new Promise((resolve) => setTimeout(resolve, 80));
+    clock.ahead(40_000);
     expect(await rig.ask()).toMatchObject({ reason: "REQUEST_REFUSED" });
     expect(rig.breaker.snapshot.state).toBe("recovering");
     expect(rig.breaker.snapshot.openedLocally).toBe(false);

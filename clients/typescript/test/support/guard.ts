@@ -72,6 +72,23 @@ export interface RigOptions {
   readonly wrapJournal?: (journal: Journal) => Journal;
 }
 
+/** The system's clock, which a test moves ahead: what is due after a while is due then, and not before, however slow the machine is. */
+export class MovableClock implements Clock {
+  #aheadMs = 0;
+
+  ahead(milliseconds: number): void {
+    this.#aheadMs += milliseconds;
+  }
+
+  now(): number {
+    return systemClock.now() + this.#aheadMs * 1000;
+  }
+
+  monotonic(): number {
+    return systemClock.monotonic() + this.#aheadMs;
+  }
+}
+
 /** A guard on real sockets and files. */
 export async function openRig(options: RigOptions): Promise<Rig> {
   const { url, transport: name = "grpc", ca, failures = 5, probeAfterMs = 30_000, clock = systemClock } = options;
