@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
@@ -149,7 +150,8 @@ describe("a policy source", () => {
     await rm(join(dir, "deny.yaml"));
     const reloaded = source.reload();
     await new Promise((resolve) => setTimeout(resolve, 50));
-    await writeFile(join(dir, "deny.yaml"), DENY.replace("no,", "nope,"));
+    // At once, before any timer of the source that is due as well.
+    writeFileSync(join(dir, "deny.yaml"), DENY.replace("no,", "nope,"));
     await reloaded;
     clearInterval(watching);
     expect([...seen]).toEqual(["deny"]);
