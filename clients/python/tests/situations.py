@@ -1,4 +1,4 @@
-"""What every adapter must do, in each situation: `Situations` is a suite for a framework with a scripted model. There is no network."""
+"""What every adapter must do, in each situation: suites for a framework with a scripted model. There is no network."""
 
 from __future__ import annotations
 
@@ -169,6 +169,8 @@ class Framework(ABC):
 
 
 class Situations:
+    """The table of docs/integrations/README.md."""
+
     framework: ClassVar[Framework]
 
     @pytest.fixture
@@ -204,14 +206,6 @@ class Situations:
         assert "call-1" in asked["key"]
         assert service.reports == [executions.OUTCOME_SUCCEEDED]
 
-    def test_both_clients_serve_the_adapter(self, service: Service, server: Server, tool: Tool) -> None:
-        async def work() -> str:
-            async with AsyncDataCrawl(server.url, API_KEY, timeout=30) as dc:
-                return await self.framework.run(dc, tool)
-
-        assert "transferred" in asyncio.run(work())
-        assert tool.calls == [ARGUMENTS]
-
     def test_options_name_the_tool_the_key_and_the_payload(self, service: Service, server: Server, tool: Tool) -> None:
         self.run(
             server.url,
@@ -242,13 +236,6 @@ class Situations:
         assert "RULE_DENIED" in said
         assert "Not at night." in said
 
-    def test_the_text_for_the_model_can_be_chosen(self, service: Service, server: Server, tool: Tool) -> None:
-        service.says = "deny"
-        said = self.run(server.url, tool, explain=lambda refusal: f"no: {refusal.reason}")
-        assert "no: RULE_DENIED" in said
-        assert "Not at night." not in said
-        assert tool.calls == []
-
     def test_a_review_that_nobody_answers_denies_with_the_decision(
         self, service: Service, server: Server, tool: Tool
     ) -> None:
@@ -257,14 +244,6 @@ class Situations:
         assert tool.calls == []
         assert service.decisions.popitem()[1] in said
         assert service.reports == []
-
-    def test_a_review_is_not_waited_for_where_that_is_chosen(
-        self, service: Service, server: Server, tool: Tool
-    ) -> None:
-        service.says = "needs_review"
-        assert "REVIEW_PENDING" in self.run(server.url, tool, review_timeout=0)
-        assert {asked.method for asked in server.asked} == {"Authorize"}
-        assert tool.calls == []
 
     def test_a_tool_runs_when_people_have_approved(self, service: Service, server: Server, tool: Tool) -> None:
         service.says = "approves"
@@ -287,30 +266,23 @@ class Situations:
         assert "DEADLINE_EXCEEDED" in self.run(server.url, tool, timeout=0.5)
         assert tool.calls == []
 
-    @pytest.mark.parametrize("says", ["unavailable", "drops", "malformed", "unknown decision", "refuses to start"])
-    def test_no_tool_runs_on_any_other_answer(self, service: Service, server: Server, tool: Tool, says: str) -> None:
-        service.says = says
+    def test_no_tool_runs_on_a_malformed_answer(self, service: Service, server: Server, tool: Tool) -> None:
+        service.says = "malformed"
         said = self.run(server.url, tool)
         assert "did not run" in said
         assert tool.calls == []
 
-    @pytest.mark.parametrize("option", ["tool_name", "key", "payload", "principal", "session_id"])
-    def test_no_tool_runs_if_an_option_raises(
-        self, service: Service, server: Server, tool: Tool, option: str, caplog: pytest.LogCaptureFixture
+    def test_no_tool_runs_if_the_adapter_raises(
+        self, service: Service, server: Server, tool: Tool, caplog: pytest.LogCaptureFixture
     ) -> None:
         def broken(call: Any) -> Any:
             raise RuntimeError("the option is broken")
 
-        options: dict[str, Any] = {option: broken}
+        options: dict[str, Any] = {"key": broken}
         said = self.run(server.url, tool, **options)
         assert "ADAPTER_ERROR" in said
         assert "the option is broken" not in said
         assert "the option is broken" in caplog.text
-        assert tool.calls == []
-        assert service.authorized == []
-
-    def test_no_tool_runs_under_a_key_that_is_not_text(self, service: Service, server: Server, tool: Tool) -> None:
-        assert "ADAPTER_ERROR" in self.run(server.url, tool, key=lambda call: None)
         assert tool.calls == []
         assert service.authorized == []
 
@@ -334,12 +306,6 @@ class Situations:
         self.run(server.url, tool, run_id="run-2")
         assert tool.calls == [ARGUMENTS, ARGUMENTS]
         assert len({asked["key"] for asked in service.authorized}) == 2
-
-    def test_a_call_runs_again_without_once(self, service: Service, server: Server, tool: Tool) -> None:
-        self.run(server.url, tool, once=False)
-        self.run(server.url, tool, once=False)
-        assert tool.calls == [ARGUMENTS, ARGUMENTS]
-        assert {asked.method for asked in server.asked} == {"Authorize"}
 
     def test_parallel_runs_of_the_same_call_run_the_tool_once(
         self, service: Service, server: Server, tool: Tool
@@ -367,18 +333,6 @@ class Situations:
             self._cancel(server, tool, tool.running, lambda: bool(service.reports))
         assert tool.calls == [ARGUMENTS]
         assert service.reports == [executions.OUTCOME_UNKNOWN]
-
-    def test_a_run_that_is_cancelled_while_it_waits_for_people_does_not_run_its_tool(
-        self, service: Service, server: Server, tool: Tool
-    ) -> None:
-        if not self.framework.asynchronous:
-            return
-        service.says = "needs_review"
-        asked = threading.Event()
-        service.on_ask = asked.set
-        self._cancel(server, tool, asked, lambda: True)
-        assert tool.calls == []
-        assert service.reports == []
 
     def _cancel(self, server: Server, tool: Tool, when: threading.Event, ended: Callable[[], bool]) -> None:
         async def work() -> None:
@@ -439,3 +393,77 @@ class Situations:
         assert "It has succeeded." in again
         assert "NO_MATCHING_RULE" in denied
         assert tool.calls == [ARGUMENTS]
+
+
+class Cancelled(Situations):
+    """And of asynchronous runs."""
+
+    def test_a_run_that_is_cancelled_while_it_waits_for_people_does_not_run_its_tool(
+        self, service: Service, server: Server, tool: Tool
+    ) -> None:
+        service.says = "needs_review"
+        asked = threading.Event()
+        service.on_ask = asked.set
+        self._cancel(server, tool, asked, lambda: True)
+        assert tool.calls == []
+        assert service.reports == []
+
+
+class Variants(Situations):
+    """And what the shared judgement does alike for each framework."""
+
+    def test_both_clients_serve_the_adapter(self, service: Service, server: Server, tool: Tool) -> None:
+        async def work() -> str:
+            async with AsyncDataCrawl(server.url, API_KEY, timeout=30) as dc:
+                return await self.framework.run(dc, tool)
+
+        assert "transferred" in asyncio.run(work())
+        assert tool.calls == [ARGUMENTS]
+
+    def test_the_text_for_the_model_can_be_chosen(self, service: Service, server: Server, tool: Tool) -> None:
+        service.says = "deny"
+        said = self.run(server.url, tool, explain=lambda refusal: f"no: {refusal.reason}")
+        assert "no: RULE_DENIED" in said
+        assert "Not at night." not in said
+        assert tool.calls == []
+
+    def test_a_review_is_not_waited_for_where_that_is_chosen(
+        self, service: Service, server: Server, tool: Tool
+    ) -> None:
+        service.says = "needs_review"
+        assert "REVIEW_PENDING" in self.run(server.url, tool, review_timeout=0)
+        assert {asked.method for asked in server.asked} == {"Authorize"}
+        assert tool.calls == []
+
+    @pytest.mark.parametrize("says", ["unavailable", "drops", "unknown decision", "refuses to start"])
+    def test_no_tool_runs_on_any_other_answer(self, service: Service, server: Server, tool: Tool, says: str) -> None:
+        service.says = says
+        said = self.run(server.url, tool)
+        assert "did not run" in said
+        assert tool.calls == []
+
+    @pytest.mark.parametrize("option", ["tool_name", "payload", "principal", "session_id"])
+    def test_no_tool_runs_if_an_option_raises(
+        self, service: Service, server: Server, tool: Tool, option: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def broken(call: Any) -> Any:
+            raise RuntimeError("the option is broken")
+
+        options: dict[str, Any] = {option: broken}
+        said = self.run(server.url, tool, **options)
+        assert "ADAPTER_ERROR" in said
+        assert "the option is broken" not in said
+        assert "the option is broken" in caplog.text
+        assert tool.calls == []
+        assert service.authorized == []
+
+    def test_no_tool_runs_under_a_key_that_is_not_text(self, service: Service, server: Server, tool: Tool) -> None:
+        assert "ADAPTER_ERROR" in self.run(server.url, tool, key=lambda call: None)
+        assert tool.calls == []
+        assert service.authorized == []
+
+    def test_a_call_runs_again_without_once(self, service: Service, server: Server, tool: Tool) -> None:
+        self.run(server.url, tool, once=False)
+        self.run(server.url, tool, once=False)
+        assert tool.calls == [ARGUMENTS, ARGUMENTS]
+        assert {asked.method for asked in server.asked} == {"Authorize"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from server import API_KEY, serving
-from situations import ARGUMENTS, TOOL, Framework, Service, Situations, Tool
+from situations import ARGUMENTS, TOOL, Cancelled, Framework, Service, Tool, Variants
 
 from datacrawl import DataCrawl
 from datacrawl.integrations import Refusal, SelfTestError, ToolCall
@@ -52,11 +52,11 @@ class Sync(Async):
         return judge.run(lambda: call, lambda arguments: tool.run(**arguments))
 
 
-class TestJudgeSync(Situations):
+class TestJudgeSync(Variants):
     framework = Sync()
 
 
-class TestJudgeAsync(Situations):
+class TestJudgeAsync(Variants, Cancelled):
     framework = Async()
 
 

@@ -20,7 +20,7 @@ from claude_agent_sdk import (
 from claude_agent_sdk import tool as mcp_tool
 from claude_model import Model
 from server import API_KEY, serving
-from situations import ARGUMENTS, Framework, Service, Situations, Tool, run_snippets
+from situations import ARGUMENTS, Cancelled, Framework, Service, Tool, run_snippets
 
 from datacrawl import DataCrawl
 from datacrawl.authz.v1 import execution_pb2 as executions
@@ -88,7 +88,7 @@ class ClaudeAgentSDK(Framework):
             await guard.self_test(ClaudeAgentOptions(hooks=guard.hooks()), **options)
 
 
-class TestClaudeAgentSDK(Situations):
+class TestClaudeAgentSDK(Cancelled):
     framework = ClaudeAgentSDK()
 
 

@@ -27,7 +27,7 @@ from crewai.hooks import register_before_tool_call_hook, unregister_before_tool_
 from crewai.tools import BaseTool
 from pydantic import BaseModel, PrivateAttr
 from server import API_KEY, serving
-from situations import ARGUMENTS, TOOL, Framework, Service, Situations, Tool, run_snippets
+from situations import ARGUMENTS, TOOL, Framework, Service, Situations, Tool, Variants, run_snippets
 
 from datacrawl import DataCrawl
 from datacrawl.integrations import SelfTestError
@@ -128,7 +128,7 @@ class ReAct(CrewAI):
     native = False
 
 
-class TestCrewAINative(Situations):
+class TestCrewAINative(Variants):
     framework = CrewAI()
 
 

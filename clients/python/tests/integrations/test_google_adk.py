@@ -15,7 +15,7 @@ from google.adk.tools import FunctionTool, google_search
 from google.adk.tools.base_toolset import BaseToolset
 from google.genai import types
 from server import API_KEY, serving
-from situations import ARGUMENTS, TOOL, Framework, Service, Situations, Tool, run_snippets
+from situations import ARGUMENTS, TOOL, Cancelled, Framework, Service, Tool, Variants, run_snippets
 
 from datacrawl import DataCrawl
 from datacrawl.authz.v1 import execution_pb2 as executions
@@ -86,7 +86,7 @@ class GoogleADK(Framework):
         await ToolGuard(client).self_test(LlmAgent(name="assistant", model="none"), **options)
 
 
-class TestGoogleADK(Situations):
+class TestGoogleADK(Variants, Cancelled):
     framework = GoogleADK()
 
 

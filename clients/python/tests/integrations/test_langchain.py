@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 from server import API_KEY, serving
-from situations import ARGUMENTS, TOOL, Framework, Service, Situations, Tool, run_snippets
+from situations import ARGUMENTS, TOOL, Cancelled, Framework, Service, Tool, Variants, run_snippets
 
 from datacrawl import DataCrawl
 from datacrawl.integrations import SelfTestError
@@ -94,11 +94,11 @@ class Sync(Async):
         await asyncio.to_thread(guard.self_test, [guard], **options)
 
 
-class TestLangChainSync(Situations):
+class TestLangChainSync(Variants):
     framework = Sync()
 
 
-class TestLangChainAsync(Situations):
+class TestLangChainAsync(Variants, Cancelled):
     framework = Async()
 
 

@@ -20,7 +20,7 @@ from agents import (
 )
 from agents.testing import ScriptedModel, assistant_message, function_call
 from server import API_KEY, serving
-from situations import ARGUMENTS, TOOL, Framework, Service, Situations, Tool, run_snippets
+from situations import ARGUMENTS, TOOL, Cancelled, Framework, Service, Tool, Variants, run_snippets
 
 from datacrawl import DataCrawl
 from datacrawl.authz.v1 import execution_pb2 as executions
@@ -68,7 +68,7 @@ class OpenAIAgents(Framework):
         await ToolGuard(client).self_test(Agent(name="assistant"), **options)
 
 
-class TestOpenAIAgents(Situations):
+class TestOpenAIAgents(Variants, Cancelled):
     framework = OpenAIAgents()
 
 

@@ -13,7 +13,7 @@ from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import FunctionModel
 from server import API_KEY, serving
-from situations import ARGUMENTS, TOOL, Framework, Service, Situations, run_snippets
+from situations import ARGUMENTS, TOOL, Cancelled, Framework, Service, Variants, run_snippets
 from situations import Tool as Scripted
 
 from datacrawl import DataCrawl
@@ -69,7 +69,7 @@ class PydanticAI(Framework):
         await ToolGuard(client).self_test(**options)
 
 
-class TestPydanticAI(Situations):
+class TestPydanticAI(Variants, Cancelled):
     framework = PydanticAI()
 
 
