@@ -9,6 +9,8 @@ const PROCESSES = "test/{e2e,faults,support}/**/*.test.ts";
 const CLIENTS = "test/clients/{go,java,python,python-integrations}.test.ts";
 /** Suites that run coding agents, which are not installed with the repository: test/coding-agents/test.sh. */
 const CODING_AGENTS = "test/coding-agents/**";
+/** What tests install for themselves, with tests of its own. */
+const INSTALLED = "**/node_modules/**";
 
 class Sequencer extends BaseSequencer {
   override shard(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -55,7 +57,7 @@ export default defineConfig({
     projects: [
       { test: { ...each, name: "processes", include: [PROCESSES] } },
       { test: { ...each, name: "clients", include: [CLIENTS] } },
-      { test: { ...each, name: "parts", include: [ALL], exclude: [PROCESSES, CLIENTS, CODING_AGENTS] } },
+      { test: { ...each, name: "parts", include: [ALL], exclude: [PROCESSES, CLIENTS, CODING_AGENTS, INSTALLED] } },
     ],
   },
 });
