@@ -2,14 +2,12 @@
  * `npm run bench:paint`: how soon a person sees something. Opens the dashboard of the package as it is installed, on the embedded
  * store, in Chromium, and prints the browser's own paint timings. Starts and stops all it needs. See docs/benchmarks.md.
  */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { isoMicros, systemClock } from "../src/core/clock.ts";
-import { answersHttp, freePort, run, start } from "./support/child.ts";
+import { run } from "./support/child.ts";
 import type { Figure } from "./report.ts";
+import { type EmbeddedService, startEmbedded } from "./support/embedded.ts";
 import { commit, describeBrowserMachine } from "./support/machine.ts";
-import { installedCommand } from "./support/package.ts";
 import { progress, runProgram } from "./support/program.ts";
 import { median } from "./support/statistics.ts";
 
@@ -31,12 +29,6 @@ const PAGES = [
   { name: "policies", path: "/policies", shows: ".rule, details" },
   { name: "audit", path: "/audit", shows: ".facts" },
 ] as const;
-
-interface Service {
-  readonly adminUrl: string;
-  readonly connectUrl: string;
-  readonly agentKey: string;
-}
 
 /** Milliseconds since the navigation began. */
 interface Timing {
@@ -61,6 +53,8 @@ interface PaintResults {
 async function measureAll(stack: AsyncDisposableStack, directory: string, rounds: number): Promise<PaintResults> {
   const at = isoMicros(systemClock.now());
   const service = await startEmbedded(stack, directory);
+  const add = 'printf %s "$1" | "$2" operator add ann --role operator --password-stdin';
+  await run({ name: "operator add", file: "sh", args: ["-c", add, "sh", PASSWORD, service.command], env: service.env });
   await decide(service);
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
   stack.defer(() => browser.close());
@@ -72,32 +66,8 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, rounds
   return { at, commit: await commit(), machine: await describeBrowserMachine(CHROMIUM), rounds, rows };
 }
 
-async function startEmbedded(stack: AsyncDisposableStack, directory: string): Promise<Service> {
-  const command = await installedCommand(directory);
-  const [grpcPort, connectPort, adminPort] = [await freePort(), await freePort(), await freePort()];
-  const [connectUrl, dataDir] = [`http://127.0.0.1:${connectPort}`, join(directory, "data")];
-  const env = {
-    DATACRAWL_DATA_DIR: dataDir,
-    DATACRAWL_POLICY_DIR: join(directory, "package", "policies"),
-    DATACRAWL_GRPC_ADDR: `127.0.0.1:${grpcPort}`,
-    DATACRAWL_CONNECT_ADDR: `127.0.0.1:${connectPort}`,
-    DATACRAWL_ADMIN_ADDR: `127.0.0.1:${adminPort}`,
-    DATACRAWL_AGENT_RATE: "0",
-  };
-  const server = start(
-    stack,
-    { name: "datacrawl serve", file: command, args: ["serve"], env },
-    join(directory, "serve.log"),
-  );
-  await server.untilReady(() => answersHttp(`${connectUrl}/readyz`));
-  const add = 'printf %s "$1" | "$2" operator add ann --role operator --password-stdin';
-  await run({ name: "operator add", file: "sh", args: ["-c", add, "sh", PASSWORD, command], env });
-  const agentKey = readFileSync(join(dataDir, "demo-agent.key"), "utf8").trim();
-  return { adminUrl: `http://127.0.0.1:${adminPort}`, connectUrl, agentKey };
-}
-
 /** So that there is something to see. */
-async function decide({ connectUrl, agentKey }: Service): Promise<void> {
+async function decide({ connectUrl, agentKey }: EmbeddedService): Promise<void> {
   for (let n = 0; n < DECISIONS; n++) {
     const response = await fetch(`${connectUrl}/datacrawl.authz.v1.AuthorizeService/Authorize`, {
       method: "POST",
@@ -115,7 +85,7 @@ async function decide({ connectUrl, agentKey }: Service): Promise<void> {
 
 async function measure(
   browser: Browser,
-  service: Service,
+  service: EmbeddedService,
   { name, path, shows }: (typeof PAGES)[number],
   rounds: number,
 ): Promise<Row> {
@@ -135,7 +105,7 @@ async function measure(
 
 async function signIn(
   browser: Browser,
-  { adminUrl }: Service,
+  { adminUrl }: EmbeddedService,
 ): Promise<Awaited<ReturnType<BrowserContext["storageState"]>>> {
   const context = await browser.newContext();
   const page = await context.newPage();
