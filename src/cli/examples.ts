@@ -15,6 +15,8 @@ const EXAMPLES: Readonly<Record<string, string | readonly string[]>> = {
     `datacrawl authorize --tool shell.exec --payload '{"command":"ls"}' --timeout 3s --exit-2`,
   ],
   "datacrawl hook": "datacrawl hook install claude-code --url http://127.0.0.1:7440 --key-file agent.key",
+  "datacrawl hook codex": "datacrawl hook codex --key-file agent.key < event.json",
+  "datacrawl hook gemini-cli": "datacrawl hook gemini-cli --key-file agent.key < event.json",
   "datacrawl hook install": "datacrawl hook install claude-code --url http://127.0.0.1:7440 --key-file agent.key --yes",
   "datacrawl hook uninstall": "datacrawl hook uninstall claude-code --yes",
   "datacrawl hook test": "datacrawl hook test claude-code",

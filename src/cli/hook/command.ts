@@ -5,10 +5,12 @@ import type { Io } from "../io.ts";
 import { parseDuration } from "../parse.ts";
 import { answerHook, type HookFlags } from "./answer.ts";
 import { claudeCode } from "./claude-code.ts";
+import { codex } from "./codex.ts";
+import { geminiCli } from "./gemini-cli.ts";
 import type { Host } from "./host.ts";
 import type { ScopeFlags } from "./install.ts";
 
-const HOSTS: readonly Host[] = [claudeCode];
+const HOSTS: readonly Host[] = [claudeCode, codex, geminiCli];
 
 /** `datacrawl hook`. The commands named after hosts end with status 2 except for an allow; bin/datacrawl.js sees to that. */
 export function hookCommand(io: Io): Command {
@@ -18,7 +20,9 @@ export function hookCommand(io: Io): Command {
 }
 
 function hostCommand(io: Io, host: Host): Command {
-  return answering(new Command(host.name))
+  const command = answering(new Command(host.name));
+  if (host.grants) granting(command);
+  return command
     .description(
       `Answer a hook of ${host.title}: its JSON on stdin, its answer on stdout. Status 2 except for an allow.`,
     )
@@ -51,12 +55,15 @@ function answering(command: Command): Command {
       ).default(60_000, "1m"),
     )
     .option("--url <url>", "the service (gRPC), whatever DATACRAWL_URL says")
-    .option("--key-file <path>", "a file with the agent's key, whatever the environment says")
-    .option("--grant-permission", "on an allow, also grant what the host would ask its user about");
+    .option("--key-file <path>", "a file with the agent's key, whatever the environment says");
+}
+
+function granting(command: Command): Command {
+  return command.option("--grant-permission", "on an allow, also grant what the host would ask its user about");
 }
 
 function installCommand(io: Io): Command {
-  return answering(scoped(new Command("install")))
+  return granting(answering(scoped(new Command("install"))))
     .description("Add the hook to a host's settings. Shows what changes; writes it with --yes.")
     .option(
       "--command <command>",

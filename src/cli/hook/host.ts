@@ -18,6 +18,8 @@ export interface Host {
   readonly name: string;
   /** For people. */
   readonly title: string;
+  /** Whether a hook can also grant what the host would ask its user about. */
+  readonly grants: boolean;
   /** @throws HookEventError for an event that asks about no call, or about one that cannot be read with certainty */
   read(event: JsonObject): ToolCall;
   /**
@@ -68,12 +70,49 @@ const MCP_TOOL = /^mcp__([A-Za-z0-9_-]+?)__([A-Za-z0-9_.-]+)$/;
 export function toolName(host: string, name: string): string {
   if (!name.startsWith("mcp__")) return `${host}.${name}`;
   const [, server, tool] = MCP_TOOL.exec(name) ?? [];
-  if (server === undefined)
-    throw new HookEventError(`${JSON.stringify(name)} is not mcp__<server>__<tool> in letters, digits, "_" and "-".`);
+  if (server !== undefined && tool !== undefined) return mcpToolName(server, tool);
+  throw new HookEventError(`${JSON.stringify(name)} is not mcp__<server>__<tool> in letters, digits, "_" and "-".`);
+}
+
+/** @throws HookEventError */
+export function mcpToolName(server: string, tool: string): string {
+  if (!/^[A-Za-z0-9_-]+$/.test(server) || !/^[A-Za-z0-9_.-]+$/.test(tool))
+    throw new HookEventError(`${JSON.stringify(`${server}.${tool}`)} has more than letters, digits, "_" and "-".`);
   // A server of that name could pass its tools for the host's own.
   if (HOST_NAMES.includes(server))
     throw new HookEventError(`The MCP server ${server} has a host's name: give it another one.`);
   return `${server}.${tool}`;
 }
 
-export const HOST_NAMES: readonly string[] = ["claude-code"];
+export const HOST_NAMES: readonly string[] = ["claude-code", "codex", "gemini-cli"];
+
+/** The event before a tool, of Claude Code and of hosts that took over its contract. */
+export const TOOL_USE = "PreToolUse";
+
+/** @throws HookEventError */
+export function readToolUse(host: string, event: JsonObject): ToolCall {
+  const kind = textIn(event, "hook_event_name");
+  if (kind !== TOOL_USE) throw new HookEventError(`This hook answers ${TOOL_USE} alone, and was called for ${kind}.`);
+  return {
+    tool: toolName(host, textIn(event, "tool_name")),
+    payload: objectIn(event, "tool_input"),
+    sessionId: textIn(event, "session_id"),
+    callId: event["tool_use_id"] === undefined ? null : textIn(event, "tool_use_id"),
+  };
+}
+
+export function toolUseDenied(reason: string): JsonObject {
+  return {
+    hookSpecificOutput: { hookEventName: TOOL_USE, permissionDecision: "deny", permissionDecisionReason: reason },
+  };
+}
+
+export function toolUseEvent(tool: string, sessionId: string, callId: string): JsonObject {
+  return {
+    hook_event_name: TOOL_USE,
+    session_id: sessionId,
+    tool_name: tool,
+    tool_input: {},
+    tool_use_id: callId,
+  };
+}

@@ -25,6 +25,8 @@ export async function installHook(
   host: Host,
   flags: ScopeFlags & HookFlags & { command?: string },
 ): Promise<void> {
+  if (flags.grantPermission && !host.grants)
+    throw new UsageError([`a hook of ${host.title} cannot grant permissions: leave out --grant-permission`]);
   const command = commandLine(io, host, flags);
   const timeoutMs = flags.timeout + flags.reviewTimeout + SPARE_MS;
   await change(io, host, flags, (settings, of) => {
@@ -73,7 +75,7 @@ function homeOf({ env }: Io): string {
 }
 
 /**
- * What the host's shell runs. `|| exit 2` blocks where the command is missing, is killed or runs out of memory: it cannot end with its own status
+ * What the host's shell runs. What stands behind `||` blocks where the command is missing, is killed or runs out of memory: it cannot end with its own status
  * then.
  */
 function commandLine(
@@ -88,7 +90,7 @@ function commandLine(
   if (flags.url !== undefined) words.push("--url", quoted(flags.url));
   if (flags.keyFile !== undefined) words.push("--key-file", quoted(resolve(io.cwd, flags.keyFile)));
   if (flags.grantPermission) words.push("--grant-permission");
-  return `${words.join(" ")} || exit 2`;
+  return `${words.join(" ")} || ${host.settings.otherwise}`;
 }
 
 /** As one word of a shell. */

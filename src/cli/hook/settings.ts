@@ -7,6 +7,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 export interface HostSettings {
   /** By the name of the scope, whose settings they are. */
   readonly files: Readonly<Record<string, (home: string, cwd: string, env: Env) => string>>;
+  /** What the shell does if the command does not end with 0: it may be missing or killed. */
+  readonly otherwise: string;
   /** The settings with `command` run before every tool, in place of the one that ours was. */
   add(settings: JsonObject, command: string, timeoutMs: number): JsonObject;
   /** The settings without our command. */
