@@ -642,6 +642,42 @@ export const MUTANTS: readonly Mutant[] = [
       ],
     ],
   ),
+  // The adapters for frameworks.
+  ...caughtBy(
+    ["clients/typescript/test/integrations/judged-call.test.ts"],
+    [
+      [
+        "a framework's tool gets the arguments that were judged",
+        "clients/typescript/src/integrations/judged-call.ts",
+        'return execute(isObject ? judged : (judged["input"] as JsonValue));',
+        "return execute(unverifiedArgs as JsonValue);",
+      ],
+      [
+        "the functions of an adapter's options see a copy of the arguments",
+        "clients/typescript/src/integrations/judged-call.ts",
+        "args: copyPayload(judged), context };",
+        "args: judged, context };",
+      ],
+      [
+        "a call of a framework that was cancelled does not run",
+        "clients/typescript/src/integrations/judged-call.ts",
+        "// An authorizer may not have looked at the signal.\n      signal?.throwIfAborted();",
+        "",
+      ],
+      [
+        "a call of a framework without an id does not run under another call's key",
+        "clients/typescript/src/integrations/judged-call.ts",
+        'if (run === "" || callId === "")',
+        "if (false)",
+      ],
+      [
+        "the key of a framework's call is a text",
+        "clients/typescript/src/integrations/judged-call.ts",
+        'if (typeof value === "string" && value !== "") return value;',
+        "if (value !== null) return value as string;",
+      ],
+    ],
+  ),
   ...caughtBy(
     ["clients/typescript/test/call/executions.test.ts"],
     [

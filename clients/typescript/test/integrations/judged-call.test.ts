@@ -80,6 +80,22 @@ describe("a tool call of a framework", () => {
     },
   );
 
+  test.each(["tool", "key", "payload"] as const)(
+    "does not run if the function that names its %s throws, or returns something else",
+    async (option) => {
+      const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+      const throwing = (): never => {
+        throw new Error("broken");
+      };
+      const none = (): undefined => undefined;
+      let runs = 0;
+      for (const wrong of [throwing, option === "payload" ? () => 7 : none, ...(option === "key" ? [() => ""] : [])])
+        await stopped(runJudged(allowing(), { [option]: wrong }, found({}), () => ++runs));
+      warned.mockRestore();
+      expect(runs).toBe(0);
+    },
+  );
+
   test("that was cancelled is not asked about", async () => {
     const dc = allowing();
     let runs = 0;
