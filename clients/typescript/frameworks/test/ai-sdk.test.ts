@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { readBy, scripted } from "../examples/app/language-model.ts";
 import { testExample } from "./support/example.ts";
-import { ARGS, clientAt, type Scenario, testAdapter, warnings } from "./support/matrix.ts";
+import { ARGS, changing, clientAt, type Scenario, testAdapter, warnings } from "./support/matrix.ts";
 
 const inputSchema = z.object({ to: z.string(), cc: z.array(z.string()) });
 
@@ -101,6 +101,15 @@ describe("Vercel AI SDK: guarded tools", () => {
     expect(shown).toEqual(["connecting", "sent"]);
     const denied = guardTools(new FakeDataCrawl(), { send_email }).send_email.execute(ARGS, context);
     await expect((denied as AsyncGenerator).next()).rejects.toMatchObject({ name: "ToolNotRunError" });
+  });
+
+  test("get the judged input, although the SDK's object changes meanwhile", async () => {
+    const args = { ...ARGS };
+    const tools = {
+      send_email: { inputSchema, execute: (input: unknown, ...more: unknown[]): unknown => more && input },
+    };
+    const { send_email } = guardTools(changing(args), tools);
+    expect(await send_email.execute(args, { toolCallId: "call-1", messages: [] })).toEqual(ARGS);
   });
 
   test("that return an iterable from a plain function come to its last part", async () => {

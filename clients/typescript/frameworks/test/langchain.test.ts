@@ -14,7 +14,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ScriptedChatModel } from "../examples/app/scripted-chat-model.ts";
 import { testExample } from "./support/example.ts";
-import { ARGS, clientAt, type Scenario, testAdapter } from "./support/matrix.ts";
+import { ARGS, changing, clientAt, type Scenario, testAdapter } from "./support/matrix.ts";
 
 const schema = z.object({ to: z.string(), cc: z.array(z.string()) });
 
@@ -121,6 +121,19 @@ describe("LangChain: a guarded call", () => {
     });
     await agent.invoke({ messages: "send it" }, { configurable: { thread_id: "thread-1" } });
     expect(dc.requests).toMatchObject([{ idempotencyKey: "message-1/call-1", sessionId: "thread-1" }]);
+  });
+
+  test("gets the judged arguments to its tool, although a middleware changes its own meanwhile", async () => {
+    const [args, runs]: [{ to: string; cc: string[] }, unknown[]] = [{ ...ARGS }, []];
+    const holding = createMiddleware({
+      name: "Holding",
+      wrapToolCall: (request, handler) => handler({ ...request, toolCall: { ...request.toolCall, args } }),
+    });
+    const middleware = [holding, guarding(changing(args))];
+    const model = new ScriptedChatModel([[calling("call-1")]]);
+    await createAgent({ model, tools: [emailTool(runs)], middleware }).invoke({ messages: "send it" });
+    expect(args.to).toBe("eve@example.net");
+    expect(runs).toEqual([ARGS]);
   });
 
   test("that the tool answers with an error is reported as failed, and the answer passed on", async () => {

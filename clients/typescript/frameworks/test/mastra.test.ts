@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { readBy, scripted } from "../examples/app/language-model.ts";
 import { testExample } from "./support/example.ts";
-import { ARGS, clientAt, testAdapter, warnings } from "./support/matrix.ts";
+import { ARGS, changing, clientAt, testAdapter, warnings } from "./support/matrix.ts";
 
 const inputSchema = z.object({ to: z.string(), cc: z.array(z.string()) });
 
@@ -83,6 +83,14 @@ describe("Mastra: guarded tools", () => {
     const guarded = guardTools(new FakeDataCrawl(), { send_email });
     expect(guarded.send_email).toBeInstanceOf(send_email.constructor);
     expect(guarded.send_email.inputSchema).toBe(send_email.inputSchema);
+  });
+
+  test("get the judged input, although Mastra's object changes meanwhile", async () => {
+    const [args, runs]: [{ to: string; cc: string[] }, unknown[]] = [{ ...ARGS }, []];
+    const tools = guardTools(changing(args), { send_email: emailTool(runs) });
+    const { execute } = tools.send_email as unknown as Executable;
+    await execute(args, { runId: "run-1", agent: { toolCallId: "call-1" } });
+    expect(runs).toEqual([ARGS]);
   });
 
   test("that refuse their input are reported as failed", async () => {

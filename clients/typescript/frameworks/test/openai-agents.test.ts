@@ -103,6 +103,15 @@ describe("OpenAI Agents: guarded tools", () => {
     expect(runs).toEqual([]);
   });
 
+  test("of an input with a member twice get the one that was judged", async () => {
+    const dc = new FakeDataCrawl({ send_email: "allow" });
+    const bare = { type: "function", name: "send_email", invoke: async (_: unknown, input: string) => input };
+    const [guarded] = guardTools(dc, [bare], { key: () => "key-1" });
+    const input = '{"to":"ann@example.com","to":"eve@example.net"}';
+    expect(await guarded?.invoke({}, input)).toBe('{"to":"eve@example.net"}');
+    expect(dc.requests).toMatchObject([{ payload: { to: "eve@example.net" } }]);
+  });
+
   test("without an id of the call do not run", async () => {
     warnings();
     const runs: unknown[] = [];
