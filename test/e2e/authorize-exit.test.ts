@@ -2,9 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runBin } from "../support/process.ts";
 import { demoKey, discard, type Env, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 
-const ALLOWED = ["authorize", "--tool", "gmail.send_email", "--payload", '{"to":["ann@example.com"]}'];
-const REVIEWED = ["authorize", "--tool", "stripe.refund", "--payload", '{"amount":250,"currency":"EUR"}'];
-const DENIED = ["authorize", "--tool", "shell.exec", "--payload", "{}"];
+/** Five seconds from its start are short for a process on a busy machine. */
+const PATIENT = ["authorize", "--timeout", "1m"];
+const ALLOWED = [...PATIENT, "--tool", "gmail.send_email", "--payload", '{"to":["ann@example.com"]}'];
+const REVIEWED = [...PATIENT, "--tool", "stripe.refund", "--payload", '{"amount":250,"currency":"EUR"}'];
+const DENIED = [...PATIENT, "--tool", "shell.exec", "--payload", "{}"];
 
 /** A module that breaks the process before, or while, the command runs. */
 const moduleOf = (script: string): string => `data:text/javascript,${encodeURIComponent(script)}`;

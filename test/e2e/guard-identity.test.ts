@@ -272,7 +272,7 @@ describe("a guard", () => {
       DATACRAWL_CA_FILE: join(directory, "server.pem"),
     };
     const ask = (env: Record<string, string>) =>
-      run(["authorize", "--tool", "notes", "--payload", "{}", "--json"], { ...url, ...env });
+      run(["authorize", "--timeout", "1m", "--tool", "notes", "--payload", "{}", "--json"], { ...url, ...env });
     const agent = { DATACRAWL_AGENT_ID: "bot" };
     const pair = { DATACRAWL_CLIENT_CERT_FILE: certFile, DATACRAWL_CLIENT_KEY_FILE: keyFile };
     const [byToken, byCertificate, bad] = await Promise.all([
