@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     root: import.meta.dirname,
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/temporary.ts"],
     maxWorkers: 2,
     testTimeout: 60_000,
     env: { OPENAI_AGENTS_DISABLE_TRACING: "1" },

@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createSdkMcpServer, type HookCallback, type Options, query, tool } from "@anthropic-ai/claude-agent-sdk";
 import { type ClaudeAgentOptions, guardHooks, selfTest } from "@datacrawl/client/claude-agent-sdk";
@@ -47,8 +46,6 @@ async function runSession({ options, callIds = ["toolu_1"], act = () => "sent", 
   } finally {
     api.server.closeAllConnections();
     api.server.close();
-    // Claude Code may still be writing as it ends: what it leaves is the system's to remove.
-    opened.push(() => rm(alone.cwd as string, { recursive: true, force: true, maxRetries: 5 }).catch(() => {}));
   }
   return { runs, read: api.read };
 }
@@ -148,7 +145,6 @@ test("Claude Agent SDK: commands of Claude Code's own shell are asked about, and
     api.server.close();
   });
   const alone = isolated(api.url);
-  opened.push(() => rm(alone.cwd as string, { recursive: true, force: true, maxRetries: 5 }).catch(() => {}));
   const options: Options = {
     ...alone,
     tools: ["Bash"],
