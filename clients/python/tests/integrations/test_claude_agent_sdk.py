@@ -145,12 +145,17 @@ def test_an_error_in_the_adapter_blocks(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_an_allow_does_not_replace_the_permissions_of_claude_code() -> None:
     service, tool = Service(), Tool()
-    with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
-        said = run_with(tool, ToolGuard(dc).hooks(), allowed_tools=[])
-    assert "permission" in said
+
+    async def work(url: str, home: str) -> str:
+        with DataCrawl(url, API_KEY, timeout=30) as dc, Model("call-1", NAME, ARGUMENTS) as model:
+            said = await run(options_of(tool, model, home, hooks=ToolGuard(dc).hooks(), allowed_tools=[]))
+            # It was started, and did not run: nobody but Claude Code knows. Reported when it stops, not only when the loop ends.
+            assert service.reports == [executions.OUTCOME_UNKNOWN]
+            return said
+
+    with serving(service) as server, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        assert "permission" in asyncio.run(work(server.url, home))
     assert tool.calls == []
-    # It was started, and did not run: nobody but Claude Code knows.
-    assert service.reports == [executions.OUTCOME_UNKNOWN]
 
 
 def test_the_self_test_looks_at_the_options() -> None:

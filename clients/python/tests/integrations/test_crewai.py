@@ -30,6 +30,7 @@ from server import API_KEY, serving
 from situations import ARGUMENTS, TOOL, Framework, Service, Situations, Tool, Variants, run_snippets
 
 from datacrawl import DataCrawl
+from datacrawl.authz.v1 import execution_pb2 as executions
 from datacrawl.integrations import SelfTestError
 from datacrawl.integrations.crewai import ToolGuard
 
@@ -157,19 +158,20 @@ def test_an_equal_call_in_one_kickoff_runs_once(native: bool) -> None:
     assert tool.calls == [ARGUMENTS]
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_a_refusal_is_not_kept_for_the_next_equal_call(native: bool) -> None:
+def test_a_refusal_is_not_kept_for_the_next_equal_call() -> None:
     service, tool = Service("deny"), Tool()
+
+    def change() -> None:
+        if len(service.authorized) == 2:
+            service.says = "allow"
+
+    service.on_ask = change
     with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
-        tools = ToolGuard(dc).tools([tool_of(tool)])
-        agent = Agent(role="clerk", goal="transfer", backstory="a clerk", llm=Model(native=native), tools=tools)
-        task = Task(description="Transfer it.", expected_output="done", agent=agent)
-        crew = Crew(agents=[agent], tasks=[task])
+        # By functions: without them, CrewAI refuses an equal call by itself.
+        crew = crew_of(Model(times=2), ToolGuard(dc).tools([tool_of(tool)]))
+        crew.cache = True
         crew.kickoff()
-        assert tool.calls == []
-        service.says = "allow"
-        agent.llm = Model(native=native)
-        crew.kickoff()
+    assert len(service.authorized) == 2
     assert tool.calls == [ARGUMENTS]
 
 
@@ -177,7 +179,11 @@ def test_a_coroutine_function_is_awaited() -> None:
     service, tool = Service(), Tool()
     with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
         crew_of(Model(), ToolGuard(dc).tools([tool_of(tool, AsyncTransfer)])).kickoff()
-    assert tool.calls == [ARGUMENTS]
+        assert tool.calls == [ARGUMENTS]
+        # Before it is reported: how it ended is known only then.
+        tool.error = ValueError("no such account")
+        crew_of(Model(), ToolGuard(dc).tools([tool_of(tool, AsyncTransfer)])).kickoff()
+    assert service.reports == [executions.OUTCOME_SUCCEEDED, executions.OUTCOME_FAILED]
 
 
 @pytest.mark.parametrize("kind", [Transfer, AsyncTransfer])

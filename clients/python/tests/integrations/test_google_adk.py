@@ -117,6 +117,20 @@ def test_what_the_agents_callbacks_change_is_judged() -> None:
     assert [asked["payload"] for asked in service.authorized] == tool.calls == [{"to": "eve", "amount": 10_000}]
 
 
+def test_what_is_changed_while_it_is_judged_does_not_reach_the_tool() -> None:
+    kept: list[dict[str, Any]] = []
+
+    def keeps(tool: Any, args: dict[str, Any], tool_context: Any) -> None:
+        kept.append(args)
+
+    service, tool = Service(), Tool()
+    service.on_ask = lambda: kept[0].update(to="eve")
+    with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
+        asyncio.run(run(agent_of(ToolGuard(dc), tool, before_tool_callback=keeps)))
+    assert kept[0]["to"] == "eve"
+    assert tool.calls == [ARGUMENTS]
+
+
 def test_a_callback_that_returns_nothing_allows_and_the_guard_is_asked_all_the_same() -> None:
     class Refuses(BasePlugin):
         async def before_tool_callback(self, *, tool: Any, tool_args: Any, tool_context: Any) -> None:

@@ -11,12 +11,13 @@ from langchain.agents.middleware import AgentMiddleware, ToolRetryMiddleware, wr
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import StructuredTool, ToolException
 from langgraph.checkpoint.memory import InMemorySaver
 from server import API_KEY, serving
 from situations import ARGUMENTS, TOOL, Cancelled, Framework, Service, Tool, Variants, run_snippets
 
 from datacrawl import DataCrawl
+from datacrawl.authz.v1 import execution_pb2 as executions
 from datacrawl.integrations import SelfTestError
 from datacrawl.integrations.langchain import ToolGuard
 
@@ -169,6 +170,18 @@ def test_a_run_that_continues_from_a_checkpoint_does_not_run_the_tool_again() ->
     assert tool.calls == [ARGUMENTS]
     assert "ALREADY_STARTED" in said
     assert [asked["session"] for asked in service.authorized] == ["thread-7", "thread-7"]
+
+
+def test_an_error_that_becomes_the_models_answer_is_reported_as_failed() -> None:
+    def transfer(to: str, amount: int) -> str:
+        raise ToolException("no such account")
+
+    service = Service()
+    with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
+        tool = StructuredTool.from_function(transfer, name=TOOL, description="Transfers.", handle_tool_error=True)
+        agent: Any = create_agent(model(), [tool], middleware=[ToolGuard(dc)])
+        assert last_of(agent.invoke(QUESTION)) == "no such account"
+    assert service.reports == [executions.OUTCOME_FAILED]
 
 
 def test_a_tool_that_the_agent_does_not_have_is_not_asked_about_twice() -> None:

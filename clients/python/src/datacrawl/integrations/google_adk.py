@@ -105,7 +105,7 @@ class ToolGuard:
             async def execute(arguments: dict[str, Any]) -> Any:
                 return await tool.run_async(args=arguments, tool_context=tool_context)
 
-            result = await self._judge.run_async(lambda: _read(guarded, args, tool_context), execute)
+            result = await self._judge.run_async(lambda: _read(tool, args, tool_context), execute)
             # ADK has taken an empty answer for none.
             return {"error": self._judge.text(result)} if isinstance(result, Refusal) else result
 
