@@ -38,7 +38,7 @@ case "$answer" in *DECISION_ALLOW*) ;; *) cat out err >&2; fail "no allow from t
 dashboard=$(sed -n 's/^ *Admin *\(http:[^,]*\),.*/\1/p' out)
 case "$(curl -sS "$dashboard/")" in *'<div id="root">'*) ;; *) cat out >&2; fail "no dashboard from the installed package" ;; esac
 
-# A hook, which asks it: few files, and none of what only the service needs.
+# A hook, which asks it: a few files. As modules of their own it would load two hundred.
 event='{"session_id":"s","hook_event_name":"PreToolUse","tool_name":"mcp__gmail__send_email","tool_input":{"to":["ann@example.com"]},"tool_use_id":"t"}'
 address=http://$(sed -n 's/^ *gRPC *\([^ ]*\).*/\1/p' out)
 cat >count.mjs <<'JS'
@@ -50,7 +50,7 @@ JS
 hooked=$(NODE_OPTIONS="--import=$PWD/count.mjs" ./node_modules/.bin/datacrawl hook claude-code --url "$address" --key-file data/demo-agent.key <<<"$event" 2>files)
 echo "the hook loads $(cat files) files: $hooked"
 case "$hooked" in *updatedInput*) ;; *) fail "no allow from the hook" ;; esac
-[ "$(cat files)" -le 12 ] || fail "the hook loads too many files"
+[ "$(cat files)" -le 20 ] || fail "the hook loads too many files"
 
 # The client, which asks it.
 empty client "$work"/datacrawl-client-*.tgz
