@@ -103,6 +103,7 @@ describe("a command loads what it needs", () => {
   test.each<[string, readonly string[], readonly string[]]>([
     ["authorize, of a service that is not there", DENIED, LIGHT],
     ["authorize --help", ["authorize", "--help"], LIGHT],
+    ["mcp, of a client that has ended", ["mcp", "--name", "x", "--", "cat"], LIGHT],
     ["hook, of a service that is not there", ["hook", "claude-code"], LIGHT],
     ["--help", ["--help"], ["commander"]],
     ["agent list", ["agent", "list", "--admin-url", "http://127.0.0.1:1"], ADMIN],

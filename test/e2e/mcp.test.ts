@@ -68,10 +68,9 @@ class Client {
   /** The arguments of the calls that the server has received. */
   get received(): unknown[] {
     if (!existsSync(this.#log)) return [];
-    const messages = readFileSync(this.#log, "utf8")
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as Message);
+    // A line may be seen before it is written to its end.
+    const lines = readFileSync(this.#log, "utf8").split("\n").slice(0, -1);
+    const messages = lines.map((line) => JSON.parse(line) as Message);
     return messages.filter(({ method }) => method === "tools/call").map(({ params }) => params?.["arguments"]);
   }
 
