@@ -27,7 +27,7 @@ const ALLOWED = {
   tool_input: { to: ["ann@example.com"], body: "Hi\u200d\u0007" },
 };
 const REVIEWED = { tool_name: "mcp__stripe__refund", tool_input: { amount: 250, currency: "EUR" } };
-const DENIED = { tool_name: "Bash", tool_input: { command: "ls" } };
+const DENIED = { tool_name: "WebSearch", tool_input: { query: "secrets" } };
 
 let calls = 0;
 function event(of: Event): string {
@@ -102,7 +102,7 @@ describe("datacrawl hook claude-code", () => {
   test("denies what a rule denies, with the decision's id", async () => {
     expectDenied(
       await hook(event(DENIED)),
-      /^DataCrawl: claude-code\.Bash is denied: NO_MATCHING_RULE: .*\(decision [0-9a-f-]{36}\)/,
+      /^DataCrawl: claude-code\.WebSearch is denied: NO_MATCHING_RULE: .*\(decision [0-9a-f-]{36}\)/,
     );
   });
 
