@@ -117,8 +117,10 @@ describe("from nothing to the first decisions, on the embedded default", () => {
   test("authorize from the command line says by its exit status what was decided", async () => {
     const env = { DATACRAWL_DATA_DIR: service.dataDir, DATACRAWL_URL: `http://127.0.0.1:${service.grpcPort}` };
     const line = (tool: string, payload: unknown): string[] => [
+      "authorize",
       // Five seconds from its start are short for a process on a busy machine.
-      ...["authorize", "--timeout", "1m"],
+      "--timeout",
+      "1m",
       "--tool",
       tool,
       "--payload",
