@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { adapter, report } from "./support/command.ts";
+import { adapter, PATIENTLY, report } from "./support/command.ts";
 
 const library = adapter("clients/typescript/test/conformance-adapter.ts");
 
@@ -9,7 +9,7 @@ describe("this library against every case", { tags: ["full"] }, () => {
     "allows and denies rightly over %s, in time, and survives",
     { timeout: 600_000 },
     async (transport) => {
-      const { failures, passed } = await report(library, "--transport", transport);
+      const { failures, passed } = await report(library, "--transport", transport, ...PATIENTLY);
       expect(failures.map(({ case: name, problem }) => `${name}: ${problem}`)).toEqual([]);
       expect(passed).toBeGreaterThan(1500);
     },
@@ -19,7 +19,14 @@ describe("this library against every case", { tags: ["full"] }, () => {
     "starts what it is to start over %s, and nothing else",
     { timeout: 600_000 },
     async (transport) => {
-      const { failures, passed } = await report(library, "--transport", transport, "--method", "BeginExecution");
+      const { failures, passed } = await report(
+        library,
+        "--transport",
+        transport,
+        "--method",
+        "BeginExecution",
+        ...PATIENTLY,
+      );
       expect(failures.map(({ case: name, problem }) => `${name}: ${problem}`)).toEqual([]);
       expect(passed).toBeGreaterThan(1000);
     },

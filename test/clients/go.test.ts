@@ -3,7 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { adapter, report } from "../../conformance/test/support/command.ts";
+import { adapter, PATIENTLY, report } from "../../conformance/test/support/command.ts";
 import { findGo } from "../support/go.ts";
 import { freePort } from "../support/net.ts";
 import { ownProcess } from "../support/owned.ts";
@@ -92,7 +92,7 @@ describe.skipIf(go === null)("the client for Go", () => {
       ["Authorize, through a sidecar", through, "Authorize", 1852],
       ["BeginExecution, through a sidecar", through, "BeginExecution", 1331],
     ] as const)("is right in each case of %s", { timeout: 600_000 }, async (_, command, method, cases) => {
-      const { failures, passed } = await report(command, "--method", method);
+      const { failures, passed } = await report(command, "--method", method, ...PATIENTLY);
       expect(failures).toEqual([]);
       expect(passed).toBe(cases);
     });

@@ -8,7 +8,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { certificate, type CertificateOptions } from "../../conformance/src/certificates.ts";
-import { report } from "../../conformance/test/support/command.ts";
+import { PATIENTLY, report } from "../../conformance/test/support/command.ts";
 import { loadConfig } from "../../src/config.ts";
 import { type Running, serve } from "../../src/server/lifecycle/serve.ts";
 import { migratedEmbedded } from "../support/embedded.ts";
@@ -141,7 +141,7 @@ describe.skipIf(!hasJava())("the client for Java", () => {
     ["BeginExecution", "directly", 1331, adapter],
     ["BeginExecution", "through a sidecar", 1331, throughSidecar],
   ])("is right in every case of %s, asked %s", { timeout: 900_000 }, async (method, _, cases, command) => {
-    const { failures, passed } = await report(command(), "--transport", "grpc", "--method", method);
+    const { failures, passed } = await report(command(), "--transport", "grpc", "--method", method, ...PATIENTLY);
     expect(failures.map(({ case: name, problem }) => `${name}: ${problem}`)).toEqual([]);
     expect(passed).toBe(cases);
   });

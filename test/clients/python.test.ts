@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CASES } from "@datacrawl/conformance/catalogue";
-import { report } from "../../conformance/test/support/command.ts";
+import { PATIENTLY, report } from "../../conformance/test/support/command.ts";
 import { amount } from "../support/amount.ts";
 import { chanceOf } from "../support/chance.ts";
 import { freePort } from "../support/net.ts";
@@ -94,7 +94,7 @@ describe.skipIf(python === null)("the client for Python", () => {
     ["Authorize", "by threads, directly", 1852, () => adapter()],
     ["BeginExecution", "by threads, directly", 1331, () => adapter()],
   ])("is right in every case of %s, asked %s", { timeout: 900_000 }, async (method, _, cases, command) => {
-    const { failures, passed } = await report(command(), "--transport", "grpc", "--method", method);
+    const { failures, passed } = await report(command(), "--transport", "grpc", "--method", method, ...PATIENTLY);
     expect(failures.map(({ case: name, problem }) => `${name}: ${problem}`)).toEqual([]);
     expect(passed).toBe(cases);
   });
@@ -106,7 +106,16 @@ describe.skipIf(python === null)("the client for Python", () => {
     ["BeginExecution", "through a sidecar", () => `${throughSidecar} "${adapter()}"`],
   ])("is right in a sample of the cases of %s, asked %s", { timeout: 900_000 }, async (method, _, command) => {
     const names = sample(method);
-    const { failures, passed } = await report(command(), "--transport", "grpc", "--method", method, "--case", ...names);
+    const { failures, passed } = await report(
+      command(),
+      "--transport",
+      "grpc",
+      "--method",
+      method,
+      "--case",
+      ...names,
+      ...PATIENTLY,
+    );
     expect(failures.map(({ case: name, problem }) => `${name}: ${problem}`)).toEqual([]);
     expect(passed).toBe(names.length);
   });
