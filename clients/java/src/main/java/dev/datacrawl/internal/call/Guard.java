@@ -308,10 +308,12 @@ public final class Guard {
     return "The circuit is open after repeated failures of the service; the next try may be in " + seconds + " s.";
   }
 
-  /** Ends what is under way, and waits for the event loop to close its connections and end its thread. */
+  /** Ends what is under way and the connections, and waits for the event loop to end its thread. */
   public void close() {
     isClosed = true;
     active.forEach(Deadline::cancel);
+    transport.close();
+    watching.close();
     workers.shutdown();
     group.shutdownGracefully(0, CLOSE_MS, TimeUnit.MILLISECONDS);
     try {

@@ -87,18 +87,19 @@ final class Connection {
   }
 
   private void left() {
-    if (--calls == 0 && isRetired) destroy();
+    if (--calls == 0 && isRetired) close();
   }
 
   void retire() {
     isRetired = true;
     run(
         () -> {
-          if (calls == 0) destroy();
+          if (calls == 0) close();
         });
   }
 
-  private void destroy() {
+  /** Ends it and the calls on it. */
+  void close() {
     isRetired = true;
     run(
         () -> {
@@ -118,6 +119,11 @@ final class Connection {
 
   private void connect(Iterator<SocketAddress> addresses) {
     if (failure != null) return;
+    // What an event loop runs after it has closed its channels could open one that nobody closes.
+    if (loop.isShuttingDown()) {
+      fail("the client was closed");
+      return;
+    }
     Bootstrap bootstrap = new Bootstrap().group(loop);
     if (target.isUnix()) bootstrap.channel(NioDomainSocketChannel.class);
     else

@@ -8,7 +8,7 @@ import io.netty.handler.ssl.SslContext;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 
-/** gRPC on one HTTP/2 connection at a time. The connections close with the event loop. Safe for threads. */
+/** gRPC on one HTTP/2 connection at a time. Safe for threads. */
 public final class GrpcTransport {
   /** A call that was sent. */
   public static final class Call {
@@ -73,6 +73,11 @@ public final class GrpcTransport {
     Runnable cancel = connection.send(headers, GrpcFraming.envelope(rpc.message), exchange);
     return new Call(
         exchange.reply.thenApply(raw -> GrpcFraming.unframe(raw, rpc.streams)), connection, cancel, heardBefore);
+  }
+
+  /** Ends the connection and the calls on it. */
+  public synchronized void close() {
+    if (current != null) current.close();
   }
 
   private synchronized Connection connectionFor(SslContext tls) {
