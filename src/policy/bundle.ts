@@ -169,6 +169,11 @@ export class Bundle {
     return this.#engine.judge(subjectOf(input));
   }
 
+  /** False if {@link evaluate} denies the agent's calls of the tool in any case, by what the rules say of themselves. */
+  isCallable(subject: Pick<PolicyInput, "agentId" | "tool">): boolean {
+    return this.#engine.isCallable(subject);
+  }
+
   /** The same judgement, with every rule about the tool and what its condition came to. */
   explain(input: PolicyInput): Explanation {
     const subject = subjectOf(input);

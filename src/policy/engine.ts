@@ -66,6 +66,21 @@ export class Engine {
     return judge("NO_MATCHING_RULE", noRule(permission));
   }
 
+  /**
+   * False if {@link judge} denies the agent's calls of the tool whatever the payload and the principal, as far as the rules show it by
+   * themselves: no allow or review rule is about both whose condition is not just `false`, or there is a deny rule whose is just `true`.
+   */
+  isCallable({ agentId, tool }: Pick<Subject, "agentId" | "tool">): boolean {
+    const groups = this.#index.lookup(tool);
+    const some = (effect: Effect, may: (condition: string) => boolean): boolean =>
+      groups.some((group) =>
+        group[effect].some(({ rule, appliesTo }) => appliesTo(agentId) && may(rule.condition.source.trim())),
+      );
+    if (some("deny", (condition) => condition === "true")) return false;
+    const mayHold = (condition: string): boolean => condition !== "false";
+    return some("allow", mayHold) || some("needs_review", mayHold);
+  }
+
   /** Every rule about the tool with what its condition comes to, in the order of {@link judge}, which may stop earlier. */
   findings(subject: Subject): readonly Finding[] {
     const groups = this.#index.lookup(subject.tool);
