@@ -4,7 +4,13 @@ import { Fault } from "../core/fault.ts";
 import type { Redaction } from "../policy/redaction.ts";
 import type { Call } from "./call.ts";
 
-export type AgentMethod = "Authorize" | "WatchDecision" | "BeginExecution" | "ReportOutcome" | "SyncGuard";
+export type AgentMethod =
+  | "Authorize"
+  | "WatchDecision"
+  | "BeginExecution"
+  | "ReportOutcome"
+  | "SyncGuard"
+  | "ListCallableTools";
 
 /** A call that was refused. */
 export interface RefusedCall {

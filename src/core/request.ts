@@ -73,7 +73,8 @@ export function checkNonce(nonce: Uint8Array): void {
   }
 }
 
-function checkName(field: string, name: string): void {
+/** @throws Fault FIELD_INVALID */
+export function checkName(field: string, name: string): void {
   if (name === "") throw invalid(field, "must not be empty");
   // A UTF-16 unit is at least one byte and at most three.
   if (name.length * 3 > LIMITS.nameBytes && Buffer.byteLength(name) > LIMITS.nameBytes) {

@@ -1,6 +1,7 @@
 import type { SyncGuardRequest, SyncGuardResponse } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { Credentials } from "../authn/agents.ts";
 import type { AuthorizeHandler, Call, WatchHandler } from "../authorize/call.ts";
+import type { CallableToolsHandler } from "../authorize/callable-tools.ts";
 import type { BeginHandler, ReportHandler } from "../authorize/execution-call.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Source } from "../core/decision.ts";
@@ -13,6 +14,7 @@ export interface AgentHandlers {
   readonly beginExecution: BeginHandler;
   readonly reportOutcome: ReportHandler;
   readonly syncGuard: (call: Call<SyncGuardRequest>) => Promise<SyncGuardResponse>;
+  readonly listCallableTools: CallableToolsHandler;
   /** Who decides: the service, or a sidecar's guard. */
   readonly source: Source;
 }

@@ -87,7 +87,8 @@ const REFUSAL_CODES = {
   BAD_REQUEST: "REQUEST_MALFORMED",
 } as const satisfies Record<string, FaultCode>;
 
-function faultOf({
+/** The service was not heard, or refused. */
+export function faultOf({
   reason,
   message,
   refusal,

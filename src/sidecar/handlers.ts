@@ -2,12 +2,13 @@ import type { Answer, AuthorizeHandler, WatchHandler } from "../authorize/call.t
 import { parseRequest } from "../core/request.ts";
 import type { Clock } from "../core/clock.ts";
 import { Fault } from "../core/fault.ts";
-import { beginWith, reportWith } from "./executions.ts";
+import { type CallableToolsHandler, checkCallableTools } from "../authorize/callable-tools.ts";
+import { beginWith, faultOf, reportWith } from "./executions.ts";
 import type { OpenGuard } from "@datacrawl/client/internal/call/open";
 import type { AgentHandlers } from "../server/handlers.ts";
 
 export interface SidecarHandlersOptions {
-  readonly guard: Pick<OpenGuard, "decide" | "waitForReview" | "begin" | "report">;
+  readonly guard: Pick<OpenGuard, "decide" | "waitForReview" | "begin" | "report" | "callableTools">;
   readonly agentId: string;
   /** How long a verdict may take, whatever its caller's deadline, in milliseconds. */
   readonly timeoutMs: number;
@@ -29,8 +30,20 @@ export function sidecarHandlers(options: SidecarHandlersOptions): AgentHandlers 
     syncGuard: async () => {
       throw new Fault("METHOD_NOT_SERVED", "A sidecar syncs with the service by itself.");
     },
+    listCallableTools: callableToolsWith(options),
     // Each answer says for itself who decided.
     source: "guard",
+  };
+}
+
+/** What the service says. A guard has no policy of its own to look at. */
+function callableToolsWith({ guard, agentId, timeoutMs, clock }: SidecarHandlersOptions): CallableToolsHandler {
+  return async ({ readBody, deadlineAt, signal }) => {
+    const asked = checkCallableTools(readBody());
+    const until = Math.min(deadlineAt - WAY_BACK_MS, clock.monotonic() + timeoutMs);
+    const heard = await guard.callableTools(asked, { deadlineAt: until, signal });
+    if (heard.kind === "unanswered") throw faultOf(heard);
+    return { agentId, policyVersion: heard.policyVersion, tools: asked.filter((tool) => heard.tools.has(tool)) };
   };
 }
 

@@ -43,6 +43,7 @@ const MAY: Readonly<Record<string, readonly CallerKind[]>> = {
   BeginExecution: EVERY_AGENT,
   ReportOutcome: ["agent", "agent by token"],
   SyncGuard: EVERY_AGENT,
+  ListCallableTools: EVERY_AGENT,
 };
 /** Of the calls of agents, those about something that is another's. */
 const NOT_THEIRS = { WatchDecision: "DECISION_UNKNOWN", ReportOutcome: "EXECUTION_UNKNOWN" } as Readonly<
@@ -133,6 +134,7 @@ const REQUESTS: Readonly<Record<string, (key: string) => object>> = {
   BeginExecution: () => ({ decisionId, nonce: new Uint8Array(16) }),
   ReportOutcome: () => ({ decisionId, executionId, outcome: Outcome.SUCCEEDED }),
   SyncGuard: () => ({ journalId: "0195e0b2-0000-7000-8000-000000000001" }),
+  ListCallableTools: () => ({ tools: [QUESTION.tool] }),
 };
 
 function outcomeOf(

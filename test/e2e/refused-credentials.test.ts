@@ -14,6 +14,7 @@ const REQUESTS: Readonly<Record<string, object>> = {
   BeginExecution: { decisionId: JOURNAL, nonce: new Uint8Array(16) },
   ReportOutcome: { decisionId: JOURNAL, executionId: JOURNAL, outcome: 1 },
   SyncGuard: { journalId: JOURNAL },
+  ListCallableTools: { tools: ["crm.get_contact"] },
 };
 const FAILURES = 'datacrawl_authentication_failures_total{code="CREDENTIAL_UNKNOWN"}';
 

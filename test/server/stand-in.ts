@@ -1,5 +1,6 @@
 import type { SyncGuardRequest } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { Answer, Call, UnverifiedWatch } from "../../src/authorize/call.ts";
+import type { UnverifiedCallableTools } from "../../src/authorize/callable-tools.ts";
 import type {
   BeginAnswer,
   ReportAnswer,
@@ -49,7 +50,15 @@ const EXECUTION = {
 export function standIn(): StandIn {
   let held = Promise.withResolvers<void>();
   const self: StandIn = {
-    handlers: { authorize, watchDecision, beginExecution, reportOutcome, syncGuard, source: "service" },
+    handlers: {
+      authorize,
+      watchDecision,
+      beginExecution,
+      reportOutcome,
+      syncGuard,
+      listCallableTools,
+      source: "service",
+    },
     calls: [],
     requests: [],
     reports: [],
@@ -119,6 +128,12 @@ export function standIn(): StandIn {
       unverifiedGrants: ["a"],
       grantKeys: [],
     };
+  }
+
+  async function listCallableTools({ authorization, readBody }: Call<UnverifiedCallableTools>) {
+    if (authorization !== CREDENTIAL) throw new Fault("CREDENTIAL_UNKNOWN", "An unknown credential.");
+    const { tools } = readBody();
+    return { agentId: "agent-a", policyVersion: `sha256:${"ab".repeat(32)}`, tools };
   }
 
   return self;

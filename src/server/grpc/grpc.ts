@@ -4,6 +4,8 @@ import * as grpc from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import {
   AuthorizeService,
+  ListCallableToolsRequestSchema,
+  ListCallableToolsResponseSchema,
   SyncGuardRequestSchema,
   SyncGuardResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
@@ -117,7 +119,8 @@ function createServer(
 
 /** AuthorizeService by path, on bytes: so that bytes that are no message are the caller's fault, and found by our decoder. */
 function methodsOf(handlers: AgentHandlers): ReadonlyMap<string, GrpcMethod> {
-  const { authorize, beginExecution, reportOutcome, syncGuard, watchDecision } = AuthorizeService.method;
+  const { authorize, beginExecution, listCallableTools, reportOutcome, syncGuard, watchDecision } =
+    AuthorizeService.method;
   const encodeDecision = (answer: Answer): Buffer => encodeAnswer(answer, handlers.source);
   return new Map<string, GrpcMethod>([
     [pathOf(authorize), (call) => handlers.authorize(call).then(encodeDecision)],
@@ -145,6 +148,14 @@ function methodsOf(handlers: AgentHandlers): ReadonlyMap<string, GrpcMethod> {
       async (call) => {
         const readBody = () => decodeBinary(SyncGuardRequestSchema, call.request);
         return encode(SyncGuardResponseSchema, await handlers.syncGuard(withBody(call, readBody)));
+      },
+    ],
+    [
+      pathOf(listCallableTools),
+      async (call) => {
+        const readBody = () => decodeBinary(ListCallableToolsRequestSchema, call.request);
+        const { agentId, policyVersion, tools } = await handlers.listCallableTools(withBody(call, readBody));
+        return encode(ListCallableToolsResponseSchema, { agentId, policyVersion, tools: [...tools] });
       },
     ],
   ]);

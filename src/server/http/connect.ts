@@ -1,4 +1,8 @@
-import { AuthorizeService, SyncGuardRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
+import {
+  AuthorizeService,
+  ListCallableToolsRequestSchema,
+  SyncGuardRequestSchema,
+} from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import {
   BeginExecutionRequestSchema,
   ReportOutcomeRequestSchema,
@@ -53,7 +57,8 @@ export async function openConnect(options: ConnectOptions): Promise<Listener> {
 }
 
 function methodsOf(handlers: AgentHandlers): RpcMethod[] {
-  const { authorize, beginExecution, reportOutcome, syncGuard, watchDecision } = AuthorizeService.method;
+  const { authorize, beginExecution, listCallableTools, reportOutcome, syncGuard, watchDecision } =
+    AuthorizeService.method;
   return [
     {
       method: authorize,
@@ -89,6 +94,15 @@ function methodsOf(handlers: AgentHandlers): RpcMethod[] {
         const message = call.message();
         const readBody = () => decodeMessage(SyncGuardRequestSchema, message);
         return await handlers.syncGuard({ ...call, readBody });
+      },
+    },
+    {
+      method: listCallableTools,
+      handle: async (call) => {
+        const message = call.message();
+        const readBody = () => decodeMessage(ListCallableToolsRequestSchema, message);
+        const { tools, ...answer } = await handlers.listCallableTools({ ...call, readBody });
+        return { ...answer, tools: [...tools] };
       },
     },
   ];

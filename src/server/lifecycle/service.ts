@@ -6,6 +6,7 @@ import { AgentDirectory } from "../../authn/directory.ts";
 import { Refusals } from "../../authn/refusals.ts";
 import { Admission } from "../../authorize/admission.ts";
 import { createAuthorize } from "../../authorize/authorize.ts";
+import { createCallableTools } from "../../authorize/callable-tools.ts";
 import { createBegin } from "../../authorize/begin.ts";
 import { endKind, startKind } from "../../authorize/execution-entries.ts";
 import { RecentDecisions } from "../../authorize/recent-decisions.ts";
@@ -202,6 +203,7 @@ export async function openService(
     keys: digestKeys,
     reported: (answer) => metrics.executions.reported(answer),
   });
+  const listCallableTools = createCallableTools({ ...shared, admit: deciding.admit });
   const syncGuard = createSyncGuard({
     ...shared,
     admit: admitSyncs(rate, monotonic),
@@ -280,6 +282,7 @@ export async function openService(
       beginExecution,
       reportOutcome,
       syncGuard: syncGuardHandler(syncGuard),
+      listCallableTools,
       source: "service",
     },
     admin,

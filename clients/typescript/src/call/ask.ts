@@ -49,11 +49,11 @@ export function ask(
 /** Calls a method once, and reads its answer with `read`. */
 export async function attempt<Answer>(
   { transport }: Pick<AskParts, "transport">,
-  rpc: Omit<Rpc, "maxReplyBytes">,
+  rpc: Omit<Rpc, "maxReplyBytes"> & Partial<Pick<Rpc, "maxReplyBytes">>,
   deadline: Deadline,
   read: (reply: Reply) => Answer | Failure,
 ): Promise<Attempted<Answer>> {
-  const reply = await transport.call({ ...rpc, maxReplyBytes: MAX_ANSWER_BYTES }, deadline);
+  const reply = await transport.call({ maxReplyBytes: MAX_ANSWER_BYTES, ...rpc }, deadline);
   if (reply.kind === "cancelled") return reply;
   const heard = reply.kind === "deadline" ? null : read(reply);
   // It came in time or it did not come: the caller may have given up already.

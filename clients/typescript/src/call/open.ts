@@ -10,6 +10,7 @@ import { type CircuitCommands, openCircuitCommands } from "../circuit/command.ts
 import { fraction } from "./chance.ts";
 import { type GrantKeeper, type GrantStatus, openGrantKeeper } from "../grants/grants.ts";
 import { redisGrants, type SharedGrants } from "../grants/redis.ts";
+import { type CallableTools, callableTools } from "./callable-tools.ts";
 import type { GuardReported, GuardStart } from "./execution.ts";
 import type { BeginRequest, ReportRequest } from "./executions.ts";
 import { Guard, type GuardParts } from "./guard.ts";
@@ -173,6 +174,12 @@ export class OpenGuard {
     const { agentId, clock, random } = this.#settings;
     const parts = { transport: this.#watchTransport, agentId, clock, random };
     return waitForReview(parts, decisionId, { deadlineAt, signal: signals });
+  }
+
+  /** @see callableTools */
+  callableTools(tools: readonly string[], call: GuardCall): Promise<CallableTools> {
+    const { agentId, clock, random } = this.#settings;
+    return callableTools({ transport: this.#transport, agentId, clock, random }, tools, call);
   }
 
   /** Null if the call's time is up first. */

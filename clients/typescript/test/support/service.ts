@@ -7,6 +7,9 @@ import {
   type AuthorizeRequest,
   AuthorizeRequestSchema,
   AuthorizeResponseSchema,
+  type ListCallableToolsRequest,
+  ListCallableToolsRequestSchema,
+  ListCallableToolsResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { Decision, Reason, Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import {
@@ -83,6 +86,12 @@ export function recording({ decisionId, executionId, outcome }: ReportOutcomeReq
   return toBinary(ReportOutcomeResponseSchema, create(ReportOutcomeResponseSchema, fields));
 }
 
+/** A right answer to a question about tools, of which `tools` are callable. */
+export function callable(tools: readonly string[], agentId = "agent-1"): Uint8Array {
+  const fields = { agentId, policyVersion: `sha256:${"c0de".repeat(16)}`, tools: [...tools] };
+  return toBinary(ListCallableToolsResponseSchema, create(ListCallableToolsResponseSchema, fields));
+}
+
 /** One gRPC frame. */
 export function frame(message: Uint8Array, flag = 0): Buffer {
   const prefix = Buffer.alloc(5);
@@ -126,7 +135,15 @@ export interface AskedReport {
   readonly number: number;
 }
 
+/** Tools that the service was asked about. */
+export interface AskedTools {
+  readonly stream: http2.ServerHttp2Stream;
+  readonly request: ListCallableToolsRequest;
+}
+
 interface GrpcOptions {
+  /** How ListCallableTools is answered; UNIMPLEMENTED by default, as by services of before. */
+  readonly tools?: (asked: AskedTools) => void;
   /** How BeginExecution is answered; each start is started by default. */
   readonly begin?: (asked: AskedStart) => void;
   /** How ReportOutcome is answered; each report is recorded by default. */
@@ -143,6 +160,7 @@ export async function serveGrpc(respond: (asked: Asked) => void, options: GrpcOp
   const {
     port = 0,
     sync = (stream) => fail(stream, 12),
+    tools = ({ stream }) => fail(stream, 12),
     begin = ({ stream, request }) => reply(stream, starting(request)),
     report = ({ stream, request }) => reply(stream, recording(request)),
   } = options;
@@ -156,6 +174,8 @@ export async function serveGrpc(respond: (asked: Asked) => void, options: GrpcOp
     stream.on("end", () => {
       if (headers[":path"]?.endsWith("/SyncGuard")) return sync(stream);
       const message = Buffer.concat(chunks).subarray(5);
+      if (headers[":path"]?.endsWith("/ListCallableTools"))
+        return tools({ stream, request: fromBinary(ListCallableToolsRequestSchema, message) });
       if (headers[":path"]?.endsWith("/BeginExecution"))
         return begin({ stream, request: fromBinary(BeginExecutionRequestSchema, message), number: ++begun });
       if (headers[":path"]?.endsWith("/ReportOutcome"))

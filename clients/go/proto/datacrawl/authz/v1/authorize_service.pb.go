@@ -862,6 +862,117 @@ func (x *GrantKey) GetSignatureByPrevious() []byte {
 	return nil
 }
 
+type ListCallableToolsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000 names of tools, each as in AuthorizeRequest. A name that occurs twice is answered once.
+	Tools         []string `protobuf:"bytes,1,rep,name=tools,proto3" json:"tools,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCallableToolsRequest) Reset() {
+	*x = ListCallableToolsRequest{}
+	mi := &file_datacrawl_authz_v1_authorize_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCallableToolsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCallableToolsRequest) ProtoMessage() {}
+
+func (x *ListCallableToolsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_datacrawl_authz_v1_authorize_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCallableToolsRequest.ProtoReflect.Descriptor instead.
+func (*ListCallableToolsRequest) Descriptor() ([]byte, []int) {
+	return file_datacrawl_authz_v1_authorize_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListCallableToolsRequest) GetTools() []string {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
+type ListCallableToolsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agent that this answer is for.
+	AgentId string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	// Digest of the policy bundle that was looked at: "sha256:" and 64 hex digits.
+	PolicyVersion string `protobuf:"bytes,2,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	// Of the tools asked about, in their order, those that an allow or needs_review rule names for this agent whose
+	// condition is not the literal false, and that no deny rule names for it whose condition is absent or the literal true.
+	// None for a frozen agent. A tool that is not among them is denied in any case, as long as the
+	// policy and the agent's state stay what they are; one that is may be denied all the same.
+	Tools         []string `protobuf:"bytes,3,rep,name=tools,proto3" json:"tools,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCallableToolsResponse) Reset() {
+	*x = ListCallableToolsResponse{}
+	mi := &file_datacrawl_authz_v1_authorize_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCallableToolsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCallableToolsResponse) ProtoMessage() {}
+
+func (x *ListCallableToolsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_datacrawl_authz_v1_authorize_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCallableToolsResponse.ProtoReflect.Descriptor instead.
+func (*ListCallableToolsResponse) Descriptor() ([]byte, []int) {
+	return file_datacrawl_authz_v1_authorize_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListCallableToolsResponse) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *ListCallableToolsResponse) GetPolicyVersion() string {
+	if x != nil {
+		return x.PolicyVersion
+	}
+	return ""
+}
+
+func (x *ListCallableToolsResponse) GetTools() []string {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
 var File_datacrawl_authz_v1_authorize_service_proto protoreflect.FileDescriptor
 
 const file_datacrawl_authz_v1_authorize_service_proto_rawDesc = "" +
@@ -936,19 +1047,26 @@ const file_datacrawl_authz_v1_authorize_service_proto_rawDesc = "" +
 	"\bGrantKey\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\fR\tpublicKey\x122\n" +
-	"\x15signature_by_previous\x18\x02 \x01(\fR\x13signatureByPrevious*\x9a\x01\n" +
+	"\x15signature_by_previous\x18\x02 \x01(\fR\x13signatureByPrevious\"0\n" +
+	"\x18ListCallableToolsRequest\x12\x14\n" +
+	"\x05tools\x18\x01 \x03(\tR\x05tools\"s\n" +
+	"\x19ListCallableToolsResponse\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12%\n" +
+	"\x0epolicy_version\x18\x02 \x01(\tR\rpolicyVersion\x12\x14\n" +
+	"\x05tools\x18\x03 \x03(\tR\x05tools*\x9a\x01\n" +
 	"\fCircuitState\x12\x1d\n" +
 	"\x19CIRCUIT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14CIRCUIT_STATE_CLOSED\x10\x01\x12\x16\n" +
 	"\x12CIRCUIT_STATE_OPEN\x10\x02\x12\x1b\n" +
 	"\x17CIRCUIT_STATE_HALF_OPEN\x10\x03\x12\x1c\n" +
-	"\x18CIRCUIT_STATE_RECOVERING\x10\x042\xfd\x03\n" +
+	"\x18CIRCUIT_STATE_RECOVERING\x10\x042\xef\x04\n" +
 	"\x10AuthorizeService\x12X\n" +
 	"\tAuthorize\x12$.datacrawl.authz.v1.AuthorizeRequest\x1a%.datacrawl.authz.v1.AuthorizeResponse\x12f\n" +
 	"\rWatchDecision\x12(.datacrawl.authz.v1.WatchDecisionRequest\x1a).datacrawl.authz.v1.WatchDecisionResponse0\x01\x12g\n" +
 	"\x0eBeginExecution\x12).datacrawl.authz.v1.BeginExecutionRequest\x1a*.datacrawl.authz.v1.BeginExecutionResponse\x12d\n" +
 	"\rReportOutcome\x12(.datacrawl.authz.v1.ReportOutcomeRequest\x1a).datacrawl.authz.v1.ReportOutcomeResponse\x12X\n" +
-	"\tSyncGuard\x12$.datacrawl.authz.v1.SyncGuardRequest\x1a%.datacrawl.authz.v1.SyncGuardResponseB}\n" +
+	"\tSyncGuard\x12$.datacrawl.authz.v1.SyncGuardRequest\x1a%.datacrawl.authz.v1.SyncGuardResponse\x12p\n" +
+	"\x11ListCallableTools\x12,.datacrawl.authz.v1.ListCallableToolsRequest\x1a-.datacrawl.authz.v1.ListCallableToolsResponseB}\n" +
 	"\x16dev.datacrawl.authz.v1B\x15AuthorizeServiceProtoP\x01ZJgithub.com/datacrawl/datacrawl/clients/go/proto/datacrawl/authz/v1;authzv1b\x06proto3"
 
 var (
@@ -964,58 +1082,62 @@ func file_datacrawl_authz_v1_authorize_service_proto_rawDescGZIP() []byte {
 }
 
 var file_datacrawl_authz_v1_authorize_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_datacrawl_authz_v1_authorize_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_datacrawl_authz_v1_authorize_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_datacrawl_authz_v1_authorize_service_proto_goTypes = []any{
-	(CircuitState)(0),              // 0: datacrawl.authz.v1.CircuitState
-	(*AuthorizeRequest)(nil),       // 1: datacrawl.authz.v1.AuthorizeRequest
-	(*AuthorizeResponse)(nil),      // 2: datacrawl.authz.v1.AuthorizeResponse
-	(*SyncGuardRequest)(nil),       // 3: datacrawl.authz.v1.SyncGuardRequest
-	(*GuardRecord)(nil),            // 4: datacrawl.authz.v1.GuardRecord
-	(*CircuitReport)(nil),          // 5: datacrawl.authz.v1.CircuitReport
-	(*SyncGuardResponse)(nil),      // 6: datacrawl.authz.v1.SyncGuardResponse
-	(*CircuitCommand)(nil),         // 7: datacrawl.authz.v1.CircuitCommand
-	(*RefusedRecord)(nil),          // 8: datacrawl.authz.v1.RefusedRecord
-	(*GrantKey)(nil),               // 9: datacrawl.authz.v1.GrantKey
-	(*structpb.Struct)(nil),        // 10: google.protobuf.Struct
-	(Reason)(0),                    // 11: datacrawl.authz.v1.Reason
-	(*timestamppb.Timestamp)(nil),  // 12: google.protobuf.Timestamp
-	(Source)(0),                    // 13: datacrawl.authz.v1.Source
-	(Decision)(0),                  // 14: datacrawl.authz.v1.Decision
-	(*WatchDecisionRequest)(nil),   // 15: datacrawl.authz.v1.WatchDecisionRequest
-	(*BeginExecutionRequest)(nil),  // 16: datacrawl.authz.v1.BeginExecutionRequest
-	(*ReportOutcomeRequest)(nil),   // 17: datacrawl.authz.v1.ReportOutcomeRequest
-	(*WatchDecisionResponse)(nil),  // 18: datacrawl.authz.v1.WatchDecisionResponse
-	(*BeginExecutionResponse)(nil), // 19: datacrawl.authz.v1.BeginExecutionResponse
-	(*ReportOutcomeResponse)(nil),  // 20: datacrawl.authz.v1.ReportOutcomeResponse
+	(CircuitState)(0),                 // 0: datacrawl.authz.v1.CircuitState
+	(*AuthorizeRequest)(nil),          // 1: datacrawl.authz.v1.AuthorizeRequest
+	(*AuthorizeResponse)(nil),         // 2: datacrawl.authz.v1.AuthorizeResponse
+	(*SyncGuardRequest)(nil),          // 3: datacrawl.authz.v1.SyncGuardRequest
+	(*GuardRecord)(nil),               // 4: datacrawl.authz.v1.GuardRecord
+	(*CircuitReport)(nil),             // 5: datacrawl.authz.v1.CircuitReport
+	(*SyncGuardResponse)(nil),         // 6: datacrawl.authz.v1.SyncGuardResponse
+	(*CircuitCommand)(nil),            // 7: datacrawl.authz.v1.CircuitCommand
+	(*RefusedRecord)(nil),             // 8: datacrawl.authz.v1.RefusedRecord
+	(*GrantKey)(nil),                  // 9: datacrawl.authz.v1.GrantKey
+	(*ListCallableToolsRequest)(nil),  // 10: datacrawl.authz.v1.ListCallableToolsRequest
+	(*ListCallableToolsResponse)(nil), // 11: datacrawl.authz.v1.ListCallableToolsResponse
+	(*structpb.Struct)(nil),           // 12: google.protobuf.Struct
+	(Reason)(0),                       // 13: datacrawl.authz.v1.Reason
+	(*timestamppb.Timestamp)(nil),     // 14: google.protobuf.Timestamp
+	(Source)(0),                       // 15: datacrawl.authz.v1.Source
+	(Decision)(0),                     // 16: datacrawl.authz.v1.Decision
+	(*WatchDecisionRequest)(nil),      // 17: datacrawl.authz.v1.WatchDecisionRequest
+	(*BeginExecutionRequest)(nil),     // 18: datacrawl.authz.v1.BeginExecutionRequest
+	(*ReportOutcomeRequest)(nil),      // 19: datacrawl.authz.v1.ReportOutcomeRequest
+	(*WatchDecisionResponse)(nil),     // 20: datacrawl.authz.v1.WatchDecisionResponse
+	(*BeginExecutionResponse)(nil),    // 21: datacrawl.authz.v1.BeginExecutionResponse
+	(*ReportOutcomeResponse)(nil),     // 22: datacrawl.authz.v1.ReportOutcomeResponse
 }
 var file_datacrawl_authz_v1_authorize_service_proto_depIdxs = []int32{
-	10, // 0: datacrawl.authz.v1.AuthorizeRequest.payload:type_name -> google.protobuf.Struct
-	11, // 1: datacrawl.authz.v1.AuthorizeResponse.reason:type_name -> datacrawl.authz.v1.Reason
-	12, // 2: datacrawl.authz.v1.AuthorizeResponse.decided_at:type_name -> google.protobuf.Timestamp
-	13, // 3: datacrawl.authz.v1.AuthorizeResponse.source:type_name -> datacrawl.authz.v1.Source
-	14, // 4: datacrawl.authz.v1.AuthorizeResponse.decision:type_name -> datacrawl.authz.v1.Decision
+	12, // 0: datacrawl.authz.v1.AuthorizeRequest.payload:type_name -> google.protobuf.Struct
+	13, // 1: datacrawl.authz.v1.AuthorizeResponse.reason:type_name -> datacrawl.authz.v1.Reason
+	14, // 2: datacrawl.authz.v1.AuthorizeResponse.decided_at:type_name -> google.protobuf.Timestamp
+	15, // 3: datacrawl.authz.v1.AuthorizeResponse.source:type_name -> datacrawl.authz.v1.Source
+	16, // 4: datacrawl.authz.v1.AuthorizeResponse.decision:type_name -> datacrawl.authz.v1.Decision
 	4,  // 5: datacrawl.authz.v1.SyncGuardRequest.records:type_name -> datacrawl.authz.v1.GuardRecord
 	5,  // 6: datacrawl.authz.v1.SyncGuardRequest.circuit:type_name -> datacrawl.authz.v1.CircuitReport
 	0,  // 7: datacrawl.authz.v1.CircuitReport.state:type_name -> datacrawl.authz.v1.CircuitState
-	12, // 8: datacrawl.authz.v1.CircuitReport.opened_at:type_name -> google.protobuf.Timestamp
-	12, // 9: datacrawl.authz.v1.CircuitReport.next_probe_at:type_name -> google.protobuf.Timestamp
+	14, // 8: datacrawl.authz.v1.CircuitReport.opened_at:type_name -> google.protobuf.Timestamp
+	14, // 9: datacrawl.authz.v1.CircuitReport.next_probe_at:type_name -> google.protobuf.Timestamp
 	8,  // 10: datacrawl.authz.v1.SyncGuardResponse.refused_records:type_name -> datacrawl.authz.v1.RefusedRecord
 	9,  // 11: datacrawl.authz.v1.SyncGuardResponse.grant_keys:type_name -> datacrawl.authz.v1.GrantKey
-	12, // 12: datacrawl.authz.v1.SyncGuardResponse.service_time:type_name -> google.protobuf.Timestamp
+	14, // 12: datacrawl.authz.v1.SyncGuardResponse.service_time:type_name -> google.protobuf.Timestamp
 	7,  // 13: datacrawl.authz.v1.SyncGuardResponse.circuit_command:type_name -> datacrawl.authz.v1.CircuitCommand
-	12, // 14: datacrawl.authz.v1.CircuitCommand.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 14: datacrawl.authz.v1.CircuitCommand.expires_at:type_name -> google.protobuf.Timestamp
 	1,  // 15: datacrawl.authz.v1.AuthorizeService.Authorize:input_type -> datacrawl.authz.v1.AuthorizeRequest
-	15, // 16: datacrawl.authz.v1.AuthorizeService.WatchDecision:input_type -> datacrawl.authz.v1.WatchDecisionRequest
-	16, // 17: datacrawl.authz.v1.AuthorizeService.BeginExecution:input_type -> datacrawl.authz.v1.BeginExecutionRequest
-	17, // 18: datacrawl.authz.v1.AuthorizeService.ReportOutcome:input_type -> datacrawl.authz.v1.ReportOutcomeRequest
+	17, // 16: datacrawl.authz.v1.AuthorizeService.WatchDecision:input_type -> datacrawl.authz.v1.WatchDecisionRequest
+	18, // 17: datacrawl.authz.v1.AuthorizeService.BeginExecution:input_type -> datacrawl.authz.v1.BeginExecutionRequest
+	19, // 18: datacrawl.authz.v1.AuthorizeService.ReportOutcome:input_type -> datacrawl.authz.v1.ReportOutcomeRequest
 	3,  // 19: datacrawl.authz.v1.AuthorizeService.SyncGuard:input_type -> datacrawl.authz.v1.SyncGuardRequest
-	2,  // 20: datacrawl.authz.v1.AuthorizeService.Authorize:output_type -> datacrawl.authz.v1.AuthorizeResponse
-	18, // 21: datacrawl.authz.v1.AuthorizeService.WatchDecision:output_type -> datacrawl.authz.v1.WatchDecisionResponse
-	19, // 22: datacrawl.authz.v1.AuthorizeService.BeginExecution:output_type -> datacrawl.authz.v1.BeginExecutionResponse
-	20, // 23: datacrawl.authz.v1.AuthorizeService.ReportOutcome:output_type -> datacrawl.authz.v1.ReportOutcomeResponse
-	6,  // 24: datacrawl.authz.v1.AuthorizeService.SyncGuard:output_type -> datacrawl.authz.v1.SyncGuardResponse
-	20, // [20:25] is the sub-list for method output_type
-	15, // [15:20] is the sub-list for method input_type
+	10, // 20: datacrawl.authz.v1.AuthorizeService.ListCallableTools:input_type -> datacrawl.authz.v1.ListCallableToolsRequest
+	2,  // 21: datacrawl.authz.v1.AuthorizeService.Authorize:output_type -> datacrawl.authz.v1.AuthorizeResponse
+	20, // 22: datacrawl.authz.v1.AuthorizeService.WatchDecision:output_type -> datacrawl.authz.v1.WatchDecisionResponse
+	21, // 23: datacrawl.authz.v1.AuthorizeService.BeginExecution:output_type -> datacrawl.authz.v1.BeginExecutionResponse
+	22, // 24: datacrawl.authz.v1.AuthorizeService.ReportOutcome:output_type -> datacrawl.authz.v1.ReportOutcomeResponse
+	6,  // 25: datacrawl.authz.v1.AuthorizeService.SyncGuard:output_type -> datacrawl.authz.v1.SyncGuardResponse
+	11, // 26: datacrawl.authz.v1.AuthorizeService.ListCallableTools:output_type -> datacrawl.authz.v1.ListCallableToolsResponse
+	21, // [21:27] is the sub-list for method output_type
+	15, // [15:21] is the sub-list for method input_type
 	15, // [15:15] is the sub-list for extension type_name
 	15, // [15:15] is the sub-list for extension extendee
 	0,  // [0:15] is the sub-list for field type_name
@@ -1036,7 +1158,7 @@ func file_datacrawl_authz_v1_authorize_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_datacrawl_authz_v1_authorize_service_proto_rawDesc), len(file_datacrawl_authz_v1_authorize_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

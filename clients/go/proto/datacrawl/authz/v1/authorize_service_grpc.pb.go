@@ -19,11 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AuthorizeService_Authorize_FullMethodName      = "/datacrawl.authz.v1.AuthorizeService/Authorize"
-	AuthorizeService_WatchDecision_FullMethodName  = "/datacrawl.authz.v1.AuthorizeService/WatchDecision"
-	AuthorizeService_BeginExecution_FullMethodName = "/datacrawl.authz.v1.AuthorizeService/BeginExecution"
-	AuthorizeService_ReportOutcome_FullMethodName  = "/datacrawl.authz.v1.AuthorizeService/ReportOutcome"
-	AuthorizeService_SyncGuard_FullMethodName      = "/datacrawl.authz.v1.AuthorizeService/SyncGuard"
+	AuthorizeService_Authorize_FullMethodName         = "/datacrawl.authz.v1.AuthorizeService/Authorize"
+	AuthorizeService_WatchDecision_FullMethodName     = "/datacrawl.authz.v1.AuthorizeService/WatchDecision"
+	AuthorizeService_BeginExecution_FullMethodName    = "/datacrawl.authz.v1.AuthorizeService/BeginExecution"
+	AuthorizeService_ReportOutcome_FullMethodName     = "/datacrawl.authz.v1.AuthorizeService/ReportOutcome"
+	AuthorizeService_SyncGuard_FullMethodName         = "/datacrawl.authz.v1.AuthorizeService/SyncGuard"
+	AuthorizeService_ListCallableTools_FullMethodName = "/datacrawl.authz.v1.AuthorizeService/ListCallableTools"
 )
 
 // AuthorizeServiceClient is the client API for AuthorizeService service.
@@ -69,6 +70,10 @@ type AuthorizeServiceClient interface {
 	// alone and reports its circuit; the service answers with the agent's circuit-bypass grants. A frozen agent may still
 	// sync. Repeating a call is harmless: each record is recorded once, by its hash.
 	SyncGuard(ctx context.Context, in *SyncGuardRequest, opts ...grpc.CallOption) (*SyncGuardResponse, error)
+	// Of the tools asked about, those that the policy does not deny to this agent whatever the payload and the principal: for
+	// lists that a model chooses from. It decides nothing and records nothing, and its answer allows nothing: each call is
+	// authorized by Authorize. Refused while the service is in recovery.
+	ListCallableTools(ctx context.Context, in *ListCallableToolsRequest, opts ...grpc.CallOption) (*ListCallableToolsResponse, error)
 }
 
 type authorizeServiceClient struct {
@@ -138,6 +143,16 @@ func (c *authorizeServiceClient) SyncGuard(ctx context.Context, in *SyncGuardReq
 	return out, nil
 }
 
+func (c *authorizeServiceClient) ListCallableTools(ctx context.Context, in *ListCallableToolsRequest, opts ...grpc.CallOption) (*ListCallableToolsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCallableToolsResponse)
+	err := c.cc.Invoke(ctx, AuthorizeService_ListCallableTools_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AuthorizeServiceServer is the server API for AuthorizeService service.
 // All implementations must embed UnimplementedAuthorizeServiceServer
 // for forward compatibility.
@@ -181,6 +196,10 @@ type AuthorizeServiceServer interface {
 	// alone and reports its circuit; the service answers with the agent's circuit-bypass grants. A frozen agent may still
 	// sync. Repeating a call is harmless: each record is recorded once, by its hash.
 	SyncGuard(context.Context, *SyncGuardRequest) (*SyncGuardResponse, error)
+	// Of the tools asked about, those that the policy does not deny to this agent whatever the payload and the principal: for
+	// lists that a model chooses from. It decides nothing and records nothing, and its answer allows nothing: each call is
+	// authorized by Authorize. Refused while the service is in recovery.
+	ListCallableTools(context.Context, *ListCallableToolsRequest) (*ListCallableToolsResponse, error)
 	mustEmbedUnimplementedAuthorizeServiceServer()
 }
 
@@ -205,6 +224,9 @@ func (UnimplementedAuthorizeServiceServer) ReportOutcome(context.Context, *Repor
 }
 func (UnimplementedAuthorizeServiceServer) SyncGuard(context.Context, *SyncGuardRequest) (*SyncGuardResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SyncGuard not implemented")
+}
+func (UnimplementedAuthorizeServiceServer) ListCallableTools(context.Context, *ListCallableToolsRequest) (*ListCallableToolsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCallableTools not implemented")
 }
 func (UnimplementedAuthorizeServiceServer) mustEmbedUnimplementedAuthorizeServiceServer() {}
 func (UnimplementedAuthorizeServiceServer) testEmbeddedByValue()                          {}
@@ -310,6 +332,24 @@ func _AuthorizeService_SyncGuard_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthorizeService_ListCallableTools_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCallableToolsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthorizeServiceServer).ListCallableTools(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthorizeService_ListCallableTools_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthorizeServiceServer).ListCallableTools(ctx, req.(*ListCallableToolsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AuthorizeService_ServiceDesc is the grpc.ServiceDesc for AuthorizeService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -332,6 +372,10 @@ var AuthorizeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SyncGuard",
 			Handler:    _AuthorizeService_SyncGuard_Handler,
+		},
+		{
+			MethodName: "ListCallableTools",
+			Handler:    _AuthorizeService_ListCallableTools_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -160,3 +160,19 @@ class GrantKey(_message.Message):
     public_key: bytes
     signature_by_previous: bytes
     def __init__(self, public_key: _Optional[bytes] = ..., signature_by_previous: _Optional[bytes] = ...) -> None: ...
+
+class ListCallableToolsRequest(_message.Message):
+    __slots__ = ("tools",)
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    tools: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tools: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListCallableToolsResponse(_message.Message):
+    __slots__ = ("agent_id", "policy_version", "tools")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    policy_version: str
+    tools: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, agent_id: _Optional[str] = ..., policy_version: _Optional[str] = ..., tools: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -76,6 +76,11 @@ class AuthorizeServiceStub:
                 request_serializer=datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.SyncGuardRequest.SerializeToString,
                 response_deserializer=datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.SyncGuardResponse.FromString,
                 _registered_method=True)
+        self.ListCallableTools = channel.unary_unary(
+                '/datacrawl.authz.v1.AuthorizeService/ListCallableTools',
+                request_serializer=datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.ListCallableToolsRequest.SerializeToString,
+                response_deserializer=datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.ListCallableToolsResponse.FromString,
+                _registered_method=True)
 
 
 class AuthorizeServiceServicer:
@@ -144,6 +149,15 @@ class AuthorizeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCallableTools(self, request, context):
+        """Of the tools asked about, those that the policy does not deny to this agent whatever the payload and the principal: for
+        lists that a model chooses from. It decides nothing and records nothing, and its answer allows nothing: each call is
+        authorized by Authorize. Refused while the service is in recovery.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthorizeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -171,6 +185,11 @@ def add_AuthorizeServiceServicer_to_server(servicer, server):
                     servicer.SyncGuard,
                     request_deserializer=datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.SyncGuardRequest.FromString,
                     response_serializer=datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.SyncGuardResponse.SerializeToString,
+            ),
+            'ListCallableTools': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCallableTools,
+                    request_deserializer=datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.ListCallableToolsRequest.FromString,
+                    response_serializer=datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.ListCallableToolsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -323,6 +342,33 @@ class AuthorizeService:
             '/datacrawl.authz.v1.AuthorizeService/SyncGuard',
             datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.SyncGuardRequest.SerializeToString,
             datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.SyncGuardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCallableTools(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/datacrawl.authz.v1.AuthorizeService/ListCallableTools',
+            datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.ListCallableToolsRequest.SerializeToString,
+            datacrawl_dot_authz_dot_v1_dot_authorize__service__pb2.ListCallableToolsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -181,6 +181,37 @@ public final class AuthorizeServiceGrpc {
     return getSyncGuardMethod;
   }
 
+  private static volatile io.grpc.MethodDescriptor<dev.datacrawl.authz.v1.ListCallableToolsRequest,
+      dev.datacrawl.authz.v1.ListCallableToolsResponse> getListCallableToolsMethod;
+
+  @io.grpc.stub.annotations.RpcMethod(
+      fullMethodName = SERVICE_NAME + '/' + "ListCallableTools",
+      requestType = dev.datacrawl.authz.v1.ListCallableToolsRequest.class,
+      responseType = dev.datacrawl.authz.v1.ListCallableToolsResponse.class,
+      methodType = io.grpc.MethodDescriptor.MethodType.UNARY)
+  public static io.grpc.MethodDescriptor<dev.datacrawl.authz.v1.ListCallableToolsRequest,
+      dev.datacrawl.authz.v1.ListCallableToolsResponse> getListCallableToolsMethod() {
+    io.grpc.MethodDescriptor<dev.datacrawl.authz.v1.ListCallableToolsRequest, dev.datacrawl.authz.v1.ListCallableToolsResponse> getListCallableToolsMethod;
+    if ((getListCallableToolsMethod = AuthorizeServiceGrpc.getListCallableToolsMethod) == null) {
+      synchronized (AuthorizeServiceGrpc.class) {
+        if ((getListCallableToolsMethod = AuthorizeServiceGrpc.getListCallableToolsMethod) == null) {
+          AuthorizeServiceGrpc.getListCallableToolsMethod = getListCallableToolsMethod =
+              io.grpc.MethodDescriptor.<dev.datacrawl.authz.v1.ListCallableToolsRequest, dev.datacrawl.authz.v1.ListCallableToolsResponse>newBuilder()
+              .setType(io.grpc.MethodDescriptor.MethodType.UNARY)
+              .setFullMethodName(generateFullMethodName(SERVICE_NAME, "ListCallableTools"))
+              .setSampledToLocalTracing(true)
+              .setRequestMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  dev.datacrawl.authz.v1.ListCallableToolsRequest.getDefaultInstance()))
+              .setResponseMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  dev.datacrawl.authz.v1.ListCallableToolsResponse.getDefaultInstance()))
+              .setSchemaDescriptor(new AuthorizeServiceMethodDescriptorSupplier("ListCallableTools"))
+              .build();
+        }
+      }
+    }
+    return getListCallableToolsMethod;
+  }
+
   /**
    * Creates a new async stub that supports all call types for the service
    */
@@ -320,6 +351,18 @@ public final class AuthorizeServiceGrpc {
         io.grpc.stub.StreamObserver<dev.datacrawl.authz.v1.SyncGuardResponse> responseObserver) {
       io.grpc.stub.ServerCalls.asyncUnimplementedUnaryCall(getSyncGuardMethod(), responseObserver);
     }
+
+    /**
+     * <pre>
+     * Of the tools asked about, those that the policy does not deny to this agent whatever the payload and the principal: for
+     * lists that a model chooses from. It decides nothing and records nothing, and its answer allows nothing: each call is
+     * authorized by Authorize. Refused while the service is in recovery.
+     * </pre>
+     */
+    default void listCallableTools(dev.datacrawl.authz.v1.ListCallableToolsRequest request,
+        io.grpc.stub.StreamObserver<dev.datacrawl.authz.v1.ListCallableToolsResponse> responseObserver) {
+      io.grpc.stub.ServerCalls.asyncUnimplementedUnaryCall(getListCallableToolsMethod(), responseObserver);
+    }
   }
 
   /**
@@ -444,6 +487,19 @@ public final class AuthorizeServiceGrpc {
       io.grpc.stub.ClientCalls.asyncUnaryCall(
           getChannel().newCall(getSyncGuardMethod(), getCallOptions()), request, responseObserver);
     }
+
+    /**
+     * <pre>
+     * Of the tools asked about, those that the policy does not deny to this agent whatever the payload and the principal: for
+     * lists that a model chooses from. It decides nothing and records nothing, and its answer allows nothing: each call is
+     * authorized by Authorize. Refused while the service is in recovery.
+     * </pre>
+     */
+    public void listCallableTools(dev.datacrawl.authz.v1.ListCallableToolsRequest request,
+        io.grpc.stub.StreamObserver<dev.datacrawl.authz.v1.ListCallableToolsResponse> responseObserver) {
+      io.grpc.stub.ClientCalls.asyncUnaryCall(
+          getChannel().newCall(getListCallableToolsMethod(), getCallOptions()), request, responseObserver);
+    }
   }
 
   /**
@@ -540,6 +596,18 @@ public final class AuthorizeServiceGrpc {
       return io.grpc.stub.ClientCalls.blockingV2UnaryCall(
           getChannel(), getSyncGuardMethod(), getCallOptions(), request);
     }
+
+    /**
+     * <pre>
+     * Of the tools asked about, those that the policy does not deny to this agent whatever the payload and the principal: for
+     * lists that a model chooses from. It decides nothing and records nothing, and its answer allows nothing: each call is
+     * authorized by Authorize. Refused while the service is in recovery.
+     * </pre>
+     */
+    public dev.datacrawl.authz.v1.ListCallableToolsResponse listCallableTools(dev.datacrawl.authz.v1.ListCallableToolsRequest request) throws io.grpc.StatusException {
+      return io.grpc.stub.ClientCalls.blockingV2UnaryCall(
+          getChannel(), getListCallableToolsMethod(), getCallOptions(), request);
+    }
   }
 
   /**
@@ -635,6 +703,18 @@ public final class AuthorizeServiceGrpc {
       return io.grpc.stub.ClientCalls.blockingUnaryCall(
           getChannel(), getSyncGuardMethod(), getCallOptions(), request);
     }
+
+    /**
+     * <pre>
+     * Of the tools asked about, those that the policy does not deny to this agent whatever the payload and the principal: for
+     * lists that a model chooses from. It decides nothing and records nothing, and its answer allows nothing: each call is
+     * authorized by Authorize. Refused while the service is in recovery.
+     * </pre>
+     */
+    public dev.datacrawl.authz.v1.ListCallableToolsResponse listCallableTools(dev.datacrawl.authz.v1.ListCallableToolsRequest request) {
+      return io.grpc.stub.ClientCalls.blockingUnaryCall(
+          getChannel(), getListCallableToolsMethod(), getCallOptions(), request);
+    }
   }
 
   /**
@@ -719,6 +799,19 @@ public final class AuthorizeServiceGrpc {
       return io.grpc.stub.ClientCalls.futureUnaryCall(
           getChannel().newCall(getSyncGuardMethod(), getCallOptions()), request);
     }
+
+    /**
+     * <pre>
+     * Of the tools asked about, those that the policy does not deny to this agent whatever the payload and the principal: for
+     * lists that a model chooses from. It decides nothing and records nothing, and its answer allows nothing: each call is
+     * authorized by Authorize. Refused while the service is in recovery.
+     * </pre>
+     */
+    public com.google.common.util.concurrent.ListenableFuture<dev.datacrawl.authz.v1.ListCallableToolsResponse> listCallableTools(
+        dev.datacrawl.authz.v1.ListCallableToolsRequest request) {
+      return io.grpc.stub.ClientCalls.futureUnaryCall(
+          getChannel().newCall(getListCallableToolsMethod(), getCallOptions()), request);
+    }
   }
 
   private static final int METHODID_AUTHORIZE = 0;
@@ -726,6 +819,7 @@ public final class AuthorizeServiceGrpc {
   private static final int METHODID_BEGIN_EXECUTION = 2;
   private static final int METHODID_REPORT_OUTCOME = 3;
   private static final int METHODID_SYNC_GUARD = 4;
+  private static final int METHODID_LIST_CALLABLE_TOOLS = 5;
 
   private static final class MethodHandlers<Req, Resp> implements
       io.grpc.stub.ServerCalls.UnaryMethod<Req, Resp>,
@@ -763,6 +857,10 @@ public final class AuthorizeServiceGrpc {
         case METHODID_SYNC_GUARD:
           serviceImpl.syncGuard((dev.datacrawl.authz.v1.SyncGuardRequest) request,
               (io.grpc.stub.StreamObserver<dev.datacrawl.authz.v1.SyncGuardResponse>) responseObserver);
+          break;
+        case METHODID_LIST_CALLABLE_TOOLS:
+          serviceImpl.listCallableTools((dev.datacrawl.authz.v1.ListCallableToolsRequest) request,
+              (io.grpc.stub.StreamObserver<dev.datacrawl.authz.v1.ListCallableToolsResponse>) responseObserver);
           break;
         default:
           throw new AssertionError();
@@ -817,6 +915,13 @@ public final class AuthorizeServiceGrpc {
               dev.datacrawl.authz.v1.SyncGuardRequest,
               dev.datacrawl.authz.v1.SyncGuardResponse>(
                 service, METHODID_SYNC_GUARD)))
+        .addMethod(
+          getListCallableToolsMethod(),
+          io.grpc.stub.ServerCalls.asyncUnaryCall(
+            new MethodHandlers<
+              dev.datacrawl.authz.v1.ListCallableToolsRequest,
+              dev.datacrawl.authz.v1.ListCallableToolsResponse>(
+                service, METHODID_LIST_CALLABLE_TOOLS)))
         .build();
   }
 
@@ -870,6 +975,7 @@ public final class AuthorizeServiceGrpc {
               .addMethod(getBeginExecutionMethod())
               .addMethod(getReportOutcomeMethod())
               .addMethod(getSyncGuardMethod())
+              .addMethod(getListCallableToolsMethod())
               .build();
         }
       }

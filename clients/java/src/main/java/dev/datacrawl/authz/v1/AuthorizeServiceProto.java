@@ -71,6 +71,16 @@ public final class AuthorizeServiceProto extends com.google.protobuf.GeneratedFi
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_datacrawl_authz_v1_GrantKey_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_datacrawl_authz_v1_ListCallableToolsRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_datacrawl_authz_v1_ListCallableToolsRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_datacrawl_authz_v1_ListCallableToolsResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_datacrawl_authz_v1_ListCallableToolsResponse_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -139,27 +149,34 @@ public final class AuthorizeServiceProto extends com.google.protobuf.GeneratedFi
       "\rRefusedRecord\022\022\n\004hash\030\001 \001(\014R\004hash\022\030\n\007pr" +
       "oblem\030\002 \001(\tR\007problem\"]\n\010GrantKey\022\035\n\npubl" +
       "ic_key\030\001 \001(\014R\tpublicKey\0222\n\025signature_by_" +
-      "previous\030\002 \001(\014R\023signatureByPrevious*\232\001\n\014" +
-      "CircuitState\022\035\n\031CIRCUIT_STATE_UNSPECIFIE" +
-      "D\020\000\022\030\n\024CIRCUIT_STATE_CLOSED\020\001\022\026\n\022CIRCUIT" +
-      "_STATE_OPEN\020\002\022\033\n\027CIRCUIT_STATE_HALF_OPEN" +
-      "\020\003\022\034\n\030CIRCUIT_STATE_RECOVERING\020\0042\375\003\n\020Aut" +
-      "horizeService\022X\n\tAuthorize\022$.datacrawl.a" +
-      "uthz.v1.AuthorizeRequest\032%.datacrawl.aut" +
-      "hz.v1.AuthorizeResponse\022f\n\rWatchDecision" +
-      "\022(.datacrawl.authz.v1.WatchDecisionReque" +
-      "st\032).datacrawl.authz.v1.WatchDecisionRes" +
-      "ponse0\001\022g\n\016BeginExecution\022).datacrawl.au" +
-      "thz.v1.BeginExecutionRequest\032*.datacrawl" +
-      ".authz.v1.BeginExecutionResponse\022d\n\rRepo" +
-      "rtOutcome\022(.datacrawl.authz.v1.ReportOut" +
-      "comeRequest\032).datacrawl.authz.v1.ReportO" +
-      "utcomeResponse\022X\n\tSyncGuard\022$.datacrawl." +
-      "authz.v1.SyncGuardRequest\032%.datacrawl.au" +
-      "thz.v1.SyncGuardResponseB}\n\026dev.datacraw" +
-      "l.authz.v1B\025AuthorizeServiceProtoP\001ZJgit" +
-      "hub.com/datacrawl/datacrawl/clients/go/p" +
-      "roto/datacrawl/authz/v1;authzv1b\006proto3"
+      "previous\030\002 \001(\014R\023signatureByPrevious\"0\n\030L" +
+      "istCallableToolsRequest\022\024\n\005tools\030\001 \003(\tR\005" +
+      "tools\"s\n\031ListCallableToolsResponse\022\031\n\010ag" +
+      "ent_id\030\001 \001(\tR\007agentId\022%\n\016policy_version\030" +
+      "\002 \001(\tR\rpolicyVersion\022\024\n\005tools\030\003 \003(\tR\005too" +
+      "ls*\232\001\n\014CircuitState\022\035\n\031CIRCUIT_STATE_UNS" +
+      "PECIFIED\020\000\022\030\n\024CIRCUIT_STATE_CLOSED\020\001\022\026\n\022" +
+      "CIRCUIT_STATE_OPEN\020\002\022\033\n\027CIRCUIT_STATE_HA" +
+      "LF_OPEN\020\003\022\034\n\030CIRCUIT_STATE_RECOVERING\020\0042" +
+      "\357\004\n\020AuthorizeService\022X\n\tAuthorize\022$.data" +
+      "crawl.authz.v1.AuthorizeRequest\032%.datacr" +
+      "awl.authz.v1.AuthorizeResponse\022f\n\rWatchD" +
+      "ecision\022(.datacrawl.authz.v1.WatchDecisi" +
+      "onRequest\032).datacrawl.authz.v1.WatchDeci" +
+      "sionResponse0\001\022g\n\016BeginExecution\022).datac" +
+      "rawl.authz.v1.BeginExecutionRequest\032*.da" +
+      "tacrawl.authz.v1.BeginExecutionResponse\022" +
+      "d\n\rReportOutcome\022(.datacrawl.authz.v1.Re" +
+      "portOutcomeRequest\032).datacrawl.authz.v1." +
+      "ReportOutcomeResponse\022X\n\tSyncGuard\022$.dat" +
+      "acrawl.authz.v1.SyncGuardRequest\032%.datac" +
+      "rawl.authz.v1.SyncGuardResponse\022p\n\021ListC" +
+      "allableTools\022,.datacrawl.authz.v1.ListCa" +
+      "llableToolsRequest\032-.datacrawl.authz.v1." +
+      "ListCallableToolsResponseB}\n\026dev.datacra" +
+      "wl.authz.v1B\025AuthorizeServiceProtoP\001ZJgi" +
+      "thub.com/datacrawl/datacrawl/clients/go/" +
+      "proto/datacrawl/authz/v1;authzv1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -224,6 +241,18 @@ public final class AuthorizeServiceProto extends com.google.protobuf.GeneratedFi
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_datacrawl_authz_v1_GrantKey_descriptor,
         new java.lang.String[] { "PublicKey", "SignatureByPrevious", });
+    internal_static_datacrawl_authz_v1_ListCallableToolsRequest_descriptor =
+      getDescriptor().getMessageType(9);
+    internal_static_datacrawl_authz_v1_ListCallableToolsRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_datacrawl_authz_v1_ListCallableToolsRequest_descriptor,
+        new java.lang.String[] { "Tools", });
+    internal_static_datacrawl_authz_v1_ListCallableToolsResponse_descriptor =
+      getDescriptor().getMessageType(10);
+    internal_static_datacrawl_authz_v1_ListCallableToolsResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_datacrawl_authz_v1_ListCallableToolsResponse_descriptor,
+        new java.lang.String[] { "AgentId", "PolicyVersion", "Tools", });
     descriptor.resolveAllFeaturesImmutable();
     dev.datacrawl.authz.v1.DecisionProto.getDescriptor();
     dev.datacrawl.authz.v1.ExecutionProto.getDescriptor();
