@@ -36,3 +36,4 @@ export const NOTIFICATIONS: ReadonlySet<string> = new Set([
 ]);
 
 export const TOOLS_CALL = "tools/call";
+export const TOOLS_LIST = "tools/list";

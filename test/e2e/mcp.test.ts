@@ -30,6 +30,8 @@ interface Message {
     readonly content?: { readonly text: string }[];
     readonly isError?: boolean;
     readonly env?: string[];
+    readonly tools?: { readonly name: string }[];
+    readonly cacheScope?: string;
   };
   readonly error?: { readonly code: number; readonly message: string };
 }
@@ -133,6 +135,19 @@ describe("datacrawl mcp before a server on standard streams", () => {
     await untilDead(await client.serverPid());
   });
 
+  test("hides tools that no rule allows from lists, if it is asked to, and calls are decided all the same", async () => {
+    const client = new Client(env, ["--list-filter"]);
+    client.send({ id: 1, method: "tools/list" });
+    const { result } = await client.answer(1);
+    expect([result?.tools?.map(({ name }) => name), result?.cacheScope]).toEqual([["refund"], "private"]);
+    client.call(2, ALLOWED);
+    expect((await client.answer(2)).result?.isError).toBeUndefined();
+    client.call(3, DENIED);
+    expect((await client.answer(3)).result?.isError).toBe(true);
+    expect(client.received).toEqual([ALLOWED]);
+    client.child.kill("SIGKILL");
+  });
+
   test("waits for people, with progress, and forwards what they approve", async () => {
     const adminEnv = { DATACRAWL_DATA_DIR: service.dataDir };
     await addReviewer("ann", adminEnv);
@@ -217,7 +232,12 @@ describe("datacrawl mcp before a server over HTTP", () => {
     let body = "";
     request.on("data", (chunk: Buffer) => (body += chunk.toString()));
     request.on("end", () => {
-      const { id, params } = JSON.parse(body) as Message;
+      const { id, method, params } = JSON.parse(body) as Message;
+      if (method === "tools/list") {
+        response.setHeader("content-type", "text/event-stream");
+        const tools = ["refund", "exec"].map((name) => ({ name, inputSchema: { type: "object" } }));
+        return response.end(`id: 1\ndata: ${JSON.stringify({ jsonrpc: "2.0", id, result: { tools } })}\n\n`);
+      }
       received.push(params?.["arguments"]);
       response.setHeader("content-type", "application/json");
       response.end(JSON.stringify({ jsonrpc: "2.0", id, result: { content: [] } }));
@@ -234,24 +254,33 @@ describe("datacrawl mcp before a server over HTTP", () => {
     await discard(service);
   });
 
-  test("forwards what is allowed, answers what is denied, denies without the service, and stops", async () => {
+  test("forwards what is allowed, answers what is denied, filters lists, denies without the service, and stops", async () => {
     const { port } = upstream.address() as { port: number };
-    const args = ["mcp", "--name", "stripe", "--url", `http://127.0.0.1:${port}/mcp`, "--listen", "127.0.0.1:0"];
+    const where = ["--url", `http://127.0.0.1:${port}/mcp`, "--listen", "127.0.0.1:0"];
+    const args = ["mcp", "--name", "stripe", ...where, "--list-filter"];
     const env = { DATACRAWL_URL: `http://127.0.0.1:${service.grpcPort}`, DATACRAWL_API_KEY: demoKey(service.dataDir) };
     const child = ownProcess(
       spawn(process.execPath, [BIN, ...args], { env: cleanEnv(env), stdio: ["ignore", "pipe", "ignore"] }),
     );
     const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
     const [, proxyPort] = /is reached at 127\.0\.0\.1:(\d+)\/mcp\.$/.exec(line) ?? [];
-    const call = async (amount: object): Promise<Message> => {
-      const body = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "refund", arguments: amount } };
-      const init = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
-      return (await (await fetch(`http://127.0.0.1:${proxyPort}/mcp`, init)).json()) as Message;
+    const post = (method: string, params: object): Promise<Response> => {
+      const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
+      const init = { method: "POST", headers: { "content-type": "application/json" }, body };
+      return fetch(`http://127.0.0.1:${proxyPort}/mcp`, init);
+    };
+    const call = async (amount: object): Promise<Message> =>
+      (await (await post("tools/call", { name: "refund", arguments: amount })).json()) as Message;
+    const list = async (): Promise<Message> => {
+      const text = await (await post("tools/list", {})).text();
+      return JSON.parse(/^data: (.*)$/m.exec(text)?.[1] ?? "null") as Message;
     };
     expect((await call(ALLOWED)).result).toEqual({ content: [] });
     expect((await call(DENIED)).result?.content?.[0]?.text).toContain("RULE_DENIED");
+    expect((await list()).result?.tools?.map(({ name }) => name)).toEqual(["refund"]);
     await service.kill("SIGKILL");
     expect((await call(ALLOWED)).result?.isError).toBe(true);
+    expect(await list()).toMatchObject({ id: 1, error: { code: -32603 } });
     expect(received).toEqual([ALLOWED]);
     const exited = once(child, "exit");
     child.kill("SIGTERM");
@@ -275,6 +304,15 @@ describe("datacrawl mcp without a service", () => {
     );
     expect(reasons).toEqual([...Array(5).fill("SERVICE_UNAVAILABLE"), "CIRCUIT_OPEN", undefined]);
     expect(client.received).toEqual([]);
+    client.child.kill("SIGKILL");
+  });
+
+  test("answers a list of tools with an error, if it is to be filtered", async () => {
+    const env = { DATACRAWL_URL: `http://127.0.0.1:${await freePort()}`, DATACRAWL_API_KEY: key };
+    const client = new Client(env, ["--list-filter"]);
+    client.send({ id: 1, method: "tools/list" });
+    const { error } = await client.answer(1);
+    expect(error).toMatchObject({ code: -32603, message: expect.stringContaining("List the tools again later") });
     client.child.kill("SIGKILL");
   });
 

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { judge } from "../../src/core/decision.ts";
 import type { DecideOptions, GuardVerdict } from "../../src/mcp/gate.ts";
+import type { ListFilter } from "../../src/mcp/list-filter.ts";
 import type { ToolCall } from "../../src/mcp/message.ts";
 import { runStdioProxy } from "../../src/mcp/stdio/proxy.ts";
 import type { ServerEnd } from "../../src/mcp/stdio/server-process.ts";
@@ -29,7 +30,7 @@ const ALLOW: Decide = async () => verdict(true);
 const DENY: Decide = async () => verdict(false);
 
 /** A proxy between streams of this process. */
-function open(decide: Decide, passMethods: readonly string[] = []) {
+function open(decide: Decide, passMethods: readonly string[] = [], filter: ListFilter["filter"] | null = null) {
   const [input, output, stdin, stdout] = [new PassThrough(), new PassThrough(), new PassThrough(), new PassThrough()];
   const { promise: ended, resolve: end } = Promise.withResolvers<ServerEnd>();
   const warnings: string[] = [];
@@ -44,7 +45,9 @@ function open(decide: Decide, passMethods: readonly string[] = []) {
     },
   };
   const warn = (problem: string): unknown => warnings.push(problem);
-  const done = runStdioProxy({ gate: { decide }, server, input, output, passMethods: new Set(passMethods), warn });
+  const listFilter = filter && { filter };
+  const streams = { server, input, output };
+  const done = runStdioProxy({ gate: { decide }, ...streams, passMethods: new Set(passMethods), listFilter, warn });
   return {
     input,
     stdout,
@@ -410,5 +413,70 @@ describe("whatever a client sends, in whatever parts", () => {
       ),
       { numRuns: 300 },
     );
+  });
+});
+
+describe("a list of tools", () => {
+  const LIST = line({ id: 4, method: "tools/list" });
+  const answer = line({ id: 4, result: { tools: [{ name: "send" }] } });
+  const hide: ListFilter["filter"] = async ({ id }) => ({ jsonrpc: "2.0", id: id as number, result: { tools: [] } });
+  const hidden = line({ id: 4, result: { tools: [] } });
+
+  test("passes as it is without a filter", async () => {
+    const proxy = open(DENY);
+    proxy.input.write(LIST);
+    await settled();
+    proxy.stdout.write(answer);
+    expect(await proxy.finish()).toMatchObject({ server: LIST, client: answer });
+  });
+
+  test("is filtered where it answers a request of the client's, once, and nothing else is", async () => {
+    const proxy = open(DENY, [], hide);
+    const [notice, other] = [
+      line({ method: "notifications/tools/list_changed" }),
+      line({ id: 5, result: { tools: [] } }),
+    ];
+    const asked = line({ id: 4, method: "sampling/createMessage" });
+    proxy.input.write(LIST);
+    await settled();
+    proxy.stdout.write(notice + other + asked + answer);
+    await settled();
+    proxy.stdout.write(answer);
+    const { client } = await proxy.finish();
+    expect(client).toBe(notice + other + asked + hidden + answer);
+  });
+
+  test("is filtered in a batch of 2025-03-26, and after its request was cancelled", async () => {
+    const proxy = open(DENY, [], hide);
+    proxy.input.write(line({ id: 0, method: "initialize", params: { protocolVersion: "2025-03-26" } }));
+    await settled();
+    proxy.stdout.write(line({ id: 0, result: { protocolVersion: "2025-03-26" } }));
+    await settled();
+    proxy.input.write(`[${LIST.trim()},${line({ id: 5, method: "ping" }).trim()}]\n`);
+    proxy.input.write(line({ method: "notifications/cancelled", params: { requestId: 4 } }));
+    await settled();
+    proxy.toClient();
+    proxy.stdout.write(`[${line({ id: 5, result: {} }).trim()}, ${answer.trim()}]\n`);
+    const { client } = await proxy.finish();
+    expect(client).toBe(`[${line({ id: 5, result: {} }).trim()},${hidden.trim()}]\n`);
+  });
+
+  test("delays no other answer, and is still answered when the client or the server has ended", async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const proxy = open(DENY, [], async (message) => {
+      await promise;
+      return hide(message);
+    });
+    proxy.input.write(LIST + line({ id: 5, method: "ping" }));
+    await settled();
+    const pong = line({ id: 5, result: {} });
+    proxy.stdout.write(answer + pong);
+    await settled();
+    expect(proxy.toClient()).toBe(pong);
+    proxy.die("has ended with status 1");
+    await settled();
+    resolve();
+    await proxy.done;
+    expect(proxy.toClient()).toBe(hidden);
   });
 });

@@ -52,7 +52,7 @@ await answerQuestions(async (question): Promise<Heard> => {
     random,
   });
   const server = { stdin, stdout, ended, stop };
-  const done = runStdioProxy({ gate, server, input, output, passMethods: new Set(), warn: () => {} });
+  const done = runStdioProxy({ gate, server, input, output, passMethods: new Set(), listFilter: null, warn: () => {} });
   const params = { name: question.tool.replace(/^conformance\./, ""), arguments: question.payload };
   input.end(`${JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params })}\n`);
   await done;

@@ -790,6 +790,46 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   ),
   // The proxy for MCP.
+  // Which tools a list shows.
+  ...caughtBy(
+    ["test/policy/callable.test.ts"],
+    [
+      [
+        "a tool that a rule always denies is not callable",
+        "src/policy/engine.ts",
+        'if (some("deny", (condition) => condition === "true")) return false;',
+        "",
+      ],
+      [
+        "a deny rule that may not apply hides no tool",
+        "src/policy/engine.ts",
+        'if (some("deny", (condition) => condition === "true")) return false;',
+        'if (some("deny", () => true)) return false;',
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/authorize/callable-tools.test.ts"],
+    [
+      [
+        "no tool is callable for a frozen agent",
+        "src/authorize/callable-tools.ts",
+        '(await ports.agents.confirmedStateOf(agentId)) === "active"',
+        "true",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["clients/typescript/test/call/callable-tools.test.ts"],
+    [
+      [
+        "an answer names only tools that were asked about",
+        "clients/typescript/src/call/callable-tools.ts",
+        "if (tools.some((tool) => !expected.tools.has(tool)))",
+        "if (false)",
+      ],
+    ],
+  ),
   ...caughtBy(
     ["test/mcp/"],
     [
@@ -846,6 +886,18 @@ export const MUTANTS: readonly Mutant[] = [
         "src/mcp/message.ts",
         'const exact = parse(text, "exact");',
         'const exact = parse(text, "rounded");',
+      ],
+      [
+        "a list of tools shows only what the service named",
+        "src/mcp/list-filter.ts",
+        "tools: tools.filter(isShown)",
+        "tools: tools.filter((tool) => asked.has(tool) || isShown(tool))",
+      ],
+      [
+        "a list of tools is an error where the service cannot be asked",
+        "src/mcp/list-filter.ts",
+        'if (heard.kind === "unanswered") return heard.message.replace(/\\.$/, "");',
+        'if (heard.kind === "unanswered") continue;',
       ],
       ["one approval forwards one MCP call", "src/mcp/gate.ts", "this.#reviews.delete(question);", ""],
     ],

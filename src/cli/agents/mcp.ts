@@ -6,6 +6,7 @@ import { UsageError } from "../../core/fault.ts";
 import { RandomPool, uuidV7 } from "../../core/ids.ts";
 import { isLoopback } from "../../core/loopback.ts";
 import { Gate } from "../../mcp/gate.ts";
+import { ListFilter } from "../../mcp/list-filter.ts";
 import { serverNameOf, serverNameProblem } from "../../mcp/server-name.ts";
 import { withoutService } from "../admin-options.ts";
 import { ExitCode, type Io } from "../io.ts";
@@ -25,6 +26,7 @@ interface Flags {
   readonly principal?: string;
   readonly session?: string;
   readonly journalDir?: string;
+  readonly listFilter?: boolean;
 }
 
 /** `datacrawl mcp`: between an MCP client and an MCP server. */
@@ -45,6 +47,7 @@ export function mcpCommand(io: Io): Command {
         .default(45_000, "45s"),
     )
     .option("--pass-method <method>", "let this method pass without a decision; may be repeated", collect)
+    .option("--list-filter", "hide tools that the policy denies in any case from the server's lists of tools")
     .option("--principal <name>", "the person or service on whose behalf the agent acts")
     .option("--session <id>", "the run or conversation that the calls belong to; with a command one for each start")
     .option("--journal-dir <path>", "where the journal and the grant are kept; without it there is no bypass")
@@ -70,7 +73,12 @@ async function overStreams(io: Io, command: readonly [string, ...string[]], flag
   const program = basename(command[0]);
   const server = flags.name ?? serverNameOf(program);
   if (server === null) throw new UsageError([`--name is needed: "${program}" does not say which server it starts`]);
-  const { guard, gate } = await openGate(io, flags, server, `mcp-${uuidV7(systemClock.now(), new RandomPool())}`);
+  const { guard, gate, listFilter } = await openGate(
+    io,
+    flags,
+    server,
+    `mcp-${uuidV7(systemClock.now(), new RandomPool())}`,
+  );
   const { runStdioProxy } = await import("../../mcp/stdio/proxy.ts");
   const { ServerProcess } = await import("../../mcp/stdio/server-process.ts");
   // A client that stops us waits for the server as well.
@@ -81,6 +89,7 @@ async function overStreams(io: Io, command: readonly [string, ...string[]], flag
     input: process.stdin,
     output: process.stdout,
     passMethods: new Set(flags.passMethod),
+    listFilter,
     warn: warnWith(io),
   });
   await guard.close();
@@ -101,10 +110,10 @@ async function overHttp(io: Io, url: URL, flags: Flags): Promise<void> {
   const allowedHosts = parseHosts(io.env["DATACRAWL_ALLOWED_HOSTS"]);
   if (allowedHosts === null) throw new UsageError([`DATACRAWL_ALLOWED_HOSTS: ${HOSTS_WANTED}`]);
   const stopped = untilStopped();
-  const { guard, gate } = await openGate(io, flags, flags.name, undefined);
+  const { guard, gate, listFilter } = await openGate(io, flags, flags.name, undefined);
   const { openHttpProxy } = await import("../../mcp/http/proxy.ts");
   const passMethods = new Set(flags.passMethod);
-  const listener = await openHttpProxy({ gate, url, address, allowedHosts, passMethods });
+  const listener = await openHttpProxy({ gate, url, address, allowedHosts, passMethods, listFilter });
   io.out(
     `The MCP server at ${url.origin}${url.pathname} is reached at ${shownAddress(listener.address)}${url.pathname}.\n`,
   );
@@ -118,7 +127,7 @@ async function openGate(
   flags: Flags,
   server: string,
   session: string | undefined,
-): Promise<{ readonly guard: OpenGuard; readonly gate: Gate }> {
+): Promise<{ readonly guard: OpenGuard; readonly gate: Gate; readonly listFilter: ListFilter | null }> {
   const apiKey = hasProof(io) ? undefined : await demoKey(io);
   const guard = openOwnGuard(io, { journalDir: flags.journalDir, apiKey }, true);
   const problem = await guard.opened;
@@ -126,7 +135,9 @@ async function openGate(
   const { timeout: timeoutMs, reviewWait: reviewWaitMs, principal } = flags;
   const sessionId = flags.session ?? session;
   const parts = { guard, clock: systemClock, random: new RandomPool() };
-  return { guard, gate: new Gate({ ...parts, server, timeoutMs, reviewWaitMs, principal, sessionId }) };
+  const gate = new Gate({ ...parts, server, timeoutMs, reviewWaitMs, principal, sessionId });
+  const listFilter = flags.listFilter === true ? new ListFilter({ ...parts, server, timeoutMs }) : null;
+  return { guard, gate, listFilter };
 }
 
 function warnWith(io: Io): (problem: string) => void {

@@ -4,6 +4,7 @@ import type { JsonObject } from "../../core/json.ts";
 import { ErrorCode, type RequestId } from "../message.ts";
 import { errorReply } from "../reply.ts";
 import { readWhole } from "./body.ts";
+import { mapEvents } from "./events.ts";
 import { type Answered, endToEnd } from "./upstream.ts";
 
 /** Of an answer that becomes an event, in bytes. */
@@ -54,11 +55,35 @@ export class Exchange {
     this.#response.writeHead(status, { "Content-Type": "application/json", ...headers }).end(body);
   }
 
-  /** Passes on what the MCP server answers. @param id of the request that it answers, if it is one */
-  async pass(answered: Answered, id: RequestId | null): Promise<void> {
+  /**
+   * Passes on what the MCP server answers.
+   *
+   * @param id of the request that it answers, if it is one
+   * @param map what becomes of each text that holds messages; null if all passes as it is
+   */
+  async pass(
+    answered: Answered,
+    id: RequestId | null,
+    map: ((text: string) => Promise<string>) | null = null,
+  ): Promise<void> {
     if ("problem" in answered) return this.reply(502, errorReply(id, ErrorCode.internal, answered.problem));
     const { response: source } = answered;
     const { statusCode = 502 } = source;
+    const isStream = /^text\/event-stream\b/i.test(source.headers["content-type"] ?? "");
+    if (map !== null && statusCode >= 200 && statusCode < 300) {
+      const { "content-encoding": encoding = "identity" } = source.headers;
+      if (encoding !== "identity") {
+        source.destroy();
+        return this.reply(
+          502,
+          errorReply(id, ErrorCode.internal, `The MCP server's answer is compressed (${encoding}).`),
+        );
+      }
+      if (!isStream) return await this.#passMapped(source, id, map);
+      if (!this.#response.headersSent) this.#response.writeHead(statusCode, endToEnd(source.rawHeaders)).flushHeaders();
+      await pipeline(mapEvents(source, map), this.#response).catch(() => source.destroy());
+      return;
+    }
     if (!this.#response.headersSent) this.#response.writeHead(statusCode, endToEnd(source.rawHeaders)).flushHeaders();
     else if (statusCode !== 200) {
       source.destroy();
@@ -66,17 +91,38 @@ export class Exchange {
         502,
         errorReply(id, ErrorCode.internal, `The MCP server answered with HTTP status ${statusCode}.`),
       );
-    } else if (!/^text\/event-stream\b/i.test(source.headers["content-type"] ?? ""))
-      return await this.#passAsEvent(source, id);
+    } else if (!isStream) return await this.#passAsEvent(source, id);
     // One that breaks off breaks off the client's, too.
     await pipeline(source, this.#response).catch(() => {});
   }
 
   async #passAsEvent(source: IncomingMessage, id: RequestId | null): Promise<void> {
+    const bytes = await this.#readAnswer(source, id);
+    if (bytes !== null) this.#response.end(eventOf(bytes.toString()));
+  }
+
+  async #passMapped(
+    source: IncomingMessage,
+    id: RequestId | null,
+    map: (text: string) => Promise<string>,
+  ): Promise<void> {
+    const bytes = await this.#readAnswer(source, id);
+    if (bytes === null) return;
+    const text = bytes.toString();
+    const mapped = await map(text);
+    if (this.#response.headersSent) this.#response.end(eventOf(mapped));
+    else
+      this.#response
+        .writeHead(source.statusCode ?? 502, endToEnd(source.rawHeaders))
+        .end(mapped === text ? bytes : mapped);
+  }
+
+  /** Null if it cannot be read, which is answered here. */
+  async #readAnswer(source: IncomingMessage, id: RequestId | null): Promise<Buffer | null> {
     const bytes = await readWhole(source, MAX_ANSWER).catch(() => null);
     if (bytes === null)
-      return this.reply(502, errorReply(id, ErrorCode.internal, "The MCP server's answer could not be read."));
-    this.#response.end(eventOf(bytes.toString()));
+      this.reply(502, errorReply(id, ErrorCode.internal, "The MCP server's answer could not be read."));
+    return bytes;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Address } from "../../config.ts";
+import type { JsonObject } from "../../core/json.ts";
 import { isAllow } from "../../core/decision.ts";
 import { openHttp } from "../../server/http/http.ts";
 import { pathOf } from "../../server/http/node-http.ts";
@@ -7,6 +8,8 @@ import { RequestRules } from "../../server/limits/request-rules.ts";
 import type { Listener } from "../../server/listen.ts";
 import type { Gate, GuardVerdict } from "../gate.ts";
 import { type ClientMessage, ErrorCode, type Frame, readFrame, type RequestId, type ToolCall } from "../message.ts";
+import { filterText, type ListFilter } from "../list-filter.ts";
+import { TOOLS_LIST } from "../methods.ts";
 import { callReply, errorReply, unreadReply, waitingNotice, withheldReply } from "../reply.ts";
 import { readBody } from "./body.ts";
 import { Exchange } from "./exchange.ts";
@@ -21,6 +24,8 @@ export interface HttpProxyOptions {
   /** Besides those of loopback, in lower case and without ports. */
   readonly allowedHosts: readonly string[];
   readonly passMethods: ReadonlySet<string>;
+  /** Null: lists of tools pass as they are. */
+  readonly listFilter: Pick<ListFilter, "filter"> | null;
 }
 
 /** Without the header a request is of this version, which is the one that knows batches. */
@@ -73,8 +78,7 @@ class HttpProxy {
         return exchange.refuse(404, `The MCP server is at ${this.#options.url.pathname}.`);
       if (request.method === "POST") return await this.#post(request, exchange);
       // Streams of what the server says by itself, and the end of a session.
-      if (request.method === "GET" || request.method === "DELETE")
-        return await this.#forward(request, exchange, null, null);
+      if (request.method === "GET" || request.method === "DELETE") return await this.#forward(request, exchange, null);
       exchange.refuse(405, "An MCP server takes POST, GET and DELETE.", { Allow: "POST, GET, DELETE" });
     } catch {
       // The client has gone.
@@ -101,7 +105,7 @@ class HttpProxy {
       // The server has not heard of that call.
       if (held !== undefined) return exchange.accepted();
     }
-    await this.#forward(request, exchange, frame.text, idOf(first));
+    await this.#forward(request, exchange, frame);
   }
 
   #refuse({ messages, isBatch }: Frame, exchange: Exchange, isModern: boolean): void {
@@ -123,16 +127,17 @@ class HttpProxy {
   async #decide(request: IncomingMessage, exchange: Exchange, frame: Frame, calls: readonly ToolCall[]): Promise<void> {
     const verdicts = await Promise.all(calls.map((call) => this.#ask(request, exchange, call)));
     if (exchange.gone.aborted) return;
-    const id = idOf(frame.messages[0]);
     if (verdicts.includes("cancelled"))
       // The client does not wait for it, but its connection does.
-      return exchange.reply(200, errorReply(id, ErrorCode.invalidRequest, "The call was cancelled."));
+      return exchange.reply(
+        200,
+        errorReply(idOf(frame.messages[0]), ErrorCode.invalidRequest, "The call was cancelled."),
+      );
     const verdictOf = (call: ToolCall): GuardVerdict | null => {
       const verdict = verdicts[calls.indexOf(call)];
       return typeof verdict === "object" ? verdict : null;
     };
-    if (calls.every((call) => isAllow(verdictOf(call)?.decision)))
-      return await this.#forward(request, exchange, frame.text, id);
+    if (calls.every((call) => isAllow(verdictOf(call)?.decision))) return await this.#forward(request, exchange, frame);
     const replies = frame.messages
       .map((message) => (message.kind === "call" ? callReply(message, verdictOf(message)) : withheldReply(message)))
       .filter((one) => one !== null);
@@ -157,13 +162,22 @@ class HttpProxy {
     return cancel.signal.aborted ? "cancelled" : verdict;
   }
 
-  async #forward(
-    { method = "", rawHeaders }: IncomingMessage,
-    exchange: Exchange,
-    body: string | null,
-    id: RequestId | null,
-  ): Promise<void> {
-    await exchange.pass(await this.#upstream.ask({ method, rawHeaders, body, signal: exchange.gone }), id);
+  async #forward({ method = "", rawHeaders }: IncomingMessage, exchange: Exchange, frame: Frame | null): Promise<void> {
+    const body = frame?.text ?? null;
+    const answered = await this.#upstream.ask({ method, rawHeaders, body, signal: exchange.gone });
+    await exchange.pass(answered, idOf(frame?.messages[0]), this.#mapOf(frame, exchange.gone));
+  }
+
+  /** What becomes of the answers to `frame`; null where nothing does. */
+  #mapOf(frame: Frame | null, gone: AbortSignal): ((text: string) => Promise<string>) | null {
+    const { listFilter } = this.#options;
+    if (listFilter === null) return null;
+    const lists = frame?.messages.filter((one) => one.kind === "request" && one.method === TOOLS_LIST);
+    if (lists?.length === 0) return null;
+    const ids = new Set<unknown>(lists?.map(idOf));
+    // A stream that is resumed repeats answers to requests of before; of a list there it is known only that it has tools.
+    const isList = ({ id }: JsonObject): boolean => lists === undefined || ids.has(id);
+    return (text) => filterText(text, isList, (message) => listFilter.filter(message, gone));
   }
 }
 

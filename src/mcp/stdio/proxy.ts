@@ -5,6 +5,8 @@ import { isAllow } from "../../core/decision.ts";
 import type { Gate, GuardVerdict } from "../gate.ts";
 import { type Held, InFlight } from "../in-flight.ts";
 import { ErrorCode, type Frame, readFrame, type ToolCall } from "../message.ts";
+import { filterText, type ListFilter } from "../list-filter.ts";
+import { TOOLS_LIST } from "../methods.ts";
 import { callReply, endedReply, errorReply, unreadReply, waitingNotice, withheldReply } from "../reply.ts";
 import { type Line, LineSplitter } from "./lines.ts";
 import type { ServerEnd, ServerProcess } from "./server-process.ts";
@@ -16,6 +18,8 @@ export interface StdioProxyOptions {
   readonly input: Readable;
   readonly output: Writable;
   readonly passMethods: ReadonlySet<string>;
+  /** Null: lists of tools pass as they are. */
+  readonly listFilter: Pick<ListFilter, "filter"> | null;
   /** Takes a sentence for people. */
   readonly warn: (problem: string) => void;
 }
@@ -45,6 +49,9 @@ class StdioProxy {
   /** Aborted when the client has ended, or nothing more can be written to it. */
   readonly #clientGone = new AbortController();
   readonly #deciding = new Set<Promise<void>>();
+  /** If lists of tools are filtered, the ids of requests for one that have no answer yet, and the answers that are being filtered. */
+  readonly #lists = new Set<unknown>();
+  readonly #filtering = new Set<Promise<void>>();
   /** The version that client and server agreed on; null before that. */
   #agreedVersion: string | null = null;
   #hasServerEnded = false;
@@ -64,10 +71,12 @@ class StdioProxy {
       await Promise.all(this.#deciding);
       await server.stop();
       await serverRead;
+      await Promise.all(this.#filtering);
       return null;
     }
     this.#hasServerEnded = true;
     await serverRead;
+    await Promise.all(this.#filtering);
     const unanswered = this.#inFlight.forwarded;
     const unknown = `The MCP server ${first.how}. Whether it has done what was asked is unknown.`;
     for (const id of unanswered) await this.#send(errorReply(id, ErrorCode.internal, unknown));
@@ -145,8 +154,11 @@ class StdioProxy {
       for (const message of messages) await this.#send(endedReply(message));
       return;
     }
-    for (const message of messages)
+    const isFiltered = this.#options.listFilter !== null;
+    for (const message of messages) {
       if (message.kind === "call" || message.kind === "request") this.#inFlight.forward(message);
+      if (isFiltered && message.kind === "request" && message.method === TOOLS_LIST) this.#lists.add(message.id);
+    }
     await write(this.#options.server.stdin, `${text}\n`);
   }
 
@@ -165,7 +177,26 @@ class StdioProxy {
   }
 
   async #takeAnswer(line: Buffer): Promise<void> {
-    for (const message of looselyRead(line)) this.#noteAnswer(message);
+    let isList = false;
+    for (const message of looselyRead(line)) {
+      this.#noteAnswer(message);
+      isList ||= message["method"] === undefined && this.#lists.has(message["id"]);
+    }
+    const { listFilter } = this.#options;
+    if (!isList || listFilter === null) return await this.#passLine(line);
+    // The next line does not wait for it: the service may be slow, and other answers do not depend on it.
+    const filtering = this.#filter(line, listFilter).finally(() => this.#filtering.delete(filtering));
+    this.#filtering.add(filtering);
+  }
+
+  async #filter(line: Buffer, listFilter: Pick<ListFilter, "filter">): Promise<void> {
+    const text = line.toString();
+    const isList = ({ id }: JsonObject): boolean => this.#lists.delete(id);
+    const filtered = await filterText(text, isList, (message) => listFilter.filter(message));
+    await this.#passLine(filtered === text ? line : Buffer.from(filtered));
+  }
+
+  async #passLine(line: Buffer): Promise<void> {
     await write(this.#options.output, Buffer.concat([line, Buffer.from("\n")]));
   }
 

@@ -6,7 +6,8 @@ import {
   type Server,
   type ServerResponse,
 } from "node:http";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { JsonObject } from "../../../src/core/json.ts";
 import { judge } from "../../../src/core/decision.ts";
 import type { DecideOptions, GuardVerdict } from "../../../src/mcp/gate.ts";
 import { openHttpProxy } from "../../../src/mcp/http/proxy.ts";
@@ -39,6 +40,8 @@ const received: Received[] = [];
 const asked: [string, unknown][] = [];
 let answer: (request: IncomingMessage, response: ServerResponse) => void;
 let decide: (options: DecideOptions) => Promise<GuardVerdict>;
+/** Null: lists of tools are not filtered. */
+let filter: ((message: JsonObject) => Promise<JsonObject>) | null;
 let upstream: Server;
 let proxy: Listener;
 let url = "";
@@ -72,8 +75,15 @@ beforeAll(async () => {
     address: { kind: "tcp", host: "127.0.0.1", port: 0, variable: "--listen" },
     allowedHosts: [],
     passMethods: new Set(),
+    get listFilter() {
+      return filter && { filter };
+    },
   });
   if (proxy.address.kind === "tcp") url = `http://127.0.0.1:${proxy.address.port}/mcp`;
+});
+
+beforeEach(() => {
+  filter = null;
 });
 
 afterEach(() => {
@@ -325,11 +335,106 @@ describe("everything else over HTTP", () => {
   });
 });
 
+describe("a list of tools over HTTP", () => {
+  const LIST = { jsonrpc: "2.0", id: 4, method: "tools/list" };
+  const listed = '{"jsonrpc":"2.0","id":4, "result":{"tools":[{"name":"send"}]}}';
+  const other = '{"jsonrpc":"2.0","id":5, "result":{"tools":[{"name":"send"}]}}';
+  const hidden = { jsonrpc: "2.0", id: 4, result: { tools: [] } };
+  const stream = (text: string) => (_: IncomingMessage, response: ServerResponse) =>
+    void response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "x-own": "1" }).end(text);
+  beforeEach(() => {
+    filter = async ({ id }) => ({ jsonrpc: "2.0", id: id as number, result: { tools: [] } });
+  });
+
+  test("passes as it is without a filter", async () => {
+    filter = null;
+    answer = json(listed);
+    expect(await (await post(LIST)).text()).toBe(listed);
+    answer = stream(`data: ${listed}\n\n`);
+    expect(await (await fetch(url)).text()).toBe(`data: ${listed}\n\n`);
+  });
+
+  test("leaves the server's stream when the client has left its own", async () => {
+    const left = Promise.withResolvers<void>();
+    answer = (_, response) => {
+      response.once("close", () => left.resolve());
+      response.writeHead(200, { "content-type": "text/event-stream" }).write(": hi\n\n");
+    };
+    const leave = new AbortController();
+    await fetch(url, { headers: { accept: "text/event-stream" }, signal: leave.signal });
+    leave.abort();
+    await left.promise;
+  });
+
+  test("is filtered in an answer of JSON, whose headers pass", async () => {
+    answer = json(listed);
+    const response = await post(LIST);
+    expect([response.status, response.headers.get("x-own"), await response.json()]).toEqual([200, "1", hidden]);
+  });
+
+  test("is filtered in a stream of events, where all else passes byte for byte", async () => {
+    const before = `: hi\n\nid: 1\r\ndata: {"method": "notifications/tools/list_changed"}\r\n\r\ndata: ${other}\n\n`;
+    answer = stream(`${before}id: 2\ndata: ${listed}\n\n`);
+    const response = await post(LIST);
+    expect(response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
+    expect(await response.text()).toBe(`${before}id: 2\ndata: ${JSON.stringify(hidden)}\n\n`);
+  });
+
+  test("is filtered where a stream of before is resumed", async () => {
+    answer = stream(`data: {"method": "ping", "id": 4}\n\ndata: ${listed}\n\n`);
+    const response = await fetch(url, { headers: { accept: "text/event-stream", "last-event-id": "1" } });
+    expect(events(await response.text())).toEqual([{ method: "ping", id: 4 }, hidden]);
+  });
+
+  test("is filtered in a batch with a call that waited for people", async () => {
+    decide = async ({ onWaiting }) => {
+      onWaiting?.(1, verdict("needs_review"));
+      return verdict("allow");
+    };
+    const call = { ...CALL, params: { ...CALL.params, _meta: { progressToken: 7 } } };
+    answer = json(`[${listed}, {"jsonrpc":"2.0","id":1,"result":{}}]`);
+    const response = await post([call, LIST], { "mcp-protocol-version": "2025-03-26" });
+    expect(events(await response.text())).toEqual([
+      expect.objectContaining({ method: "notifications/progress" }),
+      [hidden, { jsonrpc: "2.0", id: 1, result: {} }],
+    ]);
+    answer = stream(`data: ${listed}\n\n`);
+    const streamed = await post([call, LIST], { "mcp-protocol-version": "2025-03-26" });
+    expect(events(await streamed.text())).toEqual([expect.anything(), hidden]);
+  });
+
+  test("is not looked for in answers to other requests, nor in errors", async () => {
+    answer = json(listed);
+    expect(await (await post({ ...LIST, method: "ping" })).text()).toBe(listed);
+    answer = json(listed, 500);
+    expect(await (await post(LIST)).text()).toBe(listed);
+  });
+
+  test("is an error where the answer is compressed", async () => {
+    answer = (_, response) =>
+      void response.writeHead(200, { "content-type": "application/json", "content-encoding": "br" }).end("x");
+    const response = await post(LIST);
+    expect([response.status, await response.json()]).toMatchObject([502, { id: 4, error: { code: -32603 } }]);
+  });
+
+  test("passes where it is no JSON, as it came", async () => {
+    answer = json("no\ufffdJSON");
+    expect(await (await post(LIST)).text()).toBe("no\ufffdJSON");
+  });
+});
+
 test("a server that is not there is an error of each request", async () => {
   const address = { kind: "tcp", host: "127.0.0.1", port: 0, variable: "--listen" } as const;
   const nowhere = new URL(`http://127.0.0.1:${await freePort()}/mcp`);
   const gate = { decide: async () => verdict("allow") };
-  const alone = await openHttpProxy({ gate, url: nowhere, address, allowedHosts: [], passMethods: new Set() });
+  const alone = await openHttpProxy({
+    gate,
+    url: nowhere,
+    address,
+    allowedHosts: [],
+    passMethods: new Set(),
+    listFilter: null,
+  });
   const { port } = alone.address as { port: number };
   const response = await fetch(`http://127.0.0.1:${port}/mcp`, {
     method: "POST",
