@@ -747,7 +747,7 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "what a guard has started is not started again under its key",
         "src/authorize/begin.ts",
-        "return execution === null ? null : startedAnswer(request, execution);",
+        "if (decision === null || decision.bypassedDecisionId === null || decision.agentId !== request.agentId) return null;",
         "return null;",
       ],
     ],
