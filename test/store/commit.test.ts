@@ -117,13 +117,17 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
         if (which === "end") await direct.startBatch([start]);
         return { entry, start, end: endOf(start) };
       };
-      const write = async ({ start, end }: { start: StartEntry; end: EndEntry }, mode: "mute" | "stall") => {
+      type Entries = { start: StartEntry; end: EndEntry };
+      const write = async (all: Entries | Entries[], mode: "mute" | "stall") => {
+        const entries = [all].flat();
         await query(viaProxy, "SELECT 1");
         const kysely = disturbed(viaProxy.kysely, (text) => proxy.setMode(isWrite(text) ? mode : "pass"));
         const lossy = new SqlExecutionStore(kysely);
-        return await (which === "start" ? lossy.startBatch([start]) : lossy.endBatch([end])).finally(() =>
-          proxy.setMode("pass"),
-        );
+        const written =
+          which === "start"
+            ? lossy.startBatch(entries.map(({ start }) => start))
+            : lossy.endBatch(entries.map(({ end }) => end));
+        return await written.finally(() => proxy.setMode("pass"));
       };
       const persisted = await prepare("persisted");
       expect([...(await write(persisted, "mute")).keys()]).toEqual([persisted[which].event.row.eventId]);
@@ -132,6 +136,9 @@ describe.skipIf(inject("postgresUrl") === null)("a commit whose answer is lost",
       // Another one came first: what is found must be the entry's own.
       const late = { start: startOf(persisted.entry), end: endOf(persisted.start) };
       await expect(write(late, "mute")).rejects.toThrow(CommitUnknown);
+      // In one batch with it, one that is first is read back, and the late one is not.
+      const first = await prepare("first");
+      expect([...(await write([late, first], "mute")).keys()]).toEqual([first[which].event.row.eventId]);
     },
   );
 
