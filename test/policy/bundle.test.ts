@@ -203,6 +203,7 @@ describe("the tests of rules", () => {
     ["tests: [{name: n, tool: t, expect: deny, payload: [1]}]", "payload is a list; write a mapping"],
     ["tests: [{name: n, tool: t, expect: deny, payload: {1: x}}]", "the key 1 is not a text"],
     ["tests: [{name: n, tool: t, expect: deny, payload: {a: .inf}}]", ".inf is not JSON"],
+    ["tests: [{name: n, tool: t, expect: deny, payload: {a: 9007199254740993}}]", "so no request has it; write a text"],
     ["tests: [{name: n, tool: t, expect: deny, payload: {a: &x 1, b: *x}}]", "the alias *x is not JSON"],
     ["tests: [{name: n, tool: t, expect: deny, paylod: {}}]", 'unknown key "paylod"'],
   ])("are refused: %s", async (text, problem) => {
