@@ -461,14 +461,15 @@ describe.skipIf(inject("postgresUrl") === null)("reviews, over two replicas with
     for (const one of [here, there]) service(one).child.kill("SIGHUP");
     await waitUntil(async () => (await dc.authorize(approved)).decision === "deny", 20_000, "the approval is not void");
     expect(await dc.authorize(approved)).toMatchObject({ reason: "REVIEW_EXPIRED", decisionId: first.decisionId });
+    // Ann asks the other replica, which would approve under the policy of before until it has read the new one.
+    await using annsReplica = clientOf(service(here), cluster.agentKey);
     await waitUntil(
-      async () => {
-        const answer = await ann?.call("ApproveReview", { reviewId: await reviewOf(pending), comment: "yes" });
-        return String(answer?.body["message"]).includes("policy");
-      },
+      async () => (await annsReplica.authorize(question("refund"))).policyVersion !== first.policyVersion,
       20_000,
-      "it is approved under another policy",
+      "the other replica has the policy of before",
     );
+    const answer = await ann?.call("ApproveReview", { reviewId: await reviewOf(pending), comment: "yes" });
+    expect(String(answer?.body["message"])).toContain("policy");
     expect(await dc.authorize(open)).toMatchObject({ reason: "REVIEW_PENDING" });
     // Back again: what is void stays void.
     writeReviewPolicies(policies);

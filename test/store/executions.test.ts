@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeEvent } from "../../src/audit/row/event.ts";
 import { hashEvent } from "../../src/audit/row/hash.ts";
@@ -168,7 +169,11 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
 
   test("lists come in pages, the newest first", async () => {
     const ids: string[] = [];
-    for (const key of ["p1", "p2", "p3"]) ids.unshift((await started(key)).execution.executionId);
+    for (const key of ["p1", "p2", "p3"]) {
+      // Ids of one millisecond have no order.
+      await sleep(5);
+      ids.unshift((await started(key)).execution.executionId);
+    }
     const page = async (before: string | null): Promise<string[]> =>
       (await executions.list("demo", before, 2)).map(({ executionId }) => executionId);
     expect(await page(null)).toEqual(ids.slice(0, 2));
