@@ -3,7 +3,7 @@
  * speak. Exit status 1 if one of them gets or does anything but what the policies say. `test.sh` installs the SDKs and calls it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -42,6 +42,11 @@ interface Seen {
   readonly version: string;
   readonly tools: readonly string[];
   readonly results: readonly { readonly isError: boolean; readonly text: string }[];
+  readonly asked: string;
+  readonly progress: readonly string[];
+  readonly cancelled: readonly string[];
+  readonly dropped: string;
+  readonly read: readonly string[];
 }
 
 function start(words: readonly string[], env: Env): ChildProcess {
@@ -69,7 +74,9 @@ const untilListening = (port: number): Promise<void> =>
 /** What is wrong; empty if nothing is. */
 async function tryCase({ client, server, transport, version }: Case, env: Env): Promise<string[]> {
   const calls = join(ownDirectory(mkdtempSync(join(tmpdir(), "datacrawl-mcp-"))), "calls");
+  const isFiltered = client === server;
   const proxy = [process.execPath, BIN, "mcp", "--name", "stripe", "--review-wait", "0"];
+  if (isFiltered) proxy.push("--list-filter");
   const running: ChildProcess[] = [];
   let target = [...proxy, "--", ...LANGUAGES[server]("server"), "stdio", calls];
   if (transport === "http") {
@@ -88,6 +95,12 @@ async function tryCase({ client, server, transport, version }: Case, env: Env): 
       ["the allowed call failed", allowed?.isError === false && allowed.text === "refunded 50 EUR"],
       ["the call under review was not denied", review?.isError === true && review.text.includes("REVIEW_PENDING")],
       ["the denied call was not denied", denied?.isError === true && denied.text.includes("RULE_DENIED")],
+      ["the list of tools is another one", seen.tools.includes("hidden") === !isFiltered],
+      ["the server's questions were not answered", seen.asked === "ann tea file:///home"],
+      ["progress is missing", seen.progress.join() === "step 1,step 2,counted"],
+      ["the server did not hear of the cancellation", seen.cancelled.join() === "left,cancelled"],
+      ["the answer on a stream that was dropped did not come", seen.dropped === "resumed"],
+      ["resources or prompts differ", seen.read.join() === "note://one,a note,greet,Hello ann"],
       ["the server got other calls", existsSync(calls) && readFileSync(calls, "utf8") === "50 EUR\n"],
     ];
     return expectations.filter(([, holds]) => !holds).map(([problem]) => `${problem}: ${JSON.stringify(seen)}`);
@@ -98,7 +111,11 @@ async function tryCase({ client, server, transport, version }: Case, env: Env): 
   }
 }
 
-const service = await startService();
+const policies = ownDirectory(mkdtempSync(join(tmpdir(), "datacrawl-mcp-")));
+copyFileSync(join(HERE, "../../../policies/payments.yaml"), join(policies, "payments.yaml"));
+const FREE = "stripe.ask, stripe.count, stripe.enough, stripe.wait, stripe.ended, stripe.drop";
+writeFileSync(join(policies, "free.yaml"), `rules: [{ id: free, tools: [${FREE}], effect: allow }]\n`);
+const service = await startService({ DATACRAWL_POLICY_DIR: policies });
 const env = { DATACRAWL_URL: `http://127.0.0.1:${service.grpcPort}`, DATACRAWL_API_KEY: demoKey(service.dataDir) };
 const left = [...CASES];
 let failures = 0;
