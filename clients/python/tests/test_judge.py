@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import threading
 from typing import Any
 
 import pytest
-from server import API_KEY, serving
+from server import API_KEY, Asked, serving
 from situations import ARGUMENTS, TOOL, Cancelled, Framework, Service, Tool, Variants
 
 from datacrawl import DataCrawl
+from datacrawl.authz.v1 import execution_pb2 as executions
 from datacrawl.integrations import Refusal, SelfTestError, ToolCall
 from datacrawl.integrations._judge import SELF_TEST_TOOL, Judge
 from datacrawl.testing import FakeDataCrawl
@@ -179,3 +181,38 @@ def test_a_report_that_is_lost_changes_nothing_of_the_result() -> None:
 
         said = Judge(dc, {}).run(lambda: ToolCall(TOOL, ARGUMENTS, "call-1", "run-1"), run)
     assert said == "transferred"
+
+
+@pytest.mark.parametrize("when", ["the tool runs", "its success is reported"])
+def test_a_report_is_sent_again_although_its_run_is_cancelled_at_each_await(when: str) -> None:
+    service, tool = Service(), Tool()
+    tool.waits = when == "the tool runs"
+    reported = threading.Event()
+    cut = [True]
+
+    def respond(asked: Asked) -> None:
+        if asked.method == "ReportOutcome" and cut:
+            cut.pop()
+            reported.set()
+            return asked.drop()
+        return service(asked)
+
+    async def work(url: str) -> None:
+        with DataCrawl(url, API_KEY, timeout=30) as dc:
+            call = ToolCall(TOOL, ARGUMENTS, "call-1", "run-1")
+            run = asyncio.create_task(Judge(dc, {}).run_async(lambda: call, lambda given: tool.arun(**given)))
+            while not (tool.running if tool.waits else reported).is_set():
+                await asyncio.sleep(0.01)
+            cancel(run)
+            with pytest.raises(asyncio.CancelledError):
+                await run
+
+    def cancel(run: asyncio.Task[Any]) -> None:
+        """As a cancel scope of anyio does."""
+        if not run.done():
+            run.cancel()
+            asyncio.get_running_loop().call_soon(cancel, run)
+
+    with serving(respond) as server:
+        asyncio.run(work(server.url))
+    assert service.reports == [executions.OUTCOME_UNKNOWN if tool.waits else executions.OUTCOME_SUCCEEDED]

@@ -132,10 +132,27 @@ async def _bounded(work: Coroutine[Any, Any, T], deadline: Deadline, *, settle: 
         if not task.done():
             task.cancel()
             if settle:
-                await asyncio.wait({task})
+                await _ended(task)
     if not task.done() or task.cancelled():
         raise DeadlinePassed
     return task.result()
+
+
+async def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Carries `work` through, also if the task that waits for it is cancelled: the cancellation is raised when the work has ended."""
+    await _ended(asyncio.get_running_loop().create_task(work))
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Waits for a task, also through cancellations: a cancel scope of anyio cancels again at each await."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 class _Thread:

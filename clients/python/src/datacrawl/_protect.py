@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from ._errors import AlreadyStartedError, DeniedError, NotStartedError
 from ._execution import Execution, Recorded
-from ._io import ASYNCIO, BLOCKING, Io, run
+from ._io import ASYNCIO, BLOCKING, Io, finish, run
 from ._json import NotJson, plain_copy
 
 if TYPE_CHECKING:
@@ -119,10 +119,10 @@ class _Protected:
                 result = await result
         except BaseException as error:
             if execution is not None:
-                await self._report(ASYNCIO, execution, started, error)
+                await finish(self._report(ASYNCIO, execution, started, error))
             raise
         if execution is not None:
-            await self._report(ASYNCIO, execution, started, None)
+            await finish(self._report(ASYNCIO, execution, started, None))
         return result
 
     async def _prepare(self, io: Io, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[_Call, Execution | None]:
