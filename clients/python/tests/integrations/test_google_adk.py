@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from google.adk.agents import LlmAgent
+from google.adk.code_executors import BuiltInCodeExecutor
 from google.adk.models import BaseLlm, LlmResponse
 from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.runners import InMemoryRunner
 from google.adk.tools import FunctionTool, google_search
+from google.adk.tools.agent_tool import AgentTool
 from google.adk.tools.base_toolset import BaseToolset
 from google.genai import types
 from server import API_KEY, serving
@@ -187,6 +189,51 @@ def test_a_toolset_is_guarded_with_its_prefix() -> None:
     assert tool.calls == []
 
 
+def test_tools_that_a_toolset_adds_to_the_request_itself_are_guarded() -> None:
+    class Browser(BaseToolset):
+        """As ComputerUseToolset."""
+
+        async def get_tools(self, readonly_context: Any = None) -> list[Any]:
+            return []
+
+        async def process_llm_request(self, *, tool_context: Any, llm_request: Any) -> None:
+            llm_request.tools_dict[TOOL] = tool_of(tool)
+
+    service, tool = Service("deny"), Tool()
+    with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
+        agent = LlmAgent(name="assistant", model=Model(), tools=ToolGuard(dc).tools([Browser()]))
+        assert "RULE_DENIED" in asyncio.run(run(agent))
+    assert tool.calls == []
+    assert [asked["payload"] for asked in service.authorized] == [ARGUMENTS]
+
+
+def test_a_guarded_toolset_is_listed_and_authenticated_as_the_toolset() -> None:
+    class Growing(BaseToolset):
+        """Its tools change within an invocation, as those of skills do."""
+
+        listed = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._use_invocation_cache = False
+
+        async def get_tools(self, readonly_context: Any = None) -> list[Any]:
+            self.listed += 1
+            return [tool_of(tool)]
+
+        def get_auth_config(self) -> Any:
+            return auth
+
+    auth: Any = object()
+    growing, tool = Growing(), Tool()
+    with DataCrawl("http://127.0.0.1:1", API_KEY) as dc:
+        (guarded,) = ToolGuard(dc).tools([growing])
+    assert guarded.get_auth_config() is auth
+    for _ in range(2):
+        asyncio.run(guarded.get_tools_with_prefix(None))
+    assert growing.listed == 2
+
+
 def test_arguments_that_the_tool_cannot_take_are_reported_as_failed() -> None:
     service, tool = Service(), Tool()
     with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
@@ -215,9 +262,22 @@ def test_what_cannot_be_guarded_is_refused_unless_it_is_named() -> None:
 def test_the_self_test_finds_tools_that_are_not_guarded() -> None:
     naked = LlmAgent(name="naked", model="none", tools=[tool_of(Tool())])
     with DataCrawl("http://127.0.0.1:1", API_KEY) as dc:
-        for agent in (naked, LlmAgent(name="first", model="none", sub_agents=[naked])):
+        guard = ToolGuard(dc)
+        for agent in (
+            naked,
+            LlmAgent(name="first", model="none", tools=guard.tools([AgentTool(naked)])),
+            LlmAgent(name="first", model="none", sub_agents=[naked]),
+        ):
             with pytest.raises(SelfTestError, match="transfer of the agent naked is not guarded"):
-                asyncio.run(ToolGuard(dc).self_test(agent))
+                asyncio.run(guard.self_test(agent))
+
+
+def test_the_self_test_finds_code_that_the_model_writes() -> None:
+    agent = LlmAgent(name="writes", model="none", code_executor=BuiltInCodeExecutor())
+    with serving(Service()) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
+        with pytest.raises(SelfTestError, match="the agent writes runs code that its model writes"):
+            asyncio.run(ToolGuard(dc).self_test(agent))
+        asyncio.run(ToolGuard(dc).self_test(agent, unguarded=["code_executor"]))
 
 
 def test_the_snippets_run(monkeypatch: pytest.MonkeyPatch) -> None:

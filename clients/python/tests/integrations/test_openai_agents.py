@@ -9,15 +9,20 @@ from typing import Any
 import pytest
 from agents import (
     Agent,
+    AgentBase,
     FunctionTool,
+    Handoff,
     RunConfig,
     Runner,
     ToolGuardrailFunctionOutput,
     WebSearchTool,
     function_tool,
+    handoff,
     set_tracing_disabled,
     tool_input_guardrail,
 )
+from agents.realtime import RealtimeAgent
+from agents.sandbox import SandboxAgent
 from agents.testing import ScriptedModel, assistant_message, function_call
 from server import API_KEY, serving
 from situations import ARGUMENTS, TOOL, Cancelled, Framework, Service, Tool, Variants, run_snippets
@@ -180,7 +185,7 @@ def test_what_cannot_be_guarded_is_refused_unless_it_is_named() -> None:
 
 
 def test_the_self_test_finds_tools_that_are_not_guarded() -> None:
-    def test_of(agent: Agent[Any]) -> None:
+    def test_of(agent: AgentBase[Any]) -> None:
         with DataCrawl("http://127.0.0.1:1", API_KEY) as dc:
             asyncio.run(ToolGuard(dc).self_test(agent))
 
@@ -189,6 +194,19 @@ def test_the_self_test_finds_tools_that_are_not_guarded() -> None:
         test_of(naked)
     with pytest.raises(SelfTestError, match="transfer of the agent naked is not guarded"):
         test_of(Agent(name="first", handoffs=[naked]))
+    with pytest.raises(SelfTestError, match="transfer of the agent naked is not guarded"):
+        test_of(Agent(name="first", handoffs=[handoff(naked)]))
+    with DataCrawl("http://127.0.0.1:1", API_KEY) as dc:
+        guard = ToolGuard(dc)
+        nested = Agent(name="first", tools=guard.tools([naked.as_tool("ask", "Asks the other agent.")]))
+        with pytest.raises(SelfTestError, match="transfer of the agent naked is not guarded"):
+            asyncio.run(guard.self_test(nested))
+    with pytest.raises(SelfTestError, match="transfer of the agent speaking is not guarded"):
+        test_of(RealtimeAgent(name="speaking", tools=[tool_of(Tool())]))
+    with pytest.raises(SelfTestError, match="sandbox of the agent boxed"):
+        test_of(SandboxAgent(name="boxed"))
+    with pytest.raises(SelfTestError, match="the handoff elsewhere does not say"):
+        test_of(Agent(name="first", handoffs=[Handoff("elsewhere", "", {}, lambda *given: naked, "naked")]))  # type: ignore[arg-type, return-value]
     with pytest.raises(SelfTestError, match="web_search"):
         test_of(Agent(name="searching", tools=[WebSearchTool()]))
     with pytest.raises(SelfTestError, match="MCP servers"):

@@ -62,13 +62,14 @@ class ToolGuard:
 
     async def self_test(self, agent: BaseAgent, tool: str = SELF_TEST_TOOL, *, unguarded: Iterable[str] = ()) -> None:
         """
-        Proves that a denied tool does not run, by an agent with a scripted model, and looks for tools of `agent` and of its sub-agents that
-        are not guarded.
+        Proves that a denied tool does not run, by an agent with a scripted model, and looks for tools that are not guarded: of `agent`, of its
+        sub-agents, and of agents that are tools.
 
         :param tool: a tool that the policies deny
+        :param unguarded: names of tools that run without the guard; `code_executor`, if code that the model writes does
         :raises SelfTestError: if the tool ran, if the guard was not asked, if the service could not be asked, or if a tool is not guarded
         """
-        self._check(agent, set(unguarded))
+        self._check(agent, set(unguarded), set())
         with self._judge.self_test(tool) as test:
             canary = LlmAgent(name="self_test", model=_Script(test), tools=self.tools([_tool(test)]))
             runner = InMemoryRunner(canary, app_name="self_test")
@@ -112,13 +113,22 @@ class ToolGuard:
         guarded.run_async = run_async  # type: ignore[method-assign]
         return guarded
 
-    def _check(self, agent: BaseAgent, unguarded: set[str]) -> None:
+    def _check(self, agent: Any, unguarded: set[str], seen: set[int]) -> None:
+        if not isinstance(agent, BaseAgent) or id(agent) in seen:
+            return
+        seen.add(id(agent))
         for tool in getattr(agent, "tools", []):
             name = getattr(tool, "name", None) or getattr(tool, "__name__", type(tool).__name__)
             if not any(tool is guarded for guarded in self._guarded) and name not in unguarded:
                 raise SelfTestError(f"{name} of the agent {agent.name} is not guarded: pass the tools through tools()")
+            self._check(getattr(tool, "agent", None), unguarded, seen)
+        if getattr(agent, "code_executor", None) is not None and "code_executor" not in unguarded:
+            raise SelfTestError(
+                f"the agent {agent.name} runs code that its model writes, which the guard does not see: leave its code_executor out, "
+                "or name code_executor in unguarded"
+            )
         for other in agent.sub_agents:
-            self._check(other, unguarded)
+            self._check(other, unguarded, seen)
 
 
 class _Toolset(BaseToolset):
@@ -128,12 +138,22 @@ class _Toolset(BaseToolset):
         super().__init__()
         self._wrapped = wrapped
         self._guard = guard
+        # The wrapped toolset keeps its tools for an invocation, or not, as those of skills.
+        self._use_invocation_cache = False
 
     async def get_tools(self, readonly_context: ReadonlyContext | None = None) -> list[BaseTool]:
         return [self._guard(tool) for tool in await self._wrapped.get_tools_with_prefix(readonly_context)]
 
     async def process_llm_request(self, *, tool_context: Any, llm_request: Any) -> None:
+        before = dict(llm_request.tools_dict)
         await self._wrapped.process_llm_request(tool_context=tool_context, llm_request=llm_request)
+        # A toolset may add tools here, past get_tools: that of computer use does.
+        for name, tool in llm_request.tools_dict.items():
+            if before.get(name) is not tool:
+                llm_request.tools_dict[name] = self._guard(tool)
+
+    def get_auth_config(self) -> Any:
+        return self._wrapped.get_auth_config()
 
     async def close(self) -> None:
         await self._wrapped.close()

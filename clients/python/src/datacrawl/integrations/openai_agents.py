@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from agents import Agent, FunctionTool, ModelResponse, RunConfig, Runner, Usage
+from agents import Agent, AgentBase, FunctionTool, ModelResponse, RunConfig, Runner, Usage
 from agents.models.interface import Model
 from agents.tool import set_function_tool_failure_error_function, with_function_tool_failure_error_handler
 from agents.tool_context import ToolContext
@@ -63,12 +63,13 @@ class ToolGuard:
         names = set(unguarded)
         return [self._guard(tool, names) for tool in tools]
 
-    async def self_test(self, agent: Agent[Any], tool: str = SELF_TEST_TOOL, *, unguarded: Iterable[str] = ()) -> None:
+    async def self_test(self, agent: AgentBase[Any], tool: str = SELF_TEST_TOOL, *, unguarded: Iterable[str] = ()) -> None:
         """
-        Proves that a denied tool does not run, by an agent with a scripted model, and looks for tools of `agent`, and of the agents that it
-        hands over to, that are not guarded.
+        Proves that a denied tool does not run, by an agent with a scripted model, and looks for tools that are not guarded: of `agent`, of the
+        agents that it hands over to, and of agents that are tools.
 
         :param tool: a tool that the policies deny
+        :param unguarded: names of tools that run without the guard; `capabilities`, if those of a sandbox do
         :raises SelfTestError: if the tool ran, if the guard was not asked, if the service could not be asked, or if a tool is not guarded
         """
         self._check(agent, set(unguarded), set())
@@ -114,7 +115,8 @@ class ToolGuard:
         )
 
     def _check(self, agent: Any, unguarded: set[str], seen: set[int]) -> None:
-        if not isinstance(agent, Agent) or id(agent) in seen:
+        # Those of realtime sessions included.
+        if not isinstance(agent, AgentBase) or id(agent) in seen:
             return
         seen.add(id(agent))
         for tool in agent.tools:
@@ -122,12 +124,30 @@ class ToolGuard:
                 raise SelfTestError(
                     f"{tool.name} of the agent {agent.name} is not guarded: pass the tools through tools()"
                 )
+            self._check(getattr(tool, "_agent_instance", None), unguarded, seen)
         if agent.mcp_servers:
             raise SelfTestError(
                 f"the tools of the MCP servers of the agent {agent.name} are not guarded: ask in front of the server"
             )
-        for handoff in agent.handoffs:
-            self._check(handoff, unguarded, seen)
+        if getattr(agent, "capabilities", None) and "capabilities" not in unguarded:
+            raise SelfTestError(
+                f"the tools that the sandbox of the agent {agent.name} adds (shell, files) are not guarded: give it no capabilities, or name "
+                "capabilities in unguarded"
+            )
+        for handoff in getattr(agent, "handoffs", []):
+            self._check(self._target(handoff, unguarded), unguarded, seen)
+
+    def _target(self, handoff: Any, unguarded: set[str]) -> Any:
+        if isinstance(handoff, AgentBase):
+            return handoff
+        reference = getattr(handoff, "_agent_ref", None)
+        target = reference() if reference is not None else None
+        name = getattr(handoff, "tool_name", type(handoff).__name__)
+        if target is None and name not in unguarded:
+            raise SelfTestError(
+                f"the handoff {name} does not say which agent it leads to: test that agent by itself, and name the handoff in unguarded"
+            )
+        return target
 
 
 def _tool(test: SelfTest) -> FunctionTool:
