@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -177,6 +178,10 @@ class Judge:
         self._to_json = to_json
         self._tests: list[SelfTest] = []
 
+    @property
+    def logger(self) -> logging.Logger:
+        return self._client._logger
+
     def run(self, read: Callable[[], ToolCall], execute: Callable[[dict[str, Any]], Any]) -> Any:
         """
         The tool's result, or a Refusal if the tool did not run. What the tool raises is raised.
@@ -237,7 +242,7 @@ class Judge:
             if self._settings.explain is not None:
                 return self._settings.explain(refusal)
         except Exception:
-            self._client._logger.exception("the option explain raised an error")
+            self.logger.exception("the option explain raised an error")
         why = f"{refusal.reason}, decision {refusal.decision_id}" if refusal.decision_id else refusal.reason
         return f"{refusal.tool or 'The tool'} did not run ({why}). {refusal.message} {_advice(refusal)}"
 
@@ -284,7 +289,7 @@ class Judge:
         """INVARIANT: every path on which the tool was not entered ends here."""
         refusal = _read_error(call.tool if call is not None else "", error)
         if refusal.reason == "ADAPTER_ERROR" and not isinstance(error, (_Unreadable, NotJson)):
-            self._client._logger.error("a tool call could not be read and is refused", exc_info=error)
+            self.logger.error("a tool call could not be read and is refused", exc_info=error)
         for test in self._tests:
             if call is None or call.tool == test.tool:
                 test.refusals.append(refusal)

@@ -40,12 +40,21 @@ _LONGEST_CALL = 600.0
 class ToolError(Exception):
     """Claude Code says that a tool failed."""
 
+    code = "TOOL_ERROR"
+
+
+class InputChanged(Exception):
+    """Another hook has changed the input after it was judged."""
+
+    code = "INPUT_CHANGED"
+
 
 @dataclass(slots=True)
 class _Running:
     """A call that Claude Code may run: its judgement waits in a task for how it ends."""
 
     session_id: str
+    arguments: dict[str, Any]
     judged: asyncio.Task[Any]
     ended: asyncio.Future[None]
 
@@ -140,9 +149,11 @@ class ToolGuard:
             raise
         output: dict[str, Any] = {"hookEventName": "PreToolUse"}
         if started.done():
-            self._running[given["session_id"], given["tool_use_id"]] = _Running(given["session_id"], judged, ended)
+            arguments = started.result()
+            running = _Running(given["session_id"], arguments, judged, ended)
+            self._running[given["session_id"], given["tool_use_id"]] = running
             # Without a decision: Claude Code's permissions still hold.
-            output["updatedInput"] = started.result()
+            output["updatedInput"] = arguments
         else:
             result = judged.result()
             text = self._judge.text(result) if isinstance(result, Refusal) else "The call was not judged."
@@ -154,8 +165,11 @@ class ToolGuard:
         running = self._running.pop((given["session_id"], given["tool_use_id"]), None)
         if running is None:
             return {}
-        if given["hook_event_name"] == "PostToolUse":
+        if given["hook_event_name"] == "PostToolUse" and given["tool_input"] == running.arguments:
             running.ended.set_result(None)
+        elif given["hook_event_name"] == "PostToolUse":
+            self._judge.logger.error("another hook has changed the input of %s after it was judged", given["tool_name"])
+            running.ended.set_exception(InputChanged())
         elif given.get("is_interrupt"):
             running.judged.cancel()
         else:

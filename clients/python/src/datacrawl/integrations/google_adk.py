@@ -62,8 +62,8 @@ class ToolGuard:
 
     async def self_test(self, agent: BaseAgent, tool: str = SELF_TEST_TOOL, *, unguarded: Iterable[str] = ()) -> None:
         """
-        Proves that a denied tool does not run, by an agent with a scripted model, and looks for tools that are not guarded: of `agent`, of its
-        sub-agents, and of agents that are tools.
+        Proves that a denied tool does not run, by an agent with a scripted model, and looks for tools that are not guarded: of `agent`,
+        of its sub-agents, and of agents that are tools.
 
         :param tool: a tool that the policies deny
         :param unguarded: names of tools that run without the guard; `code_executor`, if code that the model writes does

@@ -63,10 +63,12 @@ class ToolGuard:
         names = set(unguarded)
         return [self._guard(tool, names) for tool in tools]
 
-    async def self_test(self, agent: AgentBase[Any], tool: str = SELF_TEST_TOOL, *, unguarded: Iterable[str] = ()) -> None:
+    async def self_test(
+        self, agent: AgentBase[Any], tool: str = SELF_TEST_TOOL, *, unguarded: Iterable[str] = ()
+    ) -> None:
         """
-        Proves that a denied tool does not run, by an agent with a scripted model, and looks for tools that are not guarded: of `agent`, of the
-        agents that it hands over to, and of agents that are tools.
+        Proves that a denied tool does not run, by an agent with a scripted model, and looks for tools that are not guarded: of `agent`,
+        of the agents that it hands over to, and of agents that are tools.
 
         :param tool: a tool that the policies deny
         :param unguarded: names of tools that run without the guard; `capabilities`, if those of a sandbox do
@@ -131,8 +133,8 @@ class ToolGuard:
             )
         if getattr(agent, "capabilities", None) and "capabilities" not in unguarded:
             raise SelfTestError(
-                f"the tools that the sandbox of the agent {agent.name} adds (shell, files) are not guarded: give it no capabilities, or name "
-                "capabilities in unguarded"
+                f"the tools that the sandbox of the agent {agent.name} adds (shell, files) are not guarded: "
+                "give it no capabilities, or name capabilities in unguarded"
             )
         for handoff in getattr(agent, "handoffs", []):
             self._check(self._target(handoff, unguarded), unguarded, seen)
