@@ -423,6 +423,13 @@ MUTANTS = [
         'refusal.verdict.source == ""',
         "test_judge.py",
     ),
+    Mutant(
+        "a report is finished although its task is cancelled",
+        "_io.py",
+        "        except asyncio.CancelledError as error:\n            cancelled = error\n",
+        "        except asyncio.CancelledError:\n            task.cancel()\n            raise\n",
+        "test_judge.py",
+    ),
 ]
 
 
