@@ -3,7 +3,8 @@ const BATCH = 256;
 
 /**
  * Rows by their ids, with a statement for many: the ids that are asked for while one is under way share the next. There are no
- * timers; an idle reader asks at once. One statement at a time: a read is soon over, and two would each carry half of the ids.
+ * timers; an idle reader asks at the end of the event loop's turn. One statement at a time: a read is soon over, and two would each
+ * carry half of the ids.
  *
  * INVARIANT: a row is read after it was asked for.
  */
@@ -19,8 +20,8 @@ export class SharedRead<Row> {
 
   /** Null if there is no such row. @throws what `read` throws */
   find(id: string): Promise<Row | null> {
-    // What is asked for in one tick goes out together.
-    if (this.#waiting.size === 0) queueMicrotask(() => this.#flush());
+    // What is asked for in one turn goes out together.
+    if (this.#waiting.size === 0) setImmediate(() => this.#flush());
     const asked = this.#waiting.get(id) ?? Promise.withResolvers<Row | null>();
     this.#waiting.set(id, asked);
     return asked.promise;

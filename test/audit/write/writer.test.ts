@@ -36,7 +36,7 @@ class ManualStore implements RecordStore {
       const batch = this.batches.shift();
       if (batch === undefined) idle++;
       else batch.commit();
-      await new Promise(setImmediate);
+      await turn();
     }
   }
 }
@@ -52,6 +52,11 @@ async function answersOf(answers: readonly Promise<unknown>[]): Promise<unknown[
   return await Promise.all(answers.map((answer) => Promise.race([answer, waits])));
 }
 
+/** Until what was recorded is with the store: a flush comes at the end of the event loop's turn. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 const quiet = { batch: () => undefined, storeError: () => undefined };
 const never = { at: Number.POSITIVE_INFINITY };
 const small = { queue: 100, queuePerAgent: 50, batch: 8, batchPayloads: 1000, inFlight: 2 };
@@ -62,19 +67,32 @@ function setUp(monotonic = (): number => 0) {
 }
 
 describe("group commit", () => {
-  test("an idle writer writes at once; a busy one gathers what comes meanwhile", async () => {
+  test("what comes in one turn of the event loop is one batch, whatever callback it comes from", async () => {
+    const { store, writer } = setUp();
+    const results: Promise<Written | null>[] = [];
+    const record = (key: string) => void results.push(writer.record(entryFor(key), never));
+    record("at once");
+    queueMicrotask(() => record("in a microtask"));
+    process.nextTick(() => record("in the next tick"));
+    await turn();
+    expect(store.batches.map(({ entries }) => entries.length)).toEqual([3]);
+    await store.drain();
+    expect((await Promise.all(results)).every((written) => written !== null)).toBe(true);
+  });
+
+  test("an idle writer writes what it gets; a busy one gathers what comes meanwhile", async () => {
     const { store, writer } = setUp();
     const first = writer.record(entryFor("a"), never);
-    await Promise.resolve();
+    await turn();
     expect(store.batches[0]?.entries).toHaveLength(1);
     void writer.record(entryFor("b"), never);
-    await Promise.resolve();
+    await turn();
     const rest = Promise.all(["c", "d", "e"].map((key) => writer.record(entryFor(key), never)));
-    await Promise.resolve();
+    await turn();
     expect(store.batches).toHaveLength(2);
     store.batches.shift()?.commit();
     expect(await first).not.toBeNull();
-    await new Promise(setImmediate);
+    await turn();
     expect(store.batches[1]?.entries.map(({ row }) => row.idempotencyKey)).toEqual(["c", "d", "e"]);
     await store.drain();
     expect((await rest).every((written) => written !== null)).toBe(true);
@@ -85,7 +103,7 @@ describe("group commit", () => {
     const results = Promise.all(
       [entryFor("same"), entryFor("same"), entryFor("other")].map((entry) => writer.record(entry, never)),
     );
-    await Promise.resolve();
+    await turn();
     expect(store.batches[0]?.entries.map(({ row }) => row.idempotencyKey)).toEqual(["same", "other"]);
     await store.drain();
     expect((await results).map((written) => written !== null)).toEqual([true, false, true]);
@@ -112,7 +130,7 @@ describe("group commit", () => {
   ])("no entry of a batch is written if %s, and each is answered so", async (_, error, code) => {
     const { store, writer } = setUp();
     const answers = ["a", "b", "c"].map((key) => answerOf(writer, entryFor(key)));
-    await Promise.resolve();
+    await turn();
     expect(store.batches.map(({ entries }) => entries.length)).toEqual([3]);
     store.batches.shift()?.fail(error);
     expect(await answersOf(answers)).toEqual([code, code, code]);
@@ -160,7 +178,7 @@ describe("group commit", () => {
     const writer = new RecordWriter(store, () => 0, observer, small);
     const entries = ["a", "b"].map((key) => entryFor(key));
     const results = Promise.allSettled(entries.map((entry) => writer.record(entry, never)));
-    await Promise.resolve();
+    await turn();
     store.batches.shift()?.fail(new Error("gone"));
     const faults = entries.map(({ row: { decisionId } }) => ({ code: "STORE_UNAVAILABLE", decisionId }));
     expect(await results).toMatchObject(faults.map((reason) => ({ status: "rejected", reason })));
@@ -171,9 +189,9 @@ describe("group commit", () => {
     let now = 0;
     const { store, writer } = setUp(() => now);
     void writer.record(entryFor("a"), never);
-    await Promise.resolve();
+    await turn();
     void writer.record(entryFor("b"), never);
-    await Promise.resolve();
+    await turn();
     const late = writer.record(entryFor("late"), { at: 10 });
     now = 11;
     await Promise.all([expect(late).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" }), store.drain()]);
@@ -187,7 +205,7 @@ describe("group commit", () => {
     };
     const sizes = [400, 400, 400, 400, 5000, 10];
     const results = Promise.all(sizes.map((size, index) => writer.record(sized(`k${index}`, size), never)));
-    await Promise.resolve();
+    await turn();
     expect(store.batches.map(({ entries }) => entries.length)).toEqual([3, 2]);
     await store.drain();
     expect((await results).every((written) => written !== null)).toBe(true);
