@@ -36,6 +36,10 @@ export interface ExecutionView extends StoredExecution {
 }
 
 const NOTED_AT_ONCE = 200;
+/** How many times in a turn, so that a backlog does not keep a replica from shutting down. */
+const NOTED_IN_TURN = 20;
+/** More are not counted: that costs as much as they are, every few seconds. */
+const COUNTED = 100_000;
 
 /** Looking at executions, and resolving by hand those that nobody reported. */
 export class ExecutionOperations {
@@ -72,8 +76,9 @@ export class ExecutionOperations {
     return execution === null ? null : this.#view(execution);
   }
 
+  /** At most 100,000. */
   countUnresolved(): Promise<number> {
-    return this.#ports.store.countUnresolved();
+    return this.#ports.store.countUnresolved(COUNTED);
   }
 
   /**
@@ -105,18 +110,24 @@ export class ExecutionOperations {
       if (await this.#ports.store.resolve({ execution, end, event })) return this.#view({ ...execution, end });
     }
     const ended = await this.#known(id);
-    if (ended.end?.resolvedBy === operator && ended.end.outcome === outcome) return this.#view(ended);
+    const { end } = ended;
+    if (end?.resolvedBy === operator && end.outcome === outcome && end.comment === comment) return this.#view(ended);
     throw new Fault("OUTCOME_CONTRADICTED", endOf(ended));
   }
 
   /** Records of each execution that has become unresolved, once, that it is. To be called now and then. */
   async noteUnresolved(): Promise<void> {
     const { store, now, random } = this.#ports;
-    for (const execution of await store.listUnnoted(NOTED_AT_ONCE)) {
-      const { decisionId, executionId, agentId, tool, startedAt, startedBy, reportDueAt } = execution;
-      const detail = { executionId, tool, startedAtUs: startedAt, startedBy, reportDueAtUs: reportDueAt };
-      const facts = { kind: "execution.unresolved", actor: "service", subject: agentId, decisionId, detail };
-      await store.noteUnresolved(decisionId, makeEvent(facts, now(), random));
+    for (let round = 0; round < NOTED_IN_TURN; round++) {
+      const unnoted = await store.listUnnoted(NOTED_AT_ONCE);
+      if (unnoted.length === 0) return;
+      const events = unnoted.map(({ decisionId, executionId, agentId, tool, startedAt, startedBy, reportDueAt }) => {
+        const detail = { executionId, tool, startedAtUs: startedAt, startedBy, reportDueAtUs: reportDueAt };
+        const facts = { kind: "execution.unresolved", actor: "service", subject: agentId, decisionId, detail };
+        return makeEvent(facts, now(), random);
+      });
+      // Without progress another replica is at it.
+      if ((await store.noteUnresolved(events)) === 0) return;
     }
   }
 

@@ -5,7 +5,7 @@ import { CommitUnknown } from "../audit/write/group-writer.ts";
 import { commitBatch } from "./batch.ts";
 import type { SqlError } from "./dialect/sql-error.ts";
 import { bytea } from "./decision-input.ts";
-import { changeWithEvent, EVENT_INPUTS, eventJson, insertEvents } from "./events.ts";
+import { EVENT_INPUTS, eventJson, insertEvents } from "./events.ts";
 import { Repository } from "./repository.ts";
 import type { Schema, StoredTime } from "./schema.ts";
 import { SharedRead } from "./shared-read.ts";
@@ -62,11 +62,18 @@ export class SqlExecutionStore extends Repository {
     return await query.limit(limit).execute();
   }
 
-  async countUnresolved(): Promise<number> {
+  /** How many are unresolved; `atMost` if there are more, as agents that never report leave any number. */
+  async countUnresolved(atMost: number): Promise<number> {
     const { count } = await this.db
-      .selectFrom("execution_reports_due")
+      .selectFrom((from) =>
+        from
+          .selectFrom("execution_reports_due")
+          .select("decision_id")
+          .where("report_due_at", "<=", NOW)
+          .limit(sql.lit(atMost))
+          .as("r"),
+      )
       .select(({ fn }) => fn.countAll<number>().as("count"))
-      .where("report_due_at", "<=", NOW)
       .executeTakeFirstOrThrow();
     return count;
   }
@@ -76,18 +83,13 @@ export class SqlExecutionStore extends Repository {
     return await unresolved(this.db).where("r.noted_at", "is", null).limit(limit).execute();
   }
 
-  /** Records that an execution is unresolved. False if that is recorded already, or the execution has an outcome. */
-  async noteUnresolved(decisionId: string, event: HashedEvent): Promise<boolean> {
-    const noted = await changeWithEvent(this.db, event, (db) =>
-      db
-        .updateTable("execution_reports_due")
-        .set({ noted_at: NOW })
-        .where("decision_id", "=", decisionId)
-        .where("noted_at", "is", null)
-        .where("report_due_at", "<=", NOW)
-        .returning("decision_id"),
-    );
-    return noted.length > 0;
+  /**
+   * Records that executions are unresolved, each by an event about its decision, but not of those that have such an event already, have
+   * an outcome, or are being changed right now. @returns how many
+   */
+  async noteUnresolved(events: readonly HashedEvent[]): Promise<number> {
+    const rows = events.map((event) => ({ decision_id: event.row.decisionId, ...eventJson(event) }));
+    return (await NOTE.execute(this.db, { json: JSON.stringify(rows) })).length;
   }
 
   /** Records one outcome. False if the execution has one already. */
@@ -361,6 +363,23 @@ WITH input AS (${inputOf(json, END_INPUTS)}), ended AS (
   ${insertEvents(sql`FROM input WHERE event_event_id IN (SELECT event_id FROM ended)`)}
 )
 SELECT event_id AS id FROM ended`,
+);
+
+// INVARIANT: an event is written if and only if this same statement noted its execution.
+const NOTE = prepared(
+  ({ json }: { json: string }) => sql<WrittenId>`
+WITH input AS (${inputOf(json, [{ name: "decision_id", type: "uuid" }])}), unnoted AS (
+  SELECT decision_id FROM execution_reports_due
+  WHERE decision_id = ANY (ARRAY(SELECT decision_id FROM input)) AND noted_at IS NULL AND report_due_at <= ${NOW}
+  -- Another replica notes them, or a batch of outcomes deletes them: to wait for either could deadlock.
+  FOR UPDATE SKIP LOCKED
+), noted AS (
+  UPDATE execution_reports_due SET noted_at = ${NOW} WHERE decision_id = ANY (ARRAY(SELECT decision_id FROM unnoted))
+  RETURNING decision_id
+), recorded AS (
+  ${insertEvents(sql`FROM input WHERE decision_id IN (SELECT decision_id FROM noted)`)}
+)
+SELECT decision_id AS id FROM noted`,
 );
 
 /** Array literals. */

@@ -117,7 +117,7 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
   });
 
   test("an execution is unresolved from when its report is due until it has an outcome", async () => {
-    const before = await executions.countUnresolved();
+    const before = await executions.countUnresolved(100);
     const due = systemClock.now();
     const [overdue, later, running] = [
       await started("overdue", { reportDueAt: due - 2e6 }),
@@ -130,7 +130,8 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
     expect(await ids()).toEqual([first.decisionId, second.decisionId]);
     expect(await ids({ at: first.reportDueAt, id: first.decisionId })).toEqual([second.decisionId]);
     expect(await executions.listUnresolved("another", null, 100)).toEqual([]);
-    expect(await executions.countUnresolved()).toBe(before + 2);
+    expect(await executions.countUnresolved(100)).toBe(before + 2);
+    expect(await executions.countUnresolved(1)).toBe(1);
     expect(await executions.resolve(endOf(overdue, { reportedBy: null, resolvedBy: "ann", comment: "seen" }))).toBe(
       true,
     );
@@ -138,7 +139,7 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
     expect(await executions.resolve(endOf(later))).toBe(false);
     expect(await ids()).toEqual([]);
     await executions.endBatch([endOf(running)]);
-    expect(await executions.countUnresolved()).toBe(before);
+    expect(await executions.countUnresolved(100)).toBe(before);
   });
 
   test("that an execution is unresolved is recorded once, and never of one that is not", async () => {
@@ -150,14 +151,18 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
       );
     const overdue = (await started("silent", { reportDueAt: systemClock.now() - 1e6 })).execution.decisionId;
     const running = (await started("busy")).execution.decisionId;
+    const late = await started("reported late", { reportDueAt: systemClock.now() - 2e6 });
+    await executions.endBatch([endOf(late)]);
+    const ended = late.execution.decisionId;
     const listed = await executions.listUnnoted(100);
     expect(listed.map(({ decisionId }) => decisionId)).toEqual([overdue]);
-    expect(await executions.noteUnresolved(running, unresolved(running))).toBe(false);
-    expect(await executions.noteUnresolved(overdue, unresolved(overdue))).toBe(true);
-    expect(await executions.noteUnresolved(overdue, unresolved(overdue))).toBe(false);
+    const note = () => executions.noteUnresolved([unresolved(running), unresolved(overdue), unresolved(ended)]);
+    expect((await Promise.all([note(), note(), note()])).toSorted()).toEqual([0, 0, 1]);
+    expect(await note()).toBe(0);
     expect(await executions.listUnnoted(100)).toEqual([]);
     expect(await kinds(overdue)).toEqual(["execution.started", "execution.unresolved"]);
     expect(await kinds(running)).toEqual(["execution.started"]);
+    expect(await kinds(ended)).toEqual(["execution.started", "execution.ended"]);
     const told = await query<{ type: string }>(
       store.database,
       "SELECT m.type FROM webhook_messages m JOIN audit_events e ON e.event_id = m.source_id WHERE e.decision_id = $1::text::uuid",

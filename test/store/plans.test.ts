@@ -19,7 +19,7 @@ import { openTestTrail, recordDecisions } from "../support/trail.ts";
 const MONTH = new Date(systemClock.now() / 1000).toISOString().slice(0, 7).replace("-", "m");
 /** A node of a plan that joins, or that reads a table with many rows. (Partitions of other months are empty.) */
 const NODE = new RegExp(
-  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on (?:idempotency_claims|executions|execution_reports_due|audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH}(?:_\w+_idx)?)))\b`,
+  String.raw`^[ >-]*((?:Hash|Merge)(?: \w+)? Join|Nested Loop(?: \w+ Join)?|\w.* on (?:idempotency_claims|executions|execution_reports_due(?:_unnoted)?|audit_(?:nodes|checkpoints|(?:decisions|seals)_y${MONTH}(?:_\w+_idx)?)))\b`,
 );
 
 /** Explains each statement before it runs it. */
@@ -209,6 +209,8 @@ test.skipIf(inject("postgresUrl") === null)(
         "Index Only Scan using executions_bypassed on executions by agent_id, idempotency_key, recorded_at",
         "Index Scan using idempotency_claims_pkey on idempotency_claims by agent_id, idempotency_key",
       ]);
+      const unnoted = await database.plansOf(() => executions.listUnnoted(200));
+      expect(unnoted).toContain("Bitmap Index Scan on execution_reports_due_unnoted by report_due_at");
       expect(await database.plansOf(() => executions.find("01890000-0000-7000-8000-000000000000"))).toEqual([
         "Nested Loop",
         "Index Scan using executions_pkey on executions by decision_id",

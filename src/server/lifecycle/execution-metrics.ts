@@ -46,7 +46,7 @@ export class ExecutionMetrics {
     });
     this.#unresolved = new Gauge({
       name: "datacrawl_executions_unresolved",
-      help: "Executions of all replicas that have no outcome although the time for a report has passed.",
+      help: "Executions of all replicas that have no outcome although the time for a report has passed; at most 100000.",
       registers,
     });
   }

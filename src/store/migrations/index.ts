@@ -18,6 +18,7 @@ import { executions } from "./0040-executions.ts";
 import { principals } from "./0041-principals.ts";
 import { bypassStarts } from "./0042-bypass-starts.ts";
 import { claimIndexes } from "./0043-claim-indexes.ts";
+import { unnotedExecutions } from "./0044-unnoted-executions.ts";
 
 /**
  * By name, in the order in which they run. A migration that has shipped never changes: a later one corrects it.
@@ -47,4 +48,5 @@ export const MIGRATIONS: Readonly<Record<string, string>> = {
   "0041-principals": principals,
   "0042-bypass-starts": bypassStarts,
   "0043-claim-indexes": claimIndexes,
+  "0044-unnoted-executions": unnotedExecutions,
 };
