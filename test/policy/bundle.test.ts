@@ -45,10 +45,23 @@ describe("a bundle", () => {
       "effect: allow, agents: [a]",
       "effect: allow, description: d",
       "effect: allow, description: d, hide_description: true",
+      "effect: allow, execution_timeout: 1h",
+      "effect: allow, execution_timeout: 2h",
     ];
     const versions = await Promise.all(others.map((other) => versionOf(ALLOW.replace("effect: allow", other))));
     versions.push(await versionOf(ALLOW.replace("[t]", "[u]")), await versionOf(ALLOW.replace("ok", "okay")));
     expect(new Set([plain, ...versions]).size).toBe(versions.length + 1);
+  });
+
+  it("says how long what a rule of its own lets run may take", async () => {
+    const rules =
+      "rules: [{id: a, tools: [t], effect: allow, execution_timeout: 4h}, {id: b, tools: [t], effect: allow}]";
+    const bundle = await loadBundle(await policyDir({ "a.yaml": rules }));
+    expect(["a", "b", "of an earlier bundle"].map((id) => bundle.executionMicrosOf(id))).toEqual([
+      14_400e6,
+      null,
+      null,
+    ]);
   });
 
   it("redacts what any of its files says, and is versioned by that too", async () => {

@@ -230,3 +230,36 @@ describe("the terms of a review", () => {
     ]);
   });
 });
+
+describe("the time to report an execution", () => {
+  const SECOND = 1_000_000;
+  const ofRule = (line: string) => readRules("p.yaml", `rules: [{${line}}]`).rules[0]?.executionMicros;
+
+  it("is the rule's, also where people decide, and the service's where the rule says none", () => {
+    expect(ofRule(`${RULE}, execution_timeout: 1s`)).toBe(SECOND);
+    expect(ofRule(`${RULE}, execution_timeout: 30d`)).toBe(30 * 86_400 * SECOND);
+    expect(ofRule("id: a, tools: [t], effect: needs_review, execution_timeout: 4h")).toBe(4 * 3600 * SECOND);
+    expect(ofRule(RULE)).toBeNull();
+  });
+
+  it.each([
+    ["0", "execution_timeout is 0; write a time such as 90s, 30m, 4h or 1d, at most 30d"],
+    ["0s", 'execution_timeout is "0s"; write a time'],
+    ["-1h", 'execution_timeout is "-1h"; write a time'],
+    ["31d", 'execution_timeout is "31d"; write a time'],
+    ["9999999d", 'execution_timeout is "9999999d"; write a time'],
+    ["99999999s", 'execution_timeout is "99999999s"; write a time'],
+    ["900", "execution_timeout is 900; write a time"],
+    ["1.5h", 'execution_timeout is "1.5h"; write a time'],
+    ["", "execution_timeout is empty; write a time"],
+    ["[4h]", "execution_timeout is a list; write a time"],
+  ])("is refused as %s", (text, problem) => {
+    expect(problems(`rules: [{${RULE}, execution_timeout: ${text}}]`)).toEqual([expect.stringContaining(problem)]);
+  });
+
+  it("stands in no rule that denies", () => {
+    expect(problems("rules: [{id: a, tools: [t], effect: deny, execution_timeout: 4h}]")).toEqual([
+      "p.yaml:1:43: execution_timeout stands in a rule with effect deny, which lets nothing run; leave it out",
+    ]);
+  });
+});
