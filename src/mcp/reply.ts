@@ -1,6 +1,6 @@
 import { isAllow } from "../core/decision.ts";
 import type { JsonObject } from "../core/json.ts";
-import type { GuardVerdict } from "./gate.ts";
+import type { GuardVerdict, NotStarted } from "./gate.ts";
 import { type ClientMessage, ErrorCode, type Refused, type RequestId, type ToolCall } from "./message.ts";
 
 /** A JSON-RPC error. Without an id if it is not known which request it answers. */
@@ -34,7 +34,27 @@ export function callReply(call: ToolCall, verdict: GuardVerdict | null): JsonObj
     decision === "needs_review"
       ? "A person has to approve this call and has not decided yet. Repeat it later with the same arguments"
       : `DataCrawl denied this call: ${message.replace(/\.$/, "")}`;
-  return toolError(call, `${said} (${reason}, decision ${decisionId}).`, { decision, reason, decisionId });
+  const meta = { "dev.datacrawl/decision": { decision, reason, decisionId } };
+  return toolError(call, `${said} (${reason}, decision ${decisionId}).`, meta);
+}
+
+/** The result of a call that is allowed and is not forwarded, because it was not started. */
+export function notStartedReply(call: ToolCall, start: NotStarted): JsonObject {
+  const { state, message, decisionId } = start;
+  const reason = state === "refused" ? start.reason : "ALREADY_STARTED";
+  const said =
+    state === "refused"
+      ? `it was allowed, but could not be started: ${message.replace(/\.$/, "")}`
+      : "it was started before, and whether it has run is not known here";
+  const text = `DataCrawl did not forward this call: ${said} (${reason}, decision ${decisionId}).`;
+  return toolError(call, text, { "dev.datacrawl/start": { state, reason, decisionId } });
+}
+
+/** What requests are answered when one of them has the id of another that is in flight. */
+export function idInFlightReply(message: ClientMessage): JsonObject | null {
+  if (message.kind !== "request") return null;
+  const text = "DataCrawl did not forward this request: another request with the same id is in flight.";
+  return errorReply(message.id, ErrorCode.invalidRequest, text);
 }
 
 /** What a message is answered that comes when the server has ended. */
@@ -48,7 +68,7 @@ const WITHHELD = "The batch was not forwarded, because one of its messages is no
 function toolError(
   { id, version }: Pick<ToolCall, "id" | "version">,
   text: string,
-  decision: JsonObject | null = null,
+  meta: JsonObject | null = null,
 ): JsonObject {
   return {
     jsonrpc: "2.0",
@@ -58,7 +78,7 @@ function toolError(
       ...(version !== null && { resultType: "complete" }),
       content: [{ type: "text", text }],
       isError: true,
-      ...(decision !== null && { _meta: { "dev.datacrawl/decision": decision } }),
+      ...(meta !== null && { _meta: meta }),
     },
   };
 }

@@ -1,90 +1,17 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Message, StdioClient } from "../mcp/support/stdio-client.ts";
 import { freePort, waitUntil } from "../support/net.ts";
 import { ownProcess } from "../support/owned.ts";
 import { addReviewer, approveAll, signInAs } from "../support/reviewers.ts";
-import {
-  cleanEnv,
-  demoKey,
-  discard,
-  type Env,
-  type ServiceProcess,
-  startService,
-  tempDir,
-} from "../support/service.ts";
+import { cleanEnv, demoKey, discard, type Env, type ServiceProcess, startService } from "../support/service.ts";
 
 const BIN = join(import.meta.dirname, "../../bin/datacrawl.js");
-const STUB = join(import.meta.dirname, "../mcp/support/stub-child.ts");
-
-interface Message {
-  readonly id?: number | string;
-  readonly method?: string;
-  readonly params?: Record<string, unknown>;
-  readonly result?: {
-    readonly content?: { readonly text: string }[];
-    readonly isError?: boolean;
-    readonly env?: string[];
-    readonly tools?: { readonly name: string }[];
-    readonly cacheScope?: string;
-  };
-  readonly error?: { readonly code: number; readonly message: string };
-}
-
-/** A client that has started `datacrawl mcp -- server`. */
-class Client {
-  readonly child: ChildProcess;
-  readonly messages: Message[] = [];
-  readonly #log = join(tempDir(), "received");
-  #stderr = "";
-  readonly exited: Promise<unknown[]>;
-
-  constructor(env: Env, flags: readonly string[] = [], manner = "") {
-    const args = [BIN, "mcp", "--name", "stripe", ...flags, "--", process.execPath, STUB, this.#log, manner];
-    const child = ownProcess(spawn(process.execPath, args, { env: cleanEnv(env), stdio: ["pipe", "pipe", "pipe"] }));
-    child.stderr.on("data", (chunk: Buffer) => (this.#stderr += chunk.toString()));
-    createInterface({ input: child.stdout }).on("line", (line) => this.messages.push(JSON.parse(line) as Message));
-    this.exited = once(child, "exit");
-    this.child = child;
-  }
-
-  send(message: object): void {
-    this.child.stdin?.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
-  }
-
-  call(id: number, args: object, more: object = {}): void {
-    this.send({ id, method: "tools/call", params: { name: "refund", arguments: args, ...more } });
-  }
-
-  async answer(id: number): Promise<Message> {
-    const find = (): Message | undefined => this.messages.find((one) => one.id === id && one.method === undefined);
-    await waitUntil(() => find() !== undefined, 30_000, `no answer to ${id}: ${this.#stderr}`);
-    return find() as Message;
-  }
-
-  /** The arguments of the calls that the server has received. */
-  get received(): unknown[] {
-    if (!existsSync(this.#log)) return [];
-    // A line may be seen before it is written to its end.
-    const lines = readFileSync(this.#log, "utf8").split("\n").slice(0, -1);
-    const messages = lines.map((line) => JSON.parse(line) as Message);
-    return messages.filter(({ method }) => method === "tools/call").map(({ params }) => params?.["arguments"]);
-  }
-
-  get stderr(): string {
-    return this.#stderr;
-  }
-
-  async serverPid(): Promise<number> {
-    await waitUntil(() => /pid \d+/.test(this.#stderr), 30_000, "the server has not started");
-    return Number(/pid (\d+)/.exec(this.#stderr)?.[1]);
-  }
-}
 
 const ALLOWED = { amount: 50, currency: "EUR" };
 const REVIEWED = { amount: 250, currency: "EUR" };
@@ -111,7 +38,7 @@ describe("datacrawl mcp before a server on standard streams", () => {
   afterAll(() => discard(service));
 
   test("forwards what is allowed and what is no call, answers what is denied, and ends with its client", async () => {
-    const client = new Client(env, [], "asks");
+    const client = new StdioClient(env, [], "asks");
     client.send({ id: 0, method: "initialize", params: { protocolVersion: "2025-11-25" } });
     client.call(1, ALLOWED);
     client.call(2, DENIED);
@@ -136,7 +63,7 @@ describe("datacrawl mcp before a server on standard streams", () => {
   });
 
   test("hides tools that no rule allows from lists, if it is asked to, and calls are decided all the same", async () => {
-    const client = new Client(env, ["--list-filter"]);
+    const client = new StdioClient(env, ["--list-filter"]);
     client.send({ id: 1, method: "tools/list" });
     const { result } = await client.answer(1);
     expect([result?.tools?.map(({ name }) => name), result?.cacheScope]).toEqual([["refund"], "private"]);
@@ -151,7 +78,7 @@ describe("datacrawl mcp before a server on standard streams", () => {
   test("waits for people, with progress, and forwards what they approve", async () => {
     const adminEnv = { DATACRAWL_DATA_DIR: service.dataDir };
     await addReviewer("ann", adminEnv);
-    const client = new Client(env, ["--review-wait", "5m"]);
+    const client = new StdioClient(env, ["--review-wait", "5m"]);
     client.call(1, REVIEWED, { _meta: { progressToken: 7 } });
     const notices = (): Message[] => client.messages.filter(({ method }) => method === "notifications/progress");
     await waitUntil(() => notices().length > 0, 30_000, "no progress");
@@ -167,7 +94,7 @@ describe("datacrawl mcp before a server on standard streams", () => {
   });
 
   test("denies what people do not decide in time, and forwards it when it is repeated after they have", async () => {
-    const client = new Client(env, ["--review-wait", "0"]);
+    const client = new StdioClient(env, ["--review-wait", "0"]);
     const refund = { amount: 251, currency: "EUR" };
     client.call(1, refund);
     const text = (await client.answer(1)).result?.content?.[0]?.text ?? "";
@@ -187,7 +114,7 @@ describe("datacrawl mcp before a server on standard streams", () => {
   });
 
   test("answers what is in flight when the server is killed, and ends with status 1", async () => {
-    const client = new Client(env, [], "silent");
+    const client = new StdioClient(env, [], "silent");
     client.call(1, ALLOWED);
     await waitUntil(() => client.received.length === 1, 30_000, "not forwarded");
     process.kill(await client.serverPid(), "SIGKILL");
@@ -199,12 +126,12 @@ describe("datacrawl mcp before a server on standard streams", () => {
   });
 
   test("leaves no server behind, whether it is asked to end or killed", async () => {
-    const asked = new Client(env, [], "stays");
+    const asked = new StdioClient(env, [], "stays");
     const pid = await asked.serverPid();
     asked.child.kill("SIGTERM");
     expect(await asked.exited).toEqual([0, null]);
     await untilDead(pid);
-    const killed = new Client(env);
+    const killed = new StdioClient(env);
     const other = await killed.serverPid();
     killed.child.kill("SIGKILL");
     await killed.exited;
@@ -292,7 +219,7 @@ describe("datacrawl mcp without a service", () => {
   const key = `dc_agent_demo_${"0".repeat(12)}_${"0".repeat(64)}`;
 
   test("forwards no call, and everything else", async () => {
-    const client = new Client({ DATACRAWL_URL: `http://127.0.0.1:${await freePort()}`, DATACRAWL_API_KEY: key });
+    const client = new StdioClient({ DATACRAWL_URL: `http://127.0.0.1:${await freePort()}`, DATACRAWL_API_KEY: key });
     for (let id = 1; id <= 6; id++) {
       client.call(id, ALLOWED);
       await client.answer(id);
@@ -309,7 +236,7 @@ describe("datacrawl mcp without a service", () => {
 
   test("answers a list of tools with an error, if it is to be filtered", async () => {
     const env = { DATACRAWL_URL: `http://127.0.0.1:${await freePort()}`, DATACRAWL_API_KEY: key };
-    const client = new Client(env, ["--list-filter"]);
+    const client = new StdioClient(env, ["--list-filter"]);
     client.send({ id: 1, method: "tools/list" });
     const { error } = await client.answer(1);
     expect(error).toMatchObject({ code: -32603, message: expect.stringContaining("List the tools again later") });
@@ -321,7 +248,7 @@ describe("datacrawl mcp without a service", () => {
     silent.listen(0, "127.0.0.1");
     await once(silent, "listening");
     const { port } = silent.address() as { port: number };
-    const client = new Client({ DATACRAWL_URL: `http://127.0.0.1:${port}`, DATACRAWL_API_KEY: key }, [
+    const client = new StdioClient({ DATACRAWL_URL: `http://127.0.0.1:${port}`, DATACRAWL_API_KEY: key }, [
       "--timeout",
       "500ms",
     ]);
@@ -334,7 +261,7 @@ describe("datacrawl mcp without a service", () => {
 
   test("forwards no call after the service was killed", async () => {
     const service = await startService();
-    const client = new Client({
+    const client = new StdioClient({
       DATACRAWL_URL: `http://127.0.0.1:${service.grpcPort}`,
       DATACRAWL_API_KEY: demoKey(service.dataDir),
     });

@@ -5,6 +5,8 @@ import { RandomPool } from "../../src/core/ids.ts";
 import { Gate, type GateOptions, type GuardVerdict } from "../../src/mcp/gate.ts";
 
 type Asked = Parameters<GateOptions["guard"]["authorize"]>[0];
+type Begun = Parameters<GateOptions["guard"]["begin"]>[0];
+type GuardStart = Awaited<ReturnType<GateOptions["guard"]["begin"]>>;
 
 function verdict(reason: Reason, decisionId = "d1", source: "service" | "guard" = "service"): GuardVerdict {
   const { decision, message, ruleId } = judge(reason, reason);
@@ -12,18 +14,34 @@ function verdict(reason: Reason, decisionId = "d1", source: "service" | "guard" 
   return { decision, reason, message, ruleId, decisionId, source, ...rest };
 }
 
+const EXECUTION = { executionId: "e1", startedAt: 0, startedBy: "c", reportDueAt: 0 };
+
+/** A start as the service answers it, or as the guard refuses it when it gets no answer. */
+function startOf(decisionId: string, state: "started" | "already_started" | "unanswered"): GuardStart {
+  const named = { decisionId, message: "The service is silent.", source: "service" as const };
+  if (state === "started") return { ...named, state, ...EXECUTION };
+  if (state === "already_started") return { ...named, state, startedAt: 0, startedBy: "c", reportDueAt: 0, end: null };
+  return { ...named, source: "guard", state: "refused", reason: "DEADLINE_EXCEEDED", refusal: null };
+}
+
 /** A guard that answers with each of `answers` in turn, and a wait with each of `waits`; after its last it does not answer any more. */
 function gateWith(
   answers: readonly GuardVerdict[],
   waits: readonly GuardVerdict[] = [],
   options: Partial<GateOptions> = {},
+  starts: readonly GuardStart[] = [],
 ) {
   const asked: Asked[] = [];
-  const [left, leftWaits] = [[...answers], [...waits]];
+  const begun: Begun[] = [];
+  const [left, leftWaits, leftStarts] = [[...answers], [...waits], [...starts]];
   const guard: GateOptions["guard"] = {
     authorize: async (request) => {
       asked.push(request);
       return left.shift() ?? new Promise<never>(() => {});
+    },
+    begin: async (request) => {
+      begun.push(request);
+      return leftStarts.shift() ?? startOf(request.decisionId, "started");
     },
     waitForReview: async (decisionId, { signal }) => {
       const next = leftWaits.shift();
@@ -33,8 +51,17 @@ function gateWith(
       );
     },
   };
-  const parts = { server: "mail", timeoutMs: 5000, reviewWaitMs: 60_000, clock: systemClock, random: new RandomPool() };
-  return { gate: new Gate({ guard, ...parts, ...options }), asked };
+  const runs = { open: () => ({ end: () => {}, isOver: false }) };
+  const parts = {
+    runs,
+    once: true,
+    server: "mail",
+    timeoutMs: 5000,
+    reviewWaitMs: 60_000,
+    clock: systemClock,
+    random: new RandomPool(),
+  };
+  return { gate: new Gate({ guard, ...parts, ...options }), asked, begun };
 }
 
 const SEND = { tool: "send", payload: { to: "ann" } };
@@ -136,5 +163,66 @@ describe("a call that people have to decide", () => {
     for (let count = 0; count < 1001; count++) await gate.decide({ ...SEND, payload: { count } }, idle);
     await gate.decide({ ...SEND, payload: { count: 0 } }, idle);
     expect(asked.at(-1)?.idempotencyKey).not.toBe(asked[0]?.idempotencyKey);
+  });
+});
+
+describe("an allowed call", () => {
+  const allow = verdict("RULE_ALLOWED");
+
+  test("is started under its decision's id, with a nonce of its own", async () => {
+    const { gate, begun } = gateWith([]);
+    expect(await gate.start(SEND, allow)).toMatchObject({ state: "started" });
+    await gate.start(SEND, allow);
+    expect(begun).toMatchObject([{ decisionId: "d1" }, { decisionId: "d1" }]);
+    expect(begun.map(({ nonce }) => nonce?.length)).toEqual([16, 16]);
+    expect(begun[0]?.nonce).not.toEqual(begun[1]?.nonce);
+  });
+
+  test.each(["already_started", "unanswered"] as const)(
+    "is not started if the answer is no start (%s)",
+    async (state) => {
+      const { gate } = gateWith([], [], {}, [startOf("d1", state)]);
+      expect((await gate.start(SEND, allow)).state).not.toBe("started");
+    },
+  );
+
+  test("is not begun at all if the proxy was started so", async () => {
+    const opened: unknown[] = [];
+    const runs: GateOptions["runs"] = {
+      open: (execution) => {
+        opened.push(execution);
+        return { end: () => {}, isOver: false };
+      },
+    };
+    const { gate, begun } = gateWith([], [], { once: false, runs });
+    expect(await gate.start(SEND, allow)).toMatchObject({ state: "started" });
+    expect([begun, opened]).toEqual([[], [null]]);
+  });
+
+  test("whose start was not answered leaves nothing to the next equal one, which is another action", async () => {
+    const { gate, asked } = gateWith([allow, allow], [], {}, [startOf("d1", "unanswered")]);
+    await gate.start(SEND, await gate.decide(SEND, idle));
+    await gate.decide(SEND, idle);
+    expect(asked[1]?.idempotencyKey).not.toBe(asked[0]?.idempotencyKey);
+  });
+});
+
+describe("an approved call whose start was not answered", () => {
+  const pending = verdict("REVIEW_PENDING");
+  const approved = (): GuardVerdict => verdict("REVIEW_APPROVED");
+
+  test("lends its key and its nonce to the next equal one: one approval, one start", async () => {
+    const { gate, asked, begun } = gateWith([pending, approved()], [approved()], {}, [startOf("d1", "unanswered")]);
+    await gate.start(SEND, await gate.decide(SEND, idle));
+    expect(await gate.start(SEND, await gate.decide(SEND, idle))).toMatchObject({ state: "started" });
+    expect(asked[1]?.idempotencyKey).toBe(asked[0]?.idempotencyKey);
+    expect(begun[1]?.nonce).toEqual(begun[0]?.nonce);
+  });
+
+  test("lends nothing once it was answered", async () => {
+    const { gate, asked, begun } = gateWith([approved(), approved()], [], {}, [startOf("d1", "already_started")]);
+    for (let count = 0; count < 2; count++) await gate.start(SEND, await gate.decide(SEND, idle));
+    expect(asked[1]?.idempotencyKey).not.toBe(asked[0]?.idempotencyKey);
+    expect(begun[1]?.nonce).not.toEqual(begun[0]?.nonce);
   });
 });

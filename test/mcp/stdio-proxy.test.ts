@@ -3,11 +3,12 @@ import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { judge } from "../../src/core/decision.ts";
-import type { DecideOptions, GuardVerdict } from "../../src/mcp/gate.ts";
+import type { CallStart, DecideOptions, GuardVerdict } from "../../src/mcp/gate.ts";
 import type { ListFilter } from "../../src/mcp/list-filter.ts";
 import type { ToolCall } from "../../src/mcp/message.ts";
 import { runStdioProxy } from "../../src/mcp/stdio/proxy.ts";
 import type { ServerEnd } from "../../src/mcp/stdio/server-process.ts";
+import { type EndsSeen, NOT_STARTED, runInto, startInto } from "./support/ends.ts";
 
 type Call = Pick<ToolCall, "tool" | "payload">;
 type Decide = (call: Call, options: DecideOptions) => Promise<GuardVerdict>;
@@ -29,8 +30,15 @@ function verdict(allowed: boolean): GuardVerdict {
 const ALLOW: Decide = async () => verdict(true);
 const DENY: Decide = async () => verdict(false);
 
+interface Others {
+  readonly passMethods?: readonly string[];
+  readonly filter?: ListFilter["filter"];
+  readonly start?: (call: Call) => Promise<CallStart>;
+}
+
 /** A proxy between streams of this process. */
-function open(decide: Decide, passMethods: readonly string[] = [], filter: ListFilter["filter"] | null = null) {
+function open(decide: Decide, { passMethods = [], filter, start }: Others = {}) {
+  const ends: EndsSeen = [];
   const [input, output, stdin, stdout] = [new PassThrough(), new PassThrough(), new PassThrough(), new PassThrough()];
   const { promise: ended, resolve: end } = Promise.withResolvers<ServerEnd>();
   const warnings: string[] = [];
@@ -45,13 +53,15 @@ function open(decide: Decide, passMethods: readonly string[] = [], filter: ListF
     },
   };
   const warn = (problem: string): unknown => warnings.push(problem);
-  const listFilter = filter && { filter };
+  const listFilter = filter === undefined ? null : { filter };
+  const gate = { decide, start: start ?? startInto(ends) };
   const streams = { server, input, output };
-  const done = runStdioProxy({ gate: { decide }, ...streams, passMethods: new Set(passMethods), listFilter, warn });
+  const done = runStdioProxy({ gate, ...streams, passMethods: new Set(passMethods), listFilter, warn });
   return {
     input,
     stdout,
     warnings,
+    ends,
     done,
     die: (how: string) => {
       stdout.end();
@@ -279,6 +289,26 @@ describe("a batch", () => {
     ]);
   });
 
+  test("is not forwarded when one of them cannot be started, and what was started ends so", async () => {
+    const ends: EndsSeen = [];
+    const starts = startInto(ends);
+    const proxy = open(ALLOW, { start: async (call) => (call.tool === "exec" ? NOT_STARTED : await starts(call)) });
+    await agree(proxy, "2025-03-26");
+    proxy.input.write(batch);
+    const { server, client } = await proxy.finish();
+    expect(server).toBe("");
+    const answers = client
+      .trim()
+      .split("\n")
+      .map((text) => JSON.parse(text));
+    expect(answers).toMatchObject([
+      { id: 1, result: { isError: true } },
+      { id: 2, result: { isError: true, _meta: { "dev.datacrawl/start": { reason: "SERVICE_UNAVAILABLE" } } } },
+      { id: 3, error: { code: -32600 } },
+    ]);
+    expect(ends).toEqual([["send", { outcome: "failed", errorCode: "NOT_FORWARDED" }]]);
+  });
+
   test("is refused in every other version, and before one is agreed on", async () => {
     for (const version of ["2025-06-18", "2025-11-25", null]) {
       const proxy = open(ALLOW);
@@ -324,6 +354,134 @@ describe("a server that ends", () => {
       id: 1,
       error: { message: expect.stringContaining("not forwarded") },
     });
+    expect(proxy.ends).toEqual([["send", { outcome: "failed", errorCode: "NOT_FORWARDED" }]]);
+  });
+});
+
+describe("a call that is started", () => {
+  const answered = async (answer: object): Promise<EndsSeen> => {
+    const proxy = open(ALLOW);
+    proxy.input.write(CALL);
+    await settled();
+    proxy.stdout.write(line({ id: 1, ...answer }));
+    await settled();
+    expect(proxy.toClient()).toBe(line({ id: 1, ...answer }));
+    await proxy.finish();
+    return proxy.ends;
+  };
+
+  test("ends as the server answers it, and the answer passes", async () => {
+    expect(await answered({ result: { content: [] } })).toEqual([["send", { outcome: "succeeded" }]]);
+    expect(await answered({ error: { code: -32602, message: "no" } })).toEqual([
+      ["send", { outcome: "failed", errorCode: "JSON_RPC_-32602" }],
+    ]);
+  });
+
+  test("is not forwarded, and answered with the reason, where its start was refused or not answered", async () => {
+    const proxy = open(ALLOW, { start: async () => NOT_STARTED });
+    proxy.input.write(CALL);
+    const { server, client } = await proxy.finish();
+    expect(server).toBe("");
+    expect(JSON.parse(client)).toEqual({
+      jsonrpc: "2.0",
+      id: 1,
+      result: {
+        content: [{ type: "text", text: expect.stringContaining("(SERVICE_UNAVAILABLE, decision d1)") }],
+        isError: true,
+        _meta: { "dev.datacrawl/start": { state: "refused", reason: "SERVICE_UNAVAILABLE", decisionId: "d1" } },
+      },
+    });
+  });
+
+  test("is not forwarded where it was started before", async () => {
+    const before = { state: "already_started", startedAt: 0, startedBy: "c", reportDueAt: 0, end: null } as const;
+    const named = { message: "", decisionId: "d1", source: "service" } as const;
+    const proxy = open(ALLOW, { start: async () => ({ ...named, ...before }) });
+    proxy.input.write(CALL);
+    const { server, client } = await proxy.finish();
+    expect([server, JSON.parse(client).result.isError]).toEqual(["", true]);
+    expect(client).toContain("(ALREADY_STARTED, decision d1)");
+  });
+
+  test("is not forwarded if it is cancelled meanwhile, and that is its end", async () => {
+    const starting = Promise.withResolvers<void>();
+    const ends: EndsSeen = [];
+    const proxy = open(ALLOW, {
+      start: async ({ tool }) => {
+        await starting.promise;
+        return { state: "started", run: runInto(ends, tool) };
+      },
+    });
+    proxy.input.write(CALL);
+    await settled();
+    proxy.input.write(line({ method: "notifications/cancelled", params: { requestId: 1 } }));
+    await settled();
+    starting.resolve();
+    expect(await proxy.finish()).toMatchObject({ server: "", client: "" });
+    expect(ends).toEqual([["send", { outcome: "failed", errorCode: "NOT_FORWARDED" }]]);
+  });
+
+  test("is not even started if it was cancelled before", async () => {
+    const late = Promise.withResolvers<GuardVerdict>();
+    const started: Call[] = [];
+    const proxy = open(() => late.promise, {
+      start: async (call) => {
+        started.push(call);
+        return NOT_STARTED;
+      },
+    });
+    proxy.input.write(CALL + line({ method: "notifications/cancelled", params: { requestId: 1 } }));
+    await settled();
+    late.resolve(verdict(true));
+    await proxy.finish();
+    expect(started).toEqual([]);
+  });
+
+  test("has an unknown end when it is cancelled, and a late answer passes and changes nothing", async () => {
+    const proxy = open(ALLOW);
+    const cancel = line({ method: "notifications/cancelled", params: { requestId: 1 } });
+    proxy.input.write(CALL);
+    await settled();
+    proxy.input.write(cancel);
+    await settled();
+    proxy.stdout.write(line({ id: 1, result: {} }));
+    expect(await proxy.finish()).toMatchObject({ server: CALL + cancel, client: line({ id: 1, result: {} }) });
+    expect(proxy.ends).toEqual([["send", { outcome: "unknown", errorCode: "CANCELLED" }]]);
+  });
+
+  test("has an unknown end when the server dies, or never answers", async () => {
+    const died = open(ALLOW);
+    died.input.write(CALL);
+    await settled();
+    died.die("was ended by SIGKILL");
+    await died.done;
+    expect(died.ends).toEqual([["send", { outcome: "unknown", errorCode: "SERVER_ENDED" }]]);
+    const silent = open(ALLOW);
+    silent.input.write(CALL);
+    await silent.finish();
+    expect(silent.ends).toEqual([["send", { outcome: "unknown", errorCode: "NO_ANSWER" }]]);
+  });
+
+  test("has no end by an answer to another request, nor by what has a method", async () => {
+    const proxy = open(ALLOW);
+    proxy.input.write(CALL);
+    await settled();
+    proxy.stdout.write(line({ id: "1", result: {} }) + line({ id: 1, method: "ping", result: {} }) + "[null, 1]\n");
+    await settled();
+    expect(proxy.ends).toEqual([]);
+    await proxy.finish();
+  });
+
+  test("is not confused with another request that takes its id, which is refused", async () => {
+    const proxy = open(ALLOW);
+    proxy.input.write(CALL + line({ id: 1, method: "ping" }));
+    await settled();
+    proxy.input.write(line({ id: 1, method: "ping" }));
+    await settled();
+    proxy.stdout.write(line({ id: 1, result: { isError: true } }));
+    const { server } = await proxy.finish();
+    expect(server).toBe(CALL);
+    expect(proxy.ends).toEqual([["send", { outcome: "failed", errorCode: "TOOL_ERROR" }]]);
   });
 });
 
@@ -431,7 +589,7 @@ describe("a list of tools", () => {
   });
 
   test("is filtered where it answers a request of the client's, once, and nothing else is", async () => {
-    const proxy = open(DENY, [], hide);
+    const proxy = open(DENY, { filter: hide });
     const [notice, other] = [
       line({ method: "notifications/tools/list_changed" }),
       line({ id: 5, result: { tools: [] } }),
@@ -447,7 +605,7 @@ describe("a list of tools", () => {
   });
 
   test("is filtered in a batch of 2025-03-26, and after its request was cancelled", async () => {
-    const proxy = open(DENY, [], hide);
+    const proxy = open(DENY, { filter: hide });
     proxy.input.write(line({ id: 0, method: "initialize", params: { protocolVersion: "2025-03-26" } }));
     await settled();
     proxy.stdout.write(line({ id: 0, result: { protocolVersion: "2025-03-26" } }));
@@ -463,9 +621,11 @@ describe("a list of tools", () => {
 
   test("delays no other answer, and is still answered when the client or the server has ended", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const proxy = open(DENY, [], async (message) => {
-      await promise;
-      return hide(message);
+    const proxy = open(DENY, {
+      filter: async (message) => {
+        await promise;
+        return hide(message);
+      },
     });
     proxy.input.write(LIST + line({ id: 5, method: "ping" }));
     await settled();

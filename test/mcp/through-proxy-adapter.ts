@@ -10,8 +10,27 @@ import type { AdapterQuestion } from "../../conformance/src/adapter.ts";
 import { answerQuestions, type Heard } from "../../conformance/test/adapters/lines.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { RandomPool } from "../../src/core/ids.ts";
-import { Gate } from "../../src/mcp/gate.ts";
+import { Gate, type GuardVerdict } from "../../src/mcp/gate.ts";
 import { runStdioProxy } from "../../src/mcp/stdio/proxy.ts";
+
+interface Answer {
+  readonly result: { readonly _meta: { readonly [Name in `dev.datacrawl/${"decision" | "start"}`]?: Partial<Heard> } };
+}
+
+const ALLOW: GuardVerdict = {
+  decision: "allow",
+  reason: "RULE_ALLOWED",
+  message: "",
+  ruleId: "",
+  decisionId: "",
+  source: "service",
+  policyVersion: "",
+  replayed: false,
+  decidedAt: 0,
+  tool: "",
+  idempotencyKey: "",
+  refusal: null,
+};
 
 const clock = systemClock;
 const random = new RandomPool();
@@ -43,8 +62,18 @@ await answerQuestions(async (question): Promise<Heard> => {
     stdout.end();
     end({ how: "has ended", isClean: true });
   };
+  const guard = guardFor(question);
+  const isStart = question.method === "BeginExecution";
+  // A case asks about one of the two calls. The kit's server answers no other.
+  const allow = async () => ({ ...ALLOW, decisionId: question.decisionId });
   const gate = new Gate({
-    guard: guardFor(question),
+    guard: {
+      authorize: isStart ? allow : guard.authorize.bind(guard),
+      waitForReview: guard.waitForReview.bind(guard),
+      begin: guard.begin.bind(guard),
+    },
+    runs: { open: () => ({ end: () => {}, isOver: false }) },
+    once: isStart,
     server: "conformance",
     timeoutMs: question.deadlineMs,
     reviewWaitMs: 0,
@@ -56,8 +85,9 @@ await answerQuestions(async (question): Promise<Heard> => {
   const params = { name: question.tool.replace(/^conformance\./, ""), arguments: question.payload };
   input.end(`${JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params })}\n`);
   await done;
-  if (stdin.read() !== null) return { decision: "allow" };
-  const answer = JSON.parse(String(output.read())) as { result: { _meta: { "dev.datacrawl/decision": Heard } } };
-  const { decision, reason } = answer.result["_meta"]["dev.datacrawl/decision"];
+  if (stdin.read() !== null) return { decision: "allow", ...(isStart && { reason: "STARTED" }) };
+  const { result } = JSON.parse(String(output.read())) as Answer;
+  const { decision = "deny", reason } =
+    result["_meta"]["dev.datacrawl/start"] ?? result["_meta"]["dev.datacrawl/decision"] ?? {};
   return { decision, ...(reason !== undefined && { reason }) };
 });

@@ -1,12 +1,12 @@
 import { basename } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { OpenGuard } from "@datacrawl/client/internal/call/open";
 import { systemClock } from "../../core/clock.ts";
 import { UsageError } from "../../core/fault.ts";
 import { RandomPool, uuidV7 } from "../../core/ids.ts";
 import { isLoopback } from "../../core/loopback.ts";
 import { Gate } from "../../mcp/gate.ts";
 import { ListFilter } from "../../mcp/list-filter.ts";
+import { Runs } from "../../mcp/runs.ts";
 import { serverNameOf, serverNameProblem } from "../../mcp/server-name.ts";
 import { withoutService } from "../admin-options.ts";
 import { ExitCode, type Io } from "../io.ts";
@@ -27,6 +27,7 @@ interface Flags {
   readonly session?: string;
   readonly journalDir?: string;
   readonly listFilter?: boolean;
+  readonly once: boolean;
 }
 
 /** `datacrawl mcp`: between an MCP client and an MCP server. */
@@ -48,6 +49,7 @@ export function mcpCommand(io: Io): Command {
     )
     .option("--pass-method <method>", "let this method pass without a decision; may be repeated", collect)
     .option("--list-filter", "hide tools that the policy denies in any case from the server's lists of tools")
+    .option("--no-once", "forward allowed calls without recording their start and outcome as executions")
     .option("--principal <name>", "the person or service on whose behalf the agent acts")
     .option("--session <id>", "the run or conversation that the calls belong to; with a command one for each start")
     .option("--journal-dir <path>", "where the journal and the grant are kept; without it there is no bypass")
@@ -56,8 +58,8 @@ export function mcpCommand(io: Io): Command {
       `
 The credential and the service are those of "datacrawl authorize --help".
 
-The server's tool "send" is asked about as <name>.send, with its arguments as the payload. The server does not get the variables that
-begin with DATACRAWL_.`,
+The server's tool "send" is asked about as <name>.send, with its arguments as the payload. An allowed call is started as an execution before
+it is forwarded, and its outcome is reported. The server does not get the variables that begin with DATACRAWL_.`,
     )
     .action(async (words: string[], flags: Flags) => {
       const [file, ...args] = words;
@@ -73,7 +75,7 @@ async function overStreams(io: Io, command: readonly [string, ...string[]], flag
   const program = basename(command[0]);
   const server = flags.name ?? serverNameOf(program);
   if (server === null) throw new UsageError([`--name is needed: "${program}" does not say which server it starts`]);
-  const { guard, gate, listFilter } = await openGate(
+  const { gate, listFilter, close } = await openGate(
     io,
     flags,
     server,
@@ -92,7 +94,7 @@ async function overStreams(io: Io, command: readonly [string, ...string[]], flag
     listFilter,
     warn: warnWith(io),
   });
-  await guard.close();
+  await close();
   if (ended === null) return io.exit(ExitCode.ok);
   warnWith(io)(`the MCP server ${ended.how}`);
   io.exit(ended.isClean ? ExitCode.ok : ExitCode.failed);
@@ -110,7 +112,7 @@ async function overHttp(io: Io, url: URL, flags: Flags): Promise<void> {
   const allowedHosts = parseHosts(io.env["DATACRAWL_ALLOWED_HOSTS"]);
   if (allowedHosts === null) throw new UsageError([`DATACRAWL_ALLOWED_HOSTS: ${HOSTS_WANTED}`]);
   const stopped = untilStopped();
-  const { guard, gate, listFilter } = await openGate(io, flags, flags.name, undefined);
+  const { gate, listFilter, close } = await openGate(io, flags, flags.name, undefined);
   const { openHttpProxy } = await import("../../mcp/http/proxy.ts");
   const passMethods = new Set(flags.passMethod);
   const listener = await openHttpProxy({ gate, url, address, allowedHosts, passMethods, listFilter });
@@ -119,25 +121,32 @@ async function overHttp(io: Io, url: URL, flags: Flags): Promise<void> {
   );
   await stopped;
   await listener.close({ drainMs: DRAIN_MS });
-  await guard.close();
+  await close();
 }
 
-async function openGate(
-  io: Io,
-  flags: Flags,
-  server: string,
-  session: string | undefined,
-): Promise<{ readonly guard: OpenGuard; readonly gate: Gate; readonly listFilter: ListFilter | null }> {
+interface OpenGate {
+  readonly gate: Gate;
+  readonly listFilter: ListFilter | null;
+  /** Waits for reports that are under way. */
+  readonly close: () => Promise<void>;
+}
+
+async function openGate(io: Io, flags: Flags, server: string, session: string | undefined): Promise<OpenGate> {
   const apiKey = hasProof(io) ? undefined : await demoKey(io);
   const guard = openOwnGuard(io, { journalDir: flags.journalDir, apiKey }, true);
   const problem = await guard.opened;
   if (problem !== null) warnWith(io)(`${problem}; there will be no bypass`);
-  const { timeout: timeoutMs, reviewWait: reviewWaitMs, principal } = flags;
+  const { timeout: timeoutMs, reviewWait: reviewWaitMs, principal, once } = flags;
   const sessionId = flags.session ?? session;
   const parts = { guard, clock: systemClock, random: new RandomPool() };
-  const gate = new Gate({ ...parts, server, timeoutMs, reviewWaitMs, principal, sessionId });
+  const runs = new Runs({ ...parts, timeoutMs, warn: warnWith(io) });
+  const gate = new Gate({ ...parts, runs, once, server, timeoutMs, reviewWaitMs, principal, sessionId });
   const listFilter = flags.listFilter === true ? new ListFilter({ ...parts, server, timeoutMs }) : null;
-  return { guard, gate, listFilter };
+  const close = async (): Promise<void> => {
+    await runs.settled();
+    await guard.close();
+  };
+  return { gate, listFilter, close };
 }
 
 function warnWith(io: Io): (problem: string) => void {

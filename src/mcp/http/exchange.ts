@@ -6,6 +6,7 @@ import { errorReply } from "../reply.ts";
 import { readWhole } from "./body.ts";
 import { mapEvents } from "./events.ts";
 import { type Answered, endToEnd } from "./upstream.ts";
+import type { Watch } from "./watch.ts";
 
 /** Of an answer that becomes an event, in bytes. */
 const MAX_ANSWER = 64 * 1024 * 1024;
@@ -60,15 +61,21 @@ export class Exchange {
    *
    * @param id of the request that it answers, if it is one
    * @param map what becomes of each text that holds messages; null if all passes as it is
+   * @param watch sees all of it
    */
   async pass(
     answered: Answered,
     id: RequestId | null,
-    map: ((text: string) => Promise<string>) | null = null,
+    map: ((text: string) => Promise<string>) | null,
+    watch: Watch,
   ): Promise<void> {
     if ("problem" in answered) return this.reply(502, errorReply(id, ErrorCode.internal, answered.problem));
     const { response: source } = answered;
     const { statusCode = 502 } = source;
+    const heard = async (text: string): Promise<string> => {
+      watch.hear(text);
+      return map === null ? text : await map(text);
+    };
     const isStream = /^text\/event-stream\b/i.test(source.headers["content-type"] ?? "");
     if (map !== null && statusCode >= 200 && statusCode < 300) {
       const { "content-encoding": encoding = "identity" } = source.headers;
@@ -79,9 +86,9 @@ export class Exchange {
           errorReply(id, ErrorCode.internal, `The MCP server's answer is compressed (${encoding}).`),
         );
       }
-      if (!isStream) return await this.#passMapped(source, id, map);
+      if (!isStream) return await this.#passMapped(source, id, heard);
       if (!this.#response.headersSent) this.#response.writeHead(statusCode, endToEnd(source.rawHeaders)).flushHeaders();
-      await pipeline(mapEvents(source, map), this.#response).catch(() => source.destroy());
+      await pipeline(mapEvents(source, heard), this.#response).catch(() => source.destroy());
       return;
     }
     if (!this.#response.headersSent) this.#response.writeHead(statusCode, endToEnd(source.rawHeaders)).flushHeaders();
@@ -91,14 +98,9 @@ export class Exchange {
         502,
         errorReply(id, ErrorCode.internal, `The MCP server answered with HTTP status ${statusCode}.`),
       );
-    } else if (!isStream) return await this.#passAsEvent(source, id);
+    } else if (!isStream) return await this.#passMapped(source, id, heard);
     // One that breaks off breaks off the client's, too.
-    await pipeline(source, this.#response).catch(() => {});
-  }
-
-  async #passAsEvent(source: IncomingMessage, id: RequestId | null): Promise<void> {
-    const bytes = await this.#readAnswer(source, id);
-    if (bytes !== null) this.#response.end(eventOf(bytes.toString()));
+    await pipeline(watch.through(source, isStream), this.#response).catch(() => source.destroy());
   }
 
   async #passMapped(

@@ -19,7 +19,18 @@ export interface Asked {
 }
 
 /** What the MCP server answers, or why there is no answer, as a sentence. */
-export type Answered = { readonly response: IncomingMessage } | { readonly problem: string };
+export type Answered = { readonly response: IncomingMessage } | NotAnswered;
+
+interface NotAnswered {
+  readonly problem: string;
+  /** Short, for records. */
+  readonly code: string;
+  /** False if it is certain that the server has not got what was asked. */
+  readonly isSent: boolean;
+}
+
+/** Without a connection nothing was sent. */
+const NOT_CONNECTED = new Set(["ECONNREFUSED", "EAI_AGAIN", "ENOTFOUND", "EHOSTUNREACH", "ENETUNREACH"]);
 
 /** The MCP server, over HTTP. */
 export class Upstream {
@@ -41,9 +52,11 @@ export class Upstream {
     const request = (this.#isSecure ? httpsRequest : httpRequest)(this.url, options);
     const answered = new Promise<Answered>((resolve) => {
       request.on("response", (response) => resolve({ response }));
-      request.on("error", (error) =>
-        resolve({ problem: `The MCP server cannot be reached (${codeOf(error) ?? error.name}).` }),
-      );
+      request.on("error", (error) => {
+        const code = codeOf(error) ?? error.name;
+        const problem = `The MCP server cannot be reached (${code}).`;
+        resolve({ problem, code, isSent: !NOT_CONNECTED.has(code) });
+      });
     });
     request.end(body ?? undefined);
     const answer = await answered;
@@ -51,7 +64,8 @@ export class Upstream {
     const { statusCode = 0 } = answer.response;
     if (statusCode < 300 || statusCode >= 400) return answer;
     answer.response.destroy();
-    return { problem: `The MCP server redirects (HTTP ${statusCode}). Start the proxy with the URL where it is.` };
+    const problem = `The MCP server redirects (HTTP ${statusCode}). Start the proxy with the URL where it is.`;
+    return { problem, code: `HTTP_${statusCode}`, isSent: true };
   }
 
   close(): void {

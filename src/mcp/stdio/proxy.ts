@@ -1,18 +1,20 @@
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 import type { JsonObject } from "../../core/json.ts";
-import { isAllow } from "../../core/decision.ts";
+import { admit, type RunOf, type Waiting } from "../admit.ts";
+import { Ends, looselyRead } from "../ends.ts";
 import type { Gate, GuardVerdict } from "../gate.ts";
-import { type Held, InFlight } from "../in-flight.ts";
-import { ErrorCode, type Frame, readFrame, type ToolCall } from "../message.ts";
+import { InFlight } from "../in-flight.ts";
+import { ErrorCode, type Frame, isObject, readFrame, type ToolCall } from "../message.ts";
 import { filterText, type ListFilter } from "../list-filter.ts";
 import { TOOLS_LIST } from "../methods.ts";
-import { callReply, endedReply, errorReply, unreadReply, waitingNotice, withheldReply } from "../reply.ts";
+import { endedReply, errorReply, idInFlightReply, unreadReply, waitingNotice, withheldReply } from "../reply.ts";
+import { NOT_FORWARDED } from "../runs.ts";
 import { type Line, LineSplitter } from "./lines.ts";
 import type { ServerEnd, ServerProcess } from "./server-process.ts";
 
 export interface StdioProxyOptions {
-  readonly gate: Pick<Gate, "decide">;
+  readonly gate: Pick<Gate, "decide" | "start">;
   readonly server: Pick<ServerProcess, "stdin" | "stdout" | "stop" | "ended">;
   /** Of the client. */
   readonly input: Readable;
@@ -46,6 +48,7 @@ export async function runStdioProxy(options: StdioProxyOptions): Promise<ServerE
 class StdioProxy {
   readonly #options: StdioProxyOptions;
   readonly #inFlight = new InFlight();
+  readonly #ends = new Ends();
   /** Aborted when the client has ended, or nothing more can be written to it. */
   readonly #clientGone = new AbortController();
   readonly #deciding = new Set<Promise<void>>();
@@ -71,13 +74,14 @@ class StdioProxy {
       await Promise.all(this.#deciding);
       await server.stop();
       await serverRead;
+      this.#inFlight.abandon("NO_ANSWER");
       await Promise.all(this.#filtering);
       return null;
     }
     this.#hasServerEnded = true;
     await serverRead;
     await Promise.all(this.#filtering);
-    const unanswered = this.#inFlight.forwarded;
+    const unanswered = this.#inFlight.abandon("SERVER_ENDED");
     const unknown = `The MCP server ${first.how}. Whether it has done what was asked is unknown.`;
     for (const id of unanswered) await this.#send(errorReply(id, ErrorCode.internal, unknown));
     this.#clientGone.abort();
@@ -123,40 +127,50 @@ class StdioProxy {
     const isCancel = message?.kind === "notification" && message.method === CANCELLED;
     // The server has not heard of a call that waits here.
     if (isCancel && this.#inFlight.cancel(message.params["requestId"])) return;
-    await this.#forward(frame);
+    // Its answer could be taken for the other's.
+    if (frame.messages.some((one) => one.kind === "request" && this.#inFlight.has(one.id))) {
+      for (const one of frame.messages) await this.#send(idInFlightReply(one));
+      return;
+    }
+    await this.#forward(frame, new Map());
   }
 
-  /** INVARIANT: a frame with calls is forwarded here alone, when each of them is allowed and none was cancelled. */
   async #decide(frame: Frame, calls: readonly ToolCall[]): Promise<void> {
     const held = calls.map((call) => this.#inFlight.hold(call));
-    const verdicts = await Promise.all(held.map(async (one) => one && (await this.#ask(one))));
-    for (const one of held) one?.release();
-    if (held.some((one) => one?.signal.aborted)) return;
-    if (verdicts.every((verdict) => isAllow(verdict?.decision))) return await this.#forward(frame);
-    for (const message of frame.messages) {
-      const index = calls.indexOf(message as ToolCall);
-      await this.#send(
-        index < 0 ? withheldReply(message) : callReply(calls[index] as ToolCall, verdicts[index] ?? null),
-      );
-    }
+    const release = (): void => {
+      for (const one of held) one?.release();
+    };
+    const waiting = calls.map((call, index): Waiting => {
+      const signal = held[index]?.signal;
+      return { call, options: signal === undefined ? null : { ...this.#waitFor(call), signal } };
+    });
+    const admission = await admit(this.#options.gate, waiting, async (runs) => {
+      release();
+      await this.#forward(frame, runs);
+    });
+    release();
+    if (admission.kind !== "refused") return;
+    for (const message of frame.messages) await this.#send(admission.replyTo(message));
   }
 
-  #ask({ call, signal }: Held): Promise<GuardVerdict> {
-    const { progressToken } = call;
+  #waitFor({ progressToken }: ToolCall) {
     const onWaiting = (count: number, verdict: GuardVerdict): void => {
       if (progressToken !== null) void this.#send(waitingNotice(progressToken, count, verdict));
     };
-    return this.#options.gate.decide(call, { signal, hurry: this.#clientGone.signal, onWaiting });
+    return { hurry: this.#clientGone.signal, onWaiting };
   }
 
-  async #forward({ messages, text }: Frame): Promise<void> {
+  /** @param runs of the frame's calls */
+  async #forward({ messages, text }: Frame, runs: RunOf): Promise<void> {
     if (this.#hasServerEnded) {
+      for (const run of runs.values()) run.end(NOT_FORWARDED);
       for (const message of messages) await this.#send(endedReply(message));
       return;
     }
     const isFiltered = this.#options.listFilter !== null;
     for (const message of messages) {
-      if (message.kind === "call" || message.kind === "request") this.#inFlight.forward(message);
+      if (message.kind === "call") this.#inFlight.forward(message, runs.get(message) ?? null);
+      if (message.kind === "request") this.#inFlight.forward(message, null);
       if (isFiltered && message.kind === "request" && message.method === TOOLS_LIST) this.#lists.add(message.id);
     }
     await write(this.#options.server.stdin, `${text}\n`);
@@ -178,7 +192,7 @@ class StdioProxy {
 
   async #takeAnswer(line: Buffer): Promise<void> {
     let isList = false;
-    for (const message of looselyRead(line)) {
+    for (const message of looselyRead(line.toString())) {
       this.#noteAnswer(message);
       isList ||= message["method"] === undefined && this.#lists.has(message["id"]);
     }
@@ -200,10 +214,13 @@ class StdioProxy {
     await write(this.#options.output, Buffer.concat([line, Buffer.from("\n")]));
   }
 
-  #noteAnswer({ id, method, result }: JsonObject): void {
+  #noteAnswer(message: JsonObject): void {
+    this.#ends.heard(message);
+    const { id, method, result } = message;
     if (method !== undefined || id === undefined) return;
     const answered = this.#inFlight.answered(id);
-    if (answered !== "initialize" || typeof result !== "object" || result === null || Array.isArray(result)) return;
+    if (answered?.run) this.#ends.answered(answered.run, message);
+    if (answered?.method !== "initialize" || !isObject(result)) return;
     const { protocolVersion } = result;
     if (typeof protocolVersion === "string") this.#agreedVersion = protocolVersion;
   }
@@ -224,16 +241,6 @@ function textOf(line: Line): { readonly text: string } | { readonly problem: str
   }
   if (text.endsWith("\r")) text = text.slice(0, -1);
   return text.includes("\r") ? { problem: "it has a carriage return inside" } : { text };
-}
-
-/** The messages of a server's line, for keeping account of what is in flight. What is none passes all the same. */
-function looselyRead(line: Buffer): readonly JsonObject[] {
-  try {
-    const value: unknown = JSON.parse(line.toString());
-    return [value].flat().filter((one): one is JsonObject => typeof one === "object" && one !== null);
-  } catch {
-    return [];
-  }
 }
 
 /** Resolves when more may be written. What cannot be written is lost: its reader has gone. */

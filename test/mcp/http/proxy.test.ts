@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { JsonObject } from "../../../src/core/json.ts";
 import { judge } from "../../../src/core/decision.ts";
 import type { DecideOptions, GuardVerdict } from "../../../src/mcp/gate.ts";
+import { type EndsSeen, NOT_STARTED, startInto } from "../support/ends.ts";
 import { openHttpProxy } from "../../../src/mcp/http/proxy.ts";
 import type { Listener } from "../../../src/server/listen.ts";
 import { freePort, waitUntil } from "../../support/net.ts";
@@ -40,6 +41,8 @@ const received: Received[] = [];
 const asked: [string, unknown][] = [];
 let answer: (request: IncomingMessage, response: ServerResponse) => void;
 let decide: (options: DecideOptions) => Promise<GuardVerdict>;
+const ends: EndsSeen = [];
+let start = startInto(ends);
 /** Null: lists of tools are not filtered. */
 let filter: ((message: JsonObject) => Promise<JsonObject>) | null;
 let upstream: Server;
@@ -68,6 +71,7 @@ beforeAll(async () => {
       asked.push([call.tool, call.payload]);
       return decide(options);
     },
+    start: (call: { tool: string }) => start(call),
   };
   proxy = await openHttpProxy({
     gate,
@@ -84,11 +88,13 @@ beforeAll(async () => {
 
 beforeEach(() => {
   filter = null;
+  start = startInto(ends);
 });
 
 afterEach(() => {
   received.length = 0;
   asked.length = 0;
+  ends.length = 0;
 });
 
 afterAll(async () => {
@@ -231,6 +237,110 @@ describe("a call of a tool over HTTP", () => {
     expect((await post(cancel, { "mcp-session-id": "a" })).status).toBe(202);
     expect(await (await posted).json()).toMatchObject({ id: 1, error: { message: "The call was cancelled." } });
     expect(received).toHaveLength(1);
+  });
+});
+
+describe("a call that is started, over HTTP", () => {
+  const ended = (outcome: "succeeded" | "failed" | "unknown", errorCode?: string): EndsSeen => [
+    ["send", { outcome, ...(errorCode !== undefined && { errorCode }) }],
+  ];
+  const untilEnded = (): Promise<void> => waitUntil(() => ends.length > 0, 30_000, "the call has not ended");
+  const stream = (text: string) => (_: IncomingMessage, response: ServerResponse) =>
+    void response.writeHead(200, { "content-type": "text/event-stream" }).end(text);
+  beforeEach(() => {
+    decide = async () => verdict("allow");
+  });
+
+  test("is not forwarded where its start was refused", async () => {
+    start = async () => NOT_STARTED;
+    const response = await post(CALL);
+    expect([response.status, await response.json()]).toMatchObject([200, { id: 1, result: { isError: true } }]);
+    expect(received).toEqual([]);
+  });
+
+  test.each<[string, (request: IncomingMessage, response: ServerResponse) => void, EndsSeen]>([
+    ["a result", json('{"jsonrpc":"2.0","id":1,"result":{}}'), ended("succeeded")],
+    ["a result with isError", json('{"id":1,"result":{"isError":true}}'), ended("failed", "TOOL_ERROR")],
+    ["an error", json('{"id":1,"error":{"code":-32000}}', 400), ended("failed", "JSON_RPC_-32000")],
+    ["an answer to another request", json('{"id":2,"result":{}}'), ended("unknown", "NO_ANSWER")],
+    [
+      "two answers, of which the first counts",
+      stream('data: {"id":1,"result":{}}\n\ndata: {"id":1,"error":{}}\n\n'),
+      ended("succeeded"),
+    ],
+    ["no JSON", json("no"), ended("unknown", "NO_ANSWER")],
+    ["a refusal", json("no", 401), ended("failed", "HTTP_401")],
+    ["a failure", json("no", 503), ended("unknown", "HTTP_503")],
+    [
+      "a redirect",
+      (_, response) => void response.writeHead(307, { location: "/" }).end(),
+      ended("unknown", "HTTP_307"),
+    ],
+    ["a connection that breaks", (request) => void request.socket.destroy(), ended("unknown", "ECONNRESET")],
+    [
+      "a stream with the answer",
+      stream(': hi\r\n\r\nid: 1\ndata: {"id":1,\ndata: "result":{}}\r\r'),
+      ended("succeeded"),
+    ],
+    ["a stream without the answer", stream('data: {"method":"ping","id":1}\n\n'), ended("unknown", "NO_ANSWER")],
+    ["an event that is cut off", stream('data: {"id":1,"result":'), ended("unknown", "NO_ANSWER")],
+  ])("ends as it is answered: %s", async (_, answers, expected) => {
+    answer = answers;
+    await (await post(CALL)).text();
+    await untilEnded();
+    expect(ends).toEqual(expected);
+  });
+
+  test("passes byte for byte, in whatever it is looked at", async () => {
+    const text = `: hi\r\n\r\nid: 1\rdata: {"id":1,\rdata:"result":{"é":"${"\u{1f600}".repeat(3)}"}}\r\rdata: cut`;
+    answer = stream(text);
+    expect(await (await post(CALL)).text()).toBe(text);
+    expect(ends).toEqual(ended("succeeded"));
+  });
+
+  test("has an unknown end when its client leaves", async () => {
+    const got = Promise.withResolvers<void>();
+    answer = () => got.resolve();
+    const client = new AbortController();
+    const posted = post(CALL, {}, client.signal).catch(() => "gone");
+    await got.promise;
+    client.abort();
+    expect(await posted).toBe("gone");
+    await untilEnded();
+    expect(ends).toEqual(ended("unknown", "CANCELLED"));
+  });
+
+  test("has an unknown end when its session cancels it, which the server hears of", async () => {
+    const got = Promise.withResolvers<ServerResponse>();
+    answer = (_, response) => got.resolve(response);
+    const posted = post(CALL, { "mcp-session-id": "a" });
+    const response = await got.promise;
+    answer = (_, other) => void other.writeHead(202).end();
+    const cancel = { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 1 } };
+    await post(cancel, { "mcp-session-id": "b" });
+    expect(ends).toEqual([]);
+    await post(cancel, { "mcp-session-id": "a" });
+    expect([ends, received.length]).toEqual([ended("unknown", "CANCELLED"), 3]);
+    response.end('{"id":1,"result":{}}');
+    await (await posted).text();
+    expect(ends).toHaveLength(1);
+  });
+
+  test("whose stream broke off ends when the session resumes it, and its id is taken until then", async () => {
+    const session = { "mcp-session-id": "a" };
+    answer = stream("id: 1\ndata: \n\n");
+    await (await post(CALL, session)).text();
+    const again = await post(CALL, session);
+    expect(await again.json()).toMatchObject({ result: { content: [{ text: expect.stringContaining("same id") }] } });
+    expect(ends).toEqual([]);
+    answer = stream('id: 2\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\n\n');
+    const resume = (id: string): Promise<Response> =>
+      fetch(url, { headers: { accept: "text/event-stream", "last-event-id": "1", "mcp-session-id": id } });
+    await (await resume("b")).text();
+    expect(ends).toEqual([]);
+    await (await resume("a")).text();
+    expect(ends).toEqual(ended("succeeded"));
+    expect((await post(CALL, session)).status).toBe(200);
   });
 });
 
@@ -426,7 +536,8 @@ describe("a list of tools over HTTP", () => {
 test("a server that is not there is an error of each request", async () => {
   const address = { kind: "tcp", host: "127.0.0.1", port: 0, variable: "--listen" } as const;
   const nowhere = new URL(`http://127.0.0.1:${await freePort()}/mcp`);
-  const gate = { decide: async () => verdict("allow") };
+  const seen: EndsSeen = [];
+  const gate = { decide: async () => verdict("allow"), start: startInto(seen) };
   const alone = await openHttpProxy({
     gate,
     url: nowhere,
@@ -442,5 +553,6 @@ test("a server that is not there is an error of each request", async () => {
     body: JSON.stringify(CALL),
   });
   expect([response.status, await response.json()]).toMatchObject([502, { id: 1, error: { code: -32603 } }]);
+  expect(seen).toEqual([["send", { outcome: "failed", errorCode: "ECONNREFUSED" }]]);
   await alone.close({ drainMs: 0 });
 });

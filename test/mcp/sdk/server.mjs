@@ -13,7 +13,7 @@ const text = (said) => ({ content: [{ type: "text", text: said }] });
 const [cancelled, enough] = [Promise.withResolvers(), Promise.withResolvers()];
 
 async function progress({ mcpReq }, count) {
-  const progressToken = mcpReq._meta?.progressToken;
+  const progressToken = mcpReq["_meta"]?.progressToken;
   const params = { progressToken, progress: count, total: 2, message: `step ${count}` };
   if (progressToken !== undefined) await mcpReq.notify({ method: "notifications/progress", params });
 }

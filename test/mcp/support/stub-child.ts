@@ -35,7 +35,15 @@ createInterface({ input: process.stdin, crlfDelay: Infinity }).on("line", (line)
       id,
       result: { tools: ["send_email", "exec", "refund"].map((name) => ({ name, inputSchema: { type: "object" } })) },
     });
-  send({ id, result: { content: [{ type: "text", text: JSON.stringify(params) }], env: ownVariables() } });
+  const isError = manner === "fails" && method === "tools/call";
+  send({
+    id,
+    result: {
+      ...(isError && { isError }),
+      content: [{ type: "text", text: JSON.stringify(params) }],
+      env: ownVariables(),
+    },
+  });
 });
 
 function ownVariables(): string[] {
