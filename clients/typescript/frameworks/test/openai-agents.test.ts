@@ -1,6 +1,7 @@
 import { guardTools, selfTest } from "@datacrawl/client/openai-agents";
 import { FakeDataCrawl } from "@datacrawl/client/testing";
-import { Agent, run, RunContext, tool, webSearchTool } from "@openai/agents";
+import { Agent, handoff, run, RunContext, tool, webSearchTool } from "@openai/agents";
+import { SandboxAgent } from "@openai/agents/sandbox";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ScriptedModel } from "../examples/app/scripted-model.ts";
@@ -112,6 +113,15 @@ describe("OpenAI Agents: guarded tools", () => {
     expect(dc.requests).toMatchObject([{ payload: { to: "eve@example.net" } }]);
   });
 
+  test("whose error the SDK puts into its text, as before 0.20, are reported as failed", async () => {
+    const dc = new FakeDataCrawl({ send_email: "allow" });
+    const text = "An error occurred while running the tool. Please try again. Error: RangeError: smtp";
+    const bare = { type: "function", name: "send_email", invoke: async (_: unknown, input: string) => text + input };
+    const [guarded] = guardTools(dc, [bare], { key: () => "key-1" });
+    expect(await guarded?.invoke({}, "{}")).toBe(`${text}{}`);
+    expect(dc.reports).toMatchObject([{ outcome: "failed", errorCode: "TOOL_ERROR" }]);
+  });
+
   test("without an id of the call do not run", async () => {
     warnings();
     const runs: unknown[] = [];
@@ -136,6 +146,22 @@ describe("OpenAI Agents: the self-test", () => {
     await expect(selfTest(dc, agentWith([emailTool([])]))).rejects.toThrow("self-test: not guarded: send_email");
     const servers = { mcpServers: [{ name: "files" }] };
     await expect(selfTest(dc, agentWith([], servers))).rejects.toThrow("not guarded: the tools of mcpServers");
+  });
+
+  test("looks at the agents that calls are handed to, and at sandboxes", async () => {
+    const dc = new FakeDataCrawl();
+    const naked = agentWith([emailTool([])], { name: "Naked" });
+    for (const one of [naked, handoff(naked)])
+      await expect(selfTest(dc, agentWith([], { handoffs: [one] }))).rejects.toThrow(
+        "self-test: not guarded: send_email (agent Naked)",
+      );
+    const first = agentWith([], { name: "First" });
+    const second = agentWith([], { name: "Second", handoffs: [first] });
+    first.handoffs.push(second);
+    await selfTest(dc, first);
+    const boxed = new SandboxAgent({ name: "Boxed" });
+    await expect(selfTest(dc, boxed)).rejects.toThrow("not guarded: the tools of its sandbox");
+    await selfTest(dc, boxed, { unguarded: ["capabilities"] });
   });
 
   test("fails if the probe is allowed, or if nobody could be asked", async () => {

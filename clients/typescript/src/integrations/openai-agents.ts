@@ -53,7 +53,7 @@ interface FunctionTool {
   readonly outputSchema?: unknown;
 }
 
-/** What the SDK's own handling makes of a tool's error, unless the tool has another `errorFunction`. */
+/** How the SDK's own text of a tool's error begins, unless the tool has another `errorFunction`. Earlier versions add the error to it. */
 const FAILED = "An error occurred while running the tool. Please try again.";
 
 /**
@@ -93,7 +93,7 @@ export function guardTools<Tool extends { readonly name: string }>(
       try {
         return await runJudged(authorizer, options, found, async (judged) => {
           const result = await invoke.call(tool, runContext, isJson ? JSON.stringify(judged) : input, details);
-          if (result === FAILED) throw new FailedResult(result);
+          if (typeof result === "string" && result.startsWith(FAILED)) throw new FailedResult(result);
           return result;
         });
       } catch (error) {
@@ -111,25 +111,32 @@ export function guardTools<Tool extends { readonly name: string }>(
   });
 }
 
+/** The part of the SDK's `Agent` that the self-test looks at. */
+export interface AgentToTest {
+  /** Its name. */
+  readonly name?: string;
+  /** Its own tools. */
+  readonly tools: readonly object[];
+  /** Servers whose tools the SDK makes for each run. */
+  readonly mcpServers?: readonly unknown[] | undefined;
+  /** Agents, or the SDK's `Handoff` with its `agent`. */
+  readonly handoffs?: readonly unknown[] | undefined;
+}
+
 /**
- * Proves at start that every tool of an agent is guarded, and that a tool that the policy denies does not run.
+ * Proves at start that every tool of an agent, and of the agents that it hands over to, is guarded, and that a tool that the policy denies does not run.
  *
- * @param agent each agent of a run has tools of its own: test also those that calls are handed to
+ * @param agent each agent has tools of its own: test also those that are tools (`asTool`)
  * @throws Error naming what is not guarded; or if the tool ran, or the service did not deny it
  */
 export async function selfTest(
   authorizer: Authorizer,
-  agent: { readonly tools: readonly object[]; readonly mcpServers?: readonly unknown[] | undefined },
+  agent: AgentToTest,
   options: OpenAiAgentsOptions & { readonly probe?: SelfTestProbe | undefined } = {},
 ): Promise<void> {
   const { probe = {}, ...guardOptions } = options;
   const { toolName = SELF_TEST_TOOL, args = {} } = probe;
-  const bare = (agent.tools as readonly FunctionTool[]).filter(({ invoke, name }) =>
-    invoke === undefined ? options.unguarded?.includes(name) !== true : !isGuarded(invoke),
-  );
-  if (bare.length > 0) throw new Error(`self-test: not guarded: ${bare.map(({ name }) => name).join(", ")}`);
-  if (agent.mcpServers !== undefined && agent.mcpServers.length > 0)
-    throw new Error("self-test: not guarded: the tools of mcpServers; pass them as tools, guarded (getAllMcpTools)");
+  checkAgent(agent, options.unguarded ?? [], new Set());
   await proveDenied(toolName, async (ran) => {
     // With a schema of its output the guard rejects, and the reason is seen.
     const bareProbe = { type: "function", name: toolName, outputSchema: {}, invoke: ran };
@@ -137,6 +144,28 @@ export async function selfTest(
     const toolCall = { callId: `self-test-${crypto.randomUUID()}` };
     await (guardedProbe as unknown as { invoke: Invoke }).invoke({}, JSON.stringify(args), { toolCall });
   });
+}
+
+function checkAgent(agent: AgentToTest, unguarded: readonly string[], seen: Set<unknown>): void {
+  if (seen.has(agent)) return;
+  seen.add(agent);
+  const refuse = (what: string): never => {
+    throw new Error(`self-test: not guarded: ${what}${agent.name === undefined ? "" : ` (agent ${agent.name})`}`);
+  };
+  const bare = (agent.tools as readonly FunctionTool[]).filter(({ invoke, name }) =>
+    invoke === undefined ? !unguarded.includes(name) : !isGuarded(invoke),
+  );
+  if (bare.length > 0) refuse(bare.map(({ name }) => name).join(", "));
+  if ((agent.mcpServers ?? []).length > 0)
+    refuse("the tools of mcpServers; pass them as tools, guarded (getAllMcpTools)");
+  // Those of a SandboxAgent.
+  const { capabilities } = agent as { readonly capabilities?: readonly unknown[] };
+  if ((capabilities ?? []).length > 0 && !unguarded.includes("capabilities"))
+    refuse('the tools of its sandbox; give it no capabilities, or name "capabilities" in "unguarded"');
+  for (const handoff of agent.handoffs ?? []) {
+    const { agent: target = handoff } = handoff as { readonly agent?: unknown };
+    checkAgent(target as AgentToTest, unguarded, seen);
+  }
 }
 
 /** A text that is not JSON is judged as it is, and refused by the tool. */
