@@ -20,6 +20,8 @@ export interface MonthCounts {
   readonly decisions: number;
   readonly events: number;
   readonly unsealed: number;
+  /** Executions of the month's decisions that have no outcome. */
+  readonly openExecutions: number;
 }
 
 /** An export of exactly one month, as its event has it. */
@@ -58,7 +60,8 @@ export class SqlRetirement extends Repository {
   async count(month: TrailMonth): Promise<MonthCounts> {
     const decisions = await this.#countOf(tableOf("audit_decisions", month), TRAIL.decisions);
     const events = await this.#countOf(tableOf("audit_events", month), TRAIL.events);
-    return { decisions: decisions.rows, events: events.rows, unsealed: decisions.unsealed + events.unsealed };
+    const unsealed = decisions.unsealed + events.unsealed;
+    return { decisions: decisions.rows, events: events.rows, unsealed, openExecutions: await this.#countOpen(month) };
   }
 
   /** The newest on record; null if there is none. */
@@ -122,6 +125,16 @@ export class SqlRetirement extends Repository {
         `${table} could not be detached: ${error.message}. If a transaction still reads it, wait for its end (pg_stat_activity) and run this again`,
       ]);
     }
+  }
+
+  async #countOpen({ from, to }: TrailMonth): Promise<number> {
+    const query = this.db
+      .selectFrom("execution_reports_due as r")
+      .innerJoin("executions as e", "e.decision_id", "r.decision_id")
+      .where("e.recorded_at", ">=", at(from))
+      .where("e.recorded_at", "<", at(to))
+      .select(({ fn }) => fn.countAll<number>().as("open"));
+    return (await run(this.db, query, PATIENT))[0]?.open ?? 0;
   }
 
   async #countOf(partition: string, { id, stream }: TrailTable): Promise<{ rows: number; unsealed: number }> {

@@ -21,7 +21,7 @@ import { SqlRetirement } from "../../src/store/retirement.ts";
 import { entryFor, random } from "../support/entries.ts";
 import { storeKinds, type TestStore } from "../support/stores.ts";
 import { openTestTrail, recordDecisions, type TestTrail } from "../support/trail.ts";
-import { query } from "../support/sql.ts";
+import { query, script } from "../support/sql.ts";
 
 const now = (): number => systemClock.now();
 const ALL: ExportRange = { from: null, to: 4_000_000_000_000_000, payloads: true };
@@ -253,6 +253,7 @@ const AFTER = Date.UTC(2026, 4) * 1000;
 describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
   let bench: Bench;
   let old: string[];
+  let recent: string;
 
   beforeAll(async () => {
     bench = await openBench(open);
@@ -266,11 +267,21 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
       entryFor(`old-${index}`, index % 3 === 2 ? {} : { recordedAt: MONTH.from + index * 1_000_000 }),
     );
     old = entries.filter((_, index) => index % 3 !== 2).map(({ row }) => row.decisionId);
+    recent = entries[2]?.row.decisionId as string;
     await new SqlRecordStore(bench.store.database.kysely).recordBatch(entries);
   });
   afterAll(() => bench.store.close());
 
-  const retire = (before = AFTER) => retireMonths(new SqlRetirement(bench.store.owner.kysely), random, before);
+  const retire = (before = AFTER, withUnresolved = false) =>
+    retireMonths(new SqlRetirement(bench.store.owner.kysely), random, before, withUnresolved);
+  /** Executions of decisions by their outcomes; none is null. */
+  const outcomes = async (): Promise<Record<string, string | null>> => {
+    const found = await query<{ id: string; outcome: string | null }>(
+      bench.store.owner,
+      "SELECT e.decision_id AS id, outcome FROM executions e LEFT JOIN execution_outcomes o ON o.decision_id = e.decision_id",
+    );
+    return Object.fromEntries(found.map(({ id, outcome }) => [id, outcome]));
+  };
   const exportMonth = async (): Promise<string> => {
     const { text } = await exportAll(bench, { from: MONTH.from, to: MONTH.to, payloads: true });
     const { end } = JSON.parse(text.trimEnd().split("\n").at(-1) as string) as {
@@ -294,15 +305,35 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
     const lacking = written({ from: MONTH.from, to: MONTH.to, fileName: "some.jsonl", decisions: 7 });
     await bench.retention.recordExport(lacking, "socket");
     await expect(retire()).rejects.toThrow("some.jsonl, has 7 decisions and 0 events; the database has 8 and 0");
-    expect(await retire(MONTH.to - 1)).toEqual([]);
+    expect(await retire(MONTH.to - 1, true)).toEqual([]);
     expect(await bench.proofs.proveDecision(old[0] as string, false)).toBeDefined();
+  });
+
+  test("is refused while an execution of the month has no outcome", async () => {
+    const [ended, ...open] = [old[0], old[1], recent];
+    const ids = `('${[ended, ...open].join("', '")}')`;
+    await script(
+      bench.store.owner,
+      `INSERT INTO executions (decision_id, execution_id, recorded_at, agent_id, tool, idempotency_key, nonce, started_at, started_by,
+         report_due_at)
+       SELECT decision_id, gen_random_uuid(), recorded_at, agent_id, tool, idempotency_key, '', recorded_at, 'key-1', recorded_at
+       FROM audit_decisions WHERE decision_id IN ${ids};
+       INSERT INTO execution_outcomes (decision_id, event_id, outcome, ended_at, reported_by)
+       VALUES ('${ended}', gen_random_uuid(), 'succeeded', now(), 'key-1');
+       INSERT INTO execution_reports_due (decision_id, report_due_at) VALUES ${open.map((id) => `('${id}', now())`).join(", ")};`,
+    );
+    await expect(retire()).rejects.toThrow(
+      "2026-03 has 1 executions without an outcome, which nobody can report or resolve once it is retired: resolve them " +
+        "(`datacrawl execution list --unresolved`), or retire it --with-unresolved",
+    );
+    expect(Object.keys(await outcomes())).toHaveLength(3);
   });
 
   test("takes a month's tables out, and no reader or writer waits", async () => {
     exported = await exportMonth();
     proofBefore = JSON.stringify(formatDecisionProof(await bench.proofs.proveDecision(old[3] as string, true)));
     const slow = await slowReader(bench.store);
-    const retiring = retire();
+    const retiring = retire(AFTER, true);
     let isRetired = false;
     void retiring.then(() => (isRetired = true));
     for (let round = 0; round < 30; round++) await recordDecisions(bench.store.database, `meanwhile-${round}`, 2);
@@ -320,6 +351,11 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
     );
     expect(count?.n).toBe(8);
     expect(await retire()).toEqual([]);
+    // Those of the month are gone, with what belongs to them, and no other.
+    expect(await outcomes()).toEqual({ [recent]: null });
+    const due =
+      "SELECT decision_id AS id FROM execution_reports_due UNION ALL SELECT decision_id FROM execution_outcomes";
+    expect(await query(bench.store.owner, due)).toEqual([{ id: recent }]);
   });
 
   test("keeps hashes, so that old proofs and exports hold, and new ones of what is left", async () => {
@@ -354,7 +390,12 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
       month: "2026-03-01",
       export_sha256: createHash("sha256").update(exported).digest("hex"),
     });
-    expect(JSON.parse(listed?.detail ?? "")).toMatchObject({ month: "2026-03-01", decisions: 8, events: 0 });
+    expect(JSON.parse(listed?.detail ?? "")).toMatchObject({
+      month: "2026-03-01",
+      decisions: 8,
+      events: 0,
+      openExecutions: 1,
+    });
     await expect(query(bench.store.owner, "DELETE FROM audit_retired")).rejects.toThrow("append-only");
     // By that, verification does not miss its rows; a month that no event tells of excuses nothing.
     await query(
@@ -396,7 +437,7 @@ describe.each(storeKinds())("retiring months on $name", ({ name, open }) => {
     "is not for the service's login, which can erase a payload by its function alone",
     async () => {
       const { database } = bench.store;
-      await expect(retireMonths(new SqlRetirement(database.kysely), random, AFTER)).resolves.toEqual([]);
+      await expect(retireMonths(new SqlRetirement(database.kysely), random, AFTER, false)).resolves.toEqual([]);
       for (const sql of [
         "ALTER TABLE audit_decisions DETACH PARTITION audit_decisions_y2026m03 CONCURRENTLY",
         "DELETE FROM audit_payloads",

@@ -7,6 +7,12 @@ import type { Io } from "../io.ts";
 import { outJson } from "../output.ts";
 import { parseTime } from "../parse.ts";
 
+interface RetireFlags {
+  readonly before: Micros;
+  readonly withUnresolved?: true;
+  readonly json?: true;
+}
+
 /** `datacrawl audit retire`. */
 export function retireCommand(io: Io): Command {
   return withoutService(new Command("retire"))
@@ -16,8 +22,9 @@ export function retireCommand(io: Io): Command {
       "months that end before, such as 2026-09-01; this month and the previous one stay",
       parseTime,
     )
+    .option("--with-unresolved", "also months with executions that have no outcome; nobody can resolve them afterwards")
     .option("--json", "print the months and their tables")
-    .action(async ({ before, json }: { readonly before: Micros; readonly json?: true }) => {
+    .action(async ({ before, withUnresolved = false, json }: RetireFlags) => {
       // Loaded here alone: no other command of the trail needs the store.
       const { retireMonths } = await import("../../admin/retire.ts");
       const { withOwner } = await import("../../store/open.ts");
@@ -25,7 +32,7 @@ export function retireCommand(io: Io): Command {
       const config = loadDataConfig(io.env, io.cwd);
       const onError = (error: Error): void => io.err(`datacrawl: ${error.message}\n`);
       const retired = await withOwner(config, onError, (owner) =>
-        retireMonths(new SqlRetirement(owner.kysely), new RandomPool(), before),
+        retireMonths(new SqlRetirement(owner.kysely), new RandomPool(), before, withUnresolved),
       );
       if (json) return outJson(io, retired);
       for (const { month, tables } of retired)
