@@ -6,13 +6,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { callAgent, newNonce } from "../support/agent-calls.ts";
 import { eventually, expectAccessible, press, tabTo, type } from "../support/browser.ts";
 import { type Dashboard, hasDashboard, openDashboard, signInAgain } from "../support/dashboard.ts";
+import { mailsIn, runMailAgent } from "../support/mail-agent.ts";
 import { type Reviewer, signInAs } from "../support/reviewers.ts";
 import { ask, tempDir } from "../support/service.ts";
 
 const POLICIES = `rules:
   - id: mail
     description: Mail may be sent.
-    tools: [mail.send]
+    tools: [mail.send, gmail.send_email]
     effect: allow
   - id: refund
     description: Refunds are for people.
@@ -222,6 +223,37 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     await ann.getByLabel("Session", { exact: true }).fill("no such session");
     await ann.getByText("No decision matches").waitFor();
     await expectAccessible(ann);
+  });
+
+  test("an agent killed after its mail sends no second one, and a person sees what happened", async () => {
+    const { service, cluster } = dashboard;
+    const mailbox = join(tempDir(), "mailbox");
+    const mail = { url: `http://127.0.0.1:${service.grpcPort}`, apiKey: cluster.agentKey, mailbox, key: "mail-to-ann" };
+    expect(runMailAgent(mail, "report-sending").signal).toBe("SIGKILL");
+    expect(mailsIn(mailbox)).toHaveLength(1);
+    expect(runMailAgent(mail).told).toMatchObject({ error: "AlreadyStartedError", outcome: null });
+    expect(mailsIn(mailbox)).toHaveLength(1);
+
+    const [decisionId] = mailsIn(mailbox);
+    await go(ann, "/", "Overview");
+    const attention = ann.getByRole("region", { name: "What needs a person" });
+    await attention.getByRole("link", { name: /unresolved/ }).click();
+    await ann.getByRole("row", { name: /unresolved gmail\.send_email racer/ }).waitFor();
+    await ann.getByRole("link", { name: "gmail.send_email" }).click();
+    await ann.getByText("hash holds").waitFor();
+    expect(new URL(ann.url()).pathname).toBe(`/decisions/${decisionId}`);
+    await ann.getByText("mail-to-ann").first().waitFor();
+    await ann.getByText("racer started it. Nobody can start it again.").waitFor();
+    await ann.getByText(/The agent has not reported how it ended: look whether/).waitFor();
+    expect(await headings(ann)).toEqual(["Asked", "Judged by", "Because", "Started", "Ended", "Recorded", "Proven"]);
+
+    await ann.getByRole("button", { name: "Resolve by hand" }).click();
+    await ann.getByLabel("Outcome").selectOption("succeeded");
+    await ann.getByLabel("Comment").fill("it is in her mailbox, once");
+    await ann.getByRole("button", { name: "Resolve it" }).click();
+    await ann.getByText("ann resolved it by hand: it is in her mailbox, once").waitFor();
+    expect(runMailAgent(mail).told).toMatchObject({ error: "AlreadyStartedError", outcome: "succeeded" });
+    expect(mailsIn(mailbox)).toEqual([decisionId]);
   });
 
   const reviewOf = async (reviewer: Reviewer, decisionId: string): Promise<string> => {

@@ -1,15 +1,12 @@
-import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { START_FAILPOINTS } from "../../src/core/failpoint.ts";
 import { cli } from "../support/cli.ts";
 import { type Cluster, makeCluster } from "../support/cluster.ts";
+import { mailsIn, runMailAgent } from "../support/mail-agent.ts";
 import { waitUntil } from "../support/net.ts";
-import { cleanEnv, demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import { demoKey, discard, type ServiceProcess, startService, tempDir } from "../support/service.ts";
 import type { MailSpec } from "./mail-agent.ts";
-
-const AGENT = join(import.meta.dirname, "mail-agent.ts");
 
 interface Listed {
   readonly decisionId: string;
@@ -66,17 +63,8 @@ function killedOn(store: "the embedded store" | "Postgres"): void {
   });
   afterAll(() => discard(service));
 
-  function runAgent(spec: Omit<MailSpec, "url" | "apiKey">, failpoint?: string) {
-    const url = `http://127.0.0.1:${service.grpcPort}`;
-    const { signal, stdout, stderr } = spawnSync(
-      process.execPath,
-      [AGENT, JSON.stringify({ url, apiKey, ...spec } satisfies MailSpec)],
-      { env: cleanEnv(failpoint === undefined ? {} : { DATACRAWL_TEST_FAILPOINT: failpoint }), encoding: "utf8" },
-    );
-    return { signal, told: stdout === "" ? stderr : (JSON.parse(stdout) as Record<string, unknown>) };
-  }
-  const mailsIn = (mailbox: string): string[] =>
-    existsSync(mailbox) ? readFileSync(mailbox, "utf8").split("\n").filter(Boolean) : [];
+  const runAgent = (spec: Omit<MailSpec, "url" | "apiKey">, failpoint?: string) =>
+    runMailAgent({ url: `http://127.0.0.1:${service.grpcPort}`, apiKey, ...spec }, failpoint);
   const listed = async (...flags: string[]): Promise<Listed[]> => {
     const { status, stdout, stderr } = await cli(["execution", "list", "--json", ...flags], env);
     expect(status, stderr).toBe(0);

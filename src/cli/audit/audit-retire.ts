@@ -9,7 +9,7 @@ import { parseTime } from "../parse.ts";
 
 interface RetireFlags {
   readonly before: Micros;
-  readonly withUnresolved?: true;
+  readonly withUnresolved?: boolean;
   readonly json?: true;
 }
 
