@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -184,5 +187,69 @@ func TestLiveASidecarDecidesAloneWhileTheServiceIsDown(t *testing.T) {
 	}
 	if state := client.Circuit(); state.State != "closed" {
 		t.Fatalf("%+v", state)
+	}
+}
+
+const killedMail = "DATACRAWL_TEST_KILLED_MAIL"
+
+// TestLiveMailOfAKilledAgent is the agent's process of [TestLiveAKilledAgentSendsNoSecondMail].
+func TestLiveMailOfAKilledAgent(t *testing.T) {
+	spec := strings.Split(os.Getenv(killedMail), "|")
+	if len(spec) != 3 {
+		return
+	}
+	name, mailbox, dies := spec[0], spec[1], spec[2]
+	kill := func(moment string) {
+		if moment == dies {
+			itself, _ := os.FindProcess(os.Getpid())
+			_ = itself.Kill()
+			select {}
+		}
+	}
+	send := datacrawl.Protect(service(t), "gmail.send_email", func(context.Context, map[string]any) (string, error) {
+		kill("before")
+		err := os.WriteFile(mailbox, []byte("mail\n"), 0o600)
+		kill("after")
+		return "sent", err
+	}, datacrawl.ProtectOptions[map[string]any]{Key: func(map[string]any) string { return name }})
+	_, err := send(t.Context(), map[string]any{"to": []string{"ann@example.com"}})
+	var started *datacrawl.AlreadyStartedError
+	if errors.As(err, &started) {
+		fmt.Printf("started before, %q\n", started.Start.Outcome)
+	} else {
+		fmt.Println("ended with", err)
+	}
+}
+
+func TestLiveAKilledAgentSendsNoSecondMail(t *testing.T) {
+	live(t, "DATACRAWL_TEST_SERVICE")
+	for _, test := range []struct {
+		dies string
+		sent bool
+	}{{"before", false}, {"after", true}} {
+		name, mailbox := key(t), filepath.Join(t.TempDir(), "mailbox")
+		run := func(dies string) string {
+			agent := exec.Command(os.Args[0], "-test.run=^TestLiveMailOfAKilledAgent$")
+			agent.Env = append(os.Environ(), killedMail+"="+strings.Join([]string{name, mailbox, dies}, "|"))
+			said, err := agent.Output()
+			if err != nil {
+				return err.Error()
+			}
+			return string(said)
+		}
+		sent := func() bool {
+			_, err := os.Stat(mailbox)
+			return err == nil
+		}
+		if said := run(test.dies); said != "signal: killed" || sent() != test.sent {
+			t.Fatalf("killed %s: %s, sent: %v", test.dies, said, sent())
+		}
+		// A second mail would make the file again.
+		_ = os.Remove(mailbox)
+		for range 2 {
+			if said := run("never"); !strings.HasPrefix(said, "started before, \"\"") || sent() {
+				t.Errorf("again, after it was killed %s: %s, sent: %v", test.dies, said, sent())
+			}
+		}
 	}
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import uuid
+from pathlib import Path
 
 import pytest
 from conftest import Both
@@ -94,6 +96,42 @@ def test_an_action_runs_once_in_all_processes() -> None:
     ]
     said = sorted(process.communicate(timeout=60)[0].strip() for process in processes)
     assert said == ["ran", "started before", "started before", "started before"]
+
+
+@pytest.mark.parametrize(("dies", "mails"), [("before", 0), ("after", 1)])
+def test_an_agent_that_is_killed_around_its_mail_sends_no_second_one(tmp_path: Path, dies: str, mails: int) -> None:
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from datacrawl import AlreadyStartedError, DataCrawl
+        url, key, name, mailbox, dies = sys.argv[1:]
+        def send():
+            if dies == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            with open(mailbox, "a") as file:
+                file.write("mail\\n")
+                file.flush()
+                if dies == "after":
+                    os.kill(os.getpid(), signal.SIGKILL)
+        dc = DataCrawl(url, key, timeout=30)
+        try:
+            dc.protect("gmail.send_email", key=lambda: name, payload=lambda: {"to": ["ann@example.com"]})(send)()
+            print("ran")
+        except AlreadyStartedError as error:
+            print("started before,", error.execution.outcome)
+        """
+    )
+    key, mailbox = unique(), tmp_path / "mailbox"
+    mailbox.touch()
+
+    def run(when: str) -> tuple[int, str]:
+        arguments = [sys.executable, "-c", script, URL, KEY, key, str(mailbox), when]
+        done = subprocess.run(arguments, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout.strip()
+
+    assert run(dies) == (-signal.SIGKILL, "")
+    assert [run("never"), run("never")] == [(0, "started before, None")] * 2
+    assert mailbox.read_text() == "mail\n" * mails
 
 
 def test_an_unknown_key_is_refused(client: Both) -> None:

@@ -7,6 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -17,7 +20,9 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The client against the real service and its sidecar, which test/clients/java.test.ts starts. */
@@ -130,6 +135,54 @@ class ServiceTest {
       }
     }
     assertEquals(1, runs.get());
+  }
+
+  /** The agent's process of {@link #aKilledAgentSendsNoSecondMail}: a key, a mailbox, and where it is killed. */
+  static final class Agent {
+    private Agent() {}
+
+    public static void main(String[] arguments) {
+      Path mailbox = Path.of(arguments[1]);
+      ProtectOptions options = ProtectOptions.builder().key(payload -> arguments[0]).build();
+      Action<String, IOException> action =
+          (payload, verdict) -> {
+            if (arguments[2].equals("before")) Runtime.getRuntime().halt(137);
+            Files.createFile(mailbox);
+            if (arguments[2].equals("after")) Runtime.getRuntime().halt(137);
+            return "sent";
+          };
+      try (DataCrawl dc = direct()) {
+        System.out.print(dc.protect("gmail.send_email", action, options).call(INSIDE));
+      } catch (AlreadyStartedException again) {
+        System.out.print("started before, " + again.execution().outcome());
+      } catch (IOException failed) {
+        System.out.print("a second mail: " + failed);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"before, false", "after, true"})
+  void aKilledAgentSendsNoSecondMail(String dies, boolean sent, @TempDir Path directory) throws Exception {
+    Path mailbox = directory.resolve("mailbox");
+    String key = key();
+    assertEquals("137 ", runAgent(key, mailbox, dies));
+    assertEquals(sent, Files.exists(mailbox));
+    for (int again = 0; again < 2; again++)
+      assertEquals("0 started before, " + Optional.empty(), runAgent(key, mailbox, "never"));
+    assertEquals(sent, Files.exists(mailbox));
+  }
+
+  /** What an agent's process ended with and said. */
+  private static String runAgent(String key, Path mailbox, String dies) throws Exception {
+    String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
+    String classes = System.getProperty("java.class.path");
+    Process process =
+        new ProcessBuilder(java, "-cp", classes, Agent.class.getName(), key, mailbox.toString(), dies)
+            .redirectError(ProcessBuilder.Redirect.INHERIT)
+            .start();
+    String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    return process.waitFor() + " " + said;
   }
 
   private static DataCrawl clientAt(String where) {
