@@ -2,6 +2,7 @@ import type { OpenGuard } from "@datacrawl/client/internal/call/open";
 import type { Clock } from "../core/clock.ts";
 import type { JsonObject, JsonValue } from "../core/json.ts";
 import { checkName } from "../core/request.ts";
+import { looselyRead } from "./ends.ts";
 import { ErrorCode, isObject, isRequestId } from "./message.ts";
 import { errorReply } from "./reply.ts";
 
@@ -95,6 +96,7 @@ export async function filterText(
   filter: (message: JsonObject) => Promise<JsonObject>,
 ): Promise<string> {
   const value = parse(text.replace(/^\uFEFF/, ""));
+  if (value === TOO_DEEP) return tooDeep(text, isList);
   const members = Array.isArray(value) ? value : [value];
   const filtered = await Promise.all(
     members.map(async (member) =>
@@ -112,13 +114,22 @@ function isAnswer(message: JsonObject): boolean {
 /** In Node's, but not in TypeScript's library yet. */
 const { rawJSON } = JSON as unknown as { rawJSON(this: void, text: string): JsonValue };
 
+/** Text that is nested too deeply to be written again: a list in it is not shown, nor is what else is in a batch with it. */
+function tooDeep(text: string, isList: (message: JsonObject) => boolean): string {
+  const lists = looselyRead(text).filter((message) => isAnswer(message) && isList(message));
+  const errors = lists.map(({ id }) => failed(id, "the server's list is nested too deeply"));
+  return errors.length === 0 ? text : JSON.stringify(errors.length === 1 ? errors[0] : errors);
+}
+
+const TOO_DEEP = Symbol();
+
 /** Null for what is no JSON. Numbers that a double rounds, such as bounds in the schemas of arguments, are written as they were read. */
-function parse(text: string): JsonValue {
+function parse(text: string): JsonValue | typeof TOO_DEEP {
   const keep = (_name: string, value: JsonValue, { source }: { readonly source?: string }): JsonValue =>
     typeof value === "number" && !Number.isSafeInteger(value) && source !== undefined ? rawJSON(source) : value;
   try {
     return JSON.parse(text, keep as (name: string, value: unknown) => unknown) as JsonValue;
-  } catch {
-    return null;
+  } catch (error) {
+    return error instanceof RangeError ? TOO_DEEP : null;
   }
 }

@@ -148,6 +148,15 @@ describe("text of a server", () => {
     expect(await filterText(text, isSeven, filter)).toBe(text);
   });
 
+  test("shows no list that is nested too deeply to be written again", async () => {
+    const deep = (id: number): string =>
+      `{"id":${id},"result":{"tools":[${"[".repeat(100_000)}${"]".repeat(100_000)}]}}`;
+    const error = { jsonrpc: "2.0", id: 7, error: { message: expect.stringContaining("nested too deeply") } };
+    expect(JSON.parse(await filterText(deep(7), isSeven, filter))).toMatchObject(error);
+    expect(JSON.parse(await filterText(`[${deep(7)},${deep(7)}]`, isSeven, filter))).toMatchObject([error, error]);
+    expect(await filterText(deep(8), isSeven, filter)).toBe(deep(8));
+  });
+
   test("keeps numbers that a double would round", async () => {
     const same = async (message: JsonObject): Promise<JsonObject> => ({ ...message });
     const text = '{"id":7,"result":{"maximum":9223372036854775807,"step":0.1,"huge":1e400,"few":3}}';

@@ -227,6 +227,26 @@ describe("everything else", () => {
     expect(await proxy.finish()).toEqual({ result: null, server: up.replace("\r", ""), client: down });
   });
 
+  test.each(["\u0085", "\u2028", "\u2029"])(
+    "has no end of a line in it that only some readers see (%j)",
+    async (end) => {
+      const proxy = open(ALLOW);
+      const text = `${end}${CALL.trim()}${end}`;
+      proxy.input.write(line({ id: 7, method: "ping", params: { text } }));
+      proxy.input.write(line({ id: 8, method: "tools/call", params: { name: "send", arguments: { text } } }));
+      const { server } = await proxy.finish();
+      expect(server).not.toContain(end);
+      const messages = server
+        .trim()
+        .split("\n")
+        .map((one) => JSON.parse(one));
+      expect(messages).toMatchObject([
+        { id: 7, params: { text } },
+        { id: 8, params: { arguments: { text } } },
+      ]);
+    },
+  );
+
   test.each<[string, string | Buffer]>([
     ["a carriage return inside", '{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":\r{"jsonrpc":"2.0"}\r}}\n'],
     ["bytes that are not UTF-8", Buffer.from([0x22, 0xff, 0x22, 0x0a])],
@@ -496,6 +516,10 @@ describe("whatever a client sends, in whatever parts", () => {
     "\n",
     '"',
     "\\u002f",
+    // What a server that takes more characters for the end of a line would read as a call of its own.
+    ...["\u2028", "\u2029", "\u0085"].map(
+      (end) => end + line({ id: 9, method: "tools/call", params: { name: "x" } }).trim() + end,
+    ),
   );
   const value = fc.oneof(
     words,
@@ -550,7 +574,7 @@ describe("whatever a client sends, in whatever parts", () => {
           proxy.input.write(bytes);
           const { server } = await proxy.finish();
           const got = server
-            .split(/[\r\n]/)
+            .split(/[\r\n\u0085\u2028\u2029]/)
             .flatMap((one) => {
               try {
                 return [JSON.parse(one) as { method?: string; params?: { name?: unknown; arguments?: unknown } }];

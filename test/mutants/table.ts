@@ -880,7 +880,7 @@ export const MUTANTS: readonly Mutant[] = [
         "an MCP call that the server had when it ended has an end",
         "src/mcp/in-flight.ts",
         'run?.end({ outcome: "unknown", errorCode });',
-        "",
+        "void run;",
       ],
       [
         "an MCP call over HTTP ends with its answer",
@@ -897,14 +897,32 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "an MCP server's redirect leads nobody past the proxy",
         "src/mcp/http/upstream.ts",
-        "if (statusCode < 300 || statusCode >= 400) return answer;",
-        "return answer;",
+        "if (isStatus && (statusCode < 300 || statusCode >= 400)) return answer;",
+        "if (isStatus) return answer;",
       ],
       [
         "a carriage return hides no second message from the proxy",
         "src/mcp/stdio/proxy.ts",
         'return text.includes("\\r") ?',
         "return false ?",
+      ],
+      [
+        "no other end of a line hides a message from the proxy",
+        "src/mcp/stdio/proxy.ts",
+        "[\\u0085\\u2028\\u2029]/g",
+        "[\\u0085]/g",
+      ],
+      [
+        "a list of tools is not shown because it is nested too deeply",
+        "src/mcp/list-filter.ts",
+        "error instanceof RangeError ? TOO_DEEP : null",
+        "null",
+      ],
+      [
+        "an MCP server that switches protocols is an error",
+        "src/mcp/http/upstream.ts",
+        'request.on("upgrade",',
+        'request.on("never",',
       ],
       [
         "an MCP method in another case is not taken for unknown text",

@@ -185,14 +185,17 @@ class HttpProxy {
     const watch = new Watch({ ends: this.#ends, runOf: frame === null ? inSession : (id) => byId.get(id) });
     const body = frame?.text ?? null;
     const answered = await this.#upstream.ask({ method, rawHeaders, body, signal: exchange.gone });
-    await exchange.pass(answered, idOf(frame?.messages[0]), this.#mapOf(frame, exchange.gone), watch);
-    for (const [{ id }, run] of runs) {
-      const key = keyOf(request, id);
-      if (!run.isOver && key !== null && watch.isResumable) continue;
-      run.end(endWithoutAnswer(answered, exchange.gone));
-      if (key !== null && this.#running.get(key) === run) this.#running.delete(key);
+    try {
+      await exchange.pass(answered, idOf(frame?.messages[0]), this.#mapOf(frame, exchange.gone), watch);
+    } finally {
+      for (const [{ id }, run] of runs) {
+        const key = keyOf(request, id);
+        if (!run.isOver && key !== null && watch.isResumable) continue;
+        run.end(endWithoutAnswer(answered, exchange.gone));
+        if (key !== null && this.#running.get(key) === run) this.#running.delete(key);
+      }
+      this.#forgetBrokenOff();
     }
-    this.#forgetBrokenOff();
   }
 
   #forgetBrokenOff(): void {

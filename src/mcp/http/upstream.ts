@@ -57,13 +57,22 @@ export class Upstream {
         const problem = `The MCP server cannot be reached (${code}).`;
         resolve({ problem, code, isSent: !NOT_CONNECTED.has(code) });
       });
+      request.on("upgrade", (_response, socket) => {
+        socket.destroy();
+        resolve({ problem: "The MCP server switches protocols (HTTP 101).", code: "HTTP_101", isSent: true });
+      });
     });
     request.end(body ?? undefined);
     const answer = await answered;
     if ("problem" in answer) return answer;
     const { statusCode = 0 } = answer.response;
-    if (statusCode < 300 || statusCode >= 400) return answer;
+    const isStatus = statusCode >= 200 && statusCode < 600;
+    if (isStatus && (statusCode < 300 || statusCode >= 400)) return answer;
     answer.response.destroy();
+    if (!isStatus) {
+      const problem = `The MCP server answers with HTTP status ${statusCode}, which there is none of.`;
+      return { problem, code: `HTTP_${statusCode}`, isSent: true };
+    }
     const problem = `The MCP server redirects (HTTP ${statusCode}). Start the proxy with the URL where it is.`;
     return { problem, code: `HTTP_${statusCode}`, isSent: true };
   }

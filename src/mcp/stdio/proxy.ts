@@ -173,7 +173,7 @@ class StdioProxy {
       if (message.kind === "request") this.#inFlight.forward(message, null);
       if (isFiltered && message.kind === "request" && message.method === TOOLS_LIST) this.#lists.add(message.id);
     }
-    await write(this.#options.server.stdin, `${text}\n`);
+    await write(this.#options.server.stdin, `${inOneLine(text)}\n`);
   }
 
   async #readServer(): Promise<void> {
@@ -241,6 +241,14 @@ function textOf(line: Line): { readonly text: string } | { readonly problem: str
   }
   if (text.endsWith("\r")) text = text.slice(0, -1);
   return text.includes("\r") ? { problem: "it has a carriage return inside" } : { text };
+}
+
+/**
+ * JSON that no reader takes for several lines. Node's readline ends one also at U+2028 and U+2029, Python's splitlines at U+0085: what stands
+ * between two of them in a string would be a message of its own to such a server. In JSON they occur in strings alone.
+ */
+function inOneLine(text: string): string {
+  return text.replace(/[\u0085\u2028\u2029]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** Resolves when more may be written. What cannot be written is lost: its reader has gone. */

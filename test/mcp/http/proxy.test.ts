@@ -276,6 +276,16 @@ describe("a call that is started, over HTTP", () => {
       (_, response) => void response.writeHead(307, { location: "/" }).end(),
       ended("unknown", "HTTP_307"),
     ],
+    [
+      "a switch of protocols",
+      ({ socket }) => void socket.write("HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"),
+      ended("unknown", "HTTP_101"),
+    ],
+    [
+      "a status that there is none of",
+      ({ socket }) => void socket.write("HTTP/1.1 000 X\r\ncontent-length: 0\r\n\r\n"),
+      ended("unknown", "HTTP_0"),
+    ],
     ["a connection that breaks", (request) => void request.socket.destroy(), ended("unknown", "ECONNRESET")],
     [
       "a stream with the answer",

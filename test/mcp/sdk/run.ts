@@ -7,8 +7,9 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, writeFileSync } fr
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { cli } from "../../support/cli.ts";
 import { freePort, waitUntil } from "../../support/net.ts";
-import { ownDirectory, ownProcess, releaseOwned } from "../../support/owned.ts";
+import { endProcess, ownDirectory, ownProcess, releaseOwned } from "../../support/owned.ts";
 import { cleanEnv, demoKey, type Env, startService } from "../../support/service.ts";
 
 const HERE = import.meta.dirname;
@@ -107,8 +108,35 @@ async function tryCase({ client, server, transport, version }: Case, env: Env): 
   } catch (error) {
     return [String(error)];
   } finally {
-    for (const child of running) child.kill("SIGKILL");
+    const [serverProcess, proxyProcess] = running;
+    // Asked to end, it first reports what has ended.
+    if (proxyProcess !== undefined) await endProcess(proxyProcess, "SIGTERM");
+    serverProcess?.kill("SIGKILL");
   }
+}
+
+interface Listed {
+  readonly tool: string;
+  readonly outcome: string | null;
+  readonly errorCode: string | null;
+}
+
+/** Which calls of all cases were not recorded as they ended. */
+async function wrongExecutions(): Promise<string[]> {
+  const { stdout } = await cli(["execution", "list", "--all", "--json"], { DATACRAWL_DATA_DIR: service.dataDir });
+  const executions = JSON.parse(stdout) as Listed[];
+  const ended = executions.map(({ tool, outcome, errorCode }) => `${tool} ${outcome} ${errorCode}`);
+  const names = ["ask", "count", "drop", "ended", "enough", "refund"];
+  const expected = new Map(names.map((name) => [`stripe.${name} succeeded null`, CASES.length]));
+  expected.set("stripe.wait unknown CANCELLED", CASES.length);
+  // Each round is a call of its own.
+  expected.set("stripe.ask succeeded null", CASES.length + CASES.filter(({ version }) => version >= "2026").length);
+  const problems = [...new Set(ended)].filter((one) => !expected.has(one)).map((one) => `an execution: ${one}`);
+  for (const [one, count] of expected) {
+    const found = ended.filter((other) => other === one).length;
+    if (found !== count) problems.push(`${found} executions instead of ${count}: ${one}`);
+  }
+  return problems;
 }
 
 const policies = ownDirectory(mkdtempSync(join(tmpdir(), "datacrawl-mcp-")));
@@ -129,6 +157,8 @@ async function work(): Promise<void> {
   }
 }
 await Promise.all([work(), work(), work()]);
+const others = await wrongExecutions();
+for (const problem of others) process.stdout.write(`FAIL ${problem}\n`);
 await releaseOwned();
 process.stdout.write(`${CASES.length - failures} of ${CASES.length} passed\n`);
-process.exit(failures === 0 ? 0 : 1);
+process.exit(failures + others.length === 0 ? 0 : 1);
