@@ -86,7 +86,8 @@ describe.skipIf(go === null)("the client for Go", () => {
     });
 
     const through = adapter("test/clients/through-sidecar-adapter.ts", client);
-    test.each([
+    // At once: a client waits most of the time, for servers that say nothing.
+    test.concurrent.each([
       ["Authorize, asking the server", client, "Authorize", 1852],
       ["BeginExecution, asking the server", client, "BeginExecution", 1331],
       ["Authorize, through a sidecar", through, "Authorize", 1852],

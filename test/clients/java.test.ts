@@ -135,7 +135,8 @@ describe.skipIf(!hasJava())("the client for Java", () => {
   };
   const throughSidecar = (): string => `${process.execPath} test/clients/through-sidecar-adapter.ts ${adapter()}`;
 
-  test.each([
+  // At once: a client waits most of the time, for servers that say nothing.
+  test.concurrent.each([
     ["Authorize", "directly", 1852, adapter],
     ["Authorize", "through a sidecar", 1852, throughSidecar],
     ["BeginExecution", "directly", 1331, adapter],

@@ -90,7 +90,8 @@ describe.skipIf(python === null)("the client for Python", () => {
   };
 
   // What reads answers is the same code by threads and by asyncio, so asyncio has a sample. A sidecar reads them before the client does.
-  test.each([
+  // At once: a client waits most of the time, for servers that say nothing.
+  test.concurrent.each([
     ["Authorize", "by threads, directly", 1852, () => adapter()],
     ["BeginExecution", "by threads, directly", 1331, () => adapter()],
   ])("is right in every case of %s, asked %s", { timeout: 900_000 }, async (method, _, cases, command) => {
@@ -99,7 +100,7 @@ describe.skipIf(python === null)("the client for Python", () => {
     expect(passed).toBe(cases);
   });
 
-  test.each([
+  test.concurrent.each([
     ["Authorize", "by asyncio, directly", () => adapter("--async")],
     ["Authorize", "through a sidecar", () => `${throughSidecar} "${adapter()}"`],
     ["BeginExecution", "by asyncio, directly", () => adapter("--async")],
