@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { waitUntil } from "../../support/net.ts";
 import { ownProcess } from "../../support/owned.ts";
 import { cleanEnv, type Env, tempDir } from "../../support/service.ts";
@@ -36,7 +35,13 @@ export class StdioClient {
     const args = [BIN, "mcp", "--name", "stripe", ...flags, "--", process.execPath, STUB, this.#log, manner];
     const child = ownProcess(spawn(process.execPath, args, { env: cleanEnv(env), stdio: ["pipe", "pipe", "pipe"] }));
     child.stderr.on("data", (chunk: Buffer) => (this.#stderr += chunk.toString()));
-    createInterface({ input: child.stdout }).on("line", (line) => this.messages.push(JSON.parse(line) as Message));
+    // Not by readline, which ends lines at U+2028, too.
+    let rest = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) this.messages.push(JSON.parse(line) as Message);
+    });
     this.exited = once(child, "exit");
     this.child = child;
   }
