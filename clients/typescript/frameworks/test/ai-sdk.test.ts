@@ -1,10 +1,10 @@
 import { FakeDataCrawl } from "@datacrawl/client/testing";
 import { type AiSdkOptions, guardTools, selfTest } from "@datacrawl/client/ai-sdk";
-import { generateText, isStepCount, type ToolSet, tool } from "ai";
+import { generateText, isStepCount, streamText, type ToolSet, tool } from "ai";
 import type { MockLanguageModelV4 } from "ai/test";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { readBy, scripted } from "../examples/app/language-model.ts";
+import { readBy, scripted, streaming } from "../examples/app/language-model.ts";
 import { testExample } from "./support/example.ts";
 import { ARGS, changing, clientAt, type Scenario, testAdapter, warnings } from "./support/matrix.ts";
 
@@ -13,7 +13,8 @@ const inputSchema = z.object({ to: z.string(), cc: z.array(z.string()) });
 const calling = (...ids: string[]): MockLanguageModelV4 =>
   scripted(ids.map((id) => ({ name: "send_email", args: ARGS, id })));
 
-testAdapter("Vercel AI SDK", async ({ dc, options = {}, callIds = ["call-1"], run, signal, tool: act }: Scenario) => {
+testAdapter("Vercel AI SDK", async (scenario: Scenario) => {
+  const { dc, options = {}, callIds = ["call-1"], run, signal, streams = false, tool: act } = scenario;
   const runs: unknown[] = [];
   const send_email = tool({
     inputSchema,
@@ -24,14 +25,15 @@ testAdapter("Vercel AI SDK", async ({ dc, options = {}, callIds = ["call-1"], ru
   });
   const guard = { ...options, ...(run !== undefined && { run }) } as AiSdkOptions;
   const model = calling(...callIds);
-  await generateText({
-    model,
+  const given = {
     tools: guardTools(dc, { send_email }, guard),
     stopWhen: isStepCount(2),
     prompt: "send it",
     maxRetries: 0,
     ...(signal !== undefined && { abortSignal: signal }),
-  });
+  };
+  if (streams) await streamText({ ...given, model: streaming(model) }).consumeStream();
+  else await generateText({ ...given, model });
   return { runs, read: readBy(model) };
 });
 

@@ -32,11 +32,17 @@ function guarding(dc: Scenario["dc"], options: object = {}) {
   return createMiddleware(guardToolCalls(dc, { ...options, ToolMessage }));
 }
 
-testAdapter("LangChain", async ({ dc, options, callIds = ["call-1"], run = "message-1", signal, tool: act }) => {
+testAdapter("LangChain", async (scenario) => {
+  const { dc, options, callIds = ["call-1"], run = "message-1", signal, streams = false, tool: act } = scenario;
   const runs: unknown[] = [];
   const model = new ScriptedChatModel([callIds.map((id) => calling(id))], run);
   const agent = createAgent({ model, tools: [emailTool(runs, act)], middleware: [guarding(dc, options)] });
-  const { messages } = await agent.invoke({ messages: "send it" }, { ...(signal !== undefined && { signal }) });
+  const given = { messages: "send it" };
+  if (streams) {
+    for await (const _ of await agent.stream(given));
+    return { runs, read: [] };
+  }
+  const { messages } = await agent.invoke(given, { ...(signal !== undefined && { signal }) });
   return { runs, read: messages.filter((one) => ToolMessage.isInstance(one)).map((one) => one.text) };
 });
 

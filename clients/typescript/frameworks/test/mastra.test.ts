@@ -5,7 +5,7 @@ import { createTool } from "@mastra/core/tools";
 import type { MockLanguageModelV4 } from "ai/test";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { readBy, scripted } from "../examples/app/language-model.ts";
+import { readBy, scripted, streaming } from "../examples/app/language-model.ts";
 import { testExample } from "./support/example.ts";
 import { ARGS, changing, clientAt, testAdapter, warnings } from "./support/matrix.ts";
 
@@ -23,7 +23,7 @@ const calling = (...ids: string[]): MockLanguageModelV4 =>
   scripted(ids.map((id) => ({ name: "send_email", args: ARGS, id })));
 
 function agentWith(
-  model: MockLanguageModelV4,
+  model: MockLanguageModelV4 | ReturnType<typeof streaming>,
   tools: Record<string, ReturnType<typeof emailTool>>,
   more: object = {},
 ): Agent {
@@ -32,11 +32,15 @@ function agentWith(
   return new Agent({ ...named, ...more, model: model as never, tools });
 }
 
-testAdapter("Mastra", async ({ dc, options, callIds = ["call-1"], run = "run-1", signal, tool: act }) => {
+testAdapter("Mastra", async (scenario) => {
+  const { dc, options, callIds = ["call-1"], run = "run-1", signal, streams = false, tool: act } = scenario;
   const runs: unknown[] = [];
   const model = calling(...callIds);
-  const agent = agentWith(model, guardTools(dc, { send_email: emailTool(runs, act) }, options as MastraOptions));
-  await agent.generate("send it", { runId: run, ...(signal !== undefined && { abortSignal: signal }) });
+  const tools = guardTools(dc, { send_email: emailTool(runs, act) }, options as MastraOptions);
+  const agent = agentWith(streams ? streaming(model) : model, tools);
+  const given = { runId: run, ...(signal !== undefined && { abortSignal: signal }) };
+  if (streams) await (await agent.stream("send it", given)).consumeStream();
+  else await agent.generate("send it", given);
   return { runs, read: readBy(model) };
 });
 

@@ -34,11 +34,13 @@ function readBy(model: ScriptedModel): string[] {
 
 testAdapter(
   "OpenAI Agents",
-  async ({ dc, options, callIds = ["call-1"], run: runId, signal, tool: act }) => {
+  async ({ dc, options, callIds = ["call-1"], run: runId, signal, streams = false, tool: act }) => {
     const runs: unknown[] = [];
     const tools = guardTools(dc, [emailTool(runs, act)], { ...options, run: runId });
     const model = calling(...callIds);
-    await run(new Agent({ name: "Assistant", model, tools }), "send it", { signal });
+    const agent = new Agent({ name: "Assistant", model, tools });
+    if (streams) await (await run(agent, "send it", { signal, stream: true })).completed;
+    else await run(agent, "send it", { signal });
     return { runs, read: readBy(model) };
   },
   { errorCode: "TOOL_ERROR" },

@@ -1,3 +1,4 @@
+import { simulateStreamingMiddleware, wrapLanguageModel } from "ai";
 import { MockLanguageModelV4 } from "ai/test";
 
 interface Call {
@@ -26,6 +27,11 @@ export function scripted(calls: readonly Call[]): MockLanguageModelV4 {
       answer("stop", [{ type: "text", text: "done" }]),
     ],
   });
+}
+
+/** The same model, as a stream. */
+export function streaming(model: MockLanguageModelV4): ReturnType<typeof wrapLanguageModel> {
+  return wrapLanguageModel({ model, middleware: simulateStreamingMiddleware() });
 }
 
 /** What the model has read of its calls. */

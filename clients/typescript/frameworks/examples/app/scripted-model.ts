@@ -1,4 +1,4 @@
-import { type Model, type ModelRequest, type ModelResponse, Usage } from "@openai/agents";
+import { type Model, type ModelRequest, type ModelResponse, type ResponseStreamEvent, Usage } from "@openai/agents";
 
 interface Call {
   readonly name: string;
@@ -30,7 +30,10 @@ export class ScriptedModel implements Model {
     return { usage: new Usage(), output };
   }
 
-  getStreamedResponse(): AsyncIterable<never> {
-    throw new Error("the scripted model does not stream");
+  async *getStreamedResponse(request: ModelRequest): AsyncGenerator<ResponseStreamEvent> {
+    const { output } = await this.getResponse(request);
+    const usage = { inputTokens: 1, outputTokens: 1, totalTokens: 2 };
+    const response = { id: `response-${this.requests.length}`, usage, output };
+    yield { type: "response_done", response } as ResponseStreamEvent;
   }
 }

@@ -13,6 +13,8 @@ export interface Scenario {
   /** The run, conversation or thread. */
   readonly run?: string;
   readonly signal?: AbortSignal;
+  /** Runs the agent as a stream. */
+  readonly streams?: boolean;
   /** What the tool does when it runs. */
   readonly tool?: (args: unknown) => unknown;
 }
@@ -78,11 +80,12 @@ export function warnings(): unknown[] {
  * What every adapter does in every situation: the tool runs only if its call is allowed, and once.
  *
  * @param errorCode what is reported of a tool that throws a RangeError, where the framework does not let it through
+ * @param hasStreams whether a run can be a stream or not; else each run is one
  */
 export function testAdapter(
   name: string,
   drive: (scenario: Scenario) => Promise<Ran>,
-  { errorCode = "RangeError" } = {},
+  { errorCode = "RangeError", hasStreams = true } = {},
 ): void {
   describe(`${name}: a tool call`, () => {
     test("that is allowed runs once, with the judged arguments, and is reported", async () => {
@@ -101,6 +104,15 @@ export function testAdapter(
       expect(runs).toEqual([]);
       expect(read).toEqual([expect.stringMatching(/send_email did not run: it is not allowed \(RULE_DENIED\)/)]);
     });
+
+    if (hasStreams)
+      test.each([
+        ["allow", [ARGS]],
+        ["deny", []],
+      ] as const)("of a streamed run runs only if it is allowed: %s", async (decision, expected) => {
+        const { runs } = await drive({ dc: new FakeDataCrawl({ send_email: decision }), streams: true });
+        expect(runs).toEqual(expected);
+      });
 
     test("whose tool throws is reported as failed", async () => {
       const dc = new FakeDataCrawl({ send_email: "allow" });
