@@ -430,6 +430,13 @@ MUTANTS = [
         "        except asyncio.CancelledError:\n            task.cancel()\n            raise\n",
         "test_judge.py",
     ),
+    Mutant(
+        "a self-test asks under its own name",
+        "integrations/_judge.py",
+        "        if any(call.tool == test.tool and not call.arguments for test in self._tests):",
+        "        if False:",
+        "test_judge.py",
+    ),
 ]
 
 

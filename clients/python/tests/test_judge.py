@@ -171,6 +171,19 @@ def test_the_self_test_raises_if_the_guard_was_not_asked() -> None:
         pass
 
 
+def test_the_self_test_asks_about_its_own_tool_whatever_the_options_make_of_the_applications() -> None:
+    dc = FakeDataCrawl({"bank.transfer": "allow", "wipe": "deny"})
+    options: Any = {"tool": lambda call: "bank.transfer", "payload": lambda call: {"to": call.arguments["to"]}}
+    options["key"] = lambda call: call.arguments["to"]
+    judge = Judge(dc, options)
+    with judge.self_test("wipe") as test:
+        judge.run(lambda: ToolCall("wipe", {}, test.call_id, "run-1"), lambda arguments: test.run())
+    assert [(asked.tool, asked.payload) for asked in dc.requests] == [("wipe", {})]
+    # Afterwards it is a tool like others.
+    judge.run(lambda: ToolCall("wipe", {"to": "ann"}, "call-1", "run-1"), lambda arguments: "ran")
+    assert dc.requests[1].tool == "bank.transfer"
+
+
 def test_a_report_that_is_lost_changes_nothing_of_the_result() -> None:
     service, tool = Service(), Tool()
     with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:

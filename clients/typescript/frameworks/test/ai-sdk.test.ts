@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { readBy, scripted, streaming } from "../examples/app/language-model.ts";
 import { testExample } from "./support/example.ts";
-import { ARGS, changing, clientAt, type Scenario, testAdapter, warnings } from "./support/matrix.ts";
+import { ARGS, OWN_TOOLS, changing, clientAt, type Scenario, testAdapter, warnings } from "./support/matrix.ts";
 
 const inputSchema = z.object({ to: z.string(), cc: z.array(z.string()) });
 
@@ -156,6 +156,12 @@ describe("Vercel AI SDK: the self-test", () => {
     expect(dc.requests).toMatchObject([{ tool: "datacrawl_self_test" }]);
   });
 
+  test("asks about its own tool, whatever the options make of the application's", async () => {
+    const dc = new FakeDataCrawl({ "mail.send": "allow" });
+    await selfTest(dc, {}, OWN_TOOLS);
+    expect(dc.requests).toMatchObject([{ tool: "datacrawl_self_test", payload: {} }]);
+  });
+
   test("names tools that are not guarded", async () => {
     const dc = new FakeDataCrawl();
     await expect(selfTest(dc, { ...guardTools(dc, { a: tools.send_email }), ...tools })).rejects.toThrow(
@@ -169,11 +175,8 @@ describe("Vercel AI SDK: the self-test", () => {
     );
     await expect(selfTest(clientAt("http://127.0.0.1:1"), {})).rejects.toThrow("was not denied by the service");
     warnings();
-    const broken = (): never => {
-      throw new Error("broken");
-    };
-    await expect(selfTest(new FakeDataCrawl(), {}, { key: broken })).rejects.toThrow(
-      "was not denied by the service: broken",
-    );
+    const broken = new FakeDataCrawl();
+    broken.authorize = () => Promise.reject(new Error("broken"));
+    await expect(selfTest(broken, {})).rejects.toThrow("was not denied by the service: broken");
   });
 });

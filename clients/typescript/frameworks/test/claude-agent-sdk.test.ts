@@ -8,7 +8,7 @@ import { z } from "zod";
 import { isolated, SEND_EMAIL } from "../examples/app/claude-agent-sdk.ts";
 import { serveMessages } from "../examples/app/messages-api.ts";
 import { testExample } from "./support/example.ts";
-import { ARGS, clientAt, type Ran, testAdapter, warnings } from "./support/matrix.ts";
+import { ARGS, OWN_TOOLS, clientAt, type Ran, testAdapter, warnings } from "./support/matrix.ts";
 
 const opened: (() => unknown)[] = [];
 afterEach(async () => {
@@ -168,6 +168,12 @@ describe("Claude Agent SDK: the self-test", () => {
     const dc = new FakeDataCrawl();
     await selfTest({ hooks: guardHooks(dc) });
     expect(dc.requests).toMatchObject([{ tool: "datacrawl_self_test" }]);
+  });
+
+  test("asks about its own tool, whatever the options make of the application's", async () => {
+    const dc = new FakeDataCrawl({ "mail.send": "allow" });
+    await selfTest({ hooks: guardHooks(dc, OWN_TOOLS) });
+    expect(dc.requests).toMatchObject([{ tool: "datacrawl_self_test", payload: {} }]);
   });
 
   test("fails without a guard, if the probe is allowed, or if nobody could be asked", async () => {

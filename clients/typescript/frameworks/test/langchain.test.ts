@@ -14,7 +14,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ScriptedChatModel } from "../examples/app/scripted-chat-model.ts";
 import { testExample } from "./support/example.ts";
-import { ARGS, changing, clientAt, type Scenario, testAdapter } from "./support/matrix.ts";
+import { ARGS, OWN_TOOLS, changing, clientAt, type Scenario, testAdapter } from "./support/matrix.ts";
 
 const schema = z.object({ to: z.string(), cc: z.array(z.string()) });
 
@@ -177,6 +177,12 @@ describe("LangChain: the self-test", () => {
       "self-test: the tool datacrawl_self_test ran",
     );
     await expect(selfTest([guarding(clientAt("http://127.0.0.1:1"))])).rejects.toThrow("was not denied by the service");
+  });
+
+  test("asks about its own tool, whatever the options make of the application's", async () => {
+    const dc = new FakeDataCrawl({ "mail.send": "allow" });
+    await selfTest([guarding(dc, OWN_TOOLS)]);
+    expect(dc.requests).toMatchObject([{ tool: "datacrawl_self_test", payload: {} }]);
   });
 
   test("needs the class of messages", () => {

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { readBy, scripted, streaming } from "../examples/app/language-model.ts";
 import { testExample } from "./support/example.ts";
-import { ARGS, changing, clientAt, testAdapter, warnings } from "./support/matrix.ts";
+import { ARGS, OWN_TOOLS, changing, clientAt, testAdapter, warnings } from "./support/matrix.ts";
 
 const inputSchema = z.object({ to: z.string(), cc: z.array(z.string()) });
 
@@ -122,6 +122,12 @@ describe("Mastra: the self-test", () => {
     const dc = new FakeDataCrawl();
     await selfTest(dc, await agentWith(calling(), guardTools(dc, { send_email: emailTool([]) })).listTools());
     expect(dc.requests).toMatchObject([{ tool: "datacrawl_self_test" }]);
+  });
+
+  test("asks about its own tool, whatever the options make of the application's", async () => {
+    const dc = new FakeDataCrawl({ "mail.send": "allow" });
+    await selfTest(dc, {}, OWN_TOOLS);
+    expect(dc.requests).toMatchObject([{ tool: "datacrawl_self_test", payload: {} }]);
   });
 
   test("names tools that are not guarded", async () => {

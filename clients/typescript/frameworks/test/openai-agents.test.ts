@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ScriptedModel } from "../examples/app/scripted-model.ts";
 import { testExample } from "./support/example.ts";
-import { ARGS, clientAt, testAdapter, warnings } from "./support/matrix.ts";
+import { ARGS, OWN_TOOLS, clientAt, testAdapter, warnings } from "./support/matrix.ts";
 
 const parameters = z.object({ to: z.string(), cc: z.array(z.string()) });
 
@@ -141,6 +141,12 @@ describe("OpenAI Agents: the self-test", () => {
     const dc = new FakeDataCrawl();
     await selfTest(dc, agentWith(guardTools(dc, [emailTool([])])));
     expect(dc.requests).toMatchObject([{ tool: "datacrawl_self_test" }]);
+  });
+
+  test("asks about its own tool, whatever the options make of the application's", async () => {
+    const dc = new FakeDataCrawl({ "mail.send": "allow" });
+    await selfTest(dc, agentWith([]), OWN_TOOLS);
+    expect(dc.requests).toMatchObject([{ tool: "datacrawl_self_test", payload: {} }]);
   });
 
   test("names tools that are not guarded, and servers of the agent's own", async () => {

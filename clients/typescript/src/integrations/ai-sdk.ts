@@ -5,7 +5,7 @@
  * SDK does not know runs the tool, and `"user-approval"` is answered by messages that the client sends.
  */
 import type { Authorizer } from "../authorizer.ts";
-import { checkGuardOptions, type FoundCall, type GuardOptions, runJudged } from "./judged-call.ts";
+import { checkGuardOptions, type FoundCall, type GuardOptions, probeOptions, runJudged } from "./judged-call.ts";
 import { checkAllGuarded, markGuarded, proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
 
 export { type GuardOptions, type ToolCall, ToolNotRunError } from "./judged-call.ts";
@@ -89,11 +89,11 @@ export async function selfTest(
   tools: Readonly<Record<string, object>>,
   options: AiSdkOptions & { readonly probe?: SelfTestProbe | undefined } = {},
 ): Promise<void> {
-  const { probe = {}, ...guardOptions } = options;
+  const { probe = {} } = options;
   const { toolName = SELF_TEST_TOOL, args = {} } = probe;
   checkAllGuarded(tools, options.unguarded);
   await proveDenied(toolName, async (ran) => {
-    const guardedProbe = guardTools(authorizer, { [toolName]: { execute: ran } }, guardOptions)[toolName];
+    const guardedProbe = guardTools(authorizer, { [toolName]: { execute: ran } }, probeOptions(options))[toolName];
     const context = { toolCallId: `self-test-${crypto.randomUUID()}`, messages: [] };
     await (guardedProbe as unknown as { execute: Execute }).execute(args, context);
   });

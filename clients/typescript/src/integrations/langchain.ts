@@ -5,7 +5,14 @@
  * call after it was judged, or make it again.
  */
 import type { Authorizer } from "../authorizer.ts";
-import { checkGuardOptions, FailedResult, type GuardOptions, runJudged, ToolNotRunError } from "./judged-call.ts";
+import {
+  checkGuardOptions,
+  FailedResult,
+  type GuardOptions,
+  markProbe,
+  runJudged,
+  ToolNotRunError,
+} from "./judged-call.ts";
 import { isGuarded, markGuarded, proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
 
 export { type GuardOptions, type ToolCall, ToolNotRunError } from "./judged-call.ts";
@@ -113,7 +120,7 @@ export async function selfTest(middleware: readonly object[], probe: SelfTestPro
   }
   const id = `self-test-${crypto.randomUUID()}`;
   const toolCall = { name: toolName, args: args as Record<string, unknown>, id };
-  const request = { toolCall, state: { messages: [{ id, tool_calls: [toolCall] }] }, runtime: {} };
+  const request = markProbe({ toolCall, state: { messages: [{ id, tool_calls: [toolCall] }] }, runtime: {} });
   await proveDenied(toolName, async (ran) => {
     const answer = await wrapToolCall(request, () => ran());
     throw stopped.get(answer as object);

@@ -5,7 +5,14 @@
  * not know lets the tool run, and a hook of a run replaces the agent's.
  */
 import type { Authorizer } from "../authorizer.ts";
-import { checkGuardOptions, FailedResult, type FoundCall, type GuardOptions, runJudged } from "./judged-call.ts";
+import {
+  checkGuardOptions,
+  FailedResult,
+  type FoundCall,
+  type GuardOptions,
+  probeOptions,
+  runJudged,
+} from "./judged-call.ts";
 import { checkAllGuarded, markGuarded, proveDenied, SELF_TEST_TOOL, type SelfTestProbe } from "./self-test.ts";
 
 export { type GuardOptions, type ToolCall, ToolNotRunError } from "./judged-call.ts";
@@ -86,11 +93,11 @@ export async function selfTest(
   tools: Readonly<Record<string, object>>,
   options: MastraOptions & { readonly probe?: SelfTestProbe | undefined } = {},
 ): Promise<void> {
-  const { probe = {}, ...guardOptions } = options;
+  const { probe = {} } = options;
   const { toolName = SELF_TEST_TOOL, args = {} } = probe;
   checkAllGuarded(tools, options.unguarded);
   await proveDenied(toolName, async (ran) => {
-    const guardedProbe = guardTools(authorizer, { [toolName]: { execute: ran } }, guardOptions)[toolName];
+    const guardedProbe = guardTools(authorizer, { [toolName]: { execute: ran } }, probeOptions(options))[toolName];
     const id = `self-test-${crypto.randomUUID()}`;
     await (guardedProbe as unknown as { execute: Execute }).execute(args, { runId: id, agent: { toolCallId: id } });
   });

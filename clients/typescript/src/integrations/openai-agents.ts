@@ -10,6 +10,7 @@ import {
   FailedResult,
   type FoundCall,
   type GuardOptions,
+  probeOptions,
   runJudged,
   ToolNotRunError,
 } from "./judged-call.ts";
@@ -134,13 +135,13 @@ export async function selfTest(
   agent: AgentToTest,
   options: OpenAiAgentsOptions & { readonly probe?: SelfTestProbe | undefined } = {},
 ): Promise<void> {
-  const { probe = {}, ...guardOptions } = options;
+  const { probe = {} } = options;
   const { toolName = SELF_TEST_TOOL, args = {} } = probe;
   checkAgent(agent, options.unguarded ?? [], new Set());
   await proveDenied(toolName, async (ran) => {
     // With a schema of its output the guard rejects, and the reason is seen.
     const bareProbe = { type: "function", name: toolName, outputSchema: {}, invoke: ran };
-    const [guardedProbe] = guardTools(authorizer, [bareProbe], guardOptions);
+    const [guardedProbe] = guardTools(authorizer, [bareProbe], probeOptions(options));
     const toolCall = { callId: `self-test-${crypto.randomUUID()}` };
     await (guardedProbe as unknown as { invoke: Invoke }).invoke({}, JSON.stringify(args), { toolCall });
   });

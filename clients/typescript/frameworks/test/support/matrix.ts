@@ -76,6 +76,13 @@ export function warnings(): unknown[] {
   return seen;
 }
 
+/** Options that know the tools of the application alone, and not that of a self-test. */
+export const OWN_TOOLS = {
+  tool: () => "mail.send",
+  key: ({ args }: { args: { to?: unknown } }) => `send-${(args.to as string).length}`,
+  payload: ({ args }: { args: { to?: unknown } }) => ({ domain: (args.to as string).slice(4) }),
+};
+
 /**
  * What every adapter does in every situation: the tool runs only if its call is allowed, and once.
  *
