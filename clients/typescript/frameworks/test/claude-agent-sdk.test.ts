@@ -59,7 +59,7 @@ testAdapter(
     const guard = { ...named, ...options, ...(run !== undefined && { run }) } as ClaudeAgentOptions;
     return runSession({ options: { hooks: guardHooks(dc, guard) }, ...(callIds && { callIds }), act, signal });
   },
-  { errorCode: "TOOL_ERROR", hasStreams: false },
+  { errorCode: "TOOL_ERROR", streamed: [] },
 );
 
 testExample("claude-agent-sdk");

@@ -83,16 +83,21 @@ export const OWN_TOOLS = {
   payload: ({ args }: { args: { to?: unknown } }) => ({ domain: (args.to as string).slice(4) }),
 };
 
+const STREAMED: [decision: "allow" | "deny", runs: unknown[]][] = [
+  ["allow", [ARGS]],
+  ["deny", []],
+];
+
 /**
  * What every adapter does in every situation: the tool runs only if its call is allowed, and once.
  *
  * @param errorCode what is reported of a tool that throws a RangeError, where the framework does not let it through
- * @param hasStreams whether a run can be a stream or not; else each run is one
+ * @param streamed decisions, and the arguments of the tool's runs. None where each run is a stream
  */
 export function testAdapter(
   name: string,
   drive: (scenario: Scenario) => Promise<Ran>,
-  { errorCode = "RangeError", hasStreams = true } = {},
+  { errorCode = "RangeError", streamed = STREAMED } = {},
 ): void {
   describe(`${name}: a tool call`, () => {
     test("that is allowed runs once, with the judged arguments, and is reported", async () => {
@@ -112,14 +117,10 @@ export function testAdapter(
       expect(read).toEqual([expect.stringMatching(/send_email did not run: it is not allowed \(RULE_DENIED\)/)]);
     });
 
-    if (hasStreams)
-      test.each([
-        ["allow", [ARGS]],
-        ["deny", []],
-      ] as const)("of a streamed run runs only if it is allowed: %s", async (decision, expected) => {
-        const { runs } = await drive({ dc: new FakeDataCrawl({ send_email: decision }), streams: true });
-        expect(runs).toEqual(expected);
-      });
+    test.each(streamed)("of a streamed run runs only if it is allowed: %s", async (decision, expected) => {
+      const { runs } = await drive({ dc: new FakeDataCrawl({ send_email: decision }), streams: true });
+      expect(runs).toEqual(expected);
+    });
 
     test("whose tool throws is reported as failed", async () => {
       const dc = new FakeDataCrawl({ send_email: "allow" });
