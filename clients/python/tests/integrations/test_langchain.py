@@ -13,6 +13,8 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import StructuredTool, ToolException
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from server import API_KEY, serving
 from situations import ARGUMENTS, TOOL, Cancelled, Framework, Service, Tool, Variants, run_snippets
 
@@ -182,6 +184,43 @@ def test_an_error_that_becomes_the_models_answer_is_reported_as_failed() -> None
         agent: Any = create_agent(model(), [tool], middleware=[ToolGuard(dc)])
         assert last_of(agent.invoke(QUESTION)) == "no such account"
     assert service.reports == [executions.OUTCOME_FAILED]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("says", ["allow", "deny"])
+def test_a_graph_of_ones_own_takes_the_guard_by_its_tool_node(says: str, asynchronous: bool) -> None:
+    service, tool = Service(says), Tool()
+    tool.error = ValueError("no such account")
+    with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
+        guard = ToolGuard(dc)
+        node = ToolNode(
+            [tool_of(tool)],
+            handle_tool_errors=True,
+            wrap_tool_call=guard.wrap_tool_call,
+            awrap_tool_call=guard.awrap_tool_call,
+        )
+        graph: Any = StateGraph(MessagesState)
+        graph.add_node("tools", node).add_edge(START, "tools")
+        calls: Any = {"messages": [AIMessage("", id="run-1", tool_calls=[model().call])]}
+        state = asyncio.run(graph.compile().ainvoke(calls)) if asynchronous else graph.compile().invoke(calls)
+    assert ("no such account" if says == "allow" else "RULE_DENIED") in last_of(state)
+    assert tool.calls == ([ARGUMENTS] if says == "allow" else [])
+    assert service.reports == ([executions.OUTCOME_FAILED] if says == "allow" else [])
+
+
+@pytest.mark.parametrize(("says", "calls"), [("allow", [ARGUMENTS]), ("deny", [])])
+def test_a_streamed_run_is_judged(says: str, calls: Any) -> None:
+    service, tool = Service(says), Tool()
+
+    async def work(url: str) -> None:
+        with DataCrawl(url, API_KEY, timeout=30) as dc:
+            agent: Any = create_agent(model(), [tool_of(tool)], middleware=[ToolGuard(dc)])
+            async for _ in agent.astream(QUESTION, stream_mode="messages"):
+                pass
+
+    with serving(service) as server:
+        asyncio.run(work(server.url))
+    assert tool.calls == calls
 
 
 def test_a_tool_that_the_agent_does_not_have_is_not_asked_about_twice() -> None:

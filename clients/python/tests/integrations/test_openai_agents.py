@@ -176,6 +176,22 @@ def test_an_agent_as_a_tool_is_judged_like_any_tool(service: Service) -> None:
     assert [asked["payload"] for asked in service.authorized] == [{"input": "hello"}]
 
 
+@pytest.mark.parametrize(("says", "calls"), [("allow", [ARGUMENTS]), ("deny", [])])
+def test_a_streamed_run_is_judged(service: Service, says: str, calls: Any) -> None:
+    service.says = says
+    tool = Tool()
+
+    async def work(url: str) -> None:
+        with DataCrawl(url, API_KEY, timeout=30) as dc:
+            agent = Agent(name="assistant", model=model(), tools=ToolGuard(dc).tools([tool_of(tool)]))
+            async for _ in Runner.run_streamed(agent, "Transfer it.").stream_events():
+                pass
+
+    with serving(service) as server:
+        asyncio.run(work(server.url))
+    assert tool.calls == calls
+
+
 def test_what_cannot_be_guarded_is_refused_unless_it_is_named() -> None:
     with DataCrawl("http://127.0.0.1:1", API_KEY) as dc:
         guard = ToolGuard(dc)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,8 +13,8 @@ from pydantic import BaseModel
 from pydantic_ai import Agent, ApprovalRequired, DeferredToolRequests, DeferredToolResults, ModelRetry, Tool
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart, ToolReturnPart
-from pydantic_ai.models.function import FunctionModel
-from pydantic_ai.toolsets import WrapperToolset
+from pydantic_ai.models.function import DeltaToolCall, FunctionModel
+from pydantic_ai.toolsets import FunctionToolset, WrapperToolset
 from server import API_KEY, serving
 from situations import ARGUMENTS, TOOL, Cancelled, Framework, Service, Variants, run_snippets
 from situations import Tool as Scripted
@@ -170,6 +172,47 @@ def test_an_approval_of_the_application_is_not_the_services() -> None:
         # The run in which the model made the call, not the one that goes on.
         assert [asked["key"] for asked in service.authorized] == ["run-1/call-1"]
     assert tool.calls == []
+
+
+@pytest.mark.parametrize("says", ["allow", "deny"])
+def test_an_approval_that_a_toolset_asks_for_does_not_replace_a_decision(says: str) -> None:
+    service, tool = Service(says), Scripted()
+    with serving(service) as server, DataCrawl(server.url, API_KEY, timeout=30) as dc:
+        toolset = FunctionToolset([tool_of(tool)]).approval_required()
+        agent = Agent(
+            model(), toolsets=[toolset], output_type=[str, DeferredToolRequests], capabilities=[ToolGuard(dc)]
+        )
+        first = agent.run_sync("Transfer it.", run_id="run-1")
+        if says == "deny":
+            # The guard comes first: nobody is asked to approve it.
+            assert "RULE_DENIED" in said_by(first)
+        else:
+            approved = DeferredToolResults(approvals={"call-1": True})
+            again = agent.run_sync(message_history=first.all_messages(), deferred_tool_results=approved)
+            # The trap: it was started by the call that asked for the approval.
+            assert "ALREADY_STARTED" in said_by(again)
+    assert tool.calls == []
+
+
+@pytest.mark.parametrize(("says", "calls"), [("allow", [ARGUMENTS]), ("deny", [])])
+def test_a_streamed_run_is_judged(says: str, calls: Any) -> None:
+    service, tool = Service(says), Scripted()
+
+    async def stream(messages: Any, info: Any) -> AsyncIterator[Any]:
+        if len(messages) > 1:
+            yield "done"
+        else:
+            yield {0: DeltaToolCall(name=TOOL, json_args=json.dumps(ARGUMENTS), tool_call_id="call-1")}
+
+    async def work(url: str) -> None:
+        with DataCrawl(url, API_KEY, timeout=30) as dc:
+            agent = Agent(FunctionModel(stream_function=stream), tools=[tool_of(tool)], capabilities=[ToolGuard(dc)])
+            async with agent.run_stream("Transfer it.") as result:
+                await result.get_output()
+
+    with serving(service) as server:
+        asyncio.run(work(server.url))
+    assert tool.calls == calls
 
 
 @pytest.mark.parametrize("error", [ModelRetry("again"), ApprovalRequired()])

@@ -6,7 +6,17 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { readBy, scripted, streaming } from "../examples/app/language-model.ts";
 import { testExample } from "./support/example.ts";
-import { ARGS, OWN_TOOLS, changing, clientAt, type Scenario, testAdapter, warnings } from "./support/matrix.ts";
+import { allowing, reply } from "../../test/support/service.ts";
+import {
+  ARGS,
+  OWN_TOOLS,
+  changing,
+  clientAt,
+  clientOf,
+  type Scenario,
+  testAdapter,
+  warnings,
+} from "./support/matrix.ts";
 
 const inputSchema = z.object({ to: z.string(), cc: z.array(z.string()) });
 
@@ -87,6 +97,12 @@ describe("Vercel AI SDK: what its own approval does not stop", () => {
   });
 });
 
+function cyclic(): object {
+  const given: { self?: object } = {};
+  given.self = given;
+  return given;
+}
+
 describe("Vercel AI SDK: guarded tools", () => {
   test("that are generators show their parts while they run, and end with the last one", async () => {
     const shown: unknown[] = [];
@@ -112,6 +128,35 @@ describe("Vercel AI SDK: guarded tools", () => {
     };
     const { send_email } = guardTools(changing(args), tools);
     expect(await send_email.execute(args, { toolCallId: "call-1", messages: [] })).toEqual(ARGS);
+  });
+
+  test.each<[string, unknown]>([
+    ["NaN", { amount: Number.NaN }],
+    ["a Date", { at: new Date(0) }],
+    ["a bigint", { amount: 7n }],
+    ["bytes", { file: new Uint8Array([1]) }],
+    ["a cycle", cyclic()],
+    ["a function", { to: () => "ann@example.com" }],
+    ["a Proxy", { to: new Proxy({}, {}) }],
+    ["a lone surrogate", { to: "\ud800" }],
+  ])("do not run with arguments that are not JSON: %s", async (_, input) => {
+    warnings();
+    const runs: unknown[] = [];
+    const dc = await clientOf(({ stream, request }) => reply(stream, allowing(request)));
+    const tools = { pay: { inputSchema, execute: (given: unknown, ..._more: unknown[]): unknown => runs.push(given) } };
+    const { pay } = guardTools(dc, tools);
+    await expect(pay.execute(input, { toolCallId: "call-1", messages: [] })).rejects.toThrow("pay did not run");
+    expect(runs).toEqual([]);
+  });
+
+  test.each(["", undefined, null])("do not run without an id of the call: %s", async (toolCallId) => {
+    warnings();
+    const runs: unknown[] = [];
+    const dc = new FakeDataCrawl({ pay: "allow" });
+    const tools = { pay: { inputSchema, execute: (given: unknown, ..._more: unknown[]): unknown => runs.push(given) } };
+    const { pay } = guardTools(dc, tools, { run: "run-1" });
+    await expect(pay.execute(ARGS, { toolCallId, messages: [] })).rejects.toThrow("could not be judged");
+    expect([runs, dc.requests]).toEqual([[], []]);
   });
 
   test("that return an iterable from a plain function come to its last part", async () => {
