@@ -16,6 +16,7 @@ const EXAMPLES: Readonly<Record<string, string | readonly string[]>> = {
   ],
   "datacrawl hook": "datacrawl hook install claude-code --url http://127.0.0.1:7440 --key-file agent.key",
   "datacrawl hook codex": "datacrawl hook codex --key-file agent.key < event.json",
+  "datacrawl hook copilot-cli": "datacrawl hook copilot-cli --key-file agent.key < event.json",
   "datacrawl hook gemini-cli": "datacrawl hook gemini-cli --key-file agent.key < event.json",
   "datacrawl hook install": "datacrawl hook install claude-code --url http://127.0.0.1:7440 --key-file agent.key --yes",
   "datacrawl hook uninstall": "datacrawl hook uninstall claude-code --yes",

@@ -1,13 +1,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ScriptedCall, startMessagesApi, type ToolResult } from "../support/messages-api.ts";
+import { startMessagesApi, type ToolResult } from "../support/messages-api.ts";
 import { ownProcess } from "../support/owned.ts";
 import { runBin } from "../support/process.ts";
+import type { ScriptedCall } from "../support/scripted-model.ts";
 import { demoKey, discard, type Env, type ServiceProcess, startService, tempDir } from "../support/service.ts";
+import { startSilent } from "./hostile.ts";
 
 /** The program itself: the package's own start script only finds it. */
 const CLAUDE = join(
@@ -88,20 +89,6 @@ async function session(
   } finally {
     api.close();
   }
-}
-
-/** A service that takes connections and says nothing. */
-async function startSilent(): Promise<{ readonly url: string; readonly close: () => void }> {
-  const sockets: Socket[] = [];
-  const server: Server = createServer((socket) => void sockets.push(socket.on("error", () => {})));
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    close: () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    },
-  };
 }
 
 describe("Claude Code with the installed hook", () => {

@@ -968,4 +968,68 @@ export const MUTANTS: readonly Mutant[] = [
       ],
     ],
   ),
+  ...caughtBy(
+    ["test/cli/hook/hosts.test.ts"],
+    [
+      [
+        "the hook of an agent that takes silence for no answer says why it blocks",
+        "src/cli/hook/codex.ts",
+        "otherwise: SPOKEN_BLOCK,",
+        'otherwise: "exit 2",',
+      ],
+      [
+        "a command of Codex CLI is judged with the directory where it runs",
+        "src/cli/hook/codex.ts",
+        '{ ...call.payload, workdir: textIn(event, "cwd") }',
+        "call.payload",
+      ],
+      [
+        "a tool of Copilot CLI is judged by its own name",
+        "src/cli/hook/copilot-cli.ts",
+        'if (event["hook_event_name"] !== undefined)',
+        "if (false)",
+      ],
+      [
+        "an allow gives the judged arguments back to Copilot CLI",
+        "src/cli/hook/copilot-cli.ts",
+        ": { modifiedArgs: payload };",
+        ": {};",
+      ],
+      [
+        "no MCP server has the name of a coding agent",
+        "src/cli/hook/host.ts",
+        "if (HOST_NAMES.includes(server))",
+        "if (false)",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/e2e/hook.test.ts"],
+    [
+      [
+        "a hook that is killed ends with the status that blocks",
+        "src/cli/hook/claude-code.ts",
+        'otherwise: "exit 2",',
+        'otherwise: "exit $?",',
+      ],
+      [
+        "a hook ends with the status that blocks, except for an allow",
+        "bin/datacrawl.js",
+        "if (status !== 0) process.exitCode = 2;",
+        "",
+      ],
+      [
+        "a hook lets nothing but an allow pass",
+        "src/cli/hook/answer.ts",
+        "if (!isAllow(verdict.decision)) return",
+        "if (false) return",
+      ],
+      [
+        "a repeated call of a coding agent is the same decision",
+        "src/cli/hook/answer.ts",
+        "callId ?? randomUUID()",
+        "randomUUID()",
+      ],
+    ],
+  ),
 ];

@@ -6,11 +6,12 @@ import { parseDuration } from "../parse.ts";
 import { answerHook, type HookFlags } from "./answer.ts";
 import { claudeCode } from "./claude-code.ts";
 import { codex } from "./codex.ts";
+import { copilotCli } from "./copilot-cli.ts";
 import { geminiCli } from "./gemini-cli.ts";
 import type { Host } from "./host.ts";
 import type { ScopeFlags } from "./install.ts";
 
-const HOSTS: readonly Host[] = [claudeCode, codex, geminiCli];
+const HOSTS: readonly Host[] = [claudeCode, codex, copilotCli, geminiCli];
 
 /** `datacrawl hook`. The commands named after hosts end with status 2 except for an allow; bin/datacrawl.js sees to that. */
 export function hookCommand(io: Io): Command {

@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import type { JsonObject } from "../../core/json.ts";
 import { type Host, HookEventError, mcpToolName, objectIn, textIn, toolName } from "./host.ts";
-import { groupedHooks } from "./settings.ts";
+import { groupedHooks, SPOKEN_BLOCK } from "./settings.ts";
 
 const NAME = "gemini-cli";
 const EVENT = "BeforeTool";
 
-/** Gemini CLI: docs/hooks/reference.md of @google/gemini-cli 0.61.0, and its hook runner. */
+/** Gemini CLI: its hooks reference, and what version 0.61.0 does (test/coding-agents). */
 export const geminiCli: Host = {
   name: NAME,
   title: "Gemini CLI",
@@ -34,8 +34,7 @@ export const geminiCli: Host = {
       user: (home) => join(home, ".gemini/settings.json"),
       project: (_, cwd) => join(cwd, ".gemini/settings.json"),
     },
-    // A hook that prints nothing is no answer, whatever its status: one that is killed must be spoken for.
-    otherwise: "{ echo 'DataCrawl: the hook did not end by itself' >&2; exit 2; }",
+    otherwise: SPOKEN_BLOCK,
     ...groupedHooks(NAME, EVENT, (command, timeoutMs) => ({ type: "command", command, timeout: timeoutMs })),
     problem: ({ hooksConfig }) =>
       typeof hooksConfig === "object" && (hooksConfig as JsonObject | null)?.["enabled"] === false

@@ -84,7 +84,7 @@ export function mcpToolName(server: string, tool: string): string {
   return `${server}.${tool}`;
 }
 
-export const HOST_NAMES: readonly string[] = ["claude-code", "codex", "gemini-cli"];
+export const HOST_NAMES: readonly string[] = ["claude-code", "codex", "copilot-cli", "gemini-cli"];
 
 /** The event before a tool, of Claude Code and of hosts that took over its contract. */
 export const TOOL_USE = "PreToolUse";

@@ -19,10 +19,34 @@ export interface HostSettings {
   problem(settings: JsonObject): string | null;
 }
 
-/** Ours, by what it runs: the words that `install` writes, and what people write by hand. */
-function isOurs(entry: JsonValue, host: string): entry is JsonObject & { readonly command: string } {
-  const command = isObject(entry) ? entry["command"] : undefined;
-  return typeof command === "string" && command.includes("datacrawl") && command.includes(` hook ${host}`);
+/**
+ * For hosts that take a blocking status for no answer unless something is printed: a command that is killed prints nothing, so the shell
+ * speaks for it.
+ */
+export const SPOKEN_BLOCK = "{ echo 'DataCrawl: the hook did not end by itself' >&2; exit 2; }";
+
+/** What an entry runs if it is ours, by the words that `install` writes, and that people write by hand; else null. */
+function ourCommand(entry: JsonValue, member: "command" | "bash", host: string): string | null {
+  const command = isObject(entry) ? entry[member] : undefined;
+  const isOurs = typeof command === "string" && command.includes("datacrawl") && command.includes(` hook ${host}`);
+  return isOurs ? command : null;
+}
+
+/** @throws UsageError if the entries of `event` are no list */
+function entriesAt(settings: JsonObject, event: string, host: string): JsonValue[] {
+  const hooks = settings["hooks"] ?? {};
+  const entries = isObject(hooks) ? (hooks[event] ?? []) : null;
+  if (!Array.isArray(entries)) throw new UsageError([`"hooks" is not what ${host} reads: correct it first`]);
+  return entries;
+}
+
+/** The settings with other entries of `event`; without the event if there are none. */
+function withEntriesAt(settings: JsonObject, event: string, entries: JsonValue[]): JsonObject {
+  const { [event]: _, ...others } = (settings["hooks"] ?? {}) as JsonObject;
+  const { hooks: __, ...rest } = settings;
+  // In their places, so that nothing else of the file moves.
+  const hooks = entries.length > 0 ? { ...(settings["hooks"] as JsonObject | undefined), [event]: entries } : others;
+  return Object.keys(hooks).length > 0 ? { ...settings, hooks } : rest;
 }
 
 /**
@@ -35,46 +59,71 @@ export function groupedHooks(
   event: string,
   entryOf: (command: string, timeoutMs: number) => JsonObject,
 ): Pick<HostSettings, "add" | "remove" | "commands"> {
-  const groupsOf = (settings: JsonObject): JsonValue[] => {
-    const hooks = settings["hooks"] ?? {};
-    const groups = isObject(hooks) ? (hooks[event] ?? []) : null;
-    if (!Array.isArray(groups)) throw new UsageError([`"hooks" is not what ${host} reads: correct it first`]);
-    return groups;
-  };
+  const groupsOf = (settings: JsonObject): JsonValue[] => entriesAt(settings, event, host);
   const entriesOf = (group: JsonValue): JsonValue[] => {
     const entries = isObject(group) ? group["hooks"] : undefined;
     return Array.isArray(entries) ? entries : [];
   };
-  const withGroups = (settings: JsonObject, groups: JsonValue[]): JsonObject => {
-    const { [event]: _, ...others } = (settings["hooks"] ?? {}) as JsonObject;
-    const { hooks: __, ...rest } = settings;
-    // In their places, so that nothing else of the file moves.
-    const hooks = groups.length > 0 ? { ...(settings["hooks"] as JsonObject | undefined), [event]: groups } : others;
-    return Object.keys(hooks).length > 0 ? { ...settings, hooks } : rest;
-  };
+  const isOurs = (entry: JsonValue): boolean => ourCommand(entry, "command", host) !== null;
   const remove = (settings: JsonObject): JsonObject => {
     const groups = groupsOf(settings);
-    if (!groups.some((group) => entriesOf(group).some((entry) => isOurs(entry, host)))) return settings;
+    if (!groups.some((group) => entriesOf(group).some(isOurs))) return settings;
     const left = groups.flatMap((group) => {
       const entries = entriesOf(group);
-      const kept = entries.filter((entry) => !isOurs(entry, host));
+      const kept = entries.filter((entry) => !isOurs(entry));
       if (kept.length === entries.length) return [group];
       return kept.length === 0 ? [] : [{ ...(group as JsonObject), hooks: kept }];
     });
-    return withGroups(settings, left);
+    return withEntriesAt(settings, event, left);
   };
   return {
     remove,
     add: (settings, command, timeoutMs) => {
       const others = remove(settings);
       const ours = { matcher: "*", hooks: [entryOf(command, timeoutMs)] };
-      return withGroups(others, [...groupsOf(others), ours]);
+      return withEntriesAt(others, event, [...groupsOf(others), ours]);
     },
     commands: (settings) =>
       groupsOf(settings)
         .flatMap(entriesOf)
-        .filter((entry) => isOurs(entry, host))
-        .map(({ command }) => command),
+        .map((entry) => ourCommand(entry, "command", host))
+        .filter((command) => command !== null),
+  };
+}
+
+/**
+ * Files of hooks that list commands by event, in version 1 of Copilot CLI's format: `{"version": 1, "hooks": {EVENT: [ENTRY]}}`.
+ *
+ * @param entryOf the entry of a command
+ */
+export function flatHooks(
+  host: string,
+  event: string,
+  entryOf: (command: string, timeoutMs: number) => JsonObject,
+): Pick<HostSettings, "add" | "remove" | "commands"> {
+  const isOurs = (entry: JsonValue): boolean => ourCommand(entry, "bash", host) !== null;
+  const remove = (settings: JsonObject): JsonObject => {
+    const entries = entriesAt(settings, event, host);
+    if (!entries.some(isOurs)) return settings;
+    const left = withEntriesAt(
+      settings,
+      event,
+      entries.filter((entry) => !isOurs(entry)),
+    );
+    // What `add` begins with: nothing then needs the file.
+    return Object.keys(left).join() === "version" ? {} : left;
+  };
+  return {
+    remove,
+    add: (settings, command, timeoutMs) => {
+      const others = { version: 1, ...remove(settings) };
+      // The last one judges what the others have made of the arguments.
+      return withEntriesAt(others, event, [...entriesAt(others, event, host), entryOf(command, timeoutMs)]);
+    },
+    commands: (settings) =>
+      entriesAt(settings, event, host)
+        .map((entry) => ourCommand(entry, "bash", host))
+        .filter((command) => command !== null),
   };
 }
 
