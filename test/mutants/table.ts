@@ -329,6 +329,40 @@ export const MUTANTS: readonly Mutant[] = [
         "FROM input WHERE event_event_id IN (SELECT event_id FROM ended)",
         "FROM input",
       ],
+      [
+        "an execution is noted as unresolved once",
+        "src/store/executions.ts",
+        "AND noted_at IS NULL AND report_due_at",
+        "AND report_due_at",
+      ],
+      [
+        "an event of an unresolved execution is written only with its note",
+        "src/store/executions.ts",
+        "FROM input WHERE decision_id IN (SELECT decision_id FROM noted)",
+        "FROM input",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/admin/executions.test.ts"],
+    [
+      [
+        "an agent's namesake does not resolve its execution",
+        "src/admin/executions.ts",
+        "if (isAlike(operator, execution.agentId)) {",
+        "if (false) {",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/store/proofs.test.ts"],
+    [
+      [
+        "a month with executions that have no outcome is not retired",
+        "src/admin/retire.ts",
+        "if (counts.openExecutions > 0 && !withUnresolved)",
+        "if (false)",
+      ],
     ],
   ),
   ...caughtBy(
