@@ -63,6 +63,13 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     expect(started).toMatchObject({ state: "EXECUTION_STATE_STARTED" });
     return String(started["executionId"]);
   };
+  /** Changes what is in the database behind the service's back. */
+  const sql = async (statement: string): Promise<void> => {
+    const database = new pg.Client(dashboard.cluster.superUrl);
+    await database.connect();
+    await database.query(statement);
+    await database.end();
+  };
   const headings = (page: Page): Promise<string[]> => page.locator(".steps h2").allTextContents();
 
   test("a call that was reviewed, started and reported is one story, which goes on while its page is open", async () => {
@@ -158,12 +165,7 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     await ann.getByRole("button", { name: `resolve the execution ${executionId}` }).click();
     await ann.getByLabel("Outcome").selectOption("failed");
     await ann.getByLabel("Comment").fill("a long and careful comment");
-    const database = new pg.Client(dashboard.cluster.superUrl);
-    await database.connect();
-    await database.query(
-      "UPDATE operator_sessions SET signed_in_at = now() - interval '10 minutes' WHERE name = 'ann'",
-    );
-    await database.end();
+    await sql("UPDATE operator_sessions SET signed_in_at = now() - interval '10 minutes' WHERE name = 'ann'");
     await ann.getByRole("button", { name: "Resolve it" }).click();
     const dialog = ann.getByRole("dialog", { name: "This needs a sign-in within the last 5 minutes" });
     await dialog.waitFor();
@@ -198,6 +200,12 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     await decide("mail.send", { principal: "other", sessionId: decodeURI(SESSION) });
     decided.push(await decide("shell.run", { principal, sessionId: SESSION }));
     await begin(String(decided[0]));
+    // More than one page of others has been unresolved for longer.
+    await sql(`WITH others AS (
+      INSERT INTO executions (decision_id, execution_id, recorded_at, agent_id, tool, idempotency_key, nonce, started_at, started_by, report_due_at)
+      SELECT gen_random_uuid(), gen_random_uuid(), now(), 'others', 'mail.send', 'other', '', now(), 'key-1', now() - interval '1 day'
+      FROM generate_series(1, 1001) RETURNING decision_id, report_due_at
+    ) INSERT INTO execution_reports_due SELECT decision_id, report_due_at, now() FROM others`);
     await go(ann, `/decisions/${decided[1]}`, "Decision");
     await ann.getByText("hash holds").waitFor();
     expect(await ann.getByRole("link", { name: "mallory@example.com" }).count()).toBe(1);
@@ -211,6 +219,10 @@ describe.skipIf(!hasDashboard())("executions in the dashboard", () => {
     const tools = await entries.locator("strong").allTextContents();
     expect(tools).toEqual(["mail.send", "shell.run", "refund"]);
     await entries.first().getByText("unresolved", { exact: true }).waitFor();
+    expect(await entries.getByText("unresolved", { exact: true }).count()).toBe(1);
+    await sql(
+      "DELETE FROM execution_reports_due WHERE decision_id IN (SELECT decision_id FROM executions WHERE agent_id = 'others')",
+    );
     const text = (await ann.locator("main").textContent()) ?? "";
     expect(text).toContain("\\u202e");
     expect(text).not.toContain("\u202e");

@@ -1,10 +1,11 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { useInfiniteQuery, useQuery } from "@connectrpc/connect-query";
-import { useEffect, useMemo } from "react";
+import { useMemo } from "react";
 import { Link } from "wouter";
 import { AdminService } from "@datacrawl/proto/datacrawl/authz/v1/admin_service_pb";
 import { Source } from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { DecisionSummary } from "@datacrawl/proto/datacrawl/authz/v1/decisions_pb";
-import { MOST_SHOWN, useLive, useNewDecisions } from "../live.tsx";
+import { MOST_SHOWN, useLive, useNewDecisions, useRenewed } from "../live.tsx";
 import { Page } from "../page.tsx";
 import { useSearch } from "../search.ts";
 import { Badge } from "../ui/badge.tsx";
@@ -52,11 +53,13 @@ function Timeline({ sessionId }: { readonly sessionId: string }) {
     { pageParamKey: "pageToken", getNextPageParam: (page) => page.nextPageToken || undefined },
   );
   const { decisions: news, gap } = useNewDecisions(filter);
-  const unresolved = useUnresolved();
+  const shown = [...news, ...(found.data?.pages.flatMap((page) => page.decisions) ?? [])];
+  const first = shown.map(({ recordedAtUs }) => recordedAtUs).reduce<bigint | null>(earlier, null);
+  const unresolved = useUnresolved(sessionId, first);
   return (
     <Shown of={found} what="the session">
       {({ pages }) => {
-        const rows = oldestFirst([...news, ...pages.flatMap((page) => page.decisions)]);
+        const rows = oldestFirst(shown);
         const unfinished = pages.at(-1)?.timeWasUp === true;
         return (
           <>
@@ -92,15 +95,22 @@ function Timeline({ sessionId }: { readonly sessionId: string }) {
   );
 }
 
-/** The decisions whose execution is unresolved, of those that are the longest so. */
-function useUnresolved(): ReadonlySet<string> {
+/** Those of the session's decisions since `from` whose execution is unresolved; null before any is shown. */
+function useUnresolved(sessionId: string, from: bigint | null): ReadonlySet<string> {
   const count = useLive().overview?.unresolvedExecutions ?? 0;
-  const executions = { unresolved: true, pageSize: 1000 };
-  const { data, refetch } = useQuery(AdminService.method.listExecutions, executions, { enabled: count > 0 });
-  useEffect(() => {
-    if (count > 0) void refetch();
-  }, [count, refetch]);
-  return new Set(count > 0 ? data?.executions.map(({ decisionId }) => decisionId) : []);
+  const recordedFrom = timestampFromMs(Number((from ?? 0n) / 1000n));
+  const filter = { sessionId, unresolvedExecution: true, recordedFrom };
+  const { data, refetch } = useQuery(
+    AdminService.method.listDecisions,
+    { filter, pageSize: 1000 },
+    { enabled: count > 0 && from !== null, placeholderData: (shown) => shown },
+  );
+  useRenewed(() => (count > 0 && from !== null ? refetch() : undefined));
+  return new Set(count > 0 ? data?.decisions.map(({ decisionId }) => decisionId) : []);
+}
+
+function earlier(one: bigint | null, other: bigint): bigint {
+  return one === null || other < one ? other : one;
 }
 
 function oldestFirst(decisions: readonly DecisionSummary[]): DecisionSummary[] {
