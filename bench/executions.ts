@@ -72,7 +72,7 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
   for (let round = 0; round <= pace.rounds; round++)
     for (const inFlight of IN_FLIGHT)
       for (const work of round % 2 === 0 ? WORKS : WORKS.toReversed()) {
-        const one = { ...(await measure(dc, peer, work, inFlight, pace.calls * (inFlight === 1 ? 1 : 8))), round };
+        const one = { ...(await measure(dc, peer, work, inFlight, pace.calls * (inFlight === 1 ? 1 : 3))), round };
         progress(
           `${work}, ${inFlight} in flight, round ${round}: ${one.cpuUs.toFixed(0)} µs CPU, p50 ${one.p50Us.toFixed(0)} µs`,
         );
@@ -82,7 +82,7 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
     at,
     commit: await commit(),
     machine: await describeMachine(),
-    pace: `Medians of ${pace.rounds} interleaved rounds of ${pace.calls} calls one at a time, and of eight times as many with 128 in flight.`,
+    pace: `Medians of ${pace.rounds} interleaved rounds of ${pace.calls} calls one at a time, and of three times as many with 128 in flight.`,
     rounds,
   };
 }
@@ -204,7 +204,7 @@ await runProgram<Results>({
   marker: "executions measured",
   filePrefix: "executions-",
   measure: (stack, directory, { quick }) =>
-    measureAll(stack, directory, quick ? { rounds: 1, calls: 200 } : { rounds: 3, calls: 1_500 }),
+    measureAll(stack, directory, quick ? { rounds: 1, calls: 200 } : { rounds: 7, calls: 1_500 }),
   figures,
   markdown,
   problem: () => null,

@@ -1,5 +1,5 @@
 import { makeEvent } from "../../audit/row/event.ts";
-import { GroupWriter } from "../../audit/write/group-writer.ts";
+import { GroupWriter, WRITER_LIMITS } from "../../audit/write/group-writer.ts";
 import { RecordWriter } from "../../audit/write/writer.ts";
 import { Agents } from "../../authn/agents.ts";
 import { AgentDirectory } from "../../authn/directory.ts";
@@ -52,6 +52,8 @@ import { StoreClock } from "./store-clock.ts";
 
 /** Of the time, how much a verification may take from decisions. */
 const VERIFICATION_SHARE = 0.05;
+/** Two statements under way would each carry half of the starts, and a statement costs much besides its rows. */
+const START_LIMITS = { ...WRITER_LIMITS, inFlight: 1 };
 
 /** The decision service without its listeners. */
 export interface Service {
@@ -193,7 +195,7 @@ export async function openService(
     recent,
     reviews,
     executionMicros: config.executionMicros,
-    starts: new GroupWriter(startKind(executions), monotonic, metrics.executions),
+    starts: new GroupWriter(startKind(executions), monotonic, metrics.executions, START_LIMITS),
     decisionsVoidBefore: () => admin.recovery.ordersVoidBefore,
     begun: (answer) => metrics.executions.begun(answer),
   });
