@@ -121,8 +121,8 @@ describe.skipIf(disk === null)("a full disk", () => {
     expect(status).toBe(200);
     expect(await audit("seal")).toMatchObject({ status: 0 });
     const told = await audit("status");
-    expect(told.status).toBe(1);
-    expect(told.stdout).toMatch(/PROBLEM .*checkpoints cannot be published: ENOSPC/);
+    expect(told, told.stderr).toMatchObject({ status: 1 });
+    expect(told.stdout, told.stderr).toMatch(/PROBLEM .*checkpoints cannot be published: ENOSPC/);
     expect(await problems()).toBe(1);
     await waitUntil(() => service.output().err.includes("ENOSPC"), 30_000, "the log does not tell of it");
     expect(await (await fetch(`${service.connectUrl}/readyz`)).text()).toContain("ENOSPC");

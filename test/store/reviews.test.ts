@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { hashDecision } from "../../src/audit/row/hash.ts";
 import { FIRST } from "../../src/idempotency/ledger.ts";
@@ -241,7 +242,11 @@ describe.each(storeKinds())("reviews on $name", ({ name, open }) => {
 
   test("lists are filtered and go on where a page ended", async () => {
     const mine: string[] = [];
-    for (let n = 0; n < 5; n++) mine.push((await opened(`list ${n}`)).reviewId);
+    for (let n = 0; n < 5; n++) {
+      mine.push((await opened(`list ${n}`)).reviewId);
+      // Ids of one millisecond have no order.
+      await sleep(2);
+    }
     await reviews.answer(answerOf(await found(mine[2] ?? ""), "ann", "rejected"));
     const ids = async (filter: Partial<ReviewFilter>): Promise<string[]> =>
       (await reviews.list({ ...ALL, ...filter })).map(({ reviewId }) => reviewId).filter((id) => mine.includes(id));

@@ -22,11 +22,7 @@ function emailTool(runs: unknown[], act: (args: unknown) => unknown = () => "sen
 const calling = (...ids: string[]): MockLanguageModelV4 =>
   scripted(ids.map((id) => ({ name: "send_email", args: ARGS, id })));
 
-function agentWith(
-  model: MockLanguageModelV4 | ReturnType<typeof streaming>,
-  tools: Record<string, ReturnType<typeof emailTool>>,
-  more: object = {},
-): Agent {
+function agentWith(model: object, tools: Record<string, ReturnType<typeof emailTool>>, more: object = {}): Agent {
   const named = { id: "assistant", name: "Assistant", instructions: "You send emails." };
   // Mastra's copy of the AI SDK's types is another one.
   return new Agent({ ...named, ...more, model: model as never, tools });
