@@ -68,13 +68,3 @@ function newTaskIn({ result }: JsonObject): string | null {
   const task = isObject(result["task"]) ? result["task"] : result["resultType"] === "task" ? result : {};
   return typeof task["taskId"] === "string" ? task["taskId"] : null;
 }
-
-/** The messages in text of a server, for keeping account of them. What is no message passes all the same. */
-export function looselyRead(text: string): readonly JsonObject[] {
-  try {
-    const value: unknown = JSON.parse(text.replace(/^\uFEFF/, ""));
-    return [value].flat().filter((one): one is JsonObject => isObject(one));
-  } catch {
-    return [];
-  }
-}

@@ -2,8 +2,7 @@ import type { OpenGuard } from "@datacrawl/client/internal/call/open";
 import type { Clock } from "../core/clock.ts";
 import type { JsonObject, JsonValue } from "../core/json.ts";
 import { checkName } from "../core/request.ts";
-import { looselyRead } from "./ends.ts";
-import { ErrorCode, isObject, isRequestId } from "./message.ts";
+import { ErrorCode, isObject, isRequestId, looselyRead } from "./message.ts";
 import { errorReply } from "./reply.ts";
 
 export interface ListFilterOptions {

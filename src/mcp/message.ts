@@ -230,3 +230,13 @@ export function isObject(value: unknown): value is JsonObject {
 function excerpt(text: string): string {
   return text.length <= 120 ? text : `${text.slice(0, 120)}…`;
 }
+
+/** The messages in text of a server, for keeping account of them. What is no message passes all the same. */
+export function looselyRead(text: string): readonly JsonObject[] {
+  try {
+    const value: unknown = JSON.parse(text.replace(/^\uFEFF/, ""));
+    return [value].flat().filter((one): one is JsonObject => isObject(one));
+  } catch {
+    return [];
+  }
+}

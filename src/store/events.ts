@@ -60,9 +60,12 @@ export function eventValues({ row, hash }: HashedEvent): RawBuilder<unknown> {
   return sql`${sql.join(values)}, ${hash}::bytea`;
 }
 
+/** Named once: a name that is made for each event costs more than its value. */
+const EVENT_FIELDS = EVENT_COLUMNS.map(({ name, field, kind }) => ({ input: `event_${name}`, field, kind }));
+
 /** What a batch's statement reads of an event, as columns of its input beside others: those that {@link eventJson} fills. */
 export const EVENT_INPUTS = [
-  ...EVENT_COLUMNS.map(({ name, kind }) => ({ name: `event_${name}`, type: kind === "micros" ? "bigint" : kind })),
+  ...EVENT_FIELDS.map(({ input, kind }) => ({ name: input, type: kind === "micros" ? "bigint" : kind })),
   { name: "event_hash", type: "bytea" },
 ];
 
@@ -72,9 +75,6 @@ export function eventJson({ row, hash }: HashedEvent): object {
   for (const { input, field } of EVENT_FIELDS) json[input] = row[field];
   return json;
 }
-
-/** Named once: a name that is made for each event costs more than its value. */
-const EVENT_FIELDS = EVENT_COLUMNS.map(({ name, field }) => ({ input: `event_${name}`, field }));
 
 /** SQL that inserts the events that `from` selects of the input, as `FROM input WHERE …`. */
 export function insertEvents(from: RawBuilder<unknown>): RawBuilder<object> {

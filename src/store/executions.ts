@@ -88,8 +88,7 @@ export class SqlExecutionStore extends Repository {
    * an outcome, or are being changed right now. @returns how many
    */
   async noteUnresolved(events: readonly HashedEvent[]): Promise<number> {
-    const rows = events.map((event) => ({ decision_id: event.row.decisionId, ...eventJson(event) }));
-    return (await NOTE.execute(this.db, { json: JSON.stringify(rows) })).length;
+    return (await NOTE.execute(this.db, { json: JSON.stringify(events.map(eventJson)) })).length;
   }
 
   /** Records one outcome. False if the execution has one already. */
@@ -368,16 +367,16 @@ SELECT event_id AS id FROM ended`,
 // INVARIANT: an event is written if and only if this same statement noted its execution.
 const NOTE = prepared(
   ({ json }: { json: string }) => sql<WrittenId>`
-WITH input AS (${inputOf(json, [{ name: "decision_id", type: "uuid" }])}), unnoted AS (
+WITH input AS (${inputOf(json, [])}), unnoted AS (
   SELECT decision_id FROM execution_reports_due
-  WHERE decision_id = ANY (ARRAY(SELECT decision_id FROM input)) AND noted_at IS NULL AND report_due_at <= ${NOW}
+  WHERE decision_id = ANY (ARRAY(SELECT event_decision_id FROM input)) AND noted_at IS NULL AND report_due_at <= ${NOW}
   -- Another replica notes them, or a batch of outcomes deletes them: to wait for either could deadlock.
   FOR UPDATE SKIP LOCKED
 ), noted AS (
   UPDATE execution_reports_due SET noted_at = ${NOW} WHERE decision_id = ANY (ARRAY(SELECT decision_id FROM unnoted))
   RETURNING decision_id
 ), recorded AS (
-  ${insertEvents(sql`FROM input WHERE decision_id IN (SELECT decision_id FROM noted)`)}
+  ${insertEvents(sql`FROM input WHERE event_decision_id IN (SELECT decision_id FROM noted)`)}
 )
 SELECT decision_id AS id FROM noted`,
 );

@@ -155,7 +155,7 @@ describe.each(storeKinds())("executions that operators look after, on $name", ({
         found.push(...page.executions.map(({ decisionId }) => decisionId));
         token = page.nextPageToken;
         if (token === "") return found;
-        // A place of one list is none of another.
+        // A page token of one list is not accepted by another.
         await faultOf(operations.list({ ...filter, unresolved: !unresolved }, token, 2));
       }
     };

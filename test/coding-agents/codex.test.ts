@@ -32,7 +32,7 @@ const AGENT: Agent = {
       "-c",
       PROVIDER(url),
     ],
-    // What it would ask elsewhere, such as for news of itself, fails at once.
+    // Its requests to other hosts, such as the one for its newest version, fail at once.
     env: { SCRIPTED_KEY: "scripted", HTTPS_PROXY: "http://127.0.0.1:1" },
   }),
 };

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { JsonObject } from "../../src/core/json.ts";
-import { Ends, endOf, looselyRead } from "../../src/mcp/ends.ts";
+import { Ends, endOf } from "../../src/mcp/ends.ts";
+import { looselyRead } from "../../src/mcp/message.ts";
 import type { End } from "../../src/mcp/runs.ts";
 import { type EndsSeen, runInto } from "./support/ends.ts";
 
@@ -14,7 +15,7 @@ describe("how a call ended", () => {
     ["an error whose code is text", { error: { code: "\n" } }, { outcome: "failed", errorCode: "JSON_RPC" }],
     ["an error beside a result", { result: {}, error: { code: 1 } }, { outcome: "failed", errorCode: "JSON_RPC_1" }],
     ["no result", {}, { outcome: "unknown", errorCode: "MALFORMED_ANSWER" }],
-    ["a result that is none", { result: [] }, { outcome: "unknown", errorCode: "MALFORMED_ANSWER" }],
+    ["a result that is a list", { result: [] }, { outcome: "unknown", errorCode: "MALFORMED_ANSWER" }],
     [
       "a round that asks for input",
       { result: { resultType: "input_required" } },
@@ -79,7 +80,7 @@ describe("a call that became a task", () => {
   });
 });
 
-test("messages of a server are read loosely, and what is none is passed over", () => {
+test("messages of a server are read loosely, and what is no message is passed over", () => {
   expect(looselyRead('\uFEFF{"id":1}')).toEqual([{ id: 1 }]);
   expect(looselyRead('[{"id":1}, 2, null, [3]]')).toEqual([{ id: 1 }]);
   for (const text of ["", "no", "null", "1", '{"id":']) expect(looselyRead(text)).toEqual([]);

@@ -27,6 +27,14 @@ function verdict(allowed: boolean): GuardVerdict {
   return { decision, reason, message, decisionId: "d1", source: "service", ...rest };
 }
 
+/** The messages in whole lines. */
+function messagesIn(lines: string) {
+  return lines
+    .trim()
+    .split("\n")
+    .map((text) => JSON.parse(text));
+}
+
 const ALLOW: Decide = async () => verdict(true);
 const DENY: Decide = async () => verdict(false);
 
@@ -173,11 +181,7 @@ describe("a call that waits for people", () => {
     const proxy = open(waiting);
     proxy.input.write(line({ id: 1, method: "tools/call", params: { name: "a", _meta: { progressToken: "p" } } }));
     await settled();
-    const notices = proxy
-      .toClient()
-      .trim()
-      .split("\n")
-      .map((text) => JSON.parse(text));
+    const notices = messagesIn(proxy.toClient());
     expect(notices).toMatchObject([
       { method: "notifications/progress", params: { progressToken: "p", progress: 0.001 } },
       { method: "notifications/progress", params: { progressToken: "p", progress: 0.002 } },
@@ -236,10 +240,7 @@ describe("everything else", () => {
       proxy.input.write(line({ id: 8, method: "tools/call", params: { name: "send", arguments: { text } } }));
       const { server } = await proxy.finish();
       expect(server).not.toContain(end);
-      const messages = server
-        .trim()
-        .split("\n")
-        .map((one) => JSON.parse(one));
+      const messages = messagesIn(server);
       expect(messages).toMatchObject([
         { id: 7, params: { text } },
         { id: 8, params: { arguments: { text } } },
@@ -298,10 +299,7 @@ describe("a batch", () => {
     proxy.input.write(batch);
     const { server, client } = await proxy.finish();
     expect(server).toBe("");
-    const answers = client
-      .trim()
-      .split("\n")
-      .map((text) => JSON.parse(text));
+    const answers = messagesIn(client);
     expect(answers).toMatchObject([
       { id: 1, result: { isError: true } },
       { id: 2, result: { isError: true, _meta: { "dev.datacrawl/decision": { reason: "RULE_DENIED" } } } },
@@ -317,10 +315,7 @@ describe("a batch", () => {
     proxy.input.write(batch);
     const { server, client } = await proxy.finish();
     expect(server).toBe("");
-    const answers = client
-      .trim()
-      .split("\n")
-      .map((text) => JSON.parse(text));
+    const answers = messagesIn(client);
     expect(answers).toMatchObject([
       { id: 1, result: { isError: true } },
       { id: 2, result: { isError: true, _meta: { "dev.datacrawl/start": { reason: "SERVICE_UNAVAILABLE" } } } },
@@ -349,11 +344,7 @@ describe("a server that ends", () => {
     proxy.toClient();
     proxy.die("was ended by SIGKILL");
     expect(await proxy.done).toEqual({ how: "was ended by SIGKILL", isClean: false });
-    const answers = proxy
-      .toClient()
-      .trim()
-      .split("\n")
-      .map((text) => JSON.parse(text));
+    const answers = messagesIn(proxy.toClient());
     expect(answers.toSorted((one, other) => String(one.id).localeCompare(String(other.id)))).toMatchObject([
       { id: 1, error: { code: -32603, message: expect.stringContaining("was ended by SIGKILL") } },
       { id: "x", error: { code: -32603 } },

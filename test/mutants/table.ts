@@ -338,7 +338,7 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "an event of an unresolved execution is written only with its note",
         "src/store/executions.ts",
-        "FROM input WHERE decision_id IN (SELECT decision_id FROM noted)",
+        "FROM input WHERE event_decision_id IN (SELECT decision_id FROM noted)",
         "FROM input",
       ],
     ],

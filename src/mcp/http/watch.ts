@@ -1,5 +1,6 @@
 import type { JsonObject } from "../../core/json.ts";
-import { type Ends, looselyRead } from "../ends.ts";
+import type { Ends } from "../ends.ts";
+import { looselyRead } from "../message.ts";
 import type { Run } from "../runs.ts";
 import { EventSplitter, readEvent } from "./events.ts";
 
