@@ -6,8 +6,8 @@ import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AuthorizeService } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import { RequestInfoSchema } from "@datacrawl/proto/google/rpc/error_details_pb";
+import { SABOTAGED_TOOL, SECRET } from "../support/mistakes.ts";
 import { waitUntil } from "../support/net.ts";
-import { SABOTAGED_TOOL, SECRET } from "../support/sabotage.ts";
 import { ask, demoKey, discard, runCli, type ServiceProcess, startService } from "../support/service.ts";
 import { type SidecarProcess, startSidecar } from "../support/sidecar.ts";
 

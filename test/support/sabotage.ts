@@ -9,11 +9,11 @@ import { Engine } from "../../src/policy/engine.ts";
 import { SqlCircuitCommands } from "../../src/store/circuit-commands.ts";
 import { SqlRecordStore } from "../../src/store/records.ts";
 import { SqlReviewStore } from "../../src/store/reviews.ts";
+import { SABOTAGED_TOOL, SECRET } from "./mistakes.ts";
 
-/** Stands in the message of each mistake. */
-export const SECRET = "4111-1111-1111-1111";
-/** The tool whose evaluation fails. */
-export const SABOTAGED_TOOL = "sabotage.me";
+// A worker runs many test files, and shares its modules among them: those that come later would fail.
+if (process.env["VITEST"] !== undefined)
+  throw new Error("sabotage.ts is for processes that a test starts, not for its own");
 
 function fail(): never {
   // The second line looks like a frame.
