@@ -8,8 +8,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** Below those that the system gives to whoever connects: else a caller of a dead server might be given its port. */
 const [FIRST_PORT, LAST_PORT] = [10_000, 32_000];
 
-/** How long a port that was given to one test is given to no other: a service binds it only when it has opened its store. */
-const HELD_MS = 60_000;
+/**
+ * How long a port that was given to one test is given to no other: longer than a run takes. A service binds it only when it has opened its
+ * store, and when it was killed nobody else may answer there.
+ */
+const HELD_MS = 3_600_000;
 
 /** A TCP port on loopback that nobody listens on now, and that no other test is given meanwhile. */
 export async function freePort(): Promise<number> {
