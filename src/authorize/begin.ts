@@ -78,11 +78,17 @@ export function createBegin(ports: BeginPorts): BeginHandler {
     decision: StartableDecision | null,
     deadlineAt: number,
   ): Promise<BeginAnswer | null> {
-    const bypassed = await bypassedAnswer(ports, request, decision);
-    if (bypassed !== null) return bypassed;
-    const refusal = await refusalOf(ports, request, decision);
-    if (refusal === null && decision !== null) return await start(ports, request, decision, deadlineAt);
-    return await refuse(ports, request, decision, refusal ?? "UNKNOWN_DECISION");
+    // INVARIANT: another agent's decision looks like one that does not exist.
+    if (decision === null || decision.agentId !== request.agentId)
+      return await refuse(ports, request, decision, "UNKNOWN_DECISION");
+    // What a guard has started under a bypass is not started again, neither as that decision nor as another one under its key.
+    const { bypassedDecisionId } = decision;
+    const bypassed = bypassedDecisionId === null ? null : await ports.executions.find(bypassedDecisionId);
+    if (bypassed !== null) return startedAnswer(request, bypassed);
+    const refusal = await refusalOf(ports, decision);
+    return refusal === null
+      ? await start(ports, request, decision, deadlineAt)
+      : await refuse(ports, request, decision, refusal);
   }
 }
 
@@ -105,26 +111,9 @@ export function checkBegin({ decisionId, nonce }: UnverifiedBegin): Pick<BeginRe
   return { decisionId: lowerCase, nonce };
 }
 
-/** What a guard has started under a bypass is not started again, neither as that decision nor as another one under its key. */
-async function bypassedAnswer(
-  { executions }: BeginPorts,
-  request: BeginRequest,
-  decision: StartableDecision | null,
-): Promise<BeginAnswer | null> {
-  if (decision === null || decision.bypassedDecisionId === null || decision.agentId !== request.agentId) return null;
-  const execution = await executions.find(decision.bypassedDecisionId);
-  return execution === null ? null : startedAnswer(request, execution);
-}
-
-/** Why the agent may not start the decision now; null if it may. */
-async function refusalOf(
-  ports: BeginPorts,
-  { agentId }: BeginRequest,
-  decision: StartableDecision | null,
-): Promise<ExecutionRefusal | null> {
-  // INVARIANT: another agent's decision looks like one that does not exist.
-  if (decision === null || decision.agentId !== agentId) return "UNKNOWN_DECISION";
-  if ((await ports.agents.confirmedStateOf(agentId)) !== "active") return "AGENT_FROZEN";
+/** Why its agent may not start the decision now; null if it may. */
+async function refusalOf(ports: BeginPorts, decision: StartableDecision): Promise<ExecutionRefusal | null> {
+  if ((await ports.agents.confirmedStateOf(decision.agentId)) !== "active") return "AGENT_FROZEN";
   // A guard's decision is its journal's to start. A follow-up is a row about a decision, which has an id of its own to be started by.
   if (decision.source !== "service" || decision.linkedDecisionId !== null) return "UNKNOWN_DECISION";
   if (DECISION_OF[decision.reason] === "deny") return "NOT_ALLOWED";

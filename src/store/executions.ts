@@ -103,7 +103,7 @@ export class SqlExecutionStore extends Repository {
   async startBatch(entries: readonly StartEntry[]): Promise<ReadonlyMap<string, true>> {
     const json = JSON.stringify(entries.map(startJson));
     return await commitBatch(
-      async () => idsOf(await START.execute(this.db, { json })),
+      async () => writtenOf(await START.execute(this.db, { json })),
       (cause) => this.#readBack(STARTED, entries, cause),
     );
   }
@@ -112,7 +112,7 @@ export class SqlExecutionStore extends Repository {
   async endBatch(entries: readonly EndEntry[]): Promise<ReadonlyMap<string, true>> {
     const json = JSON.stringify(entries.map(endJson));
     return await commitBatch(
-      async () => idsOf(await END.execute(this.db, { json })),
+      async () => writtenOf(await END.execute(this.db, { json })),
       (cause) => this.#readBack(ENDED, entries, cause),
     );
   }
@@ -290,9 +290,14 @@ interface WrittenId {
   readonly id: string;
 }
 
+/** All ids in one row: each row of a result costs more than its id. */
+interface WrittenIds {
+  readonly ids: string | null;
+}
+
 // INVARIANT: an event of a start is written if and only if this same statement made the start.
 const START = prepared(
-  ({ json }: { json: string }) => sql<WrittenId>`
+  ({ json }: { json: string }) => sql<WrittenIds>`
 WITH input AS (${inputOf(json, START_INPUTS)}), started AS (
   INSERT INTO executions (decision_id, execution_id, recorded_at, agent_id, tool, idempotency_key, nonce, started_at, started_by,
     report_due_at)
@@ -315,7 +320,7 @@ WITH input AS (${inputOf(json, START_INPUTS)}), started AS (
 ), recorded AS (
   ${insertEvents(sql`FROM input WHERE execution_id IN (SELECT execution_id FROM started)`)}
 )
-SELECT execution_id AS id FROM started`,
+SELECT string_agg(execution_id::text, ',') AS ids FROM started`,
 );
 
 export const END_INPUTS = [
@@ -347,7 +352,7 @@ export function endJson({ execution, end, event }: EndEntry): object {
 
 // INVARIANT: an event of an outcome is written if and only if this same statement made the outcome.
 const END = prepared(
-  ({ json }: { json: string }) => sql<WrittenId>`
+  ({ json }: { json: string }) => sql<WrittenIds>`
 WITH input AS (${inputOf(json, END_INPUTS)}), ended AS (
   INSERT INTO execution_outcomes (decision_id, event_id, outcome, ended_at, error_code, duration_ms, summary, reported_by,
     resolved_by, comment)
@@ -361,7 +366,7 @@ WITH input AS (${inputOf(json, END_INPUTS)}), ended AS (
 ), recorded AS (
   ${insertEvents(sql`FROM input WHERE event_event_id IN (SELECT event_id FROM ended)`)}
 )
-SELECT event_id AS id FROM ended`,
+SELECT string_agg(event_id::text, ',') AS ids FROM ended`,
 );
 
 // INVARIANT: an event is written if and only if this same statement noted its execution.
@@ -405,4 +410,8 @@ const ENDED = prepared(({ decisionIds, eventIds }: ReadBack, db) =>
 
 function idsOf(rows: readonly WrittenId[]): ReadonlyMap<string, true> {
   return new Map(rows.map(({ id }) => [id, true]));
+}
+
+function writtenOf([row]: readonly WrittenIds[]): ReadonlyMap<string, true> {
+  return new Map(row?.ids?.split(",").map((id) => [id, true]));
 }

@@ -256,13 +256,13 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "a decision is started by its own agent",
         "src/authorize/begin.ts",
-        "if (decision === null || decision.agentId !== agentId)",
+        "if (decision === null || decision.agentId !== request.agentId)",
         "if (decision === null)",
       ],
       [
         "a frozen agent starts nothing",
         "src/authorize/begin.ts",
-        'if ((await ports.agents.confirmedStateOf(agentId)) !== "active")',
+        'if ((await ports.agents.confirmedStateOf(decision.agentId)) !== "active")',
         "if (false)",
       ],
       [
@@ -282,6 +282,29 @@ export const MUTANTS: readonly Mutant[] = [
         "src/authorize/begin.ts",
         'if (review.state === "approved") return null;',
         "if (review.approvalExpiresAt !== null) return null;",
+      ],
+    ],
+  ),
+  ...caughtBy(
+    ["test/server/codec/begin.test.ts"],
+    [
+      [
+        "a field that occurs twice is refused in BeginExecution",
+        "src/server/codec/begin.ts",
+        "tag === DECISION_ID && decisionId === undefined",
+        "tag === DECISION_ID",
+      ],
+      [
+        "an answer to BeginExecution that is cut short has no state",
+        "src/server/codec/begin.ts",
+        "writer.varintField(15, STATE[answer.state]);\n  return",
+        "return",
+      ],
+      [
+        "an execution's id goes to the caller alone that started it",
+        "src/server/codec/begin.ts",
+        'if (answer.state === "started") writer',
+        "writer",
       ],
     ],
   ),
@@ -781,8 +804,8 @@ export const MUTANTS: readonly Mutant[] = [
       [
         "what a guard has started is not started again under its key",
         "src/authorize/begin.ts",
-        "if (decision === null || decision.bypassedDecisionId === null || decision.agentId !== request.agentId) return null;",
-        "return null;",
+        "if (bypassed !== null)",
+        "if (false)",
       ],
     ],
   ),

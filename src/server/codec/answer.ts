@@ -1,6 +1,5 @@
 import * as wire from "@datacrawl/proto/datacrawl/authz/v1/decision_pb";
 import type { Answer } from "../../authorize/call.ts";
-import type { Micros } from "../../core/clock.ts";
 import type { Source } from "../../core/decision.ts";
 import { secondsAndNanos } from "./timestamp.ts";
 import { WireWriter } from "./wire-writer.ts";
@@ -29,7 +28,7 @@ export function encodeAnswer(answer: Answer, source: Source): Buffer {
   writer.stringField(3, answer.decisionId);
   writer.stringField(4, answer.policyVersion);
   writer.varintField(5, answer.replayed ? 1 : 0);
-  timestampField(writer, 6, answer.decidedAt);
+  writer.timestampField(6, answer.decidedAt);
   writer.stringField(7, answer.ruleId ?? "");
   writer.stringField(8, answer.agentId);
   writer.stringField(9, answer.tool);
@@ -46,14 +45,6 @@ function capacity(answer: Answer): number {
     answer.agentId.length + answer.tool.length + answer.idempotencyKey.length + (answer.ruleId?.length ?? 0);
   const texts = answer.message.length + answer.decisionId.length + answer.policyVersion.length;
   return FRAME_BYTES + (names + texts) * 3 + answer.nonce.length;
-}
-
-function timestampField(writer: WireWriter, field: number, at: Micros): void {
-  const { seconds, nanos } = secondsAndNanos(at);
-  const message = writer.beginMessage(field);
-  writer.varintField(1, seconds);
-  writer.varintField(2, nanos);
-  writer.endMessage(message);
 }
 
 /** What an `AuthorizeResponse` and a `WatchDecisionResponse` are made of. */

@@ -6,7 +6,7 @@ import type { Outcome } from "../../execution/execution.ts";
 import { SOURCES } from "./answer.ts";
 import { timestampOf } from "./timestamp.ts";
 
-const STATE = {
+export const STATE = {
   started: wire.ExecutionState.STARTED,
   already_started: wire.ExecutionState.ALREADY_STARTED,
   refused: wire.ExecutionState.REFUSED,

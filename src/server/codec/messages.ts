@@ -5,7 +5,7 @@ import { parseJsonText } from "../../core/json-text.ts";
 import { undecodableFault } from "../../core/undecodable.ts";
 
 /**
- * Decodes messages other than AuthorizeRequest: not on the path of decisions, and written by our own guards and operators.
+ * Decodes messages other than those that agents wait for most: AuthorizeRequest and BeginExecutionRequest have decoders of their own.
  *
  * @throws Fault REQUEST_MALFORMED
  */

@@ -1,3 +1,6 @@
+import type { Micros } from "../../core/clock.ts";
+import { secondsAndNanos } from "./timestamp.ts";
+
 /** Strings up to this length are copied in JavaScript: cheaper than a call into the runtime. */
 const SHORT = 24;
 /** Lengths below it take one byte. */
@@ -39,13 +42,13 @@ export class WireWriter {
     this.#at += bytes.length;
   }
 
-  /** Begins a message of less than 128 bytes. @returns what {@link endMessage} takes when its fields are written */
-  beginMessage(field: number): number {
+  /** A `google.protobuf.Timestamp`, which takes less than 128 bytes. */
+  timestampField(field: number, at: Micros): void {
+    const { seconds, nanos } = secondsAndNanos(at);
     this.#varint((field << 3) | 2);
-    return this.#at++;
-  }
-
-  endMessage(begun: number): void {
+    const begun = this.#at++;
+    this.varintField(1, seconds);
+    this.varintField(2, nanos);
     this.#bytes[begun] = this.#at - begun - 1;
   }
 

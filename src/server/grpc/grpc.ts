@@ -10,31 +10,31 @@ import {
   SyncGuardResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import {
-  BeginExecutionRequestSchema,
-  BeginExecutionResponseSchema,
   ReportOutcomeRequestSchema,
   ReportOutcomeResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
-import type { Answer, Call } from "../../authorize/call.ts";
+import type { Call, UnverifiedWatch } from "../../authorize/call.ts";
 import type { Address } from "../../config.ts";
 import { Fault } from "../../core/fault.ts";
 import { encodeAnswer } from "../codec/answer.ts";
-import { beginFields, beginOf, reportFields, reportOf } from "../codec/execution.ts";
+import { decodeBeginRequest, encodeBegin } from "../codec/begin.ts";
+import { reportFields, reportOf } from "../codec/execution.ts";
 import { expired, incompleteBodies } from "../limits/bodies.ts";
 import { openTcpListener } from "./tcp-listener.ts";
 import { checkStreams } from "./streams.ts";
-import { type GrpcMethod, serveUnary, type UnaryCall, type UnaryPorts } from "./unary.ts";
+import { type GrpcMethod, serveUnary, type UnaryMethod, type UnaryPorts } from "./unary.ts";
 import type { Readiness } from "../lifecycle/health.ts";
 import { LIMITS } from "../limits/limits.ts";
 import type { Listener } from "../listen.ts";
 import { decodeBinary } from "../codec/messages.ts";
 import { reflection } from "./reflection.ts";
 import { RequestRules } from "../limits/request-rules.ts";
-import { credentialsOf, type ListenerPorts, type AgentHandlers } from "../handlers.ts";
+import type { ListenerPorts, AgentHandlers } from "../handlers.ts";
 import { grpcStatus } from "../codec/status.ts";
 import { OpenStreams } from "../limits/streams.ts";
 import type { ListenerTls } from "../tls.ts";
+import { decodeAuthorizeRequest } from "../codec/wire.ts";
 
 export interface GrpcOptions extends ListenerPorts {
   readonly address: Address;
@@ -111,7 +111,7 @@ function createServer(
   });
   // grpc-js looks a method up before it runs interceptors; the handlers given here are never reached.
   for (const [path, method] of methods) {
-    if (typeof method === "function") server.register(path, notReached, asIs, asIs, "unary");
+    if ("answer" in method) server.register(path, notReached, asIs, asIs, "unary");
     else server.register(path, notReachedEither, asIs, asIs, "serverStream");
   }
   return server;
@@ -121,44 +121,55 @@ function createServer(
 function methodsOf(handlers: AgentHandlers): ReadonlyMap<string, GrpcMethod> {
   const { authorize, beginExecution, listCallableTools, reportOutcome, syncGuard, watchDecision } =
     AuthorizeService.method;
-  const encodeDecision = (answer: Answer): Buffer => encodeAnswer(answer, handlers.source);
+  const { source } = handlers;
   return new Map<string, GrpcMethod>([
-    [pathOf(authorize), (call) => handlers.authorize(call).then(encodeDecision)],
-    [pathOf(watchDecision), { stream: (call) => watch(call, handlers) }],
+    [
+      pathOf(authorize),
+      unary(decodeAuthorizeRequest, async (call) => encodeAnswer(await handlers.authorize(call), source)),
+    ],
+    [
+      pathOf(watchDecision),
+      {
+        decode: (bytes) => decodeBinary(WatchDecisionRequestSchema, bytes),
+        stream: (call: Call<UnverifiedWatch>) => watch(call, handlers),
+      },
+    ],
     [
       pathOf(beginExecution),
-      async (call) => {
-        const readBody = () => beginOf(decodeBinary(BeginExecutionRequestSchema, call.request));
-        const answer = await handlers.beginExecution(withBody(call, readBody));
-        return encode(BeginExecutionResponseSchema, beginFields(answer, handlers.source));
-      },
+      unary(decodeBeginRequest, async (call) => encodeBegin(await handlers.beginExecution(call), source)),
     ],
     [
       pathOf(reportOutcome),
-      async (call) => {
-        const readBody = () => reportOf(decodeBinary(ReportOutcomeRequestSchema, call.request));
-        return encode(
-          ReportOutcomeResponseSchema,
-          reportFields(await handlers.reportOutcome(withBody(call, readBody))),
-        );
-      },
+      unary(
+        (bytes) => reportOf(decodeBinary(ReportOutcomeRequestSchema, bytes)),
+        async (call) => encode(ReportOutcomeResponseSchema, reportFields(await handlers.reportOutcome(call))),
+      ),
     ],
     [
       pathOf(syncGuard),
-      async (call) => {
-        const readBody = () => decodeBinary(SyncGuardRequestSchema, call.request);
-        return encode(SyncGuardResponseSchema, await handlers.syncGuard(withBody(call, readBody)));
-      },
+      unary(
+        (bytes) => decodeBinary(SyncGuardRequestSchema, bytes),
+        async (call) => encode(SyncGuardResponseSchema, await handlers.syncGuard(call)),
+      ),
     ],
     [
       pathOf(listCallableTools),
-      async (call) => {
-        const readBody = () => decodeBinary(ListCallableToolsRequestSchema, call.request);
-        const { agentId, policyVersion, tools } = await handlers.listCallableTools(withBody(call, readBody));
-        return encode(ListCallableToolsResponseSchema, { agentId, policyVersion, tools: [...tools] });
-      },
+      unary(
+        (bytes) => decodeBinary(ListCallableToolsRequestSchema, bytes),
+        async (call) => {
+          const { agentId, policyVersion, tools } = await handlers.listCallableTools(call);
+          return encode(ListCallableToolsResponseSchema, { agentId, policyVersion, tools: [...tools] });
+        },
+      ),
     ],
   ]);
+}
+
+function unary<Body>(
+  decode: (bytes: Buffer) => Body,
+  answer: (call: Call<Body>) => Promise<Buffer>,
+): UnaryMethod<Body> {
+  return { decode, answer };
 }
 
 /** Fields go out in the order of their numbers, so that an answer that is cut short has lost its last one. */
@@ -166,16 +177,8 @@ function encode<Desc extends DescMessage>(schema: Desc, message: MessageInitShap
   return Buffer.from(toBinary(schema, create(schema, message)));
 }
 
-async function* watch(call: UnaryCall, handlers: AgentHandlers): AsyncGenerator<Buffer, void, undefined> {
-  const readBody = () => decodeBinary(WatchDecisionRequestSchema, call.request);
-  for await (const answer of handlers.watchDecision(withBody(call, readBody)))
-    yield encodeAnswer(answer, handlers.source);
-}
-
-/** `call`, whose body is not an AuthorizeRequest. */
-function withBody<Body>(call: UnaryCall, readBody: () => Body): Call<Body> {
-  const { deadlineAt, signal, traceparent } = call;
-  return { ...credentialsOf(call), readBody, deadlineAt, signal, traceparent };
+async function* watch(call: Call<UnverifiedWatch>, handlers: AgentHandlers): AsyncGenerator<Buffer, void, undefined> {
+  for await (const answer of handlers.watchDecision(call)) yield encodeAnswer(answer, handlers.source);
 }
 
 function pathOf(method: DescMethod): string {

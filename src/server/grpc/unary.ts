@@ -1,7 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { Metadata, type ServerInterceptor, status as GrpcStatusCode } from "@grpc/grpc-js";
 import type { Call } from "../../authorize/call.ts";
-import type { UnverifiedRequest } from "../../core/request.ts";
 import type { Clock } from "../../core/clock.ts";
 import { Fault } from "../../core/fault.ts";
 import type { Quota } from "../../core/quota.ts";
@@ -10,25 +9,26 @@ import { LIMITS } from "../limits/limits.ts";
 import type { Observer } from "../handlers.ts";
 import { grpcStatus } from "../codec/status.ts";
 import { type OpenStreams, settledUntil, yieldUntil } from "../limits/streams.ts";
-import { decodeAuthorizeRequest } from "../codec/wire.ts";
 
 type BaseCall = Parameters<ServerInterceptor>[1];
 type Status = Parameters<BaseCall["sendStatus"]>[0];
 
-/** A call whose request has arrived whole, as bytes. */
-export interface UnaryCall extends Call<UnverifiedRequest> {
-  readonly request: Buffer;
+interface Method<Body> {
+  /** Reads a request, of which it may keep nothing. Throws a Fault naming the field. */
+  decode(bytes: Buffer): Body;
 }
 
-/** Answers with an encoded response, or rejects with a Fault. */
-export type UnaryMethod = (call: UnaryCall) => Promise<Buffer>;
-
-/** Answers with many encoded responses. Whatever it waits for must end with the call's signal. */
-export interface StreamMethod {
-  readonly stream: (call: UnaryCall) => AsyncIterable<Buffer>;
+export interface UnaryMethod<Body> extends Method<Body> {
+  /** Answers with an encoded response, or rejects with a Fault. */
+  answer(call: Call<Body>): Promise<Buffer>;
 }
 
-export type GrpcMethod = UnaryMethod | StreamMethod;
+export interface StreamMethod<Body> extends Method<Body> {
+  /** Answers with many encoded responses. Whatever it waits for must end with the call's signal. */
+  stream(call: Call<Body>): AsyncIterable<Buffer>;
+}
+
+export type GrpcMethod<Body = unknown> = UnaryMethod<Body> | StreamMethod<Body>;
 
 export interface UnaryPorts {
   readonly clock: Clock;
@@ -58,7 +58,7 @@ interface Called {
  * it sends the status, waits for a body without a deadline, and answers some mistakes of callers with INTERNAL, which would
  * count as an outage.
  */
-class GrpcCall implements UnaryCall {
+class GrpcCall implements Call<unknown> {
   readonly #base: BaseCall;
   readonly #path: string;
   readonly #method: GrpcMethod;
@@ -74,9 +74,9 @@ class GrpcCall implements UnaryCall {
   deadlineAt = 0;
   /** Lets go of the bytes, which may be many more than what they say. */
   readonly readBody = () => {
-    const bytes = this.request;
+    const bytes = this.#message!;
     this.#message = undefined;
-    return decodeAuthorizeRequest(bytes);
+    return this.#method.decode(bytes);
   };
 
   constructor(base: BaseCall, { path, method }: Called, ports: UnaryPorts) {
@@ -118,7 +118,7 @@ class GrpcCall implements UnaryCall {
     if (this.#message === undefined) return this.#refuse(malformed("holds no complete message"));
     this.#received();
     if (this.deadlineAt <= this.#ports.clock.monotonic()) this.#refuse(expired());
-    else if (typeof this.#method === "function") void this.#work(this.#method);
+    else if ("answer" in this.#method) void this.#work(this.#method);
     else void this.#stream(this.#method);
   }
 
@@ -128,10 +128,6 @@ class GrpcCall implements UnaryCall {
     if (this.#state === "receiving") this.#received();
     this.#gone = this.#state !== "answered";
     if (this.#gone) this.#abort?.abort(canceled());
-  }
-
-  get request(): Buffer {
-    return this.#message!;
   }
 
   certificate(): X509Certificate | null {
@@ -160,11 +156,11 @@ class GrpcCall implements UnaryCall {
     this.#ports.bodies.release();
   }
 
-  async #work(method: UnaryMethod): Promise<void> {
+  async #work(method: UnaryMethod<unknown>): Promise<void> {
     const { observer } = this.#ports;
     observer.onStart();
     try {
-      this.#answer(await method(this));
+      this.#answer(await method.answer(this));
     } catch (error) {
       this.#refuse(Fault.from(error));
     } finally {
@@ -173,14 +169,14 @@ class GrpcCall implements UnaryCall {
   }
 
   /** A stream may last long; its request had to arrive as soon as any other. */
-  async #stream({ stream }: StreamMethod): Promise<void> {
+  async #stream(method: StreamMethod<unknown>): Promise<void> {
     clearTimeout(this.#timer);
     this.#setDeadline(LIMITS.maxStreamMs, LIMITS.maxStreamMs);
     const abort = (this.#abort ??= new AbortController());
     try {
       this.#ports.streams.add(abort);
       let isFirst = true;
-      for await (const response of yieldUntil(stream(this), abort.signal)) {
+      for await (const response of yieldUntil(method.stream(this), abort.signal)) {
         if (isFirst) this.#base.sendMetadata(NO_METADATA);
         isFirst = false;
         const { promise: sent, resolve } = Promise.withResolvers<void>();

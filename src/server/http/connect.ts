@@ -8,6 +8,7 @@ import {
   ReportOutcomeRequestSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
 import { WatchDecisionRequestSchema } from "@datacrawl/proto/datacrawl/authz/v1/watch_pb";
+import type { UnverifiedBegin } from "../../authorize/execution-call.ts";
 import type { UnverifiedRequest } from "../../core/request.ts";
 import type { Address } from "../../config.ts";
 import { type AnswerFields, answerFields } from "../codec/answer.ts";
@@ -15,10 +16,11 @@ import { incompleteBodies } from "../limits/bodies.ts";
 import type { RequestMessage } from "./body.ts";
 import type { Readiness } from "../lifecycle/health.ts";
 import { openHttp } from "./http.ts";
+import { decodeBeginRequest } from "../codec/begin.ts";
 import { beginFields, beginOf, reportFields, reportOf } from "../codec/execution.ts";
 import { decodeAuthorizeRequestJson } from "../codec/json.ts";
 import type { Listener } from "../listen.ts";
-import { decodeMessage } from "../codec/messages.ts";
+import { decodeJson, decodeMessage } from "../codec/messages.ts";
 import { pathOf, respond } from "./node-http.ts";
 import { createPages, type MetricsPage, refusePage } from "./probes.ts";
 import { RequestRules } from "../limits/request-rules.ts";
@@ -76,7 +78,7 @@ function methodsOf(handlers: AgentHandlers): RpcMethod[] {
       method: beginExecution,
       handle: async (call) => {
         const message = call.message();
-        const readBody = () => beginOf(decodeMessage(BeginExecutionRequestSchema, message));
+        const readBody = () => decodeBegin(message);
         return beginFields(await handlers.beginExecution({ ...call, readBody }), handlers.source);
       },
     },
@@ -116,4 +118,10 @@ async function* watch(call: RpcCall, handlers: AgentHandlers): AsyncGenerator<An
 
 function decodeRequest(message: RequestMessage): UnverifiedRequest {
   return message.format === "json" ? decodeAuthorizeRequestJson(message.text) : decodeAuthorizeRequest(message.bytes);
+}
+
+function decodeBegin(message: RequestMessage): UnverifiedBegin {
+  return message.format === "json"
+    ? beginOf(decodeJson(BeginExecutionRequestSchema, message.text))
+    : decodeBeginRequest(message.bytes);
 }

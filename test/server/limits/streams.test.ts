@@ -13,6 +13,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../../src/core/clock.ts";
 import { Fault } from "../../../src/core/fault.ts";
 import { incompleteBodies } from "../../../src/server/limits/bodies.ts";
+import type { Call } from "../../../src/authorize/call.ts";
 import { openGrpcMethods } from "../../../src/server/grpc/grpc.ts";
 import { RequestRules } from "../../../src/server/limits/request-rules.ts";
 import { Readiness } from "../../../src/server/lifecycle/health.ts";
@@ -73,8 +74,8 @@ beforeEach(async () => {
   const files = certificateFiles();
   const secure = await loadTls(files);
   files.remove();
-  const overGrpc = async function* (request: Buffer, signal: AbortSignal): AsyncGenerator<Buffer> {
-    for await (const note of notes(textOf(decodeBinary(WATCH.input, request)), signal))
+  const overGrpc = async function* ({ readBody, signal }: Call<string>): AsyncGenerator<Buffer> {
+    for await (const note of notes(readBody(), signal))
       yield Buffer.from(toBinary(WATCH.output, create(WATCH.output, note)));
   };
   const readiness = new Readiness({});
@@ -82,7 +83,7 @@ beforeEach(async () => {
     clear: await openHttp(ANY_PORT, null, (request, response) => void rpc(request, response)),
     tls: await openHttp(ANY_PORT, secure, (request, response) => void rpc(request, response)),
     grpc: await openGrpcMethods(
-      new Map([[WATCH_PATH, { stream: ({ request, signal }) => overGrpc(request, signal) }]]),
+      new Map([[WATCH_PATH, { decode: (bytes) => textOf(decodeBinary(WATCH.input, bytes)), stream: overGrpc }]]),
       ports,
       { address: ANY_PORT, tls: null, readiness },
     ),
