@@ -27,10 +27,12 @@ const IN_FLIGHT = [1, 128] as const;
 const WORKS = ["authorize", "authorize, begin, report", "begin", "begin, long after"] as const;
 type Work = (typeof WORKS)[number];
 
-/** How long after a decision its seal is in the database: the sealer runs each second. */
-const SEALED_MS = 3_000;
-/** So many are decided before they are begun: fewer than the service remembers. */
-const WAVE = 1_000;
+/** In which what goes on after an answer ends, above all the sealer, which runs each second. */
+const SETTLES_MS = 1_500;
+/** So many of each work in a round: fewer decisions than the service remembers. */
+const CALLS = 1_000;
+/** Rounds until the compilers are done. */
+const WARM_UP = 2;
 /** How many of its newest decisions the service remembers for a start. */
 const REMEMBERED = 2_048;
 
@@ -40,6 +42,8 @@ interface Round {
   readonly round: number;
   /** Of the service, Postgres and Redis together. */
   readonly cpuUs: number;
+  /** The same by process. */
+  readonly cpuUsOf: Readonly<Record<string, number>>;
   readonly p50Us: number;
   readonly p99Us: number;
   readonly perSecond: number;
@@ -55,7 +59,7 @@ interface Results {
 
 interface Pace {
   readonly rounds: number;
-  /** How many of each with one in flight; with 128 eight times as many. */
+  /** Of each work in a round. */
   readonly calls: number;
 }
 
@@ -68,11 +72,10 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
   stack.defer(() => dc.close());
   await dc.ready();
   const rounds: Round[] = [];
-  // The first round is thrown away: by then the compilers are done.
-  for (let round = 0; round <= pace.rounds; round++)
+  for (let round = 1 - WARM_UP; round <= pace.rounds; round++)
     for (const inFlight of IN_FLIGHT)
       for (const work of round % 2 === 0 ? WORKS : WORKS.toReversed()) {
-        const one = { ...(await measure(dc, peer, work, inFlight, pace.calls * (inFlight === 1 ? 1 : 3))), round };
+        const one = { ...(await measure(dc, peer, work, inFlight, pace.calls)), round };
         progress(
           `${work}, ${inFlight} in flight, round ${round}: ${one.cpuUs.toFixed(0)} µs CPU, p50 ${one.p50Us.toFixed(0)} µs`,
         );
@@ -82,7 +85,7 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
     at,
     commit: await commit(),
     machine: await describeMachine(),
-    pace: `Medians of ${pace.rounds} interleaved rounds of ${pace.calls} calls one at a time, and of three times as many with 128 in flight.`,
+    pace: `Medians of ${pace.rounds} interleaved rounds of ${pace.calls} calls. The CPU is counted until what follows an answer is done too.`,
     rounds,
   };
 }
@@ -95,34 +98,31 @@ async function measure(
   calls: number,
 ): Promise<Omit<Round, "round">> {
   const isBeginAlone = work === "begin" || work === "begin, long after";
-  const wave = work === "begin" ? WAVE : calls;
+  const decided: Verdict[] = [];
+  if (isBeginAlone) await each(calls, 128, async () => void decided.push(await allow(dc)));
+  if (work === "begin, long after") await forget(dc);
+  // What was done to prepare is not counted.
+  await sleep(SETTLES_MS);
   const latencies: number[] = [];
-  let [cpu, seconds] = [0, 0];
-  for (let first = 0; first < calls; first += wave) {
-    const count = Math.min(wave, calls - first);
-    // The clock stands still while the decisions are made.
-    const decided: Verdict[] = [];
-    if (isBeginAlone) await each(count, 128, async () => void decided.push(await allow(dc)));
-    if (work === "begin, long after") {
-      await forget(dc);
-      await sleep(SEALED_MS);
-    }
-    const cpuBefore = cpuOf(processes);
-    const startedAt = performance.now();
-    await each(count, inFlight, async (n) => {
-      const callAt = performance.now();
-      const verdict = decided[n] ?? (await allow(dc));
-      if (work !== "authorize") await execute(dc, verdict, !isBeginAlone);
-      latencies.push(performance.now() - callAt);
-    });
-    seconds += (performance.now() - startedAt) / 1000;
-    cpu += cpuOf(processes) - cpuBefore;
-  }
+  const cpuBefore = cpuSecondsOf(processes);
+  const startedAt = performance.now();
+  await each(calls, inFlight, async (n) => {
+    const callAt = performance.now();
+    const verdict = decided[n] ?? (await allow(dc));
+    if (work !== "authorize") await execute(dc, verdict, !isBeginAlone);
+    latencies.push(performance.now() - callAt);
+  });
+  const seconds = (performance.now() - startedAt) / 1000;
+  await sleep(SETTLES_MS);
+  const cpuUsOf = Object.entries(cpuSecondsOf(processes)).map(
+    ([name, after]) => [name, ((after - cpuBefore[name]!) / calls) * 1e6] as const,
+  );
   const sorted = Float64Array.from(latencies).toSorted();
   return {
     work,
     inFlight,
-    cpuUs: (cpu / calls) * 1e6,
+    cpuUs: cpuUsOf.reduce((sum, [, us]) => sum + us, 0),
+    cpuUsOf: Object.fromEntries(cpuUsOf),
     p50Us: quantile(sorted, 0.5) * 1000,
     p99Us: quantile(sorted, 0.99) * 1000,
     perSecond: calls / seconds,
@@ -157,8 +157,8 @@ async function each(count: number, atOnce: number, work: (n: number) => Promise<
   await Promise.all(Array.from({ length: atOnce }, worker));
 }
 
-function cpuOf(processes: Peer["processes"]): number {
-  return Object.values(processes).reduce((sum, pid) => sum + cpuSecondsOfTree(pid), 0);
+function cpuSecondsOf(processes: Peer["processes"]): Record<string, number> {
+  return Object.fromEntries(Object.entries(processes).map(([name, pid]) => [name, cpuSecondsOfTree(pid)]));
 }
 
 function figures({ rounds }: Results): Figure[] {
@@ -189,13 +189,15 @@ function markdown(results: Results): string {
     const middle = (of: (round: Round) => number) => median(group.map(of)).toFixed(0);
     const { inFlight, work } = group[0] as Round;
     const [cpu, rate] = [middle(({ cpuUs }) => cpuUs), middle(({ perSecond }) => perSecond)];
-    return [String(inFlight), work, rate, cpu, middle(({ p50Us }) => p50Us), middle(({ p99Us }) => p99Us)];
+    const names = Object.keys((group[0] as Round).cpuUsOf);
+    const split = names.map((name) => `${name} ${middle(({ cpuUsOf }) => cpuUsOf[name]!)}`).join(", ");
+    return [String(inFlight), work, rate, cpu, split, middle(({ p50Us }) => p50Us), middle(({ p99Us }) => p99Us)];
   });
   return [
     ...measuredWhere(results),
     ...figureTable(figures(results)),
     "",
-    ...table(["in flight", "work", "per second", "CPU µs", "p50 µs", "p99 µs"], rows),
+    ...table(["in flight", "work", "per second", "CPU µs", "of which", "p50 µs", "p99 µs"], rows),
   ].join("\n");
 }
 
@@ -204,7 +206,7 @@ await runProgram<Results>({
   marker: "executions measured",
   filePrefix: "executions-",
   measure: (stack, directory, { quick }) =>
-    measureAll(stack, directory, quick ? { rounds: 1, calls: 200 } : { rounds: 7, calls: 1_500 }),
+    measureAll(stack, directory, quick ? { rounds: 1, calls: 200 } : { rounds: 15, calls: CALLS }),
   figures,
   markdown,
   problem: () => null,
