@@ -9,10 +9,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 const [FIRST_PORT, LAST_PORT] = [10_000, 32_000];
 
 /**
- * How long a port that was given to one test is given to no other: longer than a run takes. A service binds it only when it has opened its
- * store, and when it was killed nobody else may answer there.
+ * How long a port that was given to one test is given to no other: longer than a test file takes. A service binds it only when it has
+ * opened its store, and where one was killed or closed nobody else may answer.
  */
-const HELD_MS = 3_600_000;
+const HELD_MS = 600_000;
 
 /** A TCP port on loopback that nobody listens on now, and that no other test is given meanwhile. */
 export async function freePort(): Promise<number> {

@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { freePort } from "./net.ts";
 
 export interface Received {
   readonly id: string;
@@ -34,8 +34,8 @@ export class Receiver {
   async open(): Promise<this> {
     this.#server = createServer((request, response) => void this.#take(request, response));
     this.#server.on("connection", () => this.connections++);
+    this.#port ||= await freePort();
     await new Promise<void>((resolve) => this.#server?.listen(this.#port, "127.0.0.1", resolve));
-    this.#port = (this.#server.address() as AddressInfo).port;
     return this;
   }
 

@@ -1,5 +1,5 @@
 import { createConnection, createServer, type Socket } from "node:net";
-import type { AddressInfo } from "node:net";
+import { freePort } from "./net.ts";
 
 /** How the proxy treats bytes: `pass` them, `stall` (keep connections, deliver nothing either way), or `mute` the server's answers. */
 export type Mode = "pass" | "stall" | "mute";
@@ -41,8 +41,8 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
     cut();
     return stopped;
   };
-  await listen(0);
-  const own = (server.address() as AddressInfo).port;
+  const own = await freePort();
+  await listen(own);
   return {
     port: own,
     setListening: (listening) => (listening ? listen(own) : stop()),

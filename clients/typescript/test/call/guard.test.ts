@@ -17,7 +17,7 @@ afterEach(async () => {
   for (const one of opened.splice(0).toReversed()) await one.close();
 });
 
-async function grpc(respond: (asked: Asked) => void, port = 0): Promise<TestService> {
+async function grpc(respond: (asked: Asked) => void, port?: number): Promise<TestService> {
   const service = await serveGrpc(respond, { port });
   opened.push({ close: () => service.stop() });
   return service;

@@ -43,7 +43,7 @@ async function start(
       respond({ stream, request, number: ++number });
     });
   });
-  const service = await run(server, 0);
+  const service = await run(server);
   opened.push(() => service.stop());
   const dc = new DataCrawl({ url: service.url.origin, apiKey: API_KEY });
   opened.push(() => dc.close());

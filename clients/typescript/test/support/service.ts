@@ -1,6 +1,6 @@
 import http from "node:http";
 import http2 from "node:http2";
-import type { AddressInfo, Server } from "node:net";
+import type { Server } from "node:net";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import {
@@ -21,6 +21,7 @@ import {
   ReportOutcomeRequestSchema,
   ReportOutcomeResponseSchema,
 } from "@datacrawl/proto/datacrawl/authz/v1/execution_pb";
+import { freePort } from "../../../../test/support/net.ts";
 
 export const API_KEY = `dc_agent_agent-1_0123456789ab_${"c0".repeat(32)}`;
 
@@ -148,8 +149,7 @@ interface GrpcOptions {
   readonly begin?: (asked: AskedStart) => void;
   /** How ReportOutcome is answered; each report is recorded by default. */
   readonly report?: (asked: AskedReport) => void;
-  /** 0 lets the system choose. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** How SyncGuard is answered; UNIMPLEMENTED by default. */
   readonly sync?: (stream: http2.ServerHttp2Stream) => void;
 }
@@ -158,7 +158,7 @@ interface GrpcOptions {
 export async function serveGrpc(respond: (asked: Asked) => void, options: GrpcOptions = {}): Promise<TestService> {
   const requests: AuthorizeRequest[] = [];
   const {
-    port = 0,
+    port,
     sync = (stream) => fail(stream, 12),
     tools = ({ stream }) => fail(stream, 12),
     begin = ({ stream, request }) => reply(stream, starting(request)),
@@ -223,11 +223,15 @@ export async function serveConnect(
       respond(request, response, requests.length);
     });
   });
-  return { requests, ...(await run(server, 0)) };
+  return { requests, ...(await run(server)) };
 }
 
-/** Anything that listens, such as a bare TCP server. */
-export async function run(server: Server, port: number): Promise<Omit<TestService, "requests">> {
+/**
+ * Anything that listens, such as a bare TCP server.
+ *
+ * @param port by default one that no other test is given, also when this server has stopped
+ */
+export async function run(server: Server, port?: number): Promise<Omit<TestService, "requests">> {
   const sockets = new Set<{ destroy(): void }>();
   let connections = 0;
   server.on("connection", (socket) => {
@@ -236,8 +240,8 @@ export async function run(server: Server, port: number): Promise<Omit<TestServic
     socket.on("error", () => {});
     socket.on("close", () => sockets.delete(socket));
   });
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-  const { port: bound } = server.address() as AddressInfo;
+  const bound = port ?? (await freePort());
+  await new Promise<void>((resolve) => server.listen(bound, "127.0.0.1", resolve));
   return {
     port: bound,
     url: new URL(`http://127.0.0.1:${bound}`),

@@ -20,7 +20,7 @@ afterEach(async () => {
 
 const yes = ({ stream, request }: Asked): void => reply(stream, allowing(request));
 
-async function grpc(respond: (asked: Asked) => void, port = 0): Promise<TestService> {
+async function grpc(respond: (asked: Asked) => void, port?: number): Promise<TestService> {
   const service = await serveGrpc(respond, { port });
   opened.push({ close: () => service.stop() });
   return service;
@@ -43,7 +43,7 @@ async function detour(target: number, intercept: (socket: Socket, number: number
     onward.on("error", () => socket.destroy());
     socket.on("close", () => onward.destroy());
   });
-  const listening = await run(server, 0);
+  const listening = await run(server);
   opened.push({ close: () => listening.stop() });
   return listening;
 }
