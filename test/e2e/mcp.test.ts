@@ -126,7 +126,7 @@ describe("datacrawl mcp before a server on standard streams", () => {
       error: { code: -32603, message: expect.stringContaining("SIGKILL") },
     });
     expect(await client.exited).toEqual([1, null]);
-    expect(client.stderr).toContain("the MCP server was ended by SIGKILL");
+    await expect.poll(() => client.stderr).toContain("the MCP server was ended by SIGKILL");
   });
 
   test("leaves no server behind, whether it is asked to end or killed", async () => {

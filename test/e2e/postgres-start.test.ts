@@ -126,7 +126,8 @@ describe.skipIf(server === null)("starting on Postgres", () => {
       DATABASE_URL: fresh.env["DATABASE_OWNER_URL"] as string,
     };
     const service = await startService(one);
-    expect(service.output().out).toContain("Warning   DATABASE_URL's login owns the audit tables");
+    // The service can be ready before what it printed has come through the pipe.
+    await expect.poll(() => service.output().out).toContain("Warning   DATABASE_URL's login owns the audit tables");
     await discard(service);
   });
 

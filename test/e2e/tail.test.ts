@@ -97,7 +97,7 @@ test("a tail says when it has lost touch, and goes on where it was; what it show
   const next = await start({ ...env, DATACRAWL_CONNECT_ADDR: `127.0.0.1:${service.connectPort}` });
   const missed = await decide(next, key, "a\u001b[31mb\u202e");
   await waitUntil(() => idsOf(following).includes(missed), 30_000, `it did not go on: ${following.err()}`);
-  expect(following.err()).toContain("In touch again.");
+  await expect.poll(following.err).toContain("In touch again.");
   expect(following.out()).toContain("a\\u001b[31mb\\u202e");
   expect(following.out()).not.toMatch(/[\u001b\u202e]/);
   const overview = runCli(["overview", "--json"], env);

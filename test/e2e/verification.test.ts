@@ -105,7 +105,7 @@ describe.skipIf(inject("postgresUrl") === null)("verification with replicas", ()
     await waitUntil(isTold, 20_000, "the webhook was not told");
     const message = receiver.received.find(({ type }) => type === "audit.verification_failed");
     expect(message?.data["detail"]).toMatchObject({ problems: 1, findings: [{ check: "row_hash", id }] });
-    expect(service.output().err).toContain("THE AUDIT TRAIL IS NOT WHAT WAS RECORDED");
+    await expect.poll(() => service.output().err).toContain("THE AUDIT TRAIL IS NOT WHAT WAS RECORDED");
 
     // Nothing that was wrong is forgotten by itself; what is right again is told, too.
     await tamper("UPDATE audit_decisions SET tool = left(tool, -1) WHERE decision_id = $1", id);
