@@ -29,6 +29,8 @@ type Work = (typeof WORKS)[number];
 
 /** In which what goes on after an answer ends, above all the sealer, which runs each second. */
 const SETTLES_MS = 1_500;
+/** For so long the processes are watched while nobody asks anything. */
+const IDLE_MS = 10_000;
 /** So many of each work in a round: fewer decisions than the service remembers. */
 const CALLS = 1_000;
 /** Rounds until the compilers are done. */
@@ -40,7 +42,7 @@ interface Round {
   readonly work: Work;
   readonly inFlight: number;
   readonly round: number;
-  /** Of the service, Postgres and Redis together. */
+  /** Of the service, Postgres and Redis together, less what they take when idle. */
   readonly cpuUs: number;
   /** The same by process. */
   readonly cpuUsOf: Readonly<Record<string, number>>;
@@ -71,28 +73,46 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
   const dc = new DataCrawl({ url: `http://127.0.0.1:${peer.port}`, apiKey });
   stack.defer(() => dc.close());
   await dc.ready();
-  const rounds: Round[] = [];
-  for (let round = 1 - WARM_UP; round <= pace.rounds; round++)
+  const measureRound = async (round: number, idle: Cpu | null): Promise<Round[]> => {
+    const all: Round[] = [];
     for (const inFlight of IN_FLIGHT)
       for (const work of round % 2 === 0 ? WORKS : WORKS.toReversed()) {
-        const one = { ...(await measure(dc, peer, work, inFlight, pace.calls)), round };
+        const one = await measure(dc, peer, idle, work, inFlight, pace.calls);
         progress(
           `${work}, ${inFlight} in flight, round ${round}: ${one.cpuUs.toFixed(0)} µs CPU, p50 ${one.p50Us.toFixed(0)} µs`,
         );
-        if (round > 0) rounds.push(one);
+        all.push({ ...one, round });
       }
+    return all;
+  };
+  for (let round = 1 - WARM_UP; round <= 0; round++) await measureRound(round, null);
+  const idle = await idlePerSecond(peer);
+  const rounds: Round[] = [];
+  for (let round = 1; round <= pace.rounds; round++) rounds.push(...(await measureRound(round, idle)));
   return {
     at,
     commit: await commit(),
     machine: await describeMachine(),
-    pace: `Medians of ${pace.rounds} interleaved rounds of ${pace.calls} calls. The CPU is counted until what follows an answer is done too.`,
+    pace: `Medians of ${pace.rounds} interleaved rounds of ${pace.calls} calls. The CPU is counted until what follows an answer is done too, less what the processes take when idle.`,
     rounds,
   };
 }
 
+/** CPU seconds by process. */
+type Cpu = Readonly<Record<string, number>>;
+
+async function idlePerSecond({ processes }: Peer): Promise<Cpu> {
+  const before = cpuOf(processes);
+  await sleep(IDLE_MS);
+  const after = Object.entries(cpuOf(processes));
+  return Object.fromEntries(after.map(([name, seconds]) => [name, (seconds - before[name]!) / (IDLE_MS / 1000)]));
+}
+
+/** @param idle what the processes take in a second without work; null if it is not known yet */
 async function measure(
   dc: DataCrawl,
   { processes }: Peer,
+  idle: Cpu | null,
   work: Work,
   inFlight: number,
   calls: number,
@@ -104,7 +124,7 @@ async function measure(
   // What was done to prepare is not counted.
   await sleep(SETTLES_MS);
   const latencies: number[] = [];
-  const cpuBefore = cpuSecondsOf(processes);
+  const cpuBefore = cpuOf(processes);
   const startedAt = performance.now();
   await each(calls, inFlight, async (n) => {
     const callAt = performance.now();
@@ -114,9 +134,11 @@ async function measure(
   });
   const seconds = (performance.now() - startedAt) / 1000;
   await sleep(SETTLES_MS);
-  const cpuUsOf = Object.entries(cpuSecondsOf(processes)).map(
-    ([name, after]) => [name, ((after - cpuBefore[name]!) / calls) * 1e6] as const,
-  );
+  const watched = seconds + SETTLES_MS / 1000;
+  const cpuUsOf = Object.entries(cpuOf(processes)).map(([name, after]) => {
+    const spent = after - cpuBefore[name]! - (idle?.[name] ?? 0) * watched;
+    return [name, (spent / calls) * 1e6] as const;
+  });
   const sorted = Float64Array.from(latencies).toSorted();
   return {
     work,
@@ -157,7 +179,7 @@ async function each(count: number, atOnce: number, work: (n: number) => Promise<
   await Promise.all(Array.from({ length: atOnce }, worker));
 }
 
-function cpuSecondsOf(processes: Peer["processes"]): Record<string, number> {
+function cpuOf(processes: Peer["processes"]): Cpu {
   return Object.fromEntries(Object.entries(processes).map(([name, pid]) => [name, cpuSecondsOfTree(pid)]));
 }
 
