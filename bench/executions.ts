@@ -24,17 +24,12 @@ const USAGE = `Usage: npm run bench:executions -- [--quick] [--json] [--write]
 `;
 
 const IN_FLIGHT = [1, 128] as const;
-const WORKS = ["authorize", "authorize, begin, report", "begin", "begin, long after"] as const;
-type Work = (typeof WORKS)[number];
+type Work = "authorize" | "begin" | "begin, long after" | "authorize, begin, report";
 
 /** In which what goes on after an answer ends, above all the sealer, which runs each second. */
 const SETTLES_MS = 1_500;
-/** For so long the processes are watched while nobody asks anything. */
-const IDLE_MS = 10_000;
-/** So many of each work in a round: fewer decisions than the service remembers. */
-const CALLS = 1_000;
 /** Rounds until the compilers are done. */
-const WARM_UP = 2;
+const WARM_UP = 1;
 /** How many of its newest decisions the service remembers for a start. */
 const REMEMBERED = 2_048;
 
@@ -42,7 +37,7 @@ interface Round {
   readonly work: Work;
   readonly inFlight: number;
   readonly round: number;
-  /** Of the service, Postgres and Redis together, less what they take when idle. */
+  /** Of the service, Postgres and Redis together. */
   readonly cpuUs: number;
   /** The same by process. */
   readonly cpuUsOf: Readonly<Record<string, number>>;
@@ -61,7 +56,9 @@ interface Results {
 
 interface Pace {
   readonly rounds: number;
-  /** Of each work in a round. */
+  /** How many waves a round has of each work. */
+  readonly waves: number;
+  /** How many calls a wave has; with 128 in flight four times as many: fewer than the service remembers. */
   readonly calls: number;
 }
 
@@ -73,82 +70,104 @@ async function measureAll(stack: AsyncDisposableStack, directory: string, pace: 
   const dc = new DataCrawl({ url: `http://127.0.0.1:${peer.port}`, apiKey });
   stack.defer(() => dc.close());
   await dc.ready();
-  const measureRound = async (round: number, idle: Cpu | null): Promise<Round[]> => {
-    const all: Round[] = [];
-    for (const inFlight of IN_FLIGHT)
-      for (const work of round % 2 === 0 ? WORKS : WORKS.toReversed()) {
-        const one = await measure(dc, peer, idle, work, inFlight, pace.calls);
-        progress(
-          `${work}, ${inFlight} in flight, round ${round}: ${one.cpuUs.toFixed(0)} µs CPU, p50 ${one.p50Us.toFixed(0)} µs`,
-        );
-        all.push({ ...one, round });
-      }
-    return all;
-  };
-  for (let round = 1 - WARM_UP; round <= 0; round++) await measureRound(round, null);
-  const idle = await idlePerSecond(peer);
   const rounds: Round[] = [];
-  for (let round = 1; round <= pace.rounds; round++) rounds.push(...(await measureRound(round, idle)));
+  for (let round = 1 - WARM_UP; round <= pace.rounds; round++)
+    for (const inFlight of IN_FLIGHT)
+      for (const tally of await measureRound(dc, peer, inFlight, pace)) {
+        const one = { ...tally.result(), inFlight, round };
+        progress(
+          `${one.work}, ${inFlight} in flight, round ${round}: ${one.cpuUs.toFixed(0)} µs CPU, p50 ${one.p50Us.toFixed(0)} µs`,
+        );
+        if (round > 0) rounds.push(one);
+      }
+  const { waves, calls } = pace;
   return {
     at,
     commit: await commit(),
     machine: await describeMachine(),
-    pace: `Medians of ${pace.rounds} interleaved rounds of ${pace.calls} calls. The CPU is counted until what follows an answer is done too, less what the processes take when idle.`,
+    pace: `Medians of ${pace.rounds} rounds, each of ${waves} waves of ${calls} calls one at a time, and of ${waves} waves of ${calls * 4} with 128 in flight.`,
     rounds,
   };
 }
 
-/** CPU seconds by process. */
-type Cpu = Readonly<Record<string, number>>;
-
-async function idlePerSecond({ processes }: Peer): Promise<Cpu> {
-  const before = cpuOf(processes);
-  await sleep(IDLE_MS);
-  const after = Object.entries(cpuOf(processes));
-  return Object.fromEntries(after.map(([name, seconds]) => [name, (seconds - before[name]!) / (IDLE_MS / 1000)]));
-}
-
-/** @param idle what the processes take in a second without work; null if it is not known yet */
-async function measure(
+/** Decisions and their starts take turns, so that both see the same machine, and each bears as much of what goes on after the other. */
+async function measureRound(
   dc: DataCrawl,
   { processes }: Peer,
-  idle: Cpu | null,
-  work: Work,
   inFlight: number,
-  calls: number,
-): Promise<Omit<Round, "round">> {
-  const isBeginAlone = work === "begin" || work === "begin, long after";
+  { waves, calls }: Pace,
+): Promise<Tally[]> {
+  const wave = calls * (inFlight === 1 ? 1 : 4);
+  const tallyOf = (work: Work): Tally => new Tally(work, processes, inFlight);
+  const authorize = tallyOf("authorize");
+  const begin = tallyOf("begin");
+  const longAfter = tallyOf("begin, long after");
+  const all = tallyOf("authorize, begin, report");
+
+  await sleep(SETTLES_MS);
+  for (let count = 0; count < waves; count++) {
+    const decided: Verdict[] = [];
+    await authorize.add(wave, async () => void decided.push(await allow(dc)));
+    await begin.add(wave, async (n) => await execute(dc, decided[n]!, false));
+  }
+
   const decided: Verdict[] = [];
-  if (isBeginAlone) await each(calls, 128, async () => void decided.push(await allow(dc)));
-  if (work === "begin, long after") await forget(dc);
-  // What was done to prepare is not counted.
+  await each(wave * waves, 128, async () => void decided.push(await allow(dc)));
+  await forget(dc);
   await sleep(SETTLES_MS);
-  const latencies: number[] = [];
-  const cpuBefore = cpuOf(processes);
-  const startedAt = performance.now();
-  await each(calls, inFlight, async (n) => {
-    const callAt = performance.now();
-    const verdict = decided[n] ?? (await allow(dc));
-    if (work !== "authorize") await execute(dc, verdict, !isBeginAlone);
-    latencies.push(performance.now() - callAt);
-  });
-  const seconds = (performance.now() - startedAt) / 1000;
+  await longAfter.add(wave * waves, async (n) => await execute(dc, decided[n]!, false));
+
   await sleep(SETTLES_MS);
-  const watched = seconds + SETTLES_MS / 1000;
-  const cpuUsOf = Object.entries(cpuOf(processes)).map(([name, after]) => {
-    const spent = after - cpuBefore[name]! - (idle?.[name] ?? 0) * watched;
-    return [name, (spent / calls) * 1e6] as const;
-  });
-  const sorted = Float64Array.from(latencies).toSorted();
-  return {
-    work,
-    inFlight,
-    cpuUs: cpuUsOf.reduce((sum, [, us]) => sum + us, 0),
-    cpuUsOf: Object.fromEntries(cpuUsOf),
-    p50Us: quantile(sorted, 0.5) * 1000,
-    p99Us: quantile(sorted, 0.99) * 1000,
-    perSecond: calls / seconds,
-  };
+  await all.add(wave * waves, async () => await execute(dc, await allow(dc), true));
+  return [authorize, begin, longAfter, all];
+}
+
+/** What was measured of one work. */
+class Tally {
+  readonly #work: Work;
+  readonly #processes: Peer["processes"];
+  readonly #inFlight: number;
+  readonly #latenciesMs: number[] = [];
+  readonly #cpuSeconds: Record<string, number> = {};
+  #seconds = 0;
+
+  constructor(work: Work, processes: Peer["processes"], inFlight: number) {
+    this.#work = work;
+    this.#processes = processes;
+    this.#inFlight = inFlight;
+  }
+
+  /** Calls `call` so many times, and counts what that takes. */
+  async add(calls: number, call: (n: number) => Promise<void>): Promise<void> {
+    const cpuBefore = this.#cpu();
+    const startedAt = performance.now();
+    await each(calls, this.#inFlight, async (n) => {
+      const callAt = performance.now();
+      await call(n);
+      this.#latenciesMs.push(performance.now() - callAt);
+    });
+    this.#seconds += (performance.now() - startedAt) / 1000;
+    for (const [name, after] of Object.entries(this.#cpu()))
+      this.#cpuSeconds[name] = (this.#cpuSeconds[name] ?? 0) + after - cpuBefore[name]!;
+  }
+
+  result(): Omit<Round, "inFlight" | "round"> {
+    const sorted = Float64Array.from(this.#latenciesMs).toSorted();
+    const calls = sorted.length;
+    const cpuUsOf = Object.entries(this.#cpuSeconds).map(([name, seconds]) => [name, (seconds / calls) * 1e6] as const);
+    return {
+      work: this.#work,
+      cpuUs: cpuUsOf.reduce((sum, [, us]) => sum + us, 0),
+      cpuUsOf: Object.fromEntries(cpuUsOf),
+      p50Us: quantile(sorted, 0.5) * 1000,
+      p99Us: quantile(sorted, 0.99) * 1000,
+      perSecond: calls / this.#seconds,
+    };
+  }
+
+  #cpu(): Record<string, number> {
+    return Object.fromEntries(Object.entries(this.#processes).map(([name, pid]) => [name, cpuSecondsOfTree(pid)]));
+  }
 }
 
 /** Decides so much that the service remembers nothing of what came before. */
@@ -177,10 +196,6 @@ async function each(count: number, atOnce: number, work: (n: number) => Promise<
     while (next < count) await work(next++);
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
-}
-
-function cpuOf(processes: Peer["processes"]): Cpu {
-  return Object.fromEntries(Object.entries(processes).map(([name, pid]) => [name, cpuSecondsOfTree(pid)]));
 }
 
 function figures({ rounds }: Results): Figure[] {
@@ -228,7 +243,7 @@ await runProgram<Results>({
   marker: "executions measured",
   filePrefix: "executions-",
   measure: (stack, directory, { quick }) =>
-    measureAll(stack, directory, quick ? { rounds: 1, calls: 200 } : { rounds: 15, calls: CALLS }),
+    measureAll(stack, directory, quick ? { rounds: 1, waves: 1, calls: 200 } : { rounds: 9, waves: 10, calls: 250 }),
   figures,
   markdown,
   problem: () => null,
