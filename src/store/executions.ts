@@ -255,36 +255,32 @@ export function inputOf(json: string, columns: readonly { readonly name: string;
   return sql`SELECT * FROM json_to_recordset(${json}::text::json) AS t(${sql.join(definitions)})`;
 }
 
+/** What a start says besides its event. */
 export const START_INPUTS = [
-  { name: "decision_id", type: "uuid" },
-  { name: "execution_id", type: "uuid" },
   { name: "recorded_at", type: "bigint" },
-  { name: "agent_id", type: "text" },
   { name: "tool", type: "text" },
   { name: "idempotency_key", type: "text" },
   { name: "nonce", type: "bytea" },
-  { name: "started_at", type: "bigint" },
   { name: "started_by", type: "text" },
   { name: "report_due_at", type: "bigint" },
 ] as const;
 
+/** The values of {@link START_INPUTS} and of the event. */
 export function startJson({ execution, recordedAt, event }: StartEntry): object {
-  const { decisionId, executionId, agentId, tool, idempotencyKey, nonce, startedAt, startedBy, reportDueAt } =
-    execution;
   return {
-    decision_id: decisionId,
-    execution_id: executionId,
     recorded_at: recordedAt,
-    agent_id: agentId,
-    tool,
-    idempotency_key: idempotencyKey,
-    nonce: bytea(nonce),
-    started_at: startedAt,
-    started_by: startedBy,
-    report_due_at: reportDueAt,
+    tool: execution.tool,
+    idempotency_key: execution.idempotencyKey,
+    nonce: bytea(execution.nonce),
+    started_by: execution.startedBy,
+    report_due_at: execution.reportDueAt,
     ...eventJson(event),
   };
 }
+
+/** A start's event has its execution's id, its decision, its agent, and its time: they are not sent twice. */
+const OF_EVENT = sql`event_event_id AS execution_id, event_decision_id AS decision_id, event_subject AS agent_id,
+    event_recorded_at AS started_at`;
 
 interface WrittenId {
   readonly id: string;
@@ -298,7 +294,7 @@ interface WrittenIds {
 // INVARIANT: an event of a start is written if and only if this same statement made the start.
 const START = prepared(
   ({ json }: { json: string }) => sql<WrittenIds>`
-WITH input AS (${inputOf(json, START_INPUTS)}), started AS (
+WITH input AS (SELECT *, ${OF_EVENT} FROM (${inputOf(json, START_INPUTS)}) AS given), started AS (
   INSERT INTO executions (decision_id, execution_id, recorded_at, agent_id, tool, idempotency_key, nonce, started_at, started_by,
     report_due_at)
   SELECT decision_id, execution_id, ${atColumn(sql`recorded_at`)}, agent_id, tool, idempotency_key, nonce,

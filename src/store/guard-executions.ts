@@ -53,7 +53,7 @@ export class SqlGuardExecutions extends Repository {
 
   /** Those whose decision has no start yet, each with its event and its record. @returns their executions' ids */
   async recordStarts(entries: readonly UploadedStart[]): Promise<ReadonlySet<string>> {
-    const rows = entries.map((entry) => ({ ...startJson(entry), ...recordJson(entry.record) }));
+    const rows = entries.map((entry) => ({ ...uploadedStartJson(entry), ...recordJson(entry.record) }));
     return await written(START.execute(this.db, { json: JSON.stringify(rows) }));
   }
 
@@ -94,6 +94,26 @@ WHERE agent_id = ${agentId} AND idempotency_key = ANY (${keys}::text::text[]) AN
   AND recorded_at > ${NOW} - interval '24 hours'`,
 );
 
+/** A guard chose the execution's id and knows when it started; its event is of the upload. */
+const UPLOADED_START_INPUTS = [
+  { name: "decision_id", type: "uuid" },
+  { name: "execution_id", type: "uuid" },
+  { name: "agent_id", type: "text" },
+  { name: "started_at", type: "bigint" },
+  ...START_INPUTS,
+] as const;
+
+function uploadedStartJson(entry: UploadedStart): object {
+  const { decisionId, executionId, agentId, startedAt } = entry.execution;
+  return {
+    decision_id: decisionId,
+    execution_id: executionId,
+    agent_id: agentId,
+    started_at: startedAt,
+    ...startJson(entry),
+  };
+}
+
 const RECORD_INPUTS = [
   { name: "record_agent_id", type: "text" },
   { name: "record_hash", type: "bytea" },
@@ -125,7 +145,7 @@ function insertRecords(from: RawBuilder<unknown>): RawBuilder<object> {
 // INVARIANT: an event of a start, and its record, are written if and only if this same statement made the start.
 const START = prepared(
   ({ json }: { json: string }) => sql<{ id: string }>`
-WITH input AS (${inputOf(json, [...START_INPUTS, ...RECORD_INPUTS])}), started AS (
+WITH input AS (${inputOf(json, [...UPLOADED_START_INPUTS, ...RECORD_INPUTS])}), started AS (
   INSERT INTO executions (decision_id, execution_id, recorded_at, agent_id, tool, idempotency_key, nonce, started_at, started_by,
     report_due_at, source)
   SELECT decision_id, execution_id, ${atColumn(sql`recorded_at`)}, agent_id, tool, idempotency_key, nonce,

@@ -65,15 +65,12 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
   });
 
   test("a batch starts those that nobody has started, and tells which", async () => {
-    const [taken, free, other] = [await started("taken"), await decided("free"), await decided("other")];
-    const late = {
-      ...startOf(free),
-      execution: { ...startOf(free).execution, decisionId: taken.execution.decisionId },
-    };
-    const [one, two] = [startOf(free), startOf(other)];
+    const [taken, free, other] = [await decided("taken"), await decided("free"), await decided("other")];
+    await executions.startBatch([startOf(taken)]);
+    const [late, one, two] = [startOf(taken), startOf(free), startOf(other)];
     const written = await executions.startBatch([late, one, two]);
     expect([...written.keys()].toSorted()).toEqual([one.event.row.eventId, two.event.row.eventId].toSorted());
-    expect(await kinds(taken.execution.decisionId)).toEqual(["execution.started"]);
+    expect(await kinds(taken.row.decisionId)).toEqual(["execution.started"]);
   });
 
   test("a decision whose claim has expired or is another's is not started, and its neighbours are", async () => {
@@ -100,7 +97,7 @@ describe.each(storeKinds())("executions on $name", ({ open }) => {
 
   test("a start that Postgres refuses poisons its batch, and none of it is written", async () => {
     const [innocent, poisoned] = [startOf(await decided("innocent")), startOf(await decided("poison"))];
-    const broken = { ...poisoned, execution: { ...poisoned.execution, executionId: "no uuid" } };
+    const broken = { ...poisoned, execution: { ...poisoned.execution, tool: "\0" } };
     await expect(executions.startBatch([innocent, broken])).rejects.toThrow(PoisonedBatch);
     expect(await executions.find(innocent.execution.decisionId)).toBeNull();
     expect(await kinds(innocent.execution.decisionId)).toEqual([]);
