@@ -17,6 +17,7 @@ import {
   one,
   opened,
   pair,
+  PATIENT,
   redisOn,
   traffic,
   trio,
@@ -145,7 +146,7 @@ describe("when Redis lies", () => {
   it("keys of another type are put right", async () => {
     const agentId = newAgent();
     const [circuit, alive, failing] = keysOf("http://service", agentId);
-    const [first, second, third] = await trio(redis.url, agentId);
+    const [first, second, third] = await trio(redis.url, agentId, PATIENT);
     await client
       .multi()
       .set(circuit, "garbage")

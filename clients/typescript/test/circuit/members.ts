@@ -14,6 +14,9 @@ import { type RedisServer, startRedis } from "../../../../test/support/redis.ts"
 /** Quick enough for a test: a lease of 1 s, a poll each 50 ms. */
 export const CONFIG: BreakerConfig = { failures: 5, probeAfterMs: 500, rampMs: 200 };
 
+/** For tests of what is denied meanwhile: on a busy machine a probe is due soon after the circuit opened. */
+export const PATIENT: BreakerConfig = { ...CONFIG, probeAfterMs: 5_000 };
+
 /** One process of an agent, as far as Redis can tell: it has a connection of its own. */
 export interface Member {
   readonly breaker: Breaker;

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Token } from "../../src/circuit/breaker.ts";
 import { keysOf } from "../../src/circuit/redis-script.ts";
-import { freePort } from "../../../../test/support/net.ts";
+import { systemClock } from "../../../../src/core/clock.ts";
+import { freePort, waitUntil } from "../../../../test/support/net.ts";
 import type { RedisServer } from "../../../../test/support/redis.ts";
 import {
   all,
@@ -15,6 +16,7 @@ import {
   newAgent,
   one,
   opened,
+  PATIENT,
   pair,
   redisOn,
   traffic,
@@ -41,7 +43,7 @@ async function openFleet(count: number): Promise<Member[]> {
 
 describe("who opens the circuit for all", () => {
   it("two processes that fail; a third is denied by their word, and that is no reason for a bypass", async () => {
-    const [first, second, third] = await trio(redis.url);
+    const [first, second, third] = await trio(redis.url, newAgent(), PATIENT);
     fail(first);
     fail(second);
     await until(third, "open");
@@ -63,12 +65,13 @@ describe("who opens the circuit for all", () => {
     tags: ["full"],
   }, async () => {
     const agentId = newAgent();
-    const first = await one(redis.url, agentId);
+    const first = await one(redis.url, agentId, PATIENT);
     // Long enough to know that it is.
     await sleep(5_500);
     fail(first);
-    await sleep(200);
-    const second = await one(redis.url, agentId);
+    const isOpenForAll = (): boolean => first.shared.view(systemClock.monotonic())?.open === true;
+    await waitUntil(isOpenForAll, 20_000, "not open for all");
+    const second = await one(redis.url, agentId, PATIENT);
     expect(second.breaker.permit()).toMatchObject({ kind: "denied", cause: "shared" });
   });
 
@@ -85,7 +88,7 @@ describe("who opens the circuit for all", () => {
   });
 
   it("what a process counts after it is denied still opens its own circuit", async () => {
-    const [first, second, third] = await trio(redis.url);
+    const [first, second, third] = await trio(redis.url, newAgent(), PATIENT);
     const early = Array.from({ length: 5 }, () => third.breaker.permit());
     await opened([first, second]);
     await until(third, "open");
