@@ -14,7 +14,7 @@ type BaseCall = Parameters<ServerInterceptor>[1];
 type Status = Parameters<BaseCall["sendStatus"]>[0];
 
 interface Method<Body> {
-  /** Reads a request, of which it may keep nothing. Throws a Fault naming the field. */
+  /** Reads a request. Throws a Fault naming the field. */
   decode(bytes: Buffer): Body;
 }
 
