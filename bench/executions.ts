@@ -11,7 +11,7 @@ import type { Peer } from "./peers/peer.ts";
 import { QUESTION } from "./peers/question.ts";
 import { type Figure, figureTable, measuredWhere, table } from "./report.ts";
 import { commit, describeMachine } from "./support/machine.ts";
-import { cpuSecondsOfTree } from "./support/procfs.ts";
+import { cpuSecondsOf } from "./support/procfs.ts";
 import { progress, runProgram } from "./support/program.ts";
 import { median, quantile } from "./support/statistics.ts";
 import { startPostgres, startRedis } from "./support/stores.ts";
@@ -139,7 +139,7 @@ class Tally {
 
   /** Calls `call` so many times, and counts what that takes. */
   async add(calls: number, call: (n: number) => Promise<void>): Promise<void> {
-    const cpuBefore = this.#cpu();
+    const cpuBefore = cpuSecondsOf(this.#processes);
     const startedAt = performance.now();
     await each(calls, this.#inFlight, async (n) => {
       const callAt = performance.now();
@@ -147,7 +147,7 @@ class Tally {
       this.#latenciesMs.push(performance.now() - callAt);
     });
     this.#seconds += (performance.now() - startedAt) / 1000;
-    for (const [name, after] of Object.entries(this.#cpu()))
+    for (const [name, after] of Object.entries(cpuSecondsOf(this.#processes)))
       this.#cpuSeconds[name] = (this.#cpuSeconds[name] ?? 0) + after - cpuBefore[name]!;
   }
 
@@ -163,10 +163,6 @@ class Tally {
       p99Us: quantile(sorted, 0.99) * 1000,
       perSecond: calls / this.#seconds,
     };
-  }
-
-  #cpu(): Record<string, number> {
-    return Object.fromEntries(Object.entries(this.#processes).map(([name, pid]) => [name, cpuSecondsOfTree(pid)]));
   }
 }
 

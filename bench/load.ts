@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Expectation, isExpected } from "./load/answer.ts";
 import { LoadConnection } from "./load/connection.ts";
 import { unaryFrames } from "./load/frames.ts";
-import { cpuSecondsOfTree } from "./support/procfs.ts";
+import { cpuSecondsOf } from "./support/procfs.ts";
 import { quantile } from "./support/statistics.ts";
 
 export interface LoadSpec {
@@ -83,7 +83,7 @@ function snapshot(spec: LoadSpec): { atMs: number; cpu: Record<string, number>; 
   const own = process.cpuUsage();
   return {
     atMs: performance.now(),
-    cpu: Object.fromEntries(Object.entries(spec.processes).map(([name, pid]) => [name, cpuSecondsOfTree(pid)])),
+    cpu: cpuSecondsOf(spec.processes),
     own: (own.user + own.system) / 1e6,
   };
 }

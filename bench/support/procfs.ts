@@ -25,6 +25,11 @@ export function cpuSecondsOfTree(root: number): number {
   return all.filter(({ pid }) => tree.has(pid)).reduce((sum, { ticks }) => sum + ticks, 0) / TICKS_PER_SECOND;
 }
 
+/** The same for each of several processes, by name. */
+export function cpuSecondsOf(processes: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(processes).map(([name, pid]) => [name, cpuSecondsOfTree(pid)]));
+}
+
 /** The highest resident memory that `pid` has ever had, in MiB. */
 export function peakMemoryMiB(pid: number): number {
   const match = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
