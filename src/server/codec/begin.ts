@@ -6,7 +6,7 @@ import { undecodableFault } from "../../core/undecodable.ts";
 import { WireReader, WireType } from "../../core/wire-reader.ts";
 import { SOURCES } from "./answer.ts";
 import { OUTCOME, STATE } from "./execution.ts";
-import { WireWriter } from "./wire-writer.ts";
+import { capacityOf, WireWriter } from "./wire-writer.ts";
 
 const NAMES = ["", "decision_id", "nonce"] as const;
 const DECISION_ID = (1 << 3) | WireType.bytes;
@@ -44,9 +44,6 @@ function decodeFields(reader: WireReader, path: Path): UnverifiedBegin {
   return { decisionId: decisionId ?? "", nonce: nonce ?? NO_BYTES };
 }
 
-/** More than everything in an answer but its strings and nonce: tags, lengths and numbers. */
-const FRAME_BYTES = 128;
-
 /**
  * `answer` as a `BeginExecutionResponse` in protobuf's binary format, for gRPC.
  *
@@ -78,10 +75,9 @@ export function encodeBegin(answer: BeginAnswer, source: Source): Buffer {
   return writer.finish();
 }
 
-/** A UTF-16 unit takes at most three bytes of UTF-8. */
 function capacity(answer: BeginAnswer): number {
   const texts = answer.message.length + answer.decisionId.length + answer.agentId.length;
   const ofExecution =
     answer.state === "refused" ? 0 : answer.execution.executionId.length + answer.execution.startedBy.length;
-  return FRAME_BYTES + (texts + ofExecution) * 3 + answer.nonce.length;
+  return capacityOf(texts + ofExecution, answer.nonce.length);
 }

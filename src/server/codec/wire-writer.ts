@@ -6,6 +6,14 @@ const SHORT = 24;
 /** Lengths below it take one byte. */
 const ONE_BYTE = 0x80;
 
+/** More than everything in a small message but its texts and bytes: tags, lengths, numbers and times. */
+const FRAME_BYTES = 128;
+
+/** What a small message takes at most. @param units of UTF-16 in its texts, each of which takes at most three bytes of UTF-8 */
+export function capacityOf(units: number, bytes: number): number {
+  return FRAME_BYTES + units * 3 + bytes;
+}
+
 /** Writes the protobuf wire format into one buffer. Like other encoders it leaves out what equals the default. */
 export class WireWriter {
   readonly #bytes: Buffer;
