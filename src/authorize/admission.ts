@@ -52,3 +52,15 @@ export class Admission {
     this.#closed = true;
   }
 }
+
+/**
+ * Buckets of their own, so that an upload takes no turn of a question, and keeps no revocation from arriving: calls with records
+ * are counted apart from those without. Ten records are worth a question: they are what hours of an outage have left.
+ */
+export function admitSyncs(rate: AdmissionLimits, monotonic: () => number): (agentId: string, records: number) => void {
+  const [calls, uploads] = [new Admission(rate, monotonic), new Admission(rate, monotonic)];
+  return (agentId, records) => {
+    if (records === 0) calls.admit(agentId);
+    else uploads.admit(agentId, 1 + records / 10);
+  };
+}

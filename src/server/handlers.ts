@@ -1,8 +1,7 @@
-import type { SyncGuardRequest, SyncGuardResponse } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
-import type { Credentials } from "../authn/agents.ts";
-import type { AuthorizeHandler, Call, WatchHandler } from "../authorize/call.ts";
+import type { AuthorizeHandler, WatchHandler } from "../authorize/call.ts";
 import type { CallableToolsHandler } from "../authorize/callable-tools.ts";
 import type { BeginHandler, ReportHandler } from "../authorize/execution-call.ts";
+import type { SyncGuardHandler } from "../authorize/sync-guard.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Source } from "../core/decision.ts";
 import type { Fault } from "../core/fault.ts";
@@ -13,7 +12,7 @@ export interface AgentHandlers {
   readonly watchDecision: WatchHandler;
   readonly beginExecution: BeginHandler;
   readonly reportOutcome: ReportHandler;
-  readonly syncGuard: (call: Call<SyncGuardRequest>) => Promise<SyncGuardResponse>;
+  readonly syncGuard: SyncGuardHandler;
   readonly listCallableTools: CallableToolsHandler;
   /** Who decides: the service, or a sidecar's guard. */
   readonly source: Source;
@@ -39,9 +38,4 @@ export interface ListenerPorts {
   readonly handlers: AgentHandlers;
   readonly clock: Clock;
   readonly observer: Observer;
-}
-
-/** Only the credentials of a call. */
-export function credentialsOf(call: Credentials): Credentials {
-  return { authorization: call.authorization, certificate: () => call.certificate?.() ?? null };
 }

@@ -1,4 +1,3 @@
-import type { SyncGuardRequest } from "@datacrawl/proto/datacrawl/authz/v1/authorize_service_pb";
 import type { Answer, Call, UnverifiedWatch } from "../../src/authorize/call.ts";
 import type { UnverifiedCallableTools } from "../../src/authorize/callable-tools.ts";
 import type {
@@ -7,6 +6,7 @@ import type {
   UnverifiedBegin,
   UnverifiedReport,
 } from "../../src/authorize/execution-call.ts";
+import type { SyncResult, UnverifiedSync } from "../../src/authorize/sync-guard.ts";
 import type { ExecutionRefusal } from "../../src/execution/execution.ts";
 import type { UnverifiedRequest } from "../../src/core/request.ts";
 import { parseRequest } from "../../src/core/request.ts";
@@ -118,15 +118,16 @@ export function standIn(): StandIn {
     return { decisionId, executionId, outcome: outcome ?? "unknown", endedAt: 1_700_000_000_123_456, replayed: true };
   }
 
-  async function syncGuard(call: Call<SyncGuardRequest>) {
+  async function syncGuard(call: Call<UnverifiedSync>): Promise<SyncResult> {
     call.readBody();
     if (call.authorization === "Bearer broken") throw new Error("secret");
     return {
-      $typeName: "datacrawl.authz.v1.SyncGuardResponse" as const,
       recordedHashes: [],
-      refusedRecords: [],
-      unverifiedGrants: ["a"],
+      refused: [],
+      orders: ["a"],
       grantKeys: [],
+      circuitCommand: null,
+      serviceTime: 1_700_000_000_123_456,
     };
   }
 

@@ -34,6 +34,7 @@ import type { ListenerPorts, AgentHandlers } from "../handlers.ts";
 import { grpcStatus } from "../codec/status.ts";
 import { OpenStreams } from "../limits/streams.ts";
 import type { ListenerTls } from "../tls.ts";
+import { syncOf, syncResponse } from "../codec/sync-guard.ts";
 import { decodeAuthorizeRequest } from "../codec/wire.ts";
 
 export interface GrpcOptions extends ListenerPorts {
@@ -148,8 +149,8 @@ function methodsOf(handlers: AgentHandlers): ReadonlyMap<string, GrpcMethod> {
     [
       pathOf(syncGuard),
       unary(
-        (bytes) => decodeBinary(SyncGuardRequestSchema, bytes),
-        async (call) => encode(SyncGuardResponseSchema, await handlers.syncGuard(call)),
+        (bytes) => syncOf(decodeBinary(SyncGuardRequestSchema, bytes)),
+        async (call) => encode(SyncGuardResponseSchema, syncResponse(await handlers.syncGuard(call))),
       ),
     ],
     [

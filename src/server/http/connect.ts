@@ -27,6 +27,7 @@ import { RequestRules } from "../limits/request-rules.ts";
 import type { ListenerPorts, AgentHandlers } from "../handlers.ts";
 import { endingStreams, OpenStreams } from "../limits/streams.ts";
 import { createRpcHandler, type RpcCall, type RpcMethod } from "./rpc.ts";
+import { syncOf, syncResponse } from "../codec/sync-guard.ts";
 import { decodeAuthorizeRequest } from "../codec/wire.ts";
 import type { ListenerTls } from "../tls.ts";
 
@@ -94,8 +95,8 @@ function methodsOf(handlers: AgentHandlers): RpcMethod[] {
       method: syncGuard,
       handle: async (call) => {
         const message = call.message();
-        const readBody = () => decodeMessage(SyncGuardRequestSchema, message);
-        return await handlers.syncGuard({ ...call, readBody });
+        const readBody = () => syncOf(decodeMessage(SyncGuardRequestSchema, message));
+        return syncResponse(await handlers.syncGuard({ ...call, readBody }));
       },
     },
     {

@@ -4,7 +4,7 @@ import { RecordWriter } from "../../audit/write/writer.ts";
 import { Agents } from "../../authn/agents.ts";
 import { AgentDirectory } from "../../authn/directory.ts";
 import { Refusals } from "../../authn/refusals.ts";
-import { Admission } from "../../authorize/admission.ts";
+import { Admission, admitSyncs } from "../../authorize/admission.ts";
 import { createAuthorize } from "../../authorize/authorize.ts";
 import { createCallableTools } from "../../authorize/callable-tools.ts";
 import { createBegin } from "../../authorize/begin.ts";
@@ -40,7 +40,6 @@ import { type Log, logAnswer, logFault } from "./log.ts";
 import { LatencyWindow } from "./latency.ts";
 import type { Metrics } from "./metrics.ts";
 import type { AgentHandlers } from "../handlers.ts";
-import { admitSyncs, syncGuardHandler } from "../sync-guard.ts";
 import { traced } from "./tracing.ts";
 import { openTrail, type Trail } from "./trail.ts";
 import { UnfitNames } from "./unfit-names.ts";
@@ -283,7 +282,7 @@ export async function openService(
       watchDecision,
       beginExecution,
       reportOutcome,
-      syncGuard: syncGuardHandler(syncGuard),
+      syncGuard,
       listCallableTools,
       source: "service",
     },
